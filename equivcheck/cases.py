@@ -1,0 +1,95 @@
+"""The nouns a suite is made of: `Sampling`, `Case`, `Suite`. Reading files is `suites.py`.
+
+Pure data, validated on construction from JSON by msgspec; unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
+TokenId = Annotated[int, Meta(ge=0)]
+MAX_NEW_TOKENS = 32_768
+
+
+class Sampling(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """How a token is drawn from the target's logits. The defaults are plain greedy decoding.
+
+    Applied per prefix in this order: penalties, `logit_bias`, `banned_tokens`, `min_new_tokens`
+    (bans stop tokens until reached), `temperature`, `top_k`, `top_p`, `min_p`.
+    """
+
+    temperature: Annotated[float, Meta(ge=0.0, le=100.0)] = 0.0
+    """0 is greedy: the argmax, the first index winning a tie."""
+    top_k: Annotated[int, Meta(ge=0)] = 0
+    """Keep the k most likely tokens; 0 keeps all."""
+    top_p: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0
+    """Keep the smallest set of tokens, most likely first, whose mass reaches top_p."""
+    min_p: Probability = 0.0
+    """Keep tokens at least min_p times as likely as the most likely one."""
+    repetition_penalty: Annotated[float, Meta(gt=0.0)] = 1.0
+    """Divide positive, multiply negative logits of tokens seen in prompt or output (CTRL)."""
+    presence_penalty: float = 0.0
+    """Subtract once from the logit of each token seen in the output."""
+    frequency_penalty: float = 0.0
+    """Subtract times the count of the token in the output."""
+    logit_bias: dict[TokenId, float] = {}
+    banned_tokens: tuple[TokenId, ...] = ()
+    min_new_tokens: Annotated[int, Meta(ge=0)] = 0
+
+    @property
+    def greedy(self) -> bool:
+        """Whether no randomness is involved."""
+        return self.temperature == 0.0
+
+
+class Message(Struct, frozen=True, forbid_unknown_fields=True):
+    """One turn of a chat prompt."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Grader(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """How an answer would be graded. Carried by the case; grading is not part of equivalence."""
+
+    kind: Literal["json", "regex", "exact", "sql", "python"]
+    pattern: str | None = None
+    answer: str | None = None
+    fixture: str | None = None
+
+
+class Case(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """One prompt and how to continue it. Exactly one of prompt, messages and token_ids is set."""
+
+    id: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
+    prompt: str | None = None
+    messages: tuple[Message, ...] | None = None
+    token_ids: tuple[TokenId, ...] | None = None
+    max_new_tokens: Annotated[int, Meta(ge=1, le=MAX_NEW_TOKENS)] = 96
+    sampling: Sampling = Sampling()
+    stop: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
+    stop_token_ids: tuple[TokenId, ...] = ()
+    ignore_eos: bool = False
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] | None = None
+    """None: derived from the run's seed and the case's key."""
+    grader: Grader | None = None
+
+
+class Suite(Struct, frozen=True, kw_only=True):
+    """The cases of one file, with where each stands in it."""
+
+    path: str
+    workload: str
+    description: str
+    cases: tuple[Case, ...]
+    lines: tuple[int, ...]
+    """1-based line of each case, for error messages and CI annotations."""
+    digest: str
+    """sha256 of the file's bytes, hex."""
+
+    def key(self, case: Case) -> str:
+        """The name a case goes by in records and commands: ``workload/id``."""
+        return f"{self.workload}/{case.id}"

@@ -1,0 +1,1 @@
+"""The real decoder: plain and speculative decoding on one shape-locked target step."""

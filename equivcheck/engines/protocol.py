@@ -1,0 +1,61 @@
+"""The one interface an engine has to offer, and what it must say about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from equivcheck.generation import Generation, Request
+
+Rule = Literal["greedy", "coupled", "rejection"]
+"""How drafts are verified: exact argmax; shared Gumbel noise; Leviathan and Chen's rejection."""
+
+
+class Capabilities(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an engine is and what its answers can be held to."""
+
+    engine: str
+    """Registry name and options in force, e.g. ``native:gamma=4``; enough to build it again."""
+    device: str
+    dtype: str
+    threads: int | None = None
+    batch_size: int = 1
+    num_speculative_tokens: int = 0
+    """0: plain decoding; otherwise the most draft tokens per verify step."""
+    rule: Rule = "greedy"
+    """Decides which sampled cases two arms must agree on token by token."""
+    sampled: bool = True
+    """Whether temperature > 0 is supported at all."""
+    reports_steps: bool = False
+    reports_scores: bool = False
+    identity: str | None = None
+    """Name of the identity contract that the engine's own probe proved, e.g. ``fixed-shape``.
+
+    Arms that name the same contract are held to bit-identical tokens: nothing is excused.
+    """
+    versions: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+
+
+class Engine(Protocol):
+    """A decoder under test or its reference. Both arms of a run satisfy it."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this engine is; constant for its life."""
+        ...
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
+        """Yield one generation a request, in any order, each as soon as it is finished.
+
+        Raises:
+            EngineError: the engine cannot serve a request as asked (it must never answer with
+                other parameters than those asked for).
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what the engine holds. Called once."""
+        ...

@@ -1,0 +1,73 @@
+"""What goes into an engine and what comes out: `Request` and `Generation`. Token ids, never text.
+
+Plain records shared by engines, capture, scoring and checks; no torch here.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from equivcheck.cases import Sampling
+
+FinishReason = Literal["eos", "stop", "length"]
+"""eos: an end-of-sequence id; stop: a stop id or stop string; length: a token limit."""
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """One prompt as token ids, ready for an engine."""
+
+    key: str
+    """``workload/case``; also names the request's random streams."""
+    prompt_ids: tuple[int, ...]
+    max_new_tokens: int
+    sampling: Sampling = Sampling()
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
+    seed: int = 0
+
+
+class Step(Struct, frozen=True, kw_only=True, array_like=True):
+    """One verify step of one request."""
+
+    drafted: int
+    """Draft tokens put to the target."""
+    accepted: int
+    """Of these, accepted: 0 <= accepted <= drafted. The bonus token is not counted."""
+    emitted: int
+    """Tokens that reached the output: accepted + 1, unless a stop rule cut the block."""
+    seconds: float | None = None
+    """Wall time of the step; shared by all rows of a batch."""
+
+
+class TokenScore(Struct, frozen=True, kw_only=True, array_like=True):
+    """What the engine itself thought of one emitted token.
+
+    Natural logs of the softmax over the logits after penalties, biases and bans, before
+    temperature and truncation.
+    """
+
+    logprob: float
+    rival: int
+    """The most likely other token."""
+    rival_logprob: float
+
+
+class Generation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one engine produced for one request."""
+
+    key: str
+    token_ids: tuple[int, ...]
+    """Emitted ids, including the eos or stop id that ended the text, never anything after it."""
+    finish_reason: FinishReason
+    prompt_tokens: int
+    steps: tuple[Step, ...] = ()
+    """One entry a verify step in order; plain decoding has drafted = 0. Empty: not reported."""
+    scores: tuple[TokenScore, ...] | None = None
+    """One entry a token, or None where the engine gives no log-probabilities."""
+    logit_digests: tuple[int, ...] | None = None
+    """64-bit fingerprint of the target's logits row behind each token, where asked for."""
+    prefill_seconds: float | None = None
+    total_seconds: float | None = None

@@ -1,0 +1,1 @@
+"""Pairs of target and draft: where they come from and whether they fit each other."""

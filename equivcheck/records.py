@@ -1,0 +1,150 @@
+"""The records of a run: the nouns of the file format. Reading and writing is `records_file.py`.
+
+A run's `records.jsonl` is: one `Header`, then `Asked`, `Captured` and `Arbitration` lines as they
+come, then `Finding`s and one `Sealed` line. Without `Sealed` a run is unfinished: resumable, never
+a pass. Everything a check needs is in here, so judging needs no model, tokenizer or device.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from equivcheck.engines.protocol import Capabilities
+from equivcheck.findings import Finding, Outcome
+from equivcheck.generation import Generation, Request
+from equivcheck.settings import Settings
+
+SCHEMA = 1
+
+TARGET = "target"
+"""Arm: the plain target decoder, the reference."""
+CANDIDATE = "candidate"
+"""Arm: the decoder under test."""
+CONTROL = "control"
+"""Arm: plain target decoding again with other kernel shapes: what mere arithmetic does."""
+REPEAT = "repeat"
+"""Arm: the candidate once more, same order, new engine: must answer the same."""
+SHUFFLED = "shuffled"
+"""Arm: the candidate with other neighbours in the batch and other requests before."""
+
+
+class SuiteRef(Struct, frozen=True, kw_only=True):
+    """Which suite file was run."""
+
+    path: str
+    workload: str
+    digest: str
+    cases: int
+    """Cases in the file; the selected ones are those with an `Asked` line."""
+
+
+class Header(Struct, frozen=True, kw_only=True, tag="header", omit_defaults=True):
+    """The manifest: everything needed to repeat and to compare the run."""
+
+    schema: int
+    run: str
+    """Run id: names the folder."""
+    created: str
+    """UTC, ISO 8601."""
+    settings: Settings
+    suites: tuple[SuiteRef, ...]
+    arms: dict[str, Capabilities]
+    planned: dict[str, tuple[str, ...]]
+    """Arm name to the case keys it has to answer; what is missing from them is never a pass."""
+    eos_token_ids: tuple[int, ...]
+    vocab_size: int
+    environment: dict[str, str]
+    models: dict[str, str] = {}
+    """Role (target, draft, tokenizer) to what was loaded, with its sha256 where it is a file."""
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+
+
+class Asked(Struct, frozen=True, kw_only=True, tag="asked", omit_defaults=True):
+    """One request, as every arm got it."""
+
+    request: Request
+    workload: str
+    path: str
+    line: int
+    """Where the case stands in its suite."""
+
+
+class Captured(Struct, frozen=True, kw_only=True, tag="generation", omit_defaults=True):
+    """One arm's answer to one request."""
+
+    arm: str
+    generation: Generation
+    text: str
+    """Detokenised, for people; never compared."""
+    stop_completed_at: int | None = None
+    """0-based output index of the first token at which one of the request's stop strings is
+    complete in the detokenised output; None: at no token."""
+
+
+class Gap(Struct, frozen=True, kw_only=True, array_like=True):
+    """How far one emitted token lies under the reference's best, teacher-forced."""
+
+    gap: float
+    """Nats, >= 0: reference log-probability of its best token minus that of the emitted one."""
+    best: int
+    """The reference's best token."""
+
+
+class Arbitration(Struct, frozen=True, kw_only=True, tag="arbitration", omit_defaults=True):
+    """What an independent high-precision pass says where an arm parts from the target."""
+
+    key: str
+    arm: str
+    """The arm that was compared with `target`."""
+    position: int
+    """First differing output index, 0-based."""
+    reference: str
+    """Who arbitrated and in which precision, e.g. ``transformers fp32``."""
+    context: str
+    """Decoded end of the shared prefix."""
+    target_piece: str
+    """Decoded token of the target arm, empty where it had already stopped."""
+    arm_piece: str
+    target_logprob: float | None = None
+    """Reference log-probability of the target arm's token given the shared prefix."""
+    arm_logprob: float | None = None
+    best: int = 0
+    best_logprob: float = 0.0
+    target_gaps: tuple[Gap, ...] = ()
+    """Teacher-forced gaps of the target arm's whole output, prefix included."""
+    arm_gaps: tuple[Gap, ...] = ()
+
+
+class Rescored(Struct, frozen=True, kw_only=True, tag="rescored", omit_defaults=True):
+    """An independent teacher-forced pass over one arm's output, to hold its scores against."""
+
+    key: str
+    arm: str
+    reference: str
+    logprobs: tuple[float, ...]
+    """Reference log-probability of each emitted token, same convention as `TokenScore`."""
+    gaps: tuple[Gap, ...]
+
+
+class Sealed(Struct, frozen=True, kw_only=True, tag="verdict", omit_defaults=True):
+    """The last line of a finished run."""
+
+    outcome: Outcome
+    headline: str
+    counts: dict[str, int]
+    """Outcome to number of findings."""
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """A run as read back: what checks are given."""
+
+    header: Header
+    asked: dict[str, Asked]
+    """By case key, in the order of the suites."""
+    captured: dict[str, dict[str, Captured]]
+    """Arm, then case key."""
+    arbitrations: tuple[Arbitration, ...] = ()
+    rescored: tuple[Rescored, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    sealed: Sealed | None = None

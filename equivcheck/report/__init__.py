@@ -1,0 +1,1 @@
+"""One view of a run, rendered for a terminal and for machines."""

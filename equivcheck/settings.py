@@ -1,0 +1,45 @@
+"""One frozen `Settings` for a run. Where it comes from (TOML, flags) is `configuration.py`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+
+class EngineSetup(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What both arms share. Different setups would compare different models, not decoders."""
+
+    pair: str = "tiny"
+    """Name of a known pair, or ``TARGET`` or ``TARGET+DRAFT``, each a hub id, folder or GGUF."""
+    dtype: Dtype = "float32"
+    device: str = "auto"
+    """auto: cuda where there is one, else cpu."""
+    threads: Annotated[int, Meta(ge=1)] | None = None
+    """CPU threads; None keeps torch's own choice. Part of the identity contract."""
+    batch_size: Annotated[int, Meta(ge=1, le=64)] = 8
+    context: Annotated[int, Meta(ge=64)] = 1024
+    """Most positions (prompt and output) a request may take; the static cache's length."""
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is run against what, and how strictly it is judged."""
+
+    setup: EngineSetup = EngineSetup()
+    target: str = "native:gamma=0"
+    """Engine of the reference arm: ``name`` or ``name:option=value,...``."""
+    candidate: str = "native:gamma=4"
+    control: str | None = "native:gamma=0,width=1"
+    """Plain decoding at another width: gives `numerics` its budget. None: no control arm."""
+    seed: Annotated[int, Meta(ge=0)] = 0
+    probe_every: Annotated[int, Meta(ge=1)] = 4
+    """Every n-th case of a suite also runs in the arms `repeat` and `shuffled`."""
+    rescore_every: Annotated[int, Meta(ge=1)] = 8
+    """Every n-th case's log-probabilities are held against an independent pass."""
+    near_tie_ulps: Annotated[float, Meta(gt=0)] = 8.0
+    """Most ulps of the compute dtype, at the logits' magnitude, that arithmetic may excuse."""
+    logprob_tolerance: Annotated[float, Meta(gt=0)] | None = None
+    """Nats; None: derived from the dtype."""
+    arbitration: Literal["float32", "float64"] = "float32"
