@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
-TokenId = Annotated[int, Meta(ge=0)]
+TokenId = Annotated[int, Meta(ge=0, lt=2**31)]
 MAX_NEW_TOKENS = 32_768
 
 

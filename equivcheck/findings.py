@@ -50,7 +50,7 @@ class Interval(NamedTuple):
     high: float
 
 
-class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Finding(Struct, frozen=True, kw_only=True, tag="finding", omit_defaults=True):
     """One statement about one subject, with what it rests on."""
 
     check: str

@@ -89,6 +89,9 @@ class Gap(Struct, frozen=True, kw_only=True, array_like=True):
     """Nats, >= 0: reference log-probability of its best token minus that of the emitted one."""
     best: int
     """The reference's best token."""
+    magnitude: float | None = None
+    """The larger absolute value of the two tokens' raw reference logits: says how coarse the
+    compute dtype is there. None: unknown, and nothing near this token can be excused."""
 
 
 class Arbitration(Struct, frozen=True, kw_only=True, tag="arbitration", omit_defaults=True):
@@ -111,6 +114,8 @@ class Arbitration(Struct, frozen=True, kw_only=True, tag="arbitration", omit_def
     arm_logprob: float | None = None
     best: int = 0
     best_logprob: float = 0.0
+    magnitude: float | None = None
+    """The larger absolute value of the two tokens' raw reference logits at `position`."""
     target_gaps: tuple[Gap, ...] = ()
     """Teacher-forced gaps of the target arm's whole output, prefix included."""
     arm_gaps: tuple[Gap, ...] = ()

@@ -1,0 +1,283 @@
+"""Read and write `records.jsonl`, the file a run lives in. What the records mean is `records.py`.
+
+One JSON line a record, written whole with one system call, so a process killed at any moment
+leaves complete lines and at most one torn tail. What has no verdict line is unfinished: readable,
+resumable, never a pass. The file's evidence is only appended to; findings and verdict, which follow
+from it, are replaced whenever the run is judged again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, NamedTuple, Self
+
+import msgspec
+
+from equivcheck.errors import RecordsError, unknown_name
+from equivcheck.findings import Finding
+from equivcheck.records import (
+    SCHEMA,
+    Arbitration,
+    Asked,
+    Captured,
+    Evidence,
+    Header,
+    Rescored,
+    Sealed,
+)
+from equivcheck.validation import explain
+
+RECORDS_NAME = "records.jsonl"
+SYNC_EVERY = 32
+"""Lines between two fsyncs: a power cut, unlike a kill, may lose this many."""
+
+Record = Header | Asked | Captured | Arbitration | Rescored | Finding | Sealed
+_TYPES = ("header", "asked", "generation", "arbitration", "rescored", "finding", "verdict")
+_decode = msgspec.json.Decoder(Record).decode
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+class _Kind(msgspec.Struct):
+    """What every line can be asked before it is read in full."""
+
+    type: str
+    schema: int | None = None
+
+
+_decode_kind = msgspec.json.Decoder(_Kind).decode
+
+
+class _Line(NamedTuple):
+    number: int
+    start: int
+    """Byte offset."""
+    record: Record
+
+
+class RecordsWriter:
+    """Appends records to a run's file. Use as a context manager; close syncs to disk."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        """Write to an unbuffered file that stands at its end; `create` and `resume` open one."""
+        self._file = file
+        self._unsynced = 0
+
+    @classmethod
+    def create(cls, path: Path, header: Header) -> Self:
+        """Start a new file.
+
+        Raises:
+            RecordsError: there already is one; a run is never overwritten.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            writer = cls(path.open("xb", buffering=0))
+        except FileExistsError:
+            raise RecordsError(f"{path}: already exists; resume it or choose another run") from None
+        writer.append(header)
+        return writer
+
+    @classmethod
+    def resume(cls, path: Path, header: Header) -> tuple[Self, Evidence]:
+        """Go on with an interrupted file, or start it where not even its header was written.
+
+        The torn tail and any findings and verdict are cut off; they follow from the rest.
+
+        Raises:
+            RecordsError: the file belongs to another run, and names the first field that differs.
+        """
+        from equivcheck.resuming import refuse_other_run
+
+        if not path.exists():
+            return cls.create(path, header), Evidence(header=header, asked={}, captured={})
+        lines = list(_lines(path))
+        if not lines:
+            writer = cls(_cut(path, at=0))
+            writer.append(header)
+            return writer, Evidence(header=header, asked={}, captured={})
+        evidence = _assemble(path, lines)
+        refuse_other_run(path, found=evidence.header, wanted=header)
+        writer = cls(_cut(path, at=_end_of_evidence(path, lines)))
+        return writer, msgspec.structs.replace(evidence, findings=(), sealed=None)
+
+    def append(self, *records: Record) -> None:
+        """Write each record as one line, whole or not at all.
+
+        Raises:
+            RecordsError: a record would not read back, e.g. for a number that is not finite.
+        """
+        for record in records:
+            rest = memoryview(_to_line(record))
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            self._unsynced += 1
+            if self._unsynced >= SYNC_EVERY:
+                self._sync()
+
+    def close(self) -> None:
+        """Sync to disk and close."""
+        self._sync()
+        self._file.close()
+
+    def _sync(self) -> None:
+        os.fsync(self._file.fileno())
+        self._unsynced = 0
+
+    def __enter__(self) -> Self:
+        """Return the writer itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close, whatever happened: what was written stays."""
+        self.close()
+
+
+def seal(path: Path, *, findings: Iterable[Finding], sealed: Sealed) -> None:
+    """Write a run's findings and verdict, in place of any earlier ones.
+
+    Judging the same evidence twice gives the same bytes. A kill in between leaves a run without a
+    verdict.
+    """
+    lines = list(_lines(path))
+    _assemble(path, lines)
+    with RecordsWriter(_cut(path, at=_end_of_evidence(path, lines))) as writer:
+        writer.append(*findings)
+        writer.append(sealed)
+
+
+def read_evidence(path: str | Path) -> Evidence:
+    """Read a run back: from its file, or the folder that holds it.
+
+    Raises:
+        RecordsError: there is none, or a line other than a torn last one cannot be used.
+    """
+    file = Path(path)
+    file = file / RECORDS_NAME if file.is_dir() else file
+    if not file.is_file():
+        raise RecordsError(f"{file}: no such records file")
+    return _assemble(file, list(_lines(file)))
+
+
+def _to_line(record: Record) -> bytes:
+    encoded = _encode(record)
+    try:
+        _decode(encoded)
+    except msgspec.DecodeError as error:
+        kind = type(record).__name__.lower()
+        what = explain(error, {})
+        raise RecordsError(f"{kind} record would not read back: {what}") from error
+    return encoded + b"\n"
+
+
+def _lines(path: Path) -> Iterator[_Line]:
+    """Every complete line. A last one without its end is an interrupted write: left out."""
+    start = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            yield _Line(number, start, _parse(line, where=f"{path}:{number}"))
+            start += len(line)
+
+
+def _parse(line: bytes, *, where: str) -> Record:
+    try:
+        kind = _decode_kind(line)
+        if kind.type not in _TYPES:
+            raise RecordsError(f"{where}: type: {unknown_name('record type', kind.type, _TYPES)}")
+        if kind.type == "header" and kind.schema != SCHEMA:
+            raise RecordsError(
+                f"{where}: schema: {kind.schema}, but this equivcheck reads schema {SCHEMA}"
+            )
+        record: Record = _decode(line)
+        return record
+    except msgspec.DecodeError as error:
+        raise RecordsError(f"{where}: {explain(error, {})}") from error
+
+
+def _assemble(path: Path, lines: list[_Line]) -> Evidence:
+    if not lines or not isinstance(header := lines[0].record, Header):
+        raise RecordsError(f"{path}: does not start with a run's header")
+    asked: dict[str, Asked] = {}
+    captured: dict[str, dict[str, Captured]] = {arm: {} for arm in header.arms}
+    arbitrations: list[Arbitration] = []
+    rescored: list[Rescored] = []
+    findings: list[Finding] = []
+    sealed: Sealed | None = None
+    for number, _, record in lines[1:]:
+        where = f"{path}:{number}"
+        match record:
+            case Header():
+                raise RecordsError(f"{where}: a second header")
+            case Sealed():
+                if sealed:
+                    raise RecordsError(f"{where}: a second verdict")
+                sealed = record
+            case Finding():
+                findings.append(record)
+            case _ if findings or sealed:
+                raise RecordsError(f"{where}: evidence after the findings; was the file joined?")
+            case Asked():
+                key = record.request.key
+                if key in asked:
+                    raise RecordsError(f"{where}: {key} is asked a second time")
+                asked[key] = record
+            case Captured():
+                _add_answer(record, captured=captured, asked=asked, where=where)
+            case Arbitration():
+                arbitrations.append(record)
+            case Rescored():
+                rescored.append(record)
+    return Evidence(
+        header=header,
+        asked=asked,
+        captured=captured,
+        arbitrations=tuple(arbitrations),
+        rescored=tuple(rescored),
+        findings=tuple(findings),
+        sealed=sealed,
+    )
+
+
+def _add_answer(
+    record: Captured,
+    *,
+    captured: dict[str, dict[str, Captured]],
+    asked: dict[str, Asked],
+    where: str,
+) -> None:
+    key = record.generation.key
+    if record.arm not in captured:
+        raise RecordsError(f"{where}: arm: {unknown_name('arm', record.arm, captured)}")
+    if key not in asked:
+        raise RecordsError(f"{where}: {record.arm} answers {key!r}, which was never asked")
+    if key in captured[record.arm]:
+        raise RecordsError(f"{where}: {record.arm} answers {key!r} a second time")
+    captured[record.arm][key] = record
+
+
+def _end_of_evidence(path: Path, lines: list[_Line]) -> int:
+    """Byte offset behind the last line of evidence."""
+    derived = (line.start for line in lines if isinstance(line.record, Finding | Sealed))
+    return next(derived, _end_of_lines(path))
+
+
+def _end_of_lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(len(line) for line in file if line.endswith(b"\n"))
+
+
+def _cut(path: Path, *, at: int) -> IO[bytes]:
+    """Open for appending with everything from byte ``at`` on removed."""
+    file = path.open("r+b", buffering=0)
+    file.truncate(at)
+    file.seek(at)
+    return file

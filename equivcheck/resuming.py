@@ -1,0 +1,66 @@
+"""Decide whether a records file may be gone on with: it has to be the same run in all that matters.
+
+Pure: compares two headers. Run id, creation time and the engines' remarks may differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from equivcheck.errors import RecordsError
+from equivcheck.records import Header
+
+_FREE = frozenset({"run", "created"})
+_FREE_TAILS = ("notes",)
+"""Engines' remarks may hold measured figures."""
+
+
+class Difference(NamedTuple):
+    """One field that two headers disagree on."""
+
+    field: str
+    """Dotted: ``settings.setup.dtype``, ``suites[0].digest``."""
+    found: Any
+    wanted: Any
+
+
+def first_difference(found: Header, wanted: Header) -> Difference | None:
+    """The first field, in the header's order, in which two runs differ; None if in none."""
+    return next(_differences(msgspec.to_builtins(found), msgspec.to_builtins(wanted), ""), None)
+
+
+def refuse_other_run(path: Path, *, found: Header, wanted: Header) -> None:
+    """Refuse to append one run's records to another's.
+
+    Raises:
+        RecordsError: names the first field that differs.
+    """
+    if difference := first_difference(found, wanted):
+        raise RecordsError(
+            f"{path}: belongs to another run: {difference.field} is {_shown(difference.found)} "
+            f"there and {_shown(difference.wanted)} here"
+        )
+
+
+def _differences(found: Any, wanted: Any, path: str) -> Iterator[Difference]:
+    if path in _FREE or path.rpartition(".")[2] in _FREE_TAILS:
+        return
+    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
+        for key in [*found, *(key for key in wanted if key not in found)]:
+            inner = f"{path}.{key}" if path else str(key)
+            yield from _differences(found.get(key), wanted.get(key), inner)
+    elif isinstance(found, list | tuple) and isinstance(wanted, list | tuple):
+        if len(found) != len(wanted):
+            yield Difference(f"len({path})", len(found), len(wanted))
+        for index, (one, other) in enumerate(zip(found, wanted, strict=False)):
+            yield from _differences(one, other, f"{path}[{index}]")
+    elif found != wanted:
+        yield Difference(path, found, wanted)
+
+
+def _shown(value: Any) -> str:
+    return ascii(value) if len(ascii(value)) <= 60 else ascii(value)[:57] + "..."

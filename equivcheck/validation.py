@@ -1,0 +1,59 @@
+"""Say what is wrong with decoded data in the project's own words: ``field: what``.
+
+Wraps msgspec's complaints, for suites, settings and records alike. Knows nothing of files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from msgspec import DecodeError, Struct, ValidationError
+from msgspec.structs import fields
+
+from equivcheck.errors import did_you_mean
+
+_AT = re.compile(r" - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`$")
+_UNKNOWN = re.compile(r"^Object contains unknown field `(?P<name>.*)`$", re.DOTALL)
+_MISSING = re.compile(r"^Object missing required field `(?P<name>.*)`$")
+_INDEX = re.compile(r"\[(?:\d+|\.\.\.)\]")
+
+
+def field_names(struct: type[Struct]) -> list[str]:
+    """The keys that ``struct`` is decoded from."""
+    return [field.encode_name for field in fields(struct)]
+
+
+def explain(error: DecodeError, shapes: Mapping[str, type[Struct]]) -> str:
+    """Rephrase ``error`` as ``sampling.temperature: expected `float`, got `str```.
+
+    Args:
+        error: What msgspec raised.
+        shapes: Dotted path without indices (``""`` for the top, ``sampling``) to the struct that
+            is decoded there; needed to suggest a known key for an unknown one.
+    """
+    message = str(error)
+    if not isinstance(error, ValidationError):
+        return f"not valid JSON: {message.removeprefix('JSON is malformed: ')}"
+    at = _AT.search(message)
+    path = at["path"].lstrip(".") if at else ""
+    message = message[: at.start()] if at else message
+    if at and at["key"]:
+        message = f"keys: {message}"
+    if unknown := _UNKNOWN.match(message):
+        return _unknown_key(unknown["name"], path=path, shapes=shapes)
+    if missing := _MISSING.match(message):
+        return f"{_join(path, missing['name'])}: missing"
+    message = message[:1].lower() + message[1:]
+    return f"{path}: {message}" if path else message
+
+
+def _unknown_key(name: str, *, path: str, shapes: Mapping[str, type[Struct]]) -> str:
+    known = field_names(shapes[shape]) if (shape := _INDEX.sub("", path)) in shapes else []
+    listed = f"; known: {', '.join(known)}" if known else ""
+    shown = ascii(name[:60])[1:-1]
+    return f"{_join(path, shown)}: unknown key{did_you_mean(name, known)}{listed}"
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

@@ -1,0 +1,170 @@
+"""Small constructors for the nouns, so that a test states only what it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from equivcheck.engines.protocol import Capabilities
+from equivcheck.generation import FinishReason, Generation, Request, Step, TokenScore
+from equivcheck.records import (
+    CANDIDATE,
+    SCHEMA,
+    TARGET,
+    Arbitration,
+    Asked,
+    Captured,
+    Evidence,
+    Gap,
+    Header,
+    Rescored,
+    SuiteRef,
+)
+from equivcheck.settings import Settings
+
+EOS = 2
+VOCAB = 100
+
+
+def make_steps(*blocks: tuple[int, int] | tuple[int, int, int]) -> tuple[Step, ...]:
+    """``(drafted, accepted)`` or ``(drafted, accepted, emitted)`` a verify step."""
+    return tuple(
+        Step(drafted=block[0], accepted=block[1], emitted=block[2] if block[2:] else block[1] + 1)
+        for block in blocks
+    )
+
+
+def make_generation(
+    token_ids: Sequence[int] = (10, 11, 12, 13),
+    *,
+    key: str = "code/one",
+    finish_reason: FinishReason = "length",
+    steps: tuple[Step, ...] = (),
+    scores: Iterable[tuple[float, int, float]] | None = None,
+    **fields: Any,
+) -> Generation:
+    return Generation(
+        key=key,
+        token_ids=tuple(token_ids),
+        finish_reason=finish_reason,
+        prompt_tokens=3,
+        steps=steps,
+        scores=None
+        if scores is None
+        else tuple(
+            TokenScore(logprob=own, rival=rival, rival_logprob=other)
+            for own, rival, other in scores
+        ),
+        **fields,
+    )
+
+
+def make_request(key: str = "code/one", **fields: Any) -> Request:
+    given = {"prompt_ids": (5, 6, 7), "max_new_tokens": 4} | fields
+    return Request(key=key, **given)
+
+
+def make_asked(request: Request | None = None, *, line: int = 2) -> Asked:
+    request = request or make_request()
+    workload = request.key.partition("/")[0]
+    return Asked(request=request, workload=workload, path=f"suites/{workload}.jsonl", line=line)
+
+
+def make_captured(
+    arm: str, generation: Generation, *, stop_completed_at: int | None = None
+) -> Captured:
+    return Captured(
+        arm=arm, generation=generation, text="text", stop_completed_at=stop_completed_at
+    )
+
+
+def make_capabilities(**fields: Any) -> Capabilities:
+    given = {"engine": "native:gamma=0", "device": "cpu", "dtype": "float32"} | fields
+    return Capabilities(**given)
+
+
+def make_header(
+    *,
+    arms: Mapping[str, Capabilities] | None = None,
+    planned: Mapping[str, Sequence[str]] | None = None,
+    settings: Settings | None = None,
+    **fields: Any,
+) -> Header:
+    arms = arms or {
+        TARGET: make_capabilities(),
+        CANDIDATE: make_capabilities(
+            engine="native:gamma=4", num_speculative_tokens=4, reports_steps=True
+        ),
+    }
+    planned = planned or {arm: ("code/one",) for arm in arms}
+    given = {
+        "schema": SCHEMA,
+        "run": "run-1",
+        "created": "2026-01-02T03:04:05Z",
+        "suites": (SuiteRef(path="suites/code.jsonl", workload="code", digest="d1", cases=1),),
+        "eos_token_ids": (EOS,),
+        "vocab_size": VOCAB,
+        "environment": {"python": "3.11.2"},
+    } | fields
+    return Header(
+        settings=settings or Settings(),
+        arms=dict(arms),
+        planned={arm: tuple(keys) for arm, keys in planned.items()},
+        **given,
+    )
+
+
+def make_evidence(
+    answers: Mapping[str, Sequence[Generation]],
+    *,
+    requests: Sequence[Request] | None = None,
+    arms: Mapping[str, Capabilities] | None = None,
+    settings: Settings | None = None,
+    planned: Mapping[str, Sequence[str]] | None = None,
+    arbitrations: Sequence[Arbitration] = (),
+    rescored: Sequence[Rescored] = (),
+    completed_at: Mapping[str, int] | None = None,
+    **header_fields: Any,
+) -> Evidence:
+    """Evidence with ``answers`` by arm; requests and capabilities are made up where not given.
+
+    Args:
+        completed_at: `Captured.stop_completed_at` by case key, the same in every arm.
+    """
+    keys = list(dict.fromkeys(answer.key for given in answers.values() for answer in given))
+    asked = requests or [
+        make_request(key, max_new_tokens=max(len(a.token_ids) for v in answers.values() for a in v))
+        for key in keys
+    ]
+    speculates = {CANDIDATE, "repeat", "shuffled"}
+    arms = arms or {
+        arm: make_capabilities(num_speculative_tokens=4 if arm in speculates else 0)
+        for arm in answers
+    }
+    header = make_header(
+        arms=arms,
+        planned=planned or {arm: [answer.key for answer in answers[arm]] for arm in answers},
+        settings=settings,
+        **header_fields,
+    )
+    return Evidence(
+        header=header,
+        asked={
+            request.key: make_asked(request, line=line) for line, request in enumerate(asked, 2)
+        },
+        captured={
+            arm: {
+                answer.key: make_captured(
+                    arm, answer, stop_completed_at=(completed_at or {}).get(answer.key)
+                )
+                for answer in given
+            }
+            for arm, given in answers.items()
+        },
+        arbitrations=tuple(arbitrations),
+        rescored=tuple(rescored),
+    )
+
+
+def make_gaps(*gaps: float, magnitude: float | None = 20.0) -> tuple[Gap, ...]:
+    return tuple(Gap(gap=gap, best=10, magnitude=magnitude) for gap in gaps)
