@@ -64,21 +64,20 @@ def load_suite(path: str | Path) -> Suite:
 
 
 def load_suites(paths: Iterable[str | Path]) -> tuple[Suite, ...]:
-    """Read suite files, and of a folder every ``*.jsonl`` in it, by name.
+    """Read suite files, each once, and of a folder every ``*.jsonl`` in it, by name.
 
     Raises:
         SuiteError: a file is unusable, a folder holds none, or two files define the same key.
     """
     suites: list[Suite] = []
     homes: dict[str, str] = {}
-    for path in paths:
-        for file in _files(Path(path)):
-            suite = load_suite(file)
-            for case, line in zip(suite.cases, suite.lines, strict=True):
-                here, key = f"{suite.path}:{line}", suite.key(case)
-                if (first := homes.setdefault(key, here)) != here:
-                    raise SuiteError(f"{here}: id: {key!r} is already defined at {first}")
-            suites.append(suite)
+    for file in dict.fromkeys(file for path in paths for file in _files(Path(path))):
+        suite = load_suite(file)
+        for case, line in zip(suite.cases, suite.lines, strict=True):
+            here, key = f"{suite.path}:{line}", suite.key(case)
+            if (first := homes.setdefault(key, here)) != here:
+                raise SuiteError(f"{here}: id: {key!r} is already defined at {first}")
+        suites.append(suite)
     return tuple(suites)
 
 

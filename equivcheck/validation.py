@@ -38,13 +38,12 @@ def explain(error: DecodeError, shapes: Mapping[str, type[Struct]]) -> str:
     at = _AT.search(message)
     path = at["path"].lstrip(".") if at else ""
     message = message[: at.start()] if at else message
-    if at and at["key"]:
-        message = f"keys: {message}"
     if unknown := _UNKNOWN.match(message):
         return _unknown_key(unknown["name"], path=path, shapes=shapes)
     if missing := _MISSING.match(message):
         return f"{_join(path, missing['name'])}: missing"
-    message = message[:1].lower() + message[1:]
+    keys = "keys: " if at and at["key"] else ""
+    message = keys + message[:1].lower() + message[1:]
     return f"{path}: {message}" if path else message
 
 

@@ -60,7 +60,7 @@ def make_generation(
 
 
 def make_request(key: str = "code/one", **fields: Any) -> Request:
-    given = {"prompt_ids": (5, 6, 7), "max_new_tokens": 4} | fields
+    given: dict[str, Any] = {"prompt_ids": (5, 6, 7), "max_new_tokens": 4} | fields
     return Request(key=key, **given)
 
 
@@ -79,7 +79,11 @@ def make_captured(
 
 
 def make_capabilities(**fields: Any) -> Capabilities:
-    given = {"engine": "native:gamma=0", "device": "cpu", "dtype": "float32"} | fields
+    given: dict[str, Any] = {
+        "engine": "native:gamma=0",
+        "device": "cpu",
+        "dtype": "float32",
+    } | fields
     return Capabilities(**given)
 
 
@@ -96,8 +100,8 @@ def make_header(
             engine="native:gamma=4", num_speculative_tokens=4, reports_steps=True
         ),
     }
-    planned = planned or {arm: ("code/one",) for arm in arms}
-    given = {
+    planned = planned or dict.fromkeys(arms, ("code/one",))
+    given: dict[str, Any] = {
         "schema": SCHEMA,
         "run": "run-1",
         "created": "2026-01-02T03:04:05Z",
