@@ -1,0 +1,61 @@
+"""A static key/value cache: one buffer a layer, rows at their own positions.
+
+Nothing is ever erased. A rejected token's entries lie past the live positions, are hidden by the
+causal mask, and are overwritten before they could be attended to: rollback is a pointer move.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from equivcheck.decoding.architecture import Architecture
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StaticCache:
+    """Keys and values, each a list over layers of [rows, positions, kv_heads, head_dim]."""
+
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
+
+    @classmethod
+    def empty(
+        cls,
+        architecture: Architecture,
+        *,
+        rows: int,
+        positions: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> Self:
+        """A zeroed cache. `positions` has to leave room for a window's padding past the end."""
+        shape = (rows, positions, architecture.kv_heads, architecture.head_dim)
+
+        def buffers() -> tuple[Tensor, ...]:
+            return tuple(
+                torch.zeros(shape, dtype=dtype, device=device) for _ in range(architecture.layers)
+            )
+
+        return cls(keys=buffers(), values=buffers())
+
+    @property
+    def positions(self) -> int:
+        """How many positions a row can hold."""
+        return self.keys[0].shape[1]
+
+    def row(self, row: int) -> StaticCache:
+        """One row as a cache of its own, sharing memory."""
+        return StaticCache(
+            keys=tuple(keys[row : row + 1] for keys in self.keys),
+            values=tuple(values[row : row + 1] for values in self.values),
+        )
+
+    def write(self, layer: int, *, keys: Tensor, values: Tensor, positions: Tensor) -> None:
+        """Store a window's entries, [rows, window, kv_heads, head_dim], at [rows, window]."""
+        rows = torch.arange(positions.shape[0], device=positions.device)[:, None]
+        self.keys[layer][rows, positions] = keys
+        self.values[layer][rows, positions] = values

@@ -1,0 +1,149 @@
+"""The decoder: plain and speculative decoding are one loop over one shape-locked step.
+
+Plain decoding is the step with no drafts. Both run the target on `[rows, width]` tokens whatever
+is live in them, so a token's logits have the same bits in both: the output is identical by
+construction, not by luck.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from equivcheck.decoding.drafters import Drafter
+from equivcheck.decoding.gamma import GammaPolicy
+from equivcheck.decoding.graphs import StepRunner
+from equivcheck.decoding.model import StaticModel
+from equivcheck.decoding.outcome import RowOutcome, fingerprint, fingerprint_weights, pack, unpack
+from equivcheck.decoding.prefill import prefill
+from equivcheck.decoding.progress import Progress
+from equivcheck.decoding.rows import Rows
+from equivcheck.decoding.stopping import Detokenise, StopRules, stop_ids
+from equivcheck.decoding.transforms import penalise_window, sharpen
+from equivcheck.decoding.verification import Proposal, VerificationRule
+from equivcheck.generation import Generation, Request
+
+
+class Decoder:
+    """Decodes requests in a batch of `rows` rows, refilled from a queue as rows finish."""
+
+    def __init__(
+        self,
+        model: StaticModel,
+        *,
+        rows: int,
+        width: int,
+        rule: VerificationRule,
+        drafter: Drafter | None,
+        gamma: GammaPolicy,
+        eos_token_ids: Sequence[int],
+        detokenise: Detokenise,
+    ) -> None:
+        """Allocate the batch. `width` is the target step's slots, at least the largest gamma + 1.
+
+        `drafter` None is plain decoding.
+        """
+        self.model, self.width = model, width
+        self.rule, self.drafter, self.gamma = rule, drafter, gamma
+        self.eos_token_ids, self.detokenise = tuple(eos_token_ids), detokenise
+        self.cache = model.new_cache(rows=rows)
+        vocab = model.architecture.vocab
+        self.rows = Rows(
+            rows=rows, positions=self.cache.positions, vocab=vocab, device=model.device
+        )
+        self.fingerprint_weights = fingerprint_weights(vocab, model.device)
+        self.runner = StepRunner(model.device, state=self.rows.state)
+        self.seats: list[Progress | None] = [None] * rows
+
+    @torch.inference_mode()
+    def run(self, requests: Sequence[Request]) -> Iterator[Generation]:
+        """Yield each request's generation as soon as it is finished."""
+        queue = deque(requests)
+        self.clear()
+        while self.fill(queue):
+            started = time.perf_counter()
+            gamma = self.gamma.choose() if self.drafter else 0
+            outcomes = self.step(gamma)
+            seconds = time.perf_counter() - started
+            self.gamma.observe(gamma, self.live(outcomes))
+            yield from self.collect(outcomes, seconds)
+
+    def step(self, gamma: int) -> list[RowOutcome]:
+        """Run one step and bring its outcome to the host."""
+        unread = self.gamma.unread
+        key = (gamma, unread, self.rows.controls.features)
+        return unpack(self.runner.run(key, lambda: self.speculate(gamma=gamma, unread=unread)))
+
+    def speculate(self, *, gamma: int, unread: int) -> Tensor:
+        """One decoding step on the device: draft, verify, commit.
+
+        Returns:
+            The packed outcome (`outcome.pack`).
+        """
+        proposal = self.propose(gamma=gamma, unread=unread)
+        window = self.rows.window(proposal.tokens, width=self.width)
+        hidden = self.model.forward(window, self.rows.length - 1, self.cache)
+        logits = self.model.logits(hidden)[:, : gamma + 1]
+        penalised = penalise_window(
+            logits, self.rows.controls, self.rows.prefix, proposal.tokens
+        )
+        target_law = sharpen(penalised, self.rows.controls)
+        verified = self.rule.verify(target_law, proposal, self.rows)
+        self.rows.advance(verified.tokens, verified.accepted + 1)
+        return pack(
+            verified,
+            proposal.lengths,
+            penalised=penalised,
+            fingerprints=fingerprint(logits, self.fingerprint_weights),
+        )
+
+    def propose(self, *, gamma: int, unread: int) -> Proposal:
+        """Ask the drafter; with gamma 0 propose nothing."""
+        if self.drafter is not None and gamma:
+            return self.drafter.propose(self.rows, self.rule, gamma=gamma, unread=unread)
+        return Proposal(self.rows.tokens[:, :0], torch.zeros_like(self.rows.length), None)
+
+    def fill(self, queue: deque[Request]) -> bool:
+        """Seat waiting requests in idle rows; False when there is nothing left to do."""
+        for row, seat in enumerate(self.seats):
+            if seat is None and queue:
+                self.admit(row, queue.popleft())
+        self.rows.controls.set_features([seat.request for seat in self.seats if seat])
+        return any(self.seats)
+
+    def admit(self, row: int, request: Request) -> None:
+        """Read a request's prompt into a row."""
+        started = time.perf_counter()
+        ends = stop_ids(request, eos_token_ids=self.eos_token_ids)
+        self.rows.admit(row, request, stop_ids=ends)
+        prompt = self.rows.tokens[row, : len(request.prompt_ids)]
+        prefill(self.model, self.cache.row(row), prompt)
+        if self.drafter is not None:
+            self.drafter.admit(row, prompt)
+        stops = StopRules(
+            request, eos_token_ids=self.eos_token_ids, detokenise=self.detokenise
+        )
+        self.seats[row] = Progress(request, stops, started=started)
+
+    def collect(self, outcomes: list[RowOutcome], seconds: float) -> Iterator[Generation]:
+        """Hand each row its part of a step; free the rows that are finished."""
+        for row, outcome in enumerate(outcomes):
+            seat = self.seats[row]
+            if seat is not None and (generation := seat.take(outcome, seconds=seconds)):
+                self.seats[row] = None
+                self.rows.release(row)
+                yield generation
+
+    def live(self, outcomes: list[RowOutcome]) -> list[RowOutcome]:
+        """The outcomes of rows that serve a request."""
+        return [outcome for row, outcome in enumerate(outcomes) if self.seats[row]]
+
+    def clear(self) -> None:
+        """Forget whatever an abandoned run has left behind."""
+        for row in range(len(self.seats)):
+            self.seats[row] = None
+            self.rows.release(row)

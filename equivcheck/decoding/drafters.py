@@ -1,0 +1,100 @@
+"""Drafters: who proposes tokens. A drafter only moves acceptance, never the output.
+
+Speed is spent here freely: the draft model need not be shape-invariant.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from equivcheck.decoding.model import StaticModel
+from equivcheck.decoding.prefill import prefill
+from equivcheck.decoding.rows import Rows
+from equivcheck.decoding.transforms import penalise, sharpen
+from equivcheck.decoding.verification import Proposal, VerificationRule
+
+
+class Drafter(Protocol):
+    """Proposes up to gamma tokens a row."""
+
+    def admit(self, row: int, prompt: Tensor) -> None:
+        """Get ready for a new request in a row; `prompt` is [length]."""
+        ...
+
+    def propose(self, rows: Rows, rule: VerificationRule, *, gamma: int, unread: int) -> Proposal:
+        """Propose `gamma` >= 1 tokens a row, drawn as the rule wants them drawn.
+
+        `unread` latest tokens of a row may not have been shown to the drafter yet.
+        """
+        ...
+
+
+class ModelDrafter:
+    """A smaller model with the same tokenizer."""
+
+    def __init__(self, model: StaticModel, *, rows: int) -> None:
+        """Give the draft model a cache of its own."""
+        self.model = model
+        self.cache = model.new_cache(rows=rows)
+
+    def admit(self, row: int, prompt: Tensor) -> None:
+        """Read the prompt."""
+        prefill(self.model, self.cache.row(row), prompt)
+
+    def propose(self, rows: Rows, rule: VerificationRule, *, gamma: int, unread: int) -> Proposal:
+        """Draft token by token, after reading what is unread."""
+        start = (rows.length - unread).clamp(min=0)
+        window = rows.tokens.gather(1, start[:, None] + torch.arange(unread, device=start.device))
+        hidden = self.model.forward(window, start, self.cache)
+        last = (rows.length - 1 - start)[:, None, None].expand(-1, 1, hidden.shape[-1])
+        hidden = hidden.gather(1, last)
+        prefix, tokens, laws = rows.prefix, [], []
+        for slot in range(gamma):
+            logits = self.model.logits(hidden[:, -1])
+            if rows.controls.features.history:
+                logits = penalise(logits, rows.controls, prefix)
+            log_law = sharpen(logits[:, None], rows.controls)
+            position = rows.length[:, None] + slot
+            token = rule.draw(log_law, rows, position)
+            laws.append(log_law)
+            tokens.append(token)
+            if slot + 1 < gamma:
+                prefix = prefix.extended(token[:, 0]) if rows.controls.features.history else prefix
+                hidden = self.model.forward(token, rows.length + slot, self.cache)
+        return Proposal(
+            torch.cat(tokens, dim=1), rows.draftable(gamma), torch.cat(laws, dim=1)
+        )
+
+
+class PromptLookupDrafter:
+    """Proposes what followed the last occurrence of the current n-gram (Saxena 2023)."""
+
+    def __init__(self, *, longest: int = 3, shortest: int = 1) -> None:
+        """Try n-grams of `longest` tokens first, then shorter ones."""
+        self.sizes = range(longest, shortest - 1, -1)
+
+    def admit(self, row: int, prompt: Tensor) -> None:
+        """Nothing to prepare: the rows hold the text."""
+
+    def propose(self, rows: Rows, rule: VerificationRule, *, gamma: int, unread: int) -> Proposal:
+        """Look the current n-gram up in each row's own tokens; no match proposes nothing."""
+        follow = self.continuation(rows)
+        slots = follow[:, None] + torch.arange(gamma, device=follow.device)
+        tokens = rows.tokens.gather(1, slots.clamp(max=rows.tokens.shape[1] - 1))
+        known = torch.where(follow > 0, rows.length - follow, 0).clamp(max=gamma)
+        return Proposal(tokens, torch.minimum(known, rows.draftable(gamma)), None)
+
+    def continuation(self, rows: Rows) -> Tensor:
+        """Index of the token after the latest match of the longest n-gram; 0 for none, [rows]."""
+        found = torch.zeros_like(rows.length)
+        for size in self.sizes:
+            ends = torch.arange(size, rows.tokens.shape[1], device=found.device)
+            tail = rows.tokens.gather(1, (rows.upcoming(size) - size).clamp(min=0))
+            grams = rows.tokens[:, :-1].unfold(1, size, 1)
+            hits = (grams == tail[:, None]).all(dim=-1) & (ends < rows.length[:, None])
+            latest = torch.where(hits, ends, 0).max(dim=1).values
+            found = torch.where(found > 0, found, latest)
+        return found

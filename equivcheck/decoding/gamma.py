@@ -1,0 +1,76 @@
+"""How many tokens to draft next: fixed, or chosen from what was accepted lately.
+
+On the host, between steps. The choice moves speed; under the greedy and coupled rules it cannot
+move a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from equivcheck.decoding.outcome import RowOutcome
+
+PROBE_EVERY = 16
+"""Steps without a draft after which one token is drafted again, to notice better times."""
+MEMORY = 0.9
+"""Weight of the past in the running acceptance counts, per step."""
+
+
+class GammaPolicy:
+    """A fixed number of drafts per step; base of the adaptive one."""
+
+    def __init__(self, most: int) -> None:
+        """Draft `most` tokens a step."""
+        self.most = most
+        self.skipped = 0
+
+    @property
+    def unread(self) -> int:
+        """Latest tokens the drafter may not have read yet.
+
+        Two after a drafting step, since after full acceptance the last draft was never fed back.
+        A power of two, so that catching up after skipped steps meets few distinct shapes.
+        """
+        return 1 << (self.skipped + 1).bit_length()
+
+    def choose(self) -> int:
+        """Drafts for the next step."""
+        return self.most
+
+    def observe(self, gamma: int, outcomes: Sequence[RowOutcome]) -> None:
+        """Learn from a step that drafted `gamma` tokens a row."""
+        self.skipped = 0 if gamma else self.skipped + 1
+
+
+class AdaptiveGamma(GammaPolicy):
+    """Drafts the number with the best predicted speed, 0 included.
+
+    With conditional acceptance a per token, a step of gamma drafts yields
+    (1 - a^(gamma + 1)) / (1 - a) tokens at cost 1 + gamma * c (Leviathan et al. 2023, theorem
+    3.8), where c is the cost of a draft token in target steps and, at locked shape, verifying
+    costs as much as plain decoding.
+    """
+
+    def __init__(self, most: int, *, draft_cost: float) -> None:
+        """Draft at most `most` tokens; `draft_cost` is c, measured once per engine."""
+        super().__init__(most)
+        self.draft_cost = draft_cost
+        self.hits, self.misses = 2.0, 1.0
+
+    def choose(self) -> int:
+        """The gamma of best predicted speed; now and then 1 where that is 0."""
+        accept = self.hits / (self.hits + self.misses)
+        best = max(range(self.most + 1), key=lambda gamma: self.predicted_speed(accept, gamma))
+        return 1 if not best and self.skipped >= PROBE_EVERY else best
+
+    def predicted_speed(self, accept: float, gamma: int) -> float:
+        """Tokens per target-step time."""
+        return sum(accept**power for power in range(gamma + 1)) / (1 + gamma * self.draft_cost)
+
+    def observe(self, gamma: int, outcomes: Sequence[RowOutcome]) -> None:
+        """Update the running acceptance: a censored-geometric estimate."""
+        super().observe(gamma, outcomes)
+        if gamma:
+            self.hits = MEMORY * self.hits + sum(row.accepted for row in outcomes)
+            missed = sum(row.accepted < row.drafted for row in outcomes)
+            self.misses = MEMORY * self.misses + missed

@@ -1,0 +1,105 @@
+"""What leaves the device after a step: one small packed tensor, one copy.
+
+Floats travel as their bits inside int64, so that tokens, counters and scores share one transfer.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from equivcheck.decoding.verification import Verified
+from equivcheck.generation import TokenScore
+
+FIELDS = 5
+"""Per slot: token, log-probability, rival, rival's log-probability, logits fingerprint."""
+
+
+class RowOutcome(NamedTuple):
+    """One row's part of a step."""
+
+    drafted: int
+    accepted: int
+    tokens: list[int]
+    """accepted + 1 of them."""
+    scores: list[TokenScore]
+    digests: list[int]
+
+
+def fingerprint_weights(vocab: int, device: torch.device) -> Tensor:
+    """Odd 64-bit multipliers, one a vocabulary entry, from a fixed linear congruence."""
+    index = torch.arange(1, vocab + 1, dtype=torch.int64, device=device)
+    return (index * 6364136223846793005 + 1442695040888963407) | 1
+
+
+def fingerprint(logits: Tensor, weights: Tensor) -> Tensor:
+    """64-bit fingerprint of each fp32 row [..., vocab]: equal bits give equal fingerprints.
+
+    An integer sum, so it does not depend on the order of summation. One differing logit always
+    changes it, since the multipliers are odd.
+    """
+    return (logits.view(torch.int32).long() * weights).sum(dim=-1)
+
+
+def pack(
+    verified: Verified, drafted: Tensor, *, penalised: Tensor, fingerprints: Tensor
+) -> Tensor:
+    """Pack a step's results, int64, [rows, 2 + FIELDS * slots].
+
+    Args:
+        verified: tokens [rows, slots] and accepted [rows].
+        drafted: [rows].
+        penalised: logits behind the scores, fp32, [rows, slots, vocab].
+        fingerprints: [rows, slots].
+    """
+    tokens = verified.tokens[..., None]
+    total = penalised.logsumexp(dim=-1)
+    logprob = penalised.gather(2, tokens)[..., 0] - total
+    rival_logit, rival = penalised.scatter(2, tokens, float("-inf")).max(dim=-1)
+    columns = (
+        verified.tokens,
+        bits(logprob),
+        rival,
+        bits(rival_logit - total),
+        fingerprints,
+    )
+    head = torch.stack([drafted, verified.accepted], dim=1)
+    return torch.cat([head, torch.stack(columns, dim=-1).flatten(1)], dim=1)
+
+
+def bits(values: Tensor) -> Tensor:
+    """fp32 values as int64."""
+    return values.contiguous().view(torch.int32).long()
+
+
+def unpack(packed: Tensor) -> list[RowOutcome]:
+    """Read a packed tensor back, on the host."""
+    return [unpack_row(row) for row in packed.tolist()]
+
+
+def unpack_row(row: list[int]) -> RowOutcome:
+    """Read one row."""
+    drafted, accepted = row[:2]
+    slots = [row[2 + FIELDS * slot :][:FIELDS] for slot in range(accepted + 1)]
+    floats = torch.tensor([[slot[1], slot[3]] for slot in slots], dtype=torch.int32)
+    logprobs = floats.view(torch.float32).tolist()
+    return RowOutcome(
+        drafted=drafted,
+        accepted=accepted,
+        tokens=[slot[0] for slot in slots],
+        scores=[
+            TokenScore(
+                logprob=rounded(logprob), rival=slot[2], rival_logprob=rounded(rival_logprob)
+            )
+            for slot, (logprob, rival_logprob) in zip(slots, logprobs, strict=True)
+        ],
+        digests=[slot[4] for slot in slots],
+    )
+
+
+def rounded(logprob: float) -> float:
+    """Seven decimals are finer than fp32 at this magnitude; JSON has no minus infinity."""
+    return round(logprob, 7) if math.isfinite(logprob) else -1e30

@@ -1,0 +1,54 @@
+"""One request on its way: what the host gathers until its `Generation` is complete."""
+
+from __future__ import annotations
+
+import time
+
+from equivcheck.decoding.outcome import RowOutcome
+from equivcheck.decoding.stopping import StopRules
+from equivcheck.generation import FinishReason, Generation, Request, Step, TokenScore
+
+
+class Progress:
+    """Gathers blocks; a finished request's surplus is dropped."""
+
+    def __init__(self, request: Request, stops: StopRules, *, started: float) -> None:
+        """`started` is a `time.perf_counter()` from before the prompt was read."""
+        self.request = request
+        self.stops = stops
+        self.started = started
+        self.prefill_seconds = time.perf_counter() - started
+        self.steps: list[Step] = []
+        self.scores: list[TokenScore] = []
+        self.digests: list[int] = []
+
+    def take(self, outcome: RowOutcome, *, seconds: float) -> Generation | None:
+        """Append a step's tokens up to the one that ends the request, if one does."""
+        before = len(self.stops.output)
+        reason = self.stops.take(outcome.tokens)
+        emitted = len(self.stops.output) - before
+        self.steps.append(
+            Step(
+                drafted=outcome.drafted,
+                accepted=outcome.accepted,
+                emitted=emitted,
+                seconds=round(seconds, 7),
+            )
+        )
+        self.scores.extend(outcome.scores[:emitted])
+        self.digests.extend(outcome.digests[:emitted])
+        return self.finish(reason) if reason else None
+
+    def finish(self, reason: FinishReason) -> Generation:
+        """Close the request."""
+        return Generation(
+            key=self.request.key,
+            token_ids=tuple(self.stops.output),
+            finish_reason=reason,
+            prompt_tokens=len(self.request.prompt_ids),
+            steps=tuple(self.steps),
+            scores=tuple(self.scores),
+            logit_digests=tuple(self.digests),
+            prefill_seconds=round(self.prefill_seconds, 7),
+            total_seconds=round(time.perf_counter() - self.started, 7),
+        )

@@ -1,0 +1,93 @@
+"""From logits to the law a token is drawn from: penalties, biases, bans, temperature, truncation.
+
+One slot at a time where the prefix matters, so that a token inside a verify window is judged by
+the very prefix it would have in plain decoding. Target and draft go through the same functions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from equivcheck.decoding.controls import SamplingControls
+
+HIDDEN = float("-inf")
+
+
+@dataclasses.dataclass(frozen=True)
+class Prefix:
+    """What the transforms need to know of the tokens before a slot."""
+
+    counts: Tensor
+    """Occurrences in the output so far, fp32, [rows, vocab]."""
+    generated: Tensor
+    """Output tokens so far, int64, [rows]."""
+
+    def extended(self, tokens: Tensor) -> Self:
+        """The prefix one token on; `tokens` is [rows]."""
+        ones = torch.ones_like(tokens, dtype=self.counts.dtype)[:, None]
+        return dataclasses.replace(
+            self,
+            counts=self.counts.scatter_add(1, tokens[:, None], ones),
+            generated=self.generated + 1,
+        )
+
+
+def penalise(logits: Tensor, controls: SamplingControls, prefix: Prefix) -> Tensor:
+    """Apply everything that comes before temperature, to one slot: [rows, vocab] in and out."""
+    seen = controls.prompt_seen | (prefix.counts > 0)
+    repetition = controls.repetition_penalty[:, None]
+    repeated = torch.where(logits > 0, logits / repetition, logits * repetition)
+    logits = torch.where(seen, repeated, logits)
+    logits = logits - controls.presence_penalty[:, None] * (prefix.counts > 0)
+    logits = logits - controls.frequency_penalty[:, None] * prefix.counts
+    logits = logits + controls.bias
+    too_short = (prefix.generated < controls.min_new_tokens)[:, None]
+    return logits.masked_fill(controls.banned | (controls.stop_ids & too_short), HIDDEN)
+
+
+def penalise_window(
+    logits: Tensor, controls: SamplingControls, prefix: Prefix, drafts: Tensor
+) -> Tensor:
+    """`penalise` slot by slot: slot s of [rows, slots, vocab] follows the first s drafts."""
+    if not controls.features.history:
+        return logits
+    slots = []
+    for slot in range(logits.shape[1]):
+        slots.append(penalise(logits[:, slot], controls, prefix))
+        if slot < drafts.shape[1]:
+            prefix = prefix.extended(drafts[:, slot])
+    return torch.stack(slots, dim=1)
+
+
+def sharpen(logits: Tensor, controls: SamplingControls) -> Tensor:
+    """Apply temperature and truncation: the unnormalised log-law, [rows, slots, vocab].
+
+    Greedy rows keep their logits. Top-k, top-p and min-p are taken in this order, each over what
+    the one before has left; a tie at the border goes to the smaller token id.
+    """
+    if not controls.features.random:
+        return logits
+    scaled = logits / controls.safe_temperature[:, None, None]
+    if not controls.features.truncated:
+        return scaled
+    ordered, tokens = scaled.sort(dim=-1, descending=True, stable=True)
+    rank = torch.arange(scaled.shape[-1], device=scaled.device)
+    ordered = ordered.masked_fill(rank >= controls.top_k[:, None, None], HIDDEN)
+    probs = ordered.softmax(dim=-1)
+    before = probs.cumsum(dim=-1) - probs
+    dropped = (before >= controls.top_p[:, None, None]) & (rank > 0)
+    dropped |= probs < controls.min_p[:, None, None] * probs[..., :1]
+    return torch.empty_like(scaled).scatter_(-1, tokens, ordered.masked_fill(dropped, HIDDEN))
+
+
+def probabilities(log_law: Tensor, controls: SamplingControls) -> Tensor:
+    """Normalise to probabilities, fp32; a greedy row is a point mass on its argmax."""
+    probs = log_law.softmax(dim=-1)
+    if controls.features.all_random:
+        return probs
+    point = torch.zeros_like(probs).scatter_(-1, log_law.argmax(dim=-1, keepdim=True), 1.0)
+    return torch.where(controls.greedy[:, None, None], point, probs)

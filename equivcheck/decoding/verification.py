@@ -1,0 +1,123 @@
+"""Verification rules: from the target's laws and the drafts to accepted tokens plus one more.
+
+Each rule's output law is exactly the target's. `MatchRule` is greedy decoding and its sampled
+generalisation (Daliri, Musco and Suresh 2024, drafter-invariant speculation); `RejectionRule` is
+Leviathan et al. 2023 and Chen et al. 2023.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from equivcheck.decoding.rows import Rows
+from equivcheck.decoding.streams import Purpose
+from equivcheck.decoding.transforms import probabilities
+
+
+class Proposal(NamedTuple):
+    """What a drafter proposes."""
+
+    tokens: Tensor
+    """[rows, gamma], int64."""
+    lengths: Tensor
+    """[rows], int64: how many of them are meant, 0 to gamma."""
+    log_law: Tensor | None
+    """[rows, gamma, vocab]: the unnormalised log-law each was drawn from; None: a point mass."""
+
+
+class Verified(NamedTuple):
+    """What a step has decided."""
+
+    tokens: Tensor
+    """[rows, gamma + 1]: the accepted drafts, then one token of the target's, then junk."""
+    accepted: Tensor
+    """[rows]: accepted drafts; `accepted + 1` tokens are good."""
+
+
+class VerificationRule(Protocol):
+    """How tokens are drawn, by the drafter too: the two have to agree."""
+
+    def draw(self, log_law: Tensor, rows: Rows, positions: Tensor) -> Tensor:
+        """Draw a draft token from each law [rows, slots, vocab] at `positions` [rows, slots]."""
+        ...
+
+    def verify(self, log_law: Tensor, proposal: Proposal, rows: Rows) -> Verified:
+        """Judge a proposal by the target's laws, [rows, gamma + 1, vocab]."""
+        ...
+
+
+def leading(hits: Tensor, lengths: Tensor) -> Tensor:
+    """How many of each row's first `lengths` entries of `hits` are true before the first miss."""
+    slots = torch.arange(hits.shape[1], device=hits.device)
+    return (hits & (slots < lengths[:, None])).long().cumprod(dim=1).sum(dim=1)
+
+
+class MatchRule:
+    """Draw with noise keyed by request and position; accept drafts while both draws agree.
+
+    The target's draw does not depend on the drafts, so speculative and plain decoding emit the
+    same tokens, at any temperature. Greedy rows have no noise.
+    """
+
+    def draw(self, log_law: Tensor, rows: Rows, positions: Tensor) -> Tensor:
+        """Argmax of log-law plus the shared noise of each position."""
+        return draw_with(Purpose.SHARED, log_law, rows, positions)
+
+    def verify(self, log_law: Tensor, proposal: Proposal, rows: Rows) -> Verified:
+        """Accept while the draft is what the target draws itself."""
+        chosen = self.draw(log_law, rows, rows.upcoming(log_law.shape[1]))
+        return Verified(chosen, leading(chosen[:, :-1] == proposal.tokens, proposal.lengths))
+
+
+class RejectionRule:
+    """Accept a draft with probability min(1, p/q); replace the first rejected one."""
+
+    def draw(self, log_law: Tensor, rows: Rows, positions: Tensor) -> Tensor:
+        """Draw from the draft's own stream."""
+        return draw_with(Purpose.DRAFT, log_law, rows, positions)
+
+    def verify(self, log_law: Tensor, proposal: Proposal, rows: Rows) -> Verified:
+        """Accept or replace; after full acceptance draw a bonus token from the target."""
+        positions = rows.upcoming(log_law.shape[1])
+        target_probs = probabilities(log_law, rows.controls)
+        draft_probs = proposed_probs(proposal, rows, vocab=log_law.shape[-1])
+        drafts = proposal.tokens[..., None]
+        coin = rows.streams.uniform(positions[:, :-1], Purpose.ACCEPT, width=1)
+        # Strict: a coin of exactly 0 must not accept a token the target rules out.
+        hits = coin * draft_probs.gather(2, drafts) < target_probs[:, :-1].gather(2, drafts)
+        accepted = leading(hits[..., 0], proposal.lengths)
+
+        at_end = accepted[:, None, None].expand(-1, 1, log_law.shape[-1])
+        no_draft = torch.zeros_like(target_probs[:, :1])
+        target_end = target_probs.gather(1, at_end)
+        draft_end = torch.cat([draft_probs, no_draft], dim=1).gather(1, at_end)
+        rejected = (accepted < proposal.lengths)[:, None, None]
+        residual = torch.where(rejected, (target_end - draft_end).clamp(min=0), target_end)
+        # Where rounding left p = q everywhere, nothing could have been rejected but by a hair.
+        residual = torch.where(residual.sum(dim=-1, keepdim=True) > 0, residual, target_end)
+        purpose = torch.where(rejected[..., 0], int(Purpose.RESIDUAL), int(Purpose.BONUS))
+        end = positions.gather(1, accepted[:, None])
+        noise = rows.streams.gumbel(end, purpose, width=log_law.shape[-1])
+        replacement = (residual.log() + noise).argmax(dim=-1)
+        tokens = torch.nn.functional.pad(proposal.tokens, (0, 1))
+        return Verified(tokens.scatter(1, accepted[:, None], replacement), accepted)
+
+
+def draw_with(purpose: Purpose, log_law: Tensor, rows: Rows, positions: Tensor) -> Tensor:
+    """Gumbel-max draw from one purpose's stream; greedy rows take the argmax."""
+    if not rows.controls.features.random:
+        return log_law.argmax(dim=-1)
+    noise = rows.streams.gumbel(positions, purpose, width=log_law.shape[-1])
+    greedy = rows.controls.greedy[:, None, None]
+    return torch.where(greedy, log_law, log_law + noise).argmax(dim=-1)
+
+
+def proposed_probs(proposal: Proposal, rows: Rows, *, vocab: int) -> Tensor:
+    """The laws the drafts were drawn from, [rows, gamma, vocab]."""
+    if proposal.log_law is not None:
+        return probabilities(proposal.log_law, rows.controls)
+    point = torch.zeros((*proposal.tokens.shape, vocab), device=proposal.tokens.device)
+    return point.scatter_(2, proposal.tokens[..., None], 1.0)
