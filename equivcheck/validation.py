@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import get_args
 
 from msgspec import DecodeError, Struct, ValidationError
 from msgspec.structs import fields
@@ -16,6 +17,7 @@ from equivcheck.errors import did_you_mean
 _AT = re.compile(r" - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"^Object contains unknown field `(?P<name>.*)`$", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `(?P<name>.*)`$")
+_CHOICE = re.compile(r"^Invalid enum value (?P<value>.*)$", re.DOTALL)
 _INDEX = re.compile(r"\[(?:\d+|\.\.\.)\]")
 
 
@@ -42,6 +44,8 @@ def explain(error: DecodeError, shapes: Mapping[str, type[Struct]]) -> str:
         return _unknown_key(unknown["name"], path=path, shapes=shapes)
     if missing := _MISSING.match(message):
         return f"{_join(path, missing['name'])}: missing"
+    if choice := _CHOICE.match(message):
+        return _bad_choice(choice["value"], path=path, shapes=shapes)
     keys = "keys: " if at and at["key"] else ""
     message = keys + message[:1].lower() + message[1:]
     return f"{path}: {message}" if path else message
@@ -52,6 +56,18 @@ def _unknown_key(name: str, *, path: str, shapes: Mapping[str, type[Struct]]) ->
     listed = f"; known: {', '.join(known)}" if known else ""
     shown = ascii(name[:60])[1:-1]
     return f"{_join(path, shown)}: unknown key{did_you_mean(name, known)}{listed}"
+
+
+def _bad_choice(value: str, *, path: str, shapes: Mapping[str, type[Struct]]) -> str:
+    table, _, name = _INDEX.sub("", path).rpartition(".")
+    choices = fields(shapes[table]) if table in shapes else ()
+    types = {field.encode_name: field.type for field in choices}
+    known = [str(choice) for choice in get_args(types.get(name))]
+    listed = f"; valid: {', '.join(known)}" if known else ""
+    shown = ascii(value[:60])[1:-1]
+    return (
+        f"{path}: {shown} is not a valid value{did_you_mean(value.strip(chr(39)), known)}{listed}"
+    )
 
 
 def _join(path: str, name: str) -> str:

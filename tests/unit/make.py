@@ -26,7 +26,7 @@ EOS = 2
 VOCAB = 100
 
 
-def make_steps(*blocks: tuple[int, int] | tuple[int, int, int]) -> tuple[Step, ...]:
+def make_steps(*blocks: tuple[int, ...]) -> tuple[Step, ...]:
     """``(drafted, accepted)`` or ``(drafted, accepted, emitted)`` a verify step."""
     return tuple(
         Step(drafted=block[0], accepted=block[1], emitted=block[2] if block[2:] else block[1] + 1)

@@ -74,6 +74,11 @@ PROBLEMS = {
         HEADER + b'{"id": "one", "messages": [{"role": "user", "contents": "x"}]}\n',
         "code.jsonl:2: messages[0].contents: unknown key (did you mean 'content'?); known: role, ",
     ),
+    "wrong-role": (
+        HEADER + b'{"id": "one", "messages": [{"role": "uesr", "content": "x"}]}\n',
+        "code.jsonl:2: messages[0].role: 'uesr' is not a valid value (did you mean 'user'?); "
+        "valid: system, user, assistant",
+    ),
     "missing-id": (HEADER + b'{"prompt": "x"}\n', "code.jsonl:2: id: missing"),
     "missing-inner": (
         case_line(', "grader": {}'),
@@ -136,7 +141,7 @@ PROBLEMS = {
     "header-not-json": (b"workload: code\n", "code.jsonl:1: the first line has to be a header"),
     "header-version": (
         b'{"equivcheck": 2, "workload": "code"}\n',
-        "code.jsonl:1: equivcheck: invalid enum value 2",
+        "code.jsonl:1: equivcheck: 2 is not a valid value; valid: 1",
     ),
     "header-key": (
         b'{"equivcheck": 1, "workload": "code", "descripton": ""}\n',
