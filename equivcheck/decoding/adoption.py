@@ -38,7 +38,6 @@ def adopt(model: Any, *, positions: int) -> StaticModel:
             "the native decoder cannot run this model: "
             + unknown_name("activation", architecture.activation, ACTIVATIONS)
         )
-    limit = getattr(model.config, "max_position_embeddings", None)
     static = StaticModel(architecture, fuse(model, architecture), positions=positions)
     tokens = probe_tokens(architecture.vocab, static.device)
     expected = model(tokens).logits[0].float()
@@ -50,7 +49,7 @@ def adopt(model: Any, *, positions: int) -> StaticModel:
         raise PairError(
             f"the native decoder cannot run this model: its logits differ from transformers' by "
             f"{float(error):.2g} of their spread (at most {TOLERANCE[static.dtype]:g} allowed in "
-            f"{static.dtype}); model_type {architecture.family!r}, trained for {limit} positions"
+            f"{static.dtype}); model_type {architecture.family!r}"
         )
     return static
 

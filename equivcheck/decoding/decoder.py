@@ -24,7 +24,7 @@ from equivcheck.decoding.progress import Progress
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.stopping import Detokenise, StopRules, stop_ids
 from equivcheck.decoding.transforms import penalise_window, sharpen
-from equivcheck.decoding.verification import Proposal, VerificationRule
+from equivcheck.decoding.verification import Proposal, VerificationRule, Verified
 from equivcheck.generation import Generation, Request
 
 
@@ -85,27 +85,43 @@ class Decoder:
             The packed outcome (`outcome.pack`).
         """
         proposal = self.propose(gamma=gamma, unread=unread)
-        window = self.rows.window(proposal.tokens, width=self.width)
-        hidden = self.model.forward(window, self.rows.length - 1, self.cache)
-        logits = self.model.logits(hidden)[:, : gamma + 1]
-        penalised = penalise_window(
-            logits, self.rows.controls, self.rows.prefix, proposal.tokens
-        )
+        logits = self.target_logits(proposal)
+        penalised = self.penalised(logits, proposal)
         target_law = sharpen(penalised, self.rows.controls)
-        verified = self.rule.verify(target_law, proposal, self.rows)
-        self.rows.advance(verified.tokens, verified.accepted + 1)
-        return pack(
-            verified,
-            proposal.lengths,
-            penalised=penalised,
-            fingerprints=fingerprint(logits, self.fingerprint_weights),
-        )
+        verified = self.verify(target_law, proposal)
+        self.commit(verified)
+        return self.outcome(verified, proposal, logits=logits, penalised=penalised)
 
     def propose(self, *, gamma: int, unread: int) -> Proposal:
         """Ask the drafter; with gamma 0 propose nothing."""
         if self.drafter is not None and gamma:
             return self.drafter.propose(self.rows, self.rule, gamma=gamma, unread=unread)
         return Proposal(self.rows.tokens[:, :0], torch.zeros_like(self.rows.length), None)
+
+    def target_logits(self, proposal: Proposal) -> Tensor:
+        """The target's logits behind the last token and each draft, [rows, gamma + 1, vocab]."""
+        window = self.rows.window(proposal.tokens, width=self.width)
+        hidden = self.model.forward(window, self.rows.length - 1, self.cache)
+        return self.model.logits(hidden)[:, : proposal.tokens.shape[1] + 1]
+
+    def penalised(self, logits: Tensor, proposal: Proposal) -> Tensor:
+        """Logits after everything that comes before temperature, each slot by its own prefix."""
+        return penalise_window(logits, self.rows.controls, self.rows.prefix, proposal.tokens)
+
+    def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
+        """Accept drafts and draw one token more."""
+        return self.rule.verify(target_law, proposal, self.rows)
+
+    def commit(self, verified: Verified) -> None:
+        """Move each row on by what was accepted; rejected entries stay behind the pointer."""
+        self.rows.advance(verified.tokens, verified.accepted + 1)
+
+    def outcome(
+        self, verified: Verified, proposal: Proposal, *, logits: Tensor, penalised: Tensor
+    ) -> Tensor:
+        """What the host gets to see of a step."""
+        digests = fingerprint(logits, self.fingerprint_weights)
+        return pack(verified, proposal.lengths, penalised=penalised, fingerprints=digests)
 
     def fill(self, queue: deque[Request]) -> bool:
         """Seat waiting requests in idle rows; False when there is nothing left to do."""
@@ -124,10 +140,11 @@ class Decoder:
         prefill(self.model, self.cache.row(row), prompt)
         if self.drafter is not None:
             self.drafter.admit(row, prompt)
-        stops = StopRules(
-            request, eos_token_ids=self.eos_token_ids, detokenise=self.detokenise
-        )
-        self.seats[row] = Progress(request, stops, started=started)
+        self.seats[row] = Progress(request, self.stops(request), started=started)
+
+    def stops(self, request: Request) -> StopRules:
+        """The rules that end a request."""
+        return StopRules(request, eos_token_ids=self.eos_token_ids, detokenise=self.detokenise)
 
     def collect(self, outcomes: list[RowOutcome], seconds: float) -> Iterator[Generation]:
         """Hand each row its part of a step; free the rows that are finished."""

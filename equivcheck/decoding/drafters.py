@@ -64,9 +64,7 @@ class ModelDrafter:
             if slot + 1 < gamma:
                 prefix = prefix.extended(token[:, 0]) if rows.controls.features.history else prefix
                 hidden = self.model.forward(token, rows.length + slot, self.cache)
-        return Proposal(
-            torch.cat(tokens, dim=1), rows.draftable(gamma), torch.cat(laws, dim=1)
-        )
+        return Proposal(torch.cat(tokens, dim=1), rows.draftable(gamma), torch.cat(laws, dim=1))
 
 
 class PromptLookupDrafter:

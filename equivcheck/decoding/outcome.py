@@ -44,9 +44,7 @@ def fingerprint(logits: Tensor, weights: Tensor) -> Tensor:
     return (logits.view(torch.int32).long() * weights).sum(dim=-1)
 
 
-def pack(
-    verified: Verified, drafted: Tensor, *, penalised: Tensor, fingerprints: Tensor
-) -> Tensor:
+def pack(verified: Verified, drafted: Tensor, *, penalised: Tensor, fingerprints: Tensor) -> Tensor:
     """Pack a step's results, int64, [rows, 2 + FIELDS * slots].
 
     Args:

@@ -1,0 +1,131 @@
+"""The identity contract: probe first, then promise.
+
+`fixed-shape` says: at this device, dtype, thread count and step shape, a token's logits have the
+same bits in whichever row and slot it sits and whatever the other rows and slots hold. It is
+measured bit for bit on the very step function that decodes, never assumed: some matrix libraries
+choose a tail kernel by a row's index, and then the same token has other bits in another slot. A
+step padded to a multiple of 8 rows has no tail.
+"""
+
+from __future__ import annotations
+
+import torch
+from msgspec import Struct
+from torch import Tensor
+
+from equivcheck.decoding.model import StaticModel
+from equivcheck.decoding.probes import Probe, probe_operations
+
+SHAPE_MULTIPLE = 8
+"""Steps of other widths are not promised anything: their tail kernels depend on the row."""
+
+
+class ContractReport(Struct, frozen=True, kw_only=True):
+    """What was probed and what holds."""
+
+    contract: str | None
+    """Name to compare arms by: equal names promise equal bits. None: nothing is promised."""
+    device: str
+    dtype: str
+    threads: int
+    rows: int
+    width: int
+    positions: int
+    probes: tuple[Probe, ...]
+    """The whole step first, then single operations where they were probed."""
+
+    @property
+    def failed(self) -> tuple[Probe, ...]:
+        """Probes that did not hold."""
+        return tuple(probe for probe in self.probes if probe.differing)
+
+
+@torch.inference_mode()
+def probe_contract(
+    model: StaticModel, *, rows: int, width: int, tokens: int = 64, operations: bool = False
+) -> ContractReport:
+    """Probe the step at one shape.
+
+    Args:
+        model: the target.
+        rows: batch rows of the step.
+        width: slots of the step.
+        tokens: positions per row over which plain and speculative logits are compared.
+        operations: probe single operations too; done anyway when the step itself fails, so that
+            the report can name the culprit.
+    """
+    whole = probe_step(model, rows=rows, width=width, tokens=tokens)
+    single = ()
+    if operations or whole.differing:
+        single = tuple(probe_operations(model, rows=rows, width=width))
+    holds = not whole.differing and width % SHAPE_MULTIPLE == 0
+    threads = torch.get_num_threads()
+    dtype = str(model.dtype).removeprefix("torch.")
+    positions = model.key_positions.shape[0]
+    device = device_name(model.device)
+    shape = f"{rows}x{width}x{positions}"
+    return ContractReport(
+        contract=f"fixed-shape {shape} {dtype} {device} threads={threads}" if holds else None,
+        device=device,
+        dtype=dtype,
+        threads=threads,
+        rows=rows,
+        width=width,
+        positions=positions,
+        probes=(whole, *single),
+    )
+
+
+def probe_step(model: StaticModel, *, rows: int, width: int, tokens: int) -> Probe:
+    """Compare logits of one-token steps with those of windows, in other rows and slots.
+
+    The second pass gives each text to another row, starts rows at different slots of their
+    windows, and takes windows of 1 to `width` live tokens in turn.
+    """
+    generator = torch.Generator().manual_seed(0)
+    texts = torch.randint(model.architecture.vocab, (rows, tokens + width), generator=generator)
+    texts = texts.to(model.device)
+    plain = plain_logits(model, texts, tokens=tokens, width=width)
+    moved = torch.roll(torch.arange(rows, device=model.device), 1)
+    cache = model.new_cache(rows=rows)
+    starts = torch.zeros(rows, dtype=torch.int64, device=model.device)
+    slots = torch.arange(width, device=model.device)
+    strides = 1 + torch.arange(rows, device=model.device) % width
+    differing = compared = 0
+    while bool((starts < tokens).any()):
+        index = (starts[:, None] + slots).clamp(max=texts.shape[1] - 1)
+        window = texts[moved].gather(1, index)
+        # Tokens past a row's live slots are padding: their content must not matter.
+        live = slots < strides[:, None]
+        window = torch.where(live, window, 7)
+        logits = model.logits(model.forward(window, starts, cache))
+        counted = live & (index < tokens) & (starts[:, None] + slots < tokens)
+        expected = plain[moved[:, None], index.clamp(max=tokens - 1)]
+        differs = (logits != expected).any(dim=-1) & counted
+        differing += int(differs.sum())
+        compared += int(counted.sum())
+        starts = torch.minimum(starts + strides, torch.full_like(starts, tokens))
+        strides = strides % width + 1
+    return Probe(
+        name="step",
+        shape=f"{rows}x{width} tokens",
+        differing=differing,
+        compared=compared,
+    )
+
+
+def plain_logits(model: StaticModel, texts: Tensor, *, tokens: int, width: int) -> Tensor:
+    """Logits of each text decoded one live token a step, [rows, tokens, vocab]."""
+    cache = model.new_cache(rows=texts.shape[0])
+    collected = []
+    for position in range(tokens):
+        window = torch.zeros((texts.shape[0], width), dtype=torch.int64, device=model.device)
+        window[:, 0] = texts[:, position]
+        start = torch.full((texts.shape[0],), position, device=model.device)
+        collected.append(model.logits(model.forward(window, start, cache))[:, 0])
+    return torch.stack(collected, dim=1)
+
+
+def device_name(device: torch.device) -> str:
+    """A name that tells GPUs of different kinds apart."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
