@@ -55,7 +55,7 @@ def probe_contract(
             the report can name the culprit.
     """
     whole = probe_step(model, rows=rows, width=width, tokens=tokens)
-    single = ()
+    single: tuple[Probe, ...] = ()
     if operations or whole.differing:
         single = tuple(probe_operations(model, rows=rows, width=width))
     holds = not whole.differing and width % SHAPE_MULTIPLE == 0

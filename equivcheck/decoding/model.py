@@ -136,8 +136,8 @@ class StaticModel:
             values.transpose(1, 2),
             attn_mask=mask.repeat(1, 1, shape.heads_per_kv, 1),
         )
-        unfolded = mixed.unflatten(2, (shape.heads_per_kv, window)).permute(0, 3, 1, 2, 4)
-        return unfolded.reshape(rows, window, shape.heads * shape.head_dim)
+        unfolded: Tensor = mixed.unflatten(2, (shape.heads_per_kv, window))
+        return unfolded.permute(0, 3, 1, 2, 4).reshape(rows, window, shape.heads * shape.head_dim)
 
     def mask(self, positions: Tensor, window: int | None) -> Tensor:
         """Additive causal mask, [rows, 1, window, positions]: hidden entries weigh exactly 0."""

@@ -1,0 +1,247 @@
+"""The project's own decoder as an engine: `native`.
+
+PYTEST_DONT_REWRITE: this code is timed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Literal
+
+import torch
+from msgspec import Meta, Struct
+
+from equivcheck.decoding.adoption import adopt
+from equivcheck.decoding.contract import SHAPE_MULTIPLE, probe_contract
+from equivcheck.decoding.decoder import Decoder
+from equivcheck.decoding.drafters import Drafter, ModelDrafter, PromptLookupDrafter
+from equivcheck.decoding.gamma import AdaptiveGamma, GammaPolicy
+from equivcheck.decoding.model import StaticModel
+from equivcheck.decoding.prefill import CHUNK
+from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
+from equivcheck.engines.protocol import Capabilities, Rule
+from equivcheck.engines.registry import decode_options
+from equivcheck.errors import EngineError, SettingsError
+from equivcheck.generation import Generation, Request
+from equivcheck.pairs.load import LoadedPair, load_pair
+from equivcheck.settings import EngineSetup
+
+CONTRACT_TOKENS = 24
+"""Positions probed each time an engine opens; `equivcheck doctor` probes more."""
+
+
+class NativeOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What can follow ``native:``."""
+
+    gamma: Annotated[int, Meta(ge=0, le=63)] = 4
+    """Draft tokens per step; 0 is plain decoding."""
+    adaptive: bool = False
+    """Choose each step's gamma, `gamma` being the most."""
+    drafter: Literal["auto", "model", "lookup"] = "auto"
+    """auto: the pair's draft model, or prompt lookup where it has none."""
+    rule: Rule = "coupled"
+    width: Annotated[int, Meta(ge=1, le=64)] | None = None
+    """Slots of the target's step. None: 8, or as many eights as gamma + 1 needs."""
+    fault: str | None = None
+    """Seed a fault from the catalogue: for testing the tests."""
+
+
+def open_engine(options: Mapping[str, str], setup: EngineSetup) -> NativeEngine:
+    """Load the pair and open the engine.
+
+    Raises:
+        SettingsError: an option is unknown or out of range.
+        PairError: the pair cannot be loaded or run.
+    """
+    return NativeEngine(decode_options("native", options, NativeOptions), setup)
+
+
+class NativeEngine:
+    """Plain or speculative decoding on a shape-locked step."""
+
+    def __init__(self, options: NativeOptions, setup: EngineSetup) -> None:
+        """Load, adopt, probe."""
+        self.options, self.setup = options, setup
+        self.width = options.width or SHAPE_MULTIPLE * math.ceil((options.gamma + 1) / 8)
+        if self.width <= options.gamma:
+            raise SettingsError(
+                f"native: width={self.width} cannot verify gamma={options.gamma} drafts; "
+                f"it takes at least {options.gamma + 1}"
+            )
+        device = choose_device(setup)
+        configure_arithmetic(setup)
+        self.pair = load_pair(setup.pair, dtype=getattr(torch, setup.dtype), device=device)
+        positions = setup.context + max(CHUNK, self.width)
+        self.model = adopt(self.pair.target, positions=positions)
+        self.decoder = self.build(self.model, positions=positions)
+        self.contract = probe_contract(
+            self.model, rows=setup.batch_size, width=self.width, tokens=CONTRACT_TOKENS
+        )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this engine is."""
+        given = {
+            name: value
+            for name, value in (
+                ("gamma", self.options.gamma),
+                ("adaptive", self.options.adaptive or None),
+                ("drafter", None if self.options.drafter == "auto" else self.options.drafter),
+                ("rule", None if self.options.rule == "coupled" else self.options.rule),
+                ("width", self.options.width),
+                ("fault", self.options.fault),
+            )
+            if value is not None
+        }
+        return Capabilities(
+            engine="native:" + ",".join(f"{name}={value}" for name, value in given.items()),
+            device=self.contract.device,
+            dtype=self.setup.dtype,
+            threads=self.contract.threads,
+            batch_size=self.setup.batch_size,
+            num_speculative_tokens=self.options.gamma,
+            rule=self.options.rule,
+            sampled=self.options.rule != "greedy",
+            reports_steps=True,
+            reports_scores=True,
+            identity=self.contract.contract,
+            versions={"torch": torch.__version__},
+            notes=self.pair.warnings,
+        )
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
+        """Decode requests in a refilled batch."""
+        for request in requests:
+            self.check(request)
+        yield from self.decoder.run(requests)
+
+    def close(self) -> None:
+        """Drop the caches."""
+        del self.decoder
+
+    def check(self, request: Request) -> None:
+        """Refuse what cannot be served as asked.
+
+        Raises:
+            EngineError: naming the request and what is out of range.
+        """
+        vocab = self.model.architecture.vocab
+        law = request.sampling
+        needed = len(request.prompt_ids) + request.max_new_tokens
+        outside = [
+            token
+            for token in (*request.prompt_ids, *law.logit_bias, *law.banned_tokens)
+            if not 0 <= token < vocab
+        ]
+        problem = None
+        if not request.prompt_ids:
+            problem = "its prompt is empty"
+        elif needed > self.setup.context:
+            problem = (
+                f"prompt and output need {needed} positions, setup.context is {self.setup.context}"
+            )
+        elif outside:
+            problem = f"token id {outside[0]} is outside the vocabulary of {vocab}"
+        elif not law.greedy and self.options.rule == "greedy":
+            problem = f"temperature {law.temperature:g} with rule=greedy"
+        if problem:
+            raise EngineError(f"native: cannot serve {request.key}: {problem}")
+
+    def build(self, model: StaticModel, *, positions: int) -> Decoder:
+        """Assemble the decoder, with a seeded fault if one was asked for."""
+        drafter = self.build_drafter(positions=positions) if self.options.gamma else None
+        policy = GammaPolicy(self.options.gamma)
+        if self.options.adaptive:
+            policy = AdaptiveGamma(self.options.gamma, draft_cost=self.draft_cost(model, drafter))
+        kind: type[Decoder] = Decoder
+        if self.options.fault:
+            from equivcheck.faults.catalogue import find
+
+            kind = find(self.options.fault).decoder
+        return kind(
+            model,
+            rows=self.setup.batch_size,
+            width=self.width,
+            rule=rule_of(self.options.rule),
+            drafter=drafter,
+            gamma=policy,
+            eos_token_ids=self.pair.eos_token_ids,
+            detokenise=detokeniser(self.pair),
+        )
+
+    def build_drafter(self, *, positions: int) -> Drafter:
+        """The drafter asked for.
+
+        Raises:
+            SettingsError: a draft model was asked for and the pair has none.
+        """
+        kind = self.options.drafter
+        if kind == "model" and self.pair.draft is None:
+            raise SettingsError(
+                f"native: drafter=model, but pair {self.setup.pair!r} has no draft model; "
+                f"name one as TARGET+DRAFT, or use drafter=lookup"
+            )
+        if kind == "lookup" or self.pair.draft is None:
+            return PromptLookupDrafter()
+        return ModelDrafter(adopt(self.pair.draft, positions=positions), rows=self.setup.batch_size)
+
+    @torch.inference_mode()
+    def draft_cost(self, model: StaticModel, drafter: Drafter | None) -> float:
+        """Cost of one draft token in target steps, measured once at this shape."""
+        if not isinstance(drafter, ModelDrafter):
+            return 0.0
+        rows = self.setup.batch_size
+        draft = step_seconds(drafter.model, rows=rows, width=1)
+        return draft / step_seconds(model, rows=rows, width=self.width)
+
+
+def step_seconds(model: StaticModel, *, rows: int, width: int, repeats: int = 7) -> float:
+    """Median wall time of one forward step with logits."""
+    cache = model.new_cache(rows=rows)
+    tokens = torch.zeros((rows, width), dtype=torch.int64, device=model.device)
+    start = torch.full((rows,), 16, device=model.device)
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        model.logits(model.forward(tokens, start, cache))
+        if model.device.type == "cuda":
+            torch.cuda.synchronize(model.device)
+        times.append(time.perf_counter() - started)
+    return sorted(times)[repeats // 2]
+
+
+def rule_of(name: Rule) -> VerificationRule:
+    """Greedy is the match rule without noise."""
+    return RejectionRule() if name == "rejection" else MatchRule()
+
+
+def choose_device(setup: EngineSetup) -> torch.device:
+    """The device asked for; auto is CUDA where there is one."""
+    if setup.device != "auto":
+        return torch.device(setup.device)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def configure_arithmetic(setup: EngineSetup) -> None:
+    """Fix what decides over bits: threads, and no silent loss of precision in matrix products."""
+    if setup.threads is not None:
+        torch.set_num_threads(setup.threads)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+
+
+def detokeniser(pair: LoadedPair):  # type: ignore[no-untyped-def]
+    """How output ids become the text that stop strings are looked for in."""
+    tokenizer = pair.tokenizer
+
+    def detokenise(token_ids: Sequence[int]) -> str:
+        text: str = tokenizer.decode(
+            list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text
+
+    return detokenise
