@@ -1,1 +1,37 @@
-"""One gate a file. Pure: records in, findings out."""
+"""One gate a file. Pure: records in, findings out.
+
+Every check takes the whole evidence and returns its findings: about cases, workloads or the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from equivcheck.checks import (
+    batching,
+    complete,
+    counters,
+    coupled,
+    determinism,
+    engaged,
+    greedy,
+    logprobs,
+    stopping,
+)
+from equivcheck.findings import Finding
+from equivcheck.records import Evidence
+
+Check = Callable[[Evidence], list[Finding]]
+
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("complete", complete.check),
+    ("greedy", greedy.check),
+    ("coupled", coupled.check),
+    ("engaged", engaged.check),
+    ("determinism", determinism.check),
+    ("batching", batching.check),
+    ("stopping", stopping.check),
+    ("logprobs", logprobs.check),
+    ("counters", counters.check),
+)
+"""Name and function of every gate, in the order their findings are shown."""

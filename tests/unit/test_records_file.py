@@ -7,7 +7,6 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from make import make_asked, make_captured, make_generation, make_header, make_request
 
 from equivcheck.errors import RecordsError
 from equivcheck.findings import Finding, Outcome, Reason
@@ -24,6 +23,7 @@ from equivcheck.records import (
 )
 from equivcheck.records_file import RECORDS_NAME, Record, RecordsWriter, read_evidence, seal
 from equivcheck.settings import EngineSetup, Settings
+from tests.unit.make import make_asked, make_captured, make_generation, make_header, make_request
 
 KEYS = ("code/one", "code/two")
 HEADER = make_header(planned={TARGET: KEYS, CANDIDATE: KEYS})

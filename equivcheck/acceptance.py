@@ -1,0 +1,111 @@
+"""How often drafts were accepted, by workload: the one place where raw counters become rates.
+
+Definitions are those of vLLM and llama.cpp: the acceptance rate leaves the bonus token out, the
+acceptance length counts it. Undefined is None, never 0 or 1. Intervals take prompts, not tokens, as
+the sample: tokens of one prompt rise and fall together, and token-level intervals are far too
+narrow.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from equivcheck.checks.subjects import by_workload
+from equivcheck.findings import Interval
+from equivcheck.generation import Generation
+from equivcheck.records import CANDIDATE, Evidence
+
+LEVEL = 0.95
+
+
+class Acceptance(Struct, frozen=True, kw_only=True):
+    """Counts over the verify steps that had drafts, and what follows from them."""
+
+    prompts: int
+    """Prompts with at least one such step."""
+    num_spec_steps: int
+    num_draft_tokens: int
+    num_accepted_draft_tokens: int
+    histogram: dict[int, int]
+    """Accepted drafts to number of steps."""
+    drafted_lengths: dict[int, int]
+    """Drafted tokens to number of steps."""
+    rate_interval: Interval | None
+    """95 %, of the acceptance rate; None with fewer than two prompts."""
+
+    @property
+    def rate(self) -> float | None:
+        """Accepted per drafted token, bonus excluded."""
+        return _ratio(self.num_accepted_draft_tokens, self.num_draft_tokens)
+
+    @property
+    def mean_length(self) -> float | None:
+        """Tokens per verify step, bonus included: 1 is plain decoding."""
+        share = _ratio(self.num_accepted_draft_tokens, self.num_spec_steps)
+        return None if share is None else 1 + share
+
+    @property
+    def marginal_rates(self) -> tuple[float, ...]:
+        """For each draft slot, the share of steps whose draft there was accepted."""
+        longest = max(self.drafted_lengths, default=0)
+        reached = [
+            sum(steps for accepted, steps in self.histogram.items() if accepted > slot)
+            for slot in range(longest)
+        ]
+        return tuple(steps / self.num_spec_steps for steps in reached)
+
+
+def acceptance_of(answers: Iterable[Generation]) -> Acceptance:
+    """Pool the verify steps of some answers of one arm."""
+    drafting = [
+        [step for step in answer.steps if step.drafted]
+        for answer in answers
+        if any(step.drafted for step in answer.steps)
+    ]
+    steps = [step for of_prompt in drafting for step in of_prompt]
+    accepted = [sum(step.accepted for step in of_prompt) for of_prompt in drafting]
+    drafted = [sum(step.drafted for step in of_prompt) for of_prompt in drafting]
+    return Acceptance(
+        prompts=len(drafting),
+        num_spec_steps=len(steps),
+        num_draft_tokens=sum(drafted),
+        num_accepted_draft_tokens=sum(accepted),
+        histogram=dict(sorted(Counter(step.accepted for step in steps).items())),
+        drafted_lengths=dict(sorted(Counter(step.drafted for step in steps).items())),
+        rate_interval=ratio_interval(accepted=accepted, drafted=drafted),
+    )
+
+
+def acceptance_by_workload(evidence: Evidence, *, arm: str = CANDIDATE) -> dict[str, Acceptance]:
+    """Acceptance of an arm for each workload it answered, in the order of the suites."""
+    captured = evidence.captured.get(arm, {})
+    answers = [captured[key].generation for key in evidence.asked if key in captured]
+    gathered = by_workload(evidence, answers, key=lambda answer: answer.key)
+    return {workload: acceptance_of(found) for workload, found in gathered.items()}
+
+
+def ratio_interval(*, accepted: Sequence[int], drafted: Sequence[int]) -> Interval | None:
+    """Interval of the pooled ratio with prompts as clusters, by linearisation.
+
+    With residuals ``e = accepted - rate * drafted`` per prompt, the standard error is
+    ``sqrt(m / (m - 1) * sum(e**2)) / sum(drafted)``, against Student's t with m - 1 degrees of
+    freedom (Cochran, Sampling Techniques, ratio estimator).
+    """
+    prompts, total = len(drafted), sum(drafted)
+    if prompts < 2 or total == 0:
+        return None
+    # scipy takes longer to import than all of judging; only a rate with an interval pays for it.
+    from scipy.special import stdtrit
+
+    rate = sum(accepted) / total
+    squares = sum((a - rate * d) ** 2 for a, d in zip(accepted, drafted, strict=True))
+    error = (prompts / (prompts - 1) * squares) ** 0.5 / total
+    half = float(stdtrit(prompts - 1, 0.5 + LEVEL / 2)) * error
+    return Interval(low=max(0.0, rate - half), high=min(1.0, rate + half))
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -1,0 +1,109 @@
+"""Gate: an answer does not depend on its neighbours in the batch, or on requests served before.
+
+Under an identity contract any difference is a failure. Without one, other neighbours mean other
+kernel shapes, so answers may part at near ties: each has to be shown to be one, and all together
+are held against the control arm's rate.
+"""
+
+from __future__ import annotations
+
+from equivcheck.checks.budget import ALPHA, compare
+from equivcheck.checks.near_ties import weigh
+from equivcheck.checks.repeats import Repeated, repeats
+from equivcheck.checks.subjects import RUN, by_workload, plural, repeat_command
+from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.pairing import Pair, join
+from equivcheck.records import CANDIDATE, CONTROL, SHUFFLED, Evidence
+
+
+def check(evidence: Evidence) -> list[Finding]:
+    """Under a contract one finding a differing case and one a workload; else one for the run."""
+    cases = repeats(evidence, arm=SHUFFLED)
+    if not cases:
+        return []
+    if evidence.header.arms[CANDIDATE].identity:
+        return _strict(evidence, cases)
+    return [_against_control(evidence, cases)]
+
+
+def _strict(evidence: Evidence, cases: list[Repeated]) -> list[Finding]:
+    findings = [
+        Finding(
+            check="batching",
+            subject=case.pair.key,
+            outcome=Outcome.FAIL,
+            reason=Reason.BATCH_DEPENDENT,
+            headline=f"with other neighbours {CANDIDATE} answers differently: "
+            f"{case.differences[0]}",
+            repeat=repeat_command(evidence, case.pair.key),
+            n=len(case.pair.target.token_ids),
+        )
+        for case in cases
+        if case.differences
+    ]
+    for workload, found in by_workload(evidence, cases, key=lambda case: case.pair.key).items():
+        same = sum(not case.differences for case in found)
+        findings.append(
+            Finding(
+                check="batching",
+                subject=workload,
+                outcome=Outcome.PASS if same == len(found) else Outcome.FAIL,
+                reason=Reason.HELD if same == len(found) else Reason.BATCH_DEPENDENT,
+                headline=f"{same} of {plural(len(found), 'case')} the same with other neighbours",
+                n=len(found),
+            )
+        )
+    return findings
+
+
+def _against_control(evidence: Evidence, cases: list[Repeated]) -> Finding:
+    parted = {case.pair.key for case in cases if case.tokens_differ}
+    same = (
+        f"{len(cases) - len(parted)} of {plural(len(cases), 'case')} the same with other neighbours"
+    )
+    if not parted:
+        return _finding(Outcome.PASS, Reason.HELD, same, n=len(cases))
+    control = {pair.key: pair.position is not None for pair in join(evidence, arm=CONTROL)}
+    held = {case.pair.key for case in cases} & set(control)
+    flips = {key for key, differs in control.items() if differs}
+    result = compare(cases=held, candidate=parted, control=flips)
+    rate = f"{CONTROL} parts on {result.control} of {result.cases}, p = {result.p_value:.2g}"
+    unexplained = parted - _explained(evidence)
+    if result.p_value <= ALPHA:
+        outcome, reason = Outcome.FAIL, Reason.BATCH_DEPENDENT
+        words = f"more often than arithmetic explains ({rate})"
+    elif unexplained:
+        outcome, reason = Outcome.INCONCLUSIVE, Reason.NO_ARBITRATION
+        words = f"{plural(len(unexplained), 'case')} not shown to be near ties ({rate})"
+    elif not parted <= held:
+        outcome, reason = Outcome.INCONCLUSIVE, Reason.NOT_COMPARABLE
+        words = f"no {CONTROL} arm to show how often arithmetic does this"
+    else:
+        outcome, reason = Outcome.PASS, Reason.NUMERICS
+        words = f"the others are near ties ({rate})"
+    return _finding(outcome, reason, f"{same}: {words}", n=len(cases))
+
+
+def _explained(evidence: Evidence) -> set[str]:
+    """Cases on which both arms equal the target or leave it at a proven near tie."""
+    arbitrations = {(found.key, found.arm): found for found in evidence.arbitrations}
+
+    def at_most_a_tie(pair: Pair) -> bool:
+        if pair.position is None:
+            return True
+        greedy = evidence.asked[pair.key].request.sampling.greedy
+        found = arbitrations.get((pair.key, pair.arm))
+        weighed = weigh(pair, found, evidence.header.settings)
+        return greedy and weighed.reason is Reason.NUMERICS
+
+    explained = [
+        {pair.key for pair in join(evidence, arm=arm) if at_most_a_tie(pair)}
+        for arm in (CANDIDATE, SHUFFLED)
+    ]
+    return set.intersection(*explained)
+
+
+def _finding(outcome: Outcome, reason: Reason, headline: str, *, n: int) -> Finding:
+    return Finding(
+        check="batching", subject=RUN, outcome=outcome, reason=reason, headline=headline, n=n
+    )

@@ -1,0 +1,64 @@
+"""Gate: every arm answered every case it had to. What is missing was not compared.
+
+An interrupted run ends here: unfinished, never a pass.
+"""
+
+from __future__ import annotations
+
+from equivcheck.checks.subjects import RUN, plural
+from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.records import CANDIDATE, TARGET, Evidence
+
+SHOWN = 5
+"""Missing keys named per arm."""
+
+
+def check(evidence: Evidence) -> list[Finding]:
+    """One finding an arm that lacks answers, and one for the run."""
+    planned = evidence.header.planned
+    findings = [
+        _missing(arm, missing, planned=len(keys))
+        for arm, keys in planned.items()
+        if (missing := [key for key in keys if key not in evidence.captured.get(arm, {})])
+    ]
+    compared = [
+        key
+        for key in evidence.captured.get(CANDIDATE, {})
+        if key in evidence.captured.get(TARGET, {})
+    ]
+    if not compared:
+        findings.append(
+            Finding(
+                check="complete",
+                subject=RUN,
+                outcome=Outcome.INCONCLUSIVE,
+                reason=Reason.NOTHING_COMPARED,
+                headline=f"nothing was compared: no case was answered by {TARGET} and {CANDIDATE}",
+            )
+        )
+    if not findings:
+        answers = sum(len(keys) for keys in planned.values())
+        findings.append(
+            Finding(
+                check="complete",
+                subject=RUN,
+                outcome=Outcome.PASS,
+                reason=Reason.HELD,
+                headline=f"all {plural(answers, 'answer')} of {plural(len(planned), 'arm')} are in",
+                n=answers,
+            )
+        )
+    return findings
+
+
+def _missing(arm: str, missing: list[str], *, planned: int) -> Finding:
+    more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+    return Finding(
+        check="complete",
+        subject=RUN,
+        outcome=Outcome.INCONCLUSIVE,
+        reason=Reason.MISSING,
+        headline=f"{arm} answered {planned - len(missing)} of {plural(planned, 'case')}",
+        details=(f"missing: {', '.join(missing[:SHOWN])}{more}",),
+        n=planned - len(missing),
+    )

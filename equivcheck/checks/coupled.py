@@ -1,0 +1,65 @@
+"""Gate: sampled cases agree token by token, where both arms draw with the same noise.
+
+With noise keyed by request and position (the `coupled` rule), the token is the argmax of the
+scores plus noise, so a near tie is one of noisy scores. An arbitration records the plain ones and
+says nothing of it: without a shared contract a difference is neither excused nor proof of a bug,
+but held against the control's rate. Under the rejection rule token identity is not the claim.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from equivcheck.checks.identity import hold
+from equivcheck.checks.near_ties import Weighed, ended_differently
+from equivcheck.checks.subjects import plural, shared_contract
+from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.pairing import Pair
+from equivcheck.records import CANDIDATE, TARGET, Arbitration, Evidence
+from equivcheck.settings import Settings
+
+
+def check(evidence: Evidence) -> list[Finding]:
+    """Hold sampled cases to token identity, or say by workload why they cannot be."""
+    keys = [key for key, asked in evidence.asked.items() if not asked.request.sampling.greedy]
+    if not keys:
+        return []
+    if identity_is_claimed(evidence):
+        return hold(evidence, check="coupled", keys=keys, weigh=weigh)
+    cases = Counter(evidence.asked[key].workload for key in keys)
+    return [
+        Finding(
+            check="coupled",
+            subject=workload,
+            outcome=Outcome.INCONCLUSIVE,
+            reason=Reason.NOT_COMPARABLE,
+            headline=f"{plural(count, 'sampled case')} cannot be compared token by token: "
+            f"{_rules(evidence)}; only a test of the sampled law can judge them",
+            n=count,
+        )
+        for workload, count in cases.items()
+    ]
+
+
+def identity_is_claimed(evidence: Evidence) -> bool:
+    """Whether both arms promise the same sampled tokens for the same seed."""
+    arms = evidence.header.arms
+    rules = {arms[arm].rule for arm in (TARGET, CANDIDATE) if arm in arms}
+    if rules == {"coupled"}:
+        return True
+    return shared_contract(evidence) is not None and "rejection" not in rules
+
+
+def weigh(pair: Pair, arbitration: Arbitration | None, settings: Settings) -> Weighed:
+    """Ending differently on the same tokens is a bug; another token is not known to be one."""
+    if not pair.token_differs:
+        return Weighed(Outcome.FAIL, Reason.DIVERGED, ended_differently(pair))
+    because = "the arms share noise but no identity contract, and noisy scores are not arbitrated"
+    return Weighed(Outcome.INCONCLUSIVE, Reason.NO_ARBITRATION, because)
+
+
+def _rules(evidence: Evidence) -> str:
+    arms = evidence.header.arms
+    return ", ".join(
+        f"{arm} draws by {arms[arm].rule}" for arm in (TARGET, CANDIDATE) if arm in arms
+    )

@@ -1,0 +1,14 @@
+"""Gate: at temperature 0 the candidate answers with the target's token ids, near ties apart."""
+
+from __future__ import annotations
+
+from equivcheck.checks.identity import hold
+from equivcheck.checks.near_ties import weigh
+from equivcheck.findings import Finding
+from equivcheck.records import Evidence
+
+
+def check(evidence: Evidence) -> list[Finding]:
+    """Hold every greedy case to token identity; divergences are weighed as `near_ties` says."""
+    keys = [key for key, asked in evidence.asked.items() if asked.request.sampling.greedy]
+    return hold(evidence, check="greedy", keys=keys, weigh=weigh)

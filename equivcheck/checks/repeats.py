@@ -1,0 +1,69 @@
+"""Compare an arm with another answer of the same decoder, down to the bits that it reports.
+
+Shared by `determinism` and `batching`. Does not decide what a difference means.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from equivcheck.checks.near_ties import ended_differently
+from equivcheck.generation import Generation
+from equivcheck.pairing import Pair, join
+from equivcheck.records import CANDIDATE, Evidence
+
+
+class Repeated(NamedTuple):
+    """One case, answered twice by the same decoder."""
+
+    pair: Pair
+    differences: tuple[str, ...]
+    """What differs, worst first; empty where nothing does."""
+
+    @property
+    def tokens_differ(self) -> bool:
+        """Whether the answers themselves differ, not only the numbers beside them."""
+        return self.pair.position is not None
+
+
+def repeats(evidence: Evidence, *, arm: str) -> list[Repeated]:
+    """Hold ``arm`` against the candidate on every case that both answered."""
+    return [
+        Repeated(pair, tuple(_differences(pair)))
+        for pair in join(evidence, arm=arm, base=CANDIDATE)
+    ]
+
+
+def _differences(pair: Pair) -> Iterator[str]:
+    if pair.position is not None:
+        parted = f"tokens part at output token {pair.position} of {len(pair.target.token_ids)}"
+        yield parted if pair.token_differs else ended_differently(pair)
+        return
+    once, again = pair.target, pair.other
+    if (other_row := first_other_logits(once, again)) is not None:
+        yield f"logits differ in their bits at output token {other_row}, first of all"
+    if (other_score := _first_other_score(once, again)) is not None:
+        yield f"scores differ in their bits at output token {other_score}, first of all"
+
+
+def first_other_logits(once: Generation, again: Generation) -> int | None:
+    """First output index whose logits' fingerprints differ, where both arms report them."""
+    ours, theirs = once.logit_digests, again.logit_digests
+    if not ours or not theirs:
+        return None
+    return next(
+        (at for at, row in enumerate(zip(ours, theirs, strict=False)) if len({*row}) > 1), None
+    )
+
+
+def _first_other_score(once: Generation, again: Generation) -> int | None:
+    if once.scores is None or again.scores is None:
+        return None
+    for index, (one, other) in enumerate(zip(once.scores, again.scores, strict=False)):
+        bits = struct.pack("<dd", one.logprob, one.rival_logprob)
+        others = struct.pack("<dd", other.logprob, other.rival_logprob)
+        if (bits, one.rival) != (others, other.rival):
+            return index
+    return None

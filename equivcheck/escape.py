@@ -1,0 +1,82 @@
+"""Make hostile text visible and bounded: prompts, model output, anything from outside.
+
+What comes out has no control, format or bidirectional characters and no line ends, whatever went
+in, so it can stand in a terminal, a log or a table. Escapes are Python's (``\\n``, ``\\x1b``,
+``\\u202e``); a backslash is doubled, so a shown escape is never mistaken for text. HTML and
+Markdown have their own specials, which their renderers escape on top.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+ELLIPSIS = "…"
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_COMBINING = frozenset({"Mn", "Me", "Mc"})
+_SPACES = frozenset({"Zs"})
+
+
+def visible(text: str) -> str:
+    """Escape every character that a reader could not see, or that could move the cursor."""
+    return "".join(_pieces(text))
+
+
+def head(text: str, *, cells: int) -> str:
+    """The visible start of ``text`` in at most ``cells`` terminal cells, marked where cut."""
+    pieces = _pieces(text[: cells + 1])
+    kept = _fitting(pieces, cells)
+    if len(kept) == len(pieces) and len(text) <= cells + 1:
+        return "".join(kept)
+    return "".join(_fitting(pieces, cells - 1)) + ELLIPSIS
+
+
+def tail(text: str, *, cells: int) -> str:
+    """The visible end of ``text`` in at most ``cells`` terminal cells, marked where cut."""
+    pieces = _pieces(text[-cells - 1 :])[::-1]
+    kept = _fitting(pieces, cells)
+    if len(kept) == len(pieces) and len(text) <= cells + 1:
+        return "".join(reversed(kept))
+    return ELLIPSIS + "".join(reversed(_fitting(pieces, cells - 1)))
+
+
+def width(text: str) -> int:
+    """Terminal cells that visible ``text`` takes: East Asian wide characters take two."""
+    return sum(_cells(character) for character in text)
+
+
+def _pieces(text: str) -> list[str]:
+    """One visible piece a character."""
+    pieces = [_piece(character) for character in text]
+    if text and unicodedata.category(text[0]) in _COMBINING:
+        # It would otherwise join whatever is printed before it.
+        pieces[0] = _escaped(text[0])
+    return pieces
+
+
+def _piece(character: str) -> str:
+    category = unicodedata.category(character)
+    odd_space = category in _SPACES and character != " "
+    return (
+        _escaped(character) if category in _HIDDEN or character == "\\" or odd_space else character
+    )
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def _cells(character: str) -> int:
+    if unicodedata.category(character) in {"Mn", "Me"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _fitting(pieces: Iterable[str], cells: int) -> list[str]:
+    kept, left = [], cells
+    for piece in pieces:
+        left -= max(1, width(piece))
+        if left < 0:
+            break
+        kept.append(piece)
+    return kept

@@ -1,0 +1,94 @@
+"""From evidence to a verdict: run every check, let the worst outcome win, say it in a sentence.
+
+Pure and deterministic: the same evidence gives the same verdict, whatever was judged before.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from equivcheck.checks import CHECKS
+from equivcheck.checks.subjects import plural
+from equivcheck.findings import Finding, Outcome, Reason, worst
+from equivcheck.records import CANDIDATE, TARGET, Evidence, Sealed
+
+EXIT_CODES = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INCONCLUSIVE: 3}
+"""Exit code 2 is for what could not run at all: an `EquivcheckError`."""
+
+WORDS = {
+    Outcome.PASS: "EQUIVALENT",
+    Outcome.FAIL: "NOT EQUIVALENT",
+    Outcome.INCONCLUSIVE: "INCONCLUSIVE",
+}
+_IDENTITY_CHECKS = frozenset({"greedy", "coupled"})
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What a run has shown."""
+
+    outcome: Outcome
+    headline: str
+    """One sentence, the verdict first."""
+    findings: tuple[Finding, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Outcome to number of findings."""
+        found = Counter(finding.outcome for finding in self.findings)
+        return {outcome.value: found[outcome] for outcome in Outcome}
+
+    @property
+    def exit_code(self) -> int:
+        """0 equivalent, 1 not equivalent, 3 inconclusive."""
+        return EXIT_CODES[self.outcome]
+
+    def sealed(self) -> Sealed:
+        """The record that ends a run's file."""
+        return Sealed(outcome=self.outcome, headline=self.headline, counts=self.counts)
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """Run every check over the evidence; findings already in it are not looked at."""
+    findings = tuple(finding for _, check in CHECKS for finding in check(evidence))
+    outcome = worst([finding.outcome for finding in findings])
+    sentence = _sentence(evidence, findings, outcome)
+    return Verdict(outcome=outcome, headline=f"{WORDS[outcome]} — {sentence}", findings=findings)
+
+
+def candidate_name(evidence: Evidence) -> str:
+    """What the arm under test is called in sentences."""
+    capabilities = evidence.header.arms.get(CANDIDATE)
+    speculates = capabilities is not None and capabilities.num_speculative_tokens > 0
+    return "speculative" if speculates else CANDIDATE
+
+
+def _sentence(evidence: Evidence, findings: Sequence[Finding], outcome: Outcome) -> str:
+    name = candidate_name(evidence)
+    cases = [
+        finding
+        for finding in findings
+        if finding.check in _IDENTITY_CHECKS and finding.subject in evidence.asked
+    ]
+    reasons = Counter(finding.reason for finding in cases)
+    prompts = plural(len(cases), "prompt")
+    if reasons[Reason.DIVERGED]:
+        return f"{name} diverged from {TARGET} on {reasons[Reason.DIVERGED]} of {prompts}"
+    tokens = plural(sum(finding.n for finding in cases), "token")
+    matched = (
+        f"{name} matched {TARGET} token for token on "
+        f"{reasons[Reason.IDENTICAL]} of {prompts} ({tokens})"
+    )
+    if reasons[Reason.NUMERICS]:
+        matched += f", {reasons[Reason.NUMERICS]} left it at near ties"
+    if outcome is Outcome.PASS:
+        return matched
+    gravest = [finding for finding in findings if finding.outcome is outcome]
+    checks = ", ".join(dict.fromkeys(finding.check for finding in gravest))
+    if outcome is Outcome.FAIL:
+        return f"{matched}, but failed: {checks}" if cases else f"failed: {checks}"
+    first = gravest[0] if gravest else None
+    doubt = f"{first.check}: {first.headline}" if first else "no check had anything to say"
+    return f"{matched}, but {doubt}" if cases else doubt
