@@ -35,9 +35,9 @@ def probe_operations(model: StaticModel, *, rows: int, width: int) -> Iterator[P
 
     seen = set()
     for name, weight in linears(model):
-        if weight.shape in seen:
+        if (weight.shape, weight.dtype) in seen:
             continue
-        seen.add(weight.shape)
+        seen.add((weight.shape, weight.dtype))
         inputs = noise(slots, weight.shape[1]).to(weight.dtype)
         yield rolled(
             name,

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from equivcheck.decoding.outcome import fingerprint, fingerprint_weights, pack, unpack
+from equivcheck.decoding.verification import Verified
+
+CPU = torch.device("cpu")
+
+
+@given(st.integers(0, 999), st.integers(0, 1), st.integers(0, 49))
+def test_one_changed_bit_changes_the_fingerprint(seed: int, row: int, entry: int) -> None:
+    logits = torch.randn(2, 50, generator=torch.Generator().manual_seed(seed))
+    weights = fingerprint_weights(50, CPU)
+    before = fingerprint(logits, weights)
+    assert torch.equal(before, fingerprint(logits.clone(), weights))
+    logits[row, entry] = torch.nextafter(logits[row, entry], torch.tensor(9.0))
+    after = fingerprint(logits, weights)
+    assert after[row] != before[row]
+    assert after[1 - row] == before[1 - row]
+
+
+def test_swapped_logits_change_the_fingerprint() -> None:
+    logits = torch.tensor([[1.0, 2.0, 3.0]])
+    weights = fingerprint_weights(3, CPU)
+    assert fingerprint(logits, weights) != fingerprint(logits[:, [1, 0, 2]], weights)
+
+
+def test_what_is_packed_comes_out() -> None:
+    logits = torch.randn(2, 3, 20, generator=torch.Generator().manual_seed(0))
+    tokens = torch.tensor([[4, 5, 6], [7, 8, 9]])
+    verified = Verified(tokens, torch.tensor([2, 0]))
+    digests = fingerprint(logits, fingerprint_weights(20, CPU))
+    packed = pack(verified, torch.tensor([2, 1]), penalised=logits, fingerprints=digests)
+    rows = unpack(packed)
+    assert [(row.drafted, row.accepted, row.tokens) for row in rows] == [
+        (2, 2, [4, 5, 6]),
+        (1, 0, [7]),
+    ]
+    assert rows[0].digests == digests[0].tolist()
+    law = logits.log_softmax(-1)
+    for slot, score in enumerate(rows[0].scores):
+        assert score.logprob == pytest.approx(float(law[0, slot, tokens[0, slot]]), abs=1e-5)
+        others = law[0, slot].clone()
+        others[tokens[0, slot]] = -torch.inf
+        assert score.rival == int(others.argmax())
+        assert score.rival_logprob == pytest.approx(float(others.max()), abs=1e-5)
+
+
+def test_a_banned_token_has_a_finite_score() -> None:
+    logits = torch.zeros(1, 1, 4)
+    logits[0, 0, 2] = -torch.inf
+    verified = Verified(torch.tensor([[2]]), torch.tensor([0]))
+    packed = pack(
+        verified, torch.tensor([0]), penalised=logits, fingerprints=torch.zeros(1, 1).long()
+    )
+    assert unpack(packed)[0].scores[0].logprob == -1e30
