@@ -94,12 +94,13 @@ def make_header(
     settings: Settings | None = None,
     **fields: Any,
 ) -> Header:
-    arms = arms or {
-        TARGET: make_capabilities(),
-        CANDIDATE: make_capabilities(
-            engine="native:gamma=4", num_speculative_tokens=4, reports_steps=True
-        ),
-    }
+    if arms is None:
+        arms = {
+            TARGET: make_capabilities(),
+            CANDIDATE: make_capabilities(
+                engine="native:gamma=4", num_speculative_tokens=4, reports_steps=True
+            ),
+        }
     planned = planned or dict.fromkeys(arms, ("code/one",))
     given: dict[str, Any] = {
         "schema": SCHEMA,

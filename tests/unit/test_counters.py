@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from equivcheck.checks.counters import check, faults_of
+from equivcheck.findings import Outcome, Reason
+from equivcheck.generation import Step
+from equivcheck.records import CANDIDATE, TARGET
+from tests.unit.make import make_capabilities, make_evidence, make_generation, make_steps
+
+SPECULATIVE = make_capabilities(num_speculative_tokens=4, reports_steps=True)
+BLOCKS = st.lists(
+    st.integers(0, 4).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))), min_size=1
+)
+
+
+@given(blocks=BLOCKS, cut=st.integers(0, 4))
+def test_true_counters_hold_also_with_the_last_step_cut(
+    blocks: list[tuple[int, int]], cut: int
+) -> None:
+    *steps, last = make_steps(*blocks)
+    emitted = max(1, last.emitted - cut)
+    steps.append(Step(drafted=last.drafted, accepted=last.accepted, emitted=emitted))
+    answer = make_generation(range(sum(step.emitted for step in steps)), steps=tuple(steps))
+    assert list(faults_of(answer, SPECULATIVE)) == []
+
+
+@given(blocks=BLOCKS, data=st.data())
+def test_any_one_changed_counter_that_breaks_a_sum_is_seen(
+    blocks: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    steps = list(make_steps(*blocks))
+    tokens = range(sum(step.emitted for step in steps))
+    index = data.draw(st.integers(0, len(steps) - 1))
+    change = data.draw(st.integers(-3, 3).filter(bool))
+    step = steps[index]
+    steps[index] = Step(drafted=step.drafted, accepted=step.accepted, emitted=step.emitted + change)
+    assert list(faults_of(make_generation(tokens, steps=tuple(steps)), SPECULATIVE))
+
+
+BROKEN = {
+    "none": ((), 4, "reports steps, but gave none for 4 tokens"),
+    "accepted-more": (((2, 3),), 4, "step 0: accepted 3 of 2 drafted"),
+    "negative": (((2, -1, 1),), 1, "step 0: accepted -1 of 2 drafted"),
+    "drafted-more": (((5, 3),), 4, "step 0: drafted 5, at most 4 announced"),
+    "emitted-more": (((2, 1, 3),), 3, "step 0: emitted 3 with 1 accepted"),
+    "emitted-none": (((2, 1), (2, 1, 0)), 2, "step 1: emitted 0 with 1 accepted"),
+    "cut-early": (
+        ((2, 2, 2), (2, 1)),
+        4,
+        "step 0: emitted 2 of 3, though only the last step may be cut",
+    ),
+    "sum": (((2, 1),), 4, "steps emitted 2 tokens, the output has 4"),
+}
+
+
+@pytest.mark.parametrize(("blocks", "length", "what"), BROKEN.values(), ids=BROKEN)
+def test_broken_identities(blocks: tuple[tuple[int, ...], ...], length: int, what: str) -> None:
+    answer = make_generation(range(length), steps=make_steps(*blocks))
+    assert what in list(faults_of(answer, SPECULATIVE))
+
+
+def test_a_plain_arm_must_not_draft() -> None:
+    answer = make_generation(range(2), steps=make_steps((1, 1)))
+    assert list(faults_of(answer, make_capabilities())) == [
+        "step 0: drafted 1, at most 0 announced"
+    ]
+
+
+def test_findings_by_case_and_workload() -> None:
+    good = make_generation(range(4), key="code/a", steps=make_steps((2, 1), (2, 1)))
+    bad = make_generation(range(4), key="code/b", steps=make_steps((2, 3), (2, 0)))
+    evidence = make_evidence(
+        {CANDIDATE: [good, bad], TARGET: [make_generation(range(4), key="code/a")]},
+        arms={CANDIDATE: SPECULATIVE, TARGET: make_capabilities()},
+    )
+    case, summary = check(evidence)
+    assert (case.subject, case.outcome, case.reason) == ("code/b", Outcome.FAIL, Reason.COUNTERS)
+    assert case.headline == "candidate: step 0: accepted 3 of 2 drafted"
+    assert len(case.details) == 2
+    assert summary.headline == "counters contradict the output on 1 case"
+
+
+def test_arms_without_steps_are_left_out() -> None:
+    silent = {TARGET: [make_generation()], CANDIDATE: [make_generation()]}
+    assert check(make_evidence(silent)) == []
+    held = {CANDIDATE: [make_generation(range(2), steps=make_steps((2, 1)))]}
+    (summary,) = check(make_evidence(held))
+    assert (summary.outcome, summary.headline) == (
+        Outcome.PASS,
+        "counters add up on 1 output (1 step)",
+    )

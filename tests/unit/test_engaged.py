@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+
+from equivcheck.checks.engaged import check
+from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.generation import Step
+from equivcheck.records import CANDIDATE, TARGET, Evidence
+from tests.unit.make import make_capabilities, make_evidence, make_generation, make_steps
+
+
+def make_run(*steps: Step, gamma: int = 2, more: tuple[Step, ...] = ()) -> Evidence:
+    answers = [make_generation(key="code/one", steps=steps)]
+    if more:
+        answers.append(make_generation(key="chat/one", steps=more))
+    arms = {CANDIDATE: make_capabilities(num_speculative_tokens=gamma)}
+    return make_evidence({CANDIDATE: answers}, arms=arms)
+
+
+def found(evidence: Evidence) -> dict[str, Finding]:
+    return {finding.subject: finding for finding in check(evidence)}
+
+
+def test_both_outcomes_and_every_slot_pass() -> None:
+    findings = found(make_run(*make_steps((2, 2), (2, 0), (0, 0))))
+    assert {finding.outcome for finding in findings.values()} == {Outcome.PASS}
+    assert findings["run"].headline == "speculation ran: 2 of 4 draft tokens accepted in 3 steps"
+    assert findings["run"].details == ("accepted lengths seen: 0, 2",)
+    assert findings["run"].reason is Reason.ENGAGED
+
+
+VACUOUS = {
+    "no-steps": ((), "no verify steps were reported"),
+    "no-drafts": (make_steps((0, 0), (0, 0)), "nothing was drafted"),
+    "never-accepted": (make_steps((2, 0)), "no draft token was ever accepted"),
+    "never-rejected": (make_steps((2, 2)), "no draft token was ever rejected"),
+}
+
+
+@pytest.mark.parametrize(("steps", "what"), VACUOUS.values(), ids=VACUOUS)
+def test_a_vacuous_pass_is_inconclusive(steps: tuple[Step, ...], what: str) -> None:
+    findings = found(make_run(*steps))
+    for finding in findings.values():
+        assert (finding.outcome, finding.reason) == (Outcome.INCONCLUSIVE, Reason.NOT_ENGAGED)
+        assert what in finding.headline
+    assert set(findings) == {"code", "run"}
+
+
+@pytest.mark.parametrize(
+    ("steps", "what"),
+    [
+        (make_steps((2, 2), (2, 0)), "draft slot 2 never used"),
+        (make_steps((1, 1), (1, 0)), "draft slots 1 to 2 never used"),
+        (make_steps((3, 2), (3, 0)), "no step accepted all of its drafts"),
+    ],
+)
+def test_the_run_has_to_reach_every_slot(steps: tuple[Step, ...], what: str) -> None:
+    findings = found(make_run(*steps, gamma=3))
+    assert findings["code"].outcome is Outcome.PASS
+    assert findings["run"].outcome is Outcome.INCONCLUSIVE
+    assert findings["run"].headline == f"speculation was not put to the test: {what}"
+
+
+def test_one_idle_workload_is_seen_though_another_is_busy() -> None:
+    findings = found(make_run(*make_steps((2, 2), (2, 0)), more=make_steps((0, 0))))
+    assert {subject: finding.outcome for subject, finding in findings.items()} == {
+        "code": Outcome.PASS,
+        "chat": Outcome.INCONCLUSIVE,
+        "run": Outcome.PASS,
+    }
+
+
+def test_a_plain_candidate_was_not_tested_as_a_speculative_one() -> None:
+    (finding,) = check(make_run(gamma=0))
+    assert (finding.subject, finding.outcome) == ("run", Outcome.INCONCLUSIVE)
+
+
+def test_only_the_candidate_counts() -> None:
+    evidence = make_evidence({TARGET: [make_generation(steps=make_steps((2, 2), (2, 0)))]})
+    assert check(evidence) == []
