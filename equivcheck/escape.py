@@ -40,6 +40,13 @@ def tail(text: str, *, cells: int) -> str:
     return ELLIPSIS + "".join(reversed(_fitting(pieces, cells - 1)))
 
 
+def clip(shown: str, *, cells: int) -> str:
+    """Bound text that is visible already, without escaping it again."""
+    if width(shown) <= cells:
+        return shown
+    return "".join(_fitting(shown, cells - 1)) + ELLIPSIS
+
+
 def width(text: str) -> int:
     """Terminal cells that visible ``text`` takes: East Asian wide characters take two."""
     return sum(_cells(character) for character in text)

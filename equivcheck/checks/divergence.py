@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from equivcheck.checks.near_ties import ended_differently, own_score, ulp
-from equivcheck.escape import head, tail, width
+from equivcheck.escape import clip, head, tail
 from equivcheck.pairing import Pair, Place
 from equivcheck.records import Arbitration, Evidence
 from equivcheck.settings import Settings
 
+LINE_CELLS = 96
+"""So that a face may indent and still end before column 100."""
 CONTEXT_CELLS = 48
 PIECE_CELLS = 24
 _ROLES = {
@@ -26,7 +28,7 @@ _ROLES = {
 def describe(
     evidence: Evidence, pair: Pair, arbitration: Arbitration | None, *, because: str
 ) -> tuple[str, ...]:
-    """The lines under a divergence's headline; at most 16 of at most 100 cells."""
+    """The lines under a divergence's headline; at most 12 of `LINE_CELLS`."""
     if arbitration is not None and arbitration.position != pair.position:
         arbitration = None
     lines = [
@@ -36,7 +38,7 @@ def describe(
         *_reference(pair, arbitration, evidence.header.settings),
         f"so: {because}",
     ]
-    return tuple(head(line, cells=100) if width(line) > 100 else line for line in lines)
+    return tuple(clip(line, cells=LINE_CELLS) for line in lines)
 
 
 def place_words(place: Place) -> str:

@@ -146,9 +146,8 @@ def _summary(evidence: Evidence, workload: str, outputs: list[Scored], *, bad: s
     if broken:
         words = f"wrong on {plural(broken, 'case')}"
     elif held:
-        words = (
-            f"hold against an independent pass on {plural(tokens, 'token')} of {len(held)} outputs"
-        )
+        outputs_held = plural(len(held), "output")
+        words = f"hold on {plural(tokens, 'token')} of {outputs_held}, by an independent pass"
     else:
         words = "consistent with each other; none was held against an independent pass"
     return Finding(

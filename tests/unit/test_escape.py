@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equivcheck.escape import head, tail, visible, width
+from equivcheck.escape import clip, head, tail, visible, width
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
 
@@ -68,3 +68,9 @@ def test_cuts_are_marked_and_never_split_an_escape() -> None:
 def test_very_long_text_is_cut_without_being_read_whole() -> None:
     assert len(head("x" * 10_000_000, cells=20)) == 20
     assert len(tail("x" * 10_000_000, cells=20)) == 20
+
+
+def test_clipping_does_not_escape_again() -> None:
+    assert clip("a\\\\b", cells=4) == "a\\\\b"
+    assert clip("a\\\\bcd", cells=4) == "a\\\\…"
+    assert clip("日本語", cells=5) == "日本…"
