@@ -53,8 +53,9 @@ def _fill(place: Path, make: Callable[[Path], None]) -> None:
     scratch = Path(tempfile.mkdtemp(prefix=f".{place.name[:16]}-", dir=place.parent))
     try:
         make(scratch)
-        # mkdtemp keeps others out, who may share the cache.
-        scratch.chmod(0o755)
+        # Temporary folders and safetensors keep others out, who may share the cache.
+        for path in (scratch, *scratch.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
         scratch.rename(place)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

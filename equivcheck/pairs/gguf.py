@@ -6,19 +6,29 @@ dequantised exactly, rounded by no further step.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
+import logging
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-from gguf import GGUFReader
+from gguf import GGUFReader, LlamaFileType
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from equivcheck.errors import PairError
 from equivcheck.escape import visible
+from equivcheck.pairs.bars import without_bars
 from equivcheck.pairs.cache import cache_folder, file_sha256, made_once
 from equivcheck.pairs.gguf_tokenizer import build_tokenizer
 
+LOG = logging.getLogger(__name__)
+ORIGIN = "gguf.json"
+"""Beside the weights: which file they come from and what it says of itself."""
+CONVERSION = 1
+"""Counts what this conversion has meant so far: what an older one wrote is not read."""
 END_KEYS = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id")
 
 
@@ -36,11 +46,18 @@ def dequantised(path: Path) -> Path:
 
 def dequantised_folder(path: Path) -> Path:
     """Where the folder for this very content is or will be."""
-    return cache_folder() / "gguf" / file_sha256(path)
+    return cache_folder() / f"gguf-{CONVERSION}" / file_sha256(path)
 
 
 def _dequantise(path: Path, folder: Path) -> None:
+    LOG.info("dequantising %s, once", path.name)
     metadata = read_metadata(path)
+    with contextlib.nullcontext() if sys.stderr.isatty() else without_bars():
+        _write_model(path, folder, metadata=metadata)
+    (folder / ORIGIN).write_text(json.dumps(origin(path, metadata), indent=2) + "\n")
+
+
+def _write_model(path: Path, folder: Path, *, metadata: dict[str, Any]) -> None:
     build_tokenizer(metadata, path).save_pretrained(folder)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -57,6 +74,18 @@ def _dequantise(path: Path, folder: Path) -> None:
     plain = unquantised(model)
     plain.generation_config = generation_config(metadata)
     plain.save_pretrained(folder)
+
+
+def origin(path: Path, metadata: dict[str, Any]) -> dict[str, Any]:
+    """The file's name and its ``general.*`` keys (name, licence, organisation, ...)."""
+    general = {
+        key.removeprefix("general."): value
+        for key, value in metadata.items()
+        if key.startswith("general.")
+    }
+    kind = general.pop("file_type", None)
+    named = LlamaFileType(kind).name if kind in set(LlamaFileType) else kind
+    return {"file": path.name, "quantised": named, **general}
 
 
 def unquantised(model: Any) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from equivcheck.errors import PairError
 from equivcheck.escape import visible
 from equivcheck.pairs.sources import ModelSource
+from equivcheck.pairs.tokenizer import first_line
 
 WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 UNWANTED = ["*/*", "consolidated*", "*.fp16.*", "*.bf16.*"]
@@ -54,7 +55,7 @@ def fetch_snapshot(source: ModelSource) -> Path:
             f"folder, or a known pair such as `tiny`"
         ) from e
     except (errors.HfHubHTTPError, errors.HFValidationError) as error:
-        raise PairError(f"{label}: the hub refused: {_first_line(error)}") from error
+        raise PairError(f"{label}: the hub refused: {first_line(error)}") from error
     pickles = [name for name in names if name.endswith((".bin", ".pt", ".pth"))]
     if pickles:
         raise PairError(
@@ -63,7 +64,3 @@ def fetch_snapshot(source: ModelSource) -> Path:
             f"({source.location}@refs/pr/N), or convert it yourself"
         )
     raise PairError(f"{label} has no weights: no *.safetensors among its {len(names)} files")
-
-
-def _first_line(error: BaseException) -> str:
-    return visible(next((line for line in str(error).splitlines() if line.strip()), repr(error)))

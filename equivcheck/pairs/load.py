@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
-from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from equivcheck.errors import PairError
 from equivcheck.escape import visible
 from equivcheck.pairs.alignment import check_alignment
-from equivcheck.pairs.locate import locate, locate_tokenizer
+from equivcheck.pairs.bars import without_bars
+from equivcheck.pairs.locate import locate
+from equivcheck.pairs.memory import memory_warnings
 from equivcheck.pairs.sources import ModelSource, PairSource, resolve
-from equivcheck.pairs.suitability import pair_warnings
+from equivcheck.pairs.suitability import REPEATED, size_warnings
+from equivcheck.pairs.tokenizer import end_tokens, first_line, load_tokenizer, read_tokenizer
 from equivcheck.pairs.vocabulary import fit_vocabulary
-from equivcheck.pairs.weights import digest
+from equivcheck.pairs.weights import source_sha256
+
+__all__ = ["LoadedPair", "load_model", "load_pair", "load_tokenizer"]
 
 MODELS_KEPT = 6
 """A target and draft in the run's dtype and in both precisions of arbitration."""
@@ -42,7 +46,7 @@ class LoadedPair:
     """Rows of the target's output embedding: one more than the highest id it can emit."""
     warnings: tuple[str, ...]
     digests: dict[str, str]
-    """Role (target, draft, tokenizer) to what was loaded and its sha256."""
+    """Role (target, draft, tokenizer) to which model it is of and the sha256 of that one's weights."""
 
 
 def load_pair(spec: str, *, dtype: torch.dtype, device: torch.device | str) -> LoadedPair:
@@ -58,8 +62,8 @@ def load_pair(spec: str, *, dtype: torch.dtype, device: torch.device | str) -> L
 
 @functools.lru_cache(maxsize=MODELS_KEPT)
 def _load_pair(source: PairSource, dtype: torch.dtype, device: torch.device) -> LoadedPair:
-    tokenizer = _load_tokenizer(source.tokenizer)
-    notes = [*pair_warnings(source, dtype=dtype, device=device)]
+    tokenizer = read_tokenizer(source.tokenizer)
+    notes = [*memory_warnings(source, dtype=dtype, device=device)]
     target = load_model(source.target, dtype=dtype, device=device)
     vocab_size = output_rows(target)
     draft = None
@@ -67,16 +71,19 @@ def _load_pair(source: PairSource, dtype: torch.dtype, device: torch.device) -> 
         draft = load_model(source.draft, dtype=dtype, device=device)
         alignment = check_alignment(
             tokenizer,
-            _load_tokenizer(source.draft),
+            read_tokenizer(source.draft),
             target_vocab=vocab_size,
             draft_vocab=output_rows(draft),
         )
         notes.extend(alignment.notes)
+        notes.extend(size_warnings(source.target, source.draft))
+        if REPEATED not in notes and same_weights(target, draft):
+            notes.append(REPEATED)
         draft = fit_vocabulary(draft, rows=vocab_size)
     eos, eos_notes = end_tokens(locate(source.target), tokenizer, vocab_size=vocab_size)
-    digests = {"target": digest(source.target), "tokenizer": source.tokenizer.label}
+    roles = {"target": source.target, "tokenizer": source.tokenizer}
     if source.draft is not None:
-        digests["draft"] = digest(source.draft)
+        roles["draft"] = source.draft
     return LoadedPair(
         source=source,
         target=target,
@@ -85,28 +92,10 @@ def _load_pair(source: PairSource, dtype: torch.dtype, device: torch.device) -> 
         eos_token_ids=eos,
         vocab_size=vocab_size,
         warnings=(*notes, *eos_notes),
-        digests=digests,
+        digests={
+            role: f"{model.label} sha256:{source_sha256(model)}" for role, model in roles.items()
+        },
     )
-
-
-def load_tokenizer(spec: str) -> Any:
-    """The tokenizer of a pair, without any weights.
-
-    Raises:
-        PairError: it cannot be had or read.
-    """
-    return _load_tokenizer(resolve(spec).tokenizer)
-
-
-@functools.lru_cache(maxsize=MODELS_KEPT)
-def _load_tokenizer(source: ModelSource) -> Any:
-    folder = locate_tokenizer(source)
-    try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise PairError(
-            f"{visible(source.label)}: its tokenizer cannot be read: {_first_line(error)}"
-        ) from error
 
 
 def load_model(
@@ -126,16 +115,17 @@ def _load_model(source: ModelSource, dtype: torch.dtype, device: torch.device) -
     folder = locate(source)
     label = visible(source.label)
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=dtype,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        raise PairError(f"{label} cannot be loaded: {_first_line(error)}") from error
+        with without_bars():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=dtype,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        raise PairError(f"{label} cannot be loaded: {first_line(error)}") from error
     model, report = loaded
     missing = sorted(report["missing_keys"])
     if missing:
@@ -147,53 +137,15 @@ def _load_model(source: ModelSource, dtype: torch.dtype, device: torch.device) -
     return ready
 
 
+def same_weights(one: PreTrainedModel, other: PreTrainedModel) -> bool:
+    """Whether two models hold equal tensors, however their files were cut or stored."""
+    ours, theirs = one.state_dict(), other.state_dict()
+    return ours.keys() == theirs.keys() and all(
+        torch.equal(tensor, theirs[name]) for name, tensor in ours.items()
+    )
+
+
 def output_rows(model: PreTrainedModel) -> int:
     """How many token ids a model can emit."""
     head: torch.nn.Linear = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     return head.weight.shape[0]
-
-
-def end_tokens(
-    folder: Path, tokenizer: Any, *, vocab_size: int
-) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """The ids that end a text, ascending, and what is odd about them.
-
-    Raises:
-        PairError: one of them is outside the vocabulary.
-    """
-    configured = _configured_end_tokens(folder)
-    own = {tokenizer.eos_token_id} - {None}
-    notes = []
-    if configured and own and configured.isdisjoint(own):
-        notes.append(
-            f"the model's config ends a text with {_named(tokenizer, configured)}, its tokenizer "
-            f"with {_named(tokenizer, own)}: both are taken as end of text"
-        )
-    if not configured | own:
-        notes.append("neither config nor tokenizer names an end of text: only lengths end one")
-    ids = tuple(sorted(configured | own))
-    for token in ids:
-        if not 0 <= token < vocab_size:
-            raise PairError(f"end-of-text id {token} is outside the vocabulary of {vocab_size}")
-    return ids, tuple(notes)
-
-
-def _configured_end_tokens(folder: Path) -> set[int]:
-    """From generation_config.json, or else from config.json, as far as it says so itself."""
-    for name in ("generation_config.json", "config.json"):
-        path = folder / name
-        if path.is_file():
-            value = json.loads(path.read_bytes()).get("eos_token_id")
-            if value is not None:
-                return set(value) if isinstance(value, list) else {value}
-    return set()
-
-
-def _named(tokenizer: Any, ids: set[int]) -> str:
-    return ", ".join(
-        f"{token} {visible(str(tokenizer.convert_ids_to_tokens(token)))!r}" for token in sorted(ids)
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    return visible(next((line for line in str(error).splitlines() if line.strip()), repr(error)))

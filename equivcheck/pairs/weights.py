@@ -86,12 +86,14 @@ def _tensors(path: Path) -> list[tuple[str, int]]:
         ) from error
 
 
-def digest(source: ModelSource) -> str:
-    """What was loaded: its label and the sha256 of its weights (of the GGUF file for those)."""
+def source_sha256(source: ModelSource) -> str:
+    """sha256, hex, of the GGUF file a model comes from, or of its safetensors.
+
+    Raises:
+        PairError: the source cannot be had.
+    """
     folder = locate(source)
-    if source.kind in ("gguf", "package"):
-        return f"{source.label} sha256:{folder.name}"
-    return f"{source.label} sha256:{weights_sha256(folder)}"
+    return folder.name if source.kind in ("gguf", "package") else weights_sha256(folder)
 
 
 @functools.lru_cache
