@@ -1,0 +1,148 @@
+"""Find engines by name and open them. Knows names, never modules: nothing heavy is imported here.
+
+An engine is an entry point of the group ``equivcheck.engines`` that loads to a function
+``open_engine(options: Mapping[str, str], setup: EngineSetup) -> Engine``, so a package adds one by
+being installed. Its module is imported when it is opened, not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
+
+import msgspec
+from msgspec import Struct
+
+from equivcheck.engines.protocol import Engine
+from equivcheck.errors import EngineError, SettingsError, unknown_name
+from equivcheck.settings import EngineSetup
+from equivcheck.validation import explain
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP = "equivcheck.engines"
+
+OpenEngine = Callable[[Mapping[str, str], EngineSetup], Engine]
+Options = TypeVar("Options", bound=Struct)
+
+
+class EngineSpec(Struct, frozen=True, kw_only=True):
+    """An engine as users name it: ``native`` or ``native:gamma=4,drafter=lookup``."""
+
+    name: str
+    options: dict[str, str] = {}
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a specification. Values are kept as text; `decode_options` gives them types.
+
+        Raises:
+            SettingsError: no name, an option without a value, or one given twice.
+        """
+        name, _, listed = (part.strip() for part in text.partition(":"))
+        if not name:
+            raise SettingsError(f"engine {text!r}: no name; write NAME or NAME:option=value,...")
+        options: dict[str, str] = {}
+        for item in listed.split(",") if listed else ():
+            option, equals, value = (part.strip() for part in item.partition("="))
+            if not option or not equals or not value:
+                raise SettingsError(f"engine {text!r}: {item.strip()!r} is not option=value")
+            if option in options:
+                raise SettingsError(f"engine {text!r}: {option} is given twice")
+            options[option] = value
+        return cls(name=name, options=options)
+
+    def __str__(self) -> str:
+        """The specification as a user would write it."""
+        listed = ",".join(f"{option}={value}" for option, value in self.options.items())
+        return f"{self.name}:{listed}" if listed else self.name
+
+
+def decode_options(engine: str, options: Mapping[str, str], shape: type[Options]) -> Options:
+    """Give an engine's options their types.
+
+    Args:
+        engine: Name, for the message.
+        options: As in the specification; ``none`` stands for None where an option may be absent.
+        shape: A frozen struct with ``forbid_unknown_fields``.
+
+    Raises:
+        SettingsError: an option is unknown, of the wrong type or out of range.
+    """
+    types = {field.encode_name: field.type for field in msgspec.structs.fields(shape)}
+    given: dict[str, str | None] = {
+        name: None if value == "none" and type(None) in get_args(types.get(name)) else value
+        for name, value in options.items()
+    }
+    try:
+        return msgspec.convert(given, shape, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"engine {engine}: {explain(error, {'': shape})}") from error
+
+
+def known_engines() -> dict[str, str]:
+    """Name of every installed engine to where it lives, without importing any."""
+    return {name: entry.value for name, entry in sorted(_entry_points().items())}
+
+
+def load_engine(spec: str, setup: EngineSetup) -> Engine:
+    """Open the engine that ``spec`` names. The caller closes it.
+
+    Raises:
+        SettingsError: the specification or one of its options is wrong.
+        EngineError: there is no such engine, or a package it needs is not installed.
+        PairError: the engine cannot load or run the pair.
+    """
+    parsed = EngineSpec.parse(spec)
+    entries = _entry_points()
+    if parsed.name not in entries:
+        raise EngineError(unknown_name("engine", parsed.name, entries))
+    entry = entries[parsed.name]
+    try:
+        open_engine: OpenEngine = entry.load()
+        return open_engine(parsed.options, setup)
+    except ModuleNotFoundError as error:
+        raise EngineError(_not_installed(entry, error)) from error
+    except AttributeError as error:
+        if _names_nothing(entry):
+            raise EngineError(
+                f"engine {entry.name!r} is registered as {entry.value}, which does not exist"
+            ) from error
+        raise
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    """By name.
+
+    Raises:
+        EngineError: two packages claim the same name for different things.
+    """
+    from importlib.metadata import entry_points
+
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=GROUP):
+        other = found.setdefault(entry.name, entry)
+        if other.value != entry.value:
+            raise EngineError(
+                f"engine {entry.name!r} is registered twice: as {other.value} and {entry.value}; "
+                f"uninstall one of the packages"
+            )
+    return found
+
+
+def _not_installed(entry: EntryPoint, error: ModuleNotFoundError) -> str:
+    missing = (error.name or "").partition(".")[0]
+    if missing == entry.module.partition(".")[0]:
+        return f"engine {entry.name!r} is registered as {entry.value}, which does not exist"
+    return (
+        f"engine {entry.name!r} needs {error.name!r}, which is not installed; "
+        f"try: pip install {missing}"
+    )
+
+
+def _names_nothing(entry: EntryPoint) -> bool:
+    from importlib import import_module
+
+    module: Any = import_module(entry.module)
+    return not hasattr(module, entry.attr)

@@ -1,0 +1,175 @@
+"""Naming, typing and opening engines, without any of the real ones."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
+from typing import Annotated, Literal
+
+import pytest
+from msgspec import Meta, Struct
+
+from equivcheck.engines import registry
+from equivcheck.engines.protocol import Capabilities
+from equivcheck.engines.registry import EngineSpec, decode_options, known_engines, load_engine
+from equivcheck.errors import EngineError, EquivcheckError, SettingsError
+from equivcheck.generation import Generation, Request
+from equivcheck.settings import EngineSetup
+
+
+class Options(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    gamma: Annotated[int, Meta(ge=0)] = 4
+    adaptive: bool = False
+    drafter: Literal["model", "lookup"] = "model"
+    width: int | None = None
+
+
+class Echo:
+    """An engine that only knows what it was opened with."""
+
+    def __init__(self, options: Mapping[str, str], setup: EngineSetup) -> None:
+        self.options, self.setup = dict(options), setup
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(engine="echo", device="cpu", dtype=self.setup.dtype)
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
+        return iter(())
+
+    def close(self) -> None:
+        self.options.clear()
+
+
+def needs_a_stranger(options: Mapping[str, str], setup: EngineSetup) -> Echo:
+    raise ModuleNotFoundError("No module named 'stranger.core'", name="stranger.core")
+
+
+def breaks(options: Mapping[str, str], setup: EngineSetup) -> Echo:
+    raise AttributeError("'NoneType' object has no attribute 'shape'")
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = __name__
+    entries = [
+        metadata.EntryPoint(name, value, registry.GROUP)
+        for name, value in {
+            "echo": f"{here}:Echo",
+            "stranger": f"{here}:needs_a_stranger",
+            "breaks": f"{here}:breaks",
+            "gone": f"{here}:no_such_function",
+            "lost": "no_such_package.engine:open_engine",
+        }.items()
+    ]
+    monkeypatch.setattr(metadata, "entry_points", lambda *, group: entries)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "options"),
+    [
+        ("native", "native", {}),
+        ("native:", "native", {}),
+        ("native:gamma=4", "native", {"gamma": "4"}),
+        (" a : b = c , d = e=f ", "a", {"b": "c", "d": "e=f"}),
+    ],
+)
+def test_parse(text: str, name: str, options: dict[str, str]) -> None:
+    assert EngineSpec.parse(text) == EngineSpec(name=name, options=options)
+
+
+def test_a_spec_prints_as_it_is_written() -> None:
+    for text in ("native", "native:gamma=4,drafter=lookup"):
+        assert str(EngineSpec.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "no name"),
+        (":gamma=4", "no name"),
+        ("native:gamma", "'gamma' is not option=value"),
+        ("native:gamma=", "'gamma=' is not option=value"),
+        ("native:gamma=1,,width=8", "'' is not option=value"),
+        ("native:gamma=1,gamma=2", "gamma is given twice"),
+    ],
+)
+def test_a_malformed_spec_is_refused(text: str, complaint: str) -> None:
+    with pytest.raises(SettingsError, match=complaint):
+        EngineSpec.parse(text)
+
+
+def test_options_get_their_types() -> None:
+    given = {"gamma": "7", "adaptive": "true", "drafter": "lookup", "width": "none"}
+    assert decode_options("native", given, Options) == Options(
+        gamma=7, adaptive=True, drafter="lookup", width=None
+    )
+    assert decode_options("native", {}, Options) == Options()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"gama": "4"}, r"engine native: gama: unknown key \(did you mean 'gamma'\?\); known: gam"),
+        ({"gamma": "four"}, "engine native: gamma: expected `int`"),
+        ({"gamma": "-1"}, "engine native: gamma: expected `int` >= 0"),
+        ({"gamma": "none"}, "engine native: gamma: expected `int`"),
+        ({"drafter": "lokup"}, r"did you mean 'lookup'\?\); valid: model, lookup"),
+    ],
+)
+def test_wrong_options_are_named(options: dict[str, str], complaint: str) -> None:
+    with pytest.raises(SettingsError, match=complaint):
+        decode_options("native", options, Options)
+
+
+@pytest.mark.usefixtures("registered")
+def test_an_engine_gets_its_options_and_the_setup() -> None:
+    setup = EngineSetup(pair="smollm2")
+    engine = load_engine("echo:a=1", setup)
+    assert isinstance(engine, Echo)
+    assert engine.options == {"a": "1"}
+    assert engine.setup is setup
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(
+    ("spec", "complaint"),
+    [
+        ("ecko", r"no engine named 'ecko' \(did you mean 'echo'\?\); known: breaks, echo"),
+        ("stranger", "engine 'stranger' needs 'stranger.core'.*pip install stranger"),
+        ("gone", "engine 'gone' is registered as .*:no_such_function, which does not exist"),
+        ("lost", "engine 'lost' is registered as no_such_package.*, which does not exist"),
+    ],
+)
+def test_what_cannot_be_opened_says_why(spec: str, complaint: str) -> None:
+    with pytest.raises(EngineError, match=complaint):
+        load_engine(spec, EngineSetup())
+
+
+@pytest.mark.usefixtures("registered")
+def test_an_engines_own_bug_is_not_dressed_up() -> None:
+    with pytest.raises(AttributeError, match="shape") as caught:
+        load_engine("breaks", EngineSetup())
+    assert not isinstance(caught.value, EquivcheckError)
+
+
+def test_two_packages_with_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [metadata.EntryPoint("a", f"{where}:open_engine", "g") for where in ("x", "y", "x")]
+    monkeypatch.setattr(metadata, "entry_points", lambda *, group: entries)
+    with pytest.raises(EngineError, match="'a' is registered twice: as x:open_engine and y:open"):
+        known_engines()
+
+
+def test_the_bundled_engines_are_known() -> None:
+    assert {"native", "transformers", "replay"} <= set(known_engines())
+
+
+def test_knowing_engines_imports_none_of_them() -> None:
+    code = (
+        "import sys; from equivcheck.engines.registry import known_engines; known_engines();"
+        "print(*{'torch', 'transformers', 'numpy', 'scipy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
