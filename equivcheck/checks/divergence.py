@@ -28,12 +28,12 @@ _ROLES = {
 def describe(
     evidence: Evidence, pair: Pair, arbitration: Arbitration | None, *, because: str
 ) -> tuple[str, ...]:
-    """The lines under a divergence's headline; at most 12 of `LINE_CELLS`."""
+    """The lines under a divergence's headline; at most 13 of `LINE_CELLS`."""
     if arbitration is not None and arbitration.position != pair.position:
         arbitration = None
     lines = [
         *_in_context(evidence, pair, arbitration),
-        _where(pair),
+        *_where(pair),
         *_own_scores(pair, arbitration, evidence.header.settings),
         *_reference(pair, arbitration, evidence.header.settings),
         f"so: {because}",
@@ -72,12 +72,16 @@ def _text(evidence: Evidence, arm: str, key: str) -> str:
     return head(evidence.captured[arm][key].text, cells=72)
 
 
-def _where(pair: Pair) -> str:
-    lengths = f"{len(pair.target.token_ids)} and {len(pair.other.token_ids)}"
-    where = f"at output token {pair.position} of {lengths}"
+def _where(pair: Pair) -> Iterator[str]:
     if not pair.token_differs:
-        return f"{where}: {ended_differently(pair)}"
-    return f"{where} · {pair.arm}'s {place_words(pair.place)}" if pair.place else where
+        yield ended_differently(pair)
+        return
+    lengths = (
+        f"{pair.base} has {len(pair.target.token_ids)}, {pair.arm} {len(pair.other.token_ids)}"
+    )
+    yield f"at output token {pair.position}; {lengths}"
+    if pair.place:
+        yield f"{pair.arm}'s {place_words(pair.place)}"
 
 
 def _own_scores(pair: Pair, arbitration: Arbitration | None, settings: Settings) -> Iterator[str]:
@@ -107,7 +111,7 @@ def _reference(pair: Pair, arbitration: Arbitration | None, settings: Settings) 
             f"{name}: {_nats(target)} for {pair.base}'s token, {_nats(ours)} for {pair.arm}'s; "
             f"best is {arbitration.best}"
         )
-        yield f"{name}: {_margin(abs(target - ours), arbitration.magnitude, settings)}"
+        yield f"apart there by {_margin(abs(target - ours), arbitration.magnitude, settings)}"
     for arm, gaps in ((pair.base, arbitration.target_gaps), (pair.arm, arbitration.arm_gaps)):
         if gaps:
             widest = max(gaps, key=lambda gap: gap.gap)
@@ -120,11 +124,11 @@ def _reference(pair: Pair, arbitration: Arbitration | None, settings: Settings) 
 def _margin(gap: float, magnitude: float | None, settings: Settings) -> str:
     dtype = settings.setup.dtype
     if magnitude is None:
-        return f"{gap:.3g} nats apart, logits of unknown size"
+        return f"{gap:.3g} nats, logits of unknown size"
     unit = ulp(dtype, magnitude)
     return (
-        f"{gap:.3g} nats apart = {gap / unit:.3g} ulp of {dtype} at logits near {magnitude:.3g} "
-        f"({settings.near_tie_ulps:g} ulp = {settings.near_tie_ulps * unit:.3g} nats allowed)"
+        f"{gap:.3g} nats = {gap / unit:.3g} ulp ({dtype}, logits near {magnitude:.3g}); "
+        f"allowed {settings.near_tie_ulps:g} ulp = {settings.near_tie_ulps * unit:.3g} nats"
     )
 
 

@@ -201,7 +201,7 @@ def _budgets(
 def _budget_finding(check: str, subject: str, result: Comparison, *, alpha: float) -> Finding:
     over = result.p_value <= alpha
     counts = (
-        f"{result.candidate} of {plural(result.cases, 'case')} parted, {CONTROL} on "
+        f"{result.candidate} of {plural(result.cases, 'case')}, {CONTROL} "
         f"{result.control} (p = {result.p_value:.2g}, fails at {alpha:.1g})"
     )
     return Finding(

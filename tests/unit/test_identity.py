@@ -157,11 +157,10 @@ def test_a_divergence_shows_all_its_evidence() -> None:
     assert case.details == (
         "return fib(n - 1) +⟦ fib⟧   target: token 12",
         "return fib(n - 1) +⟦ f⟧   candidate: token 77",
-        "at output token 2 of 4 and 4 · "
+        "at output token 2; target has 4, candidate 4",
         "candidate's verify step 1, draft slot 0 (an accepted draft)",
         "transformers fp32: -0.7 for target's token, -0.75 for candidate's; best is 12",
-        "transformers fp32: 0.05 nats apart = 0.4 ulp of bfloat16 at logits near 20 "
-        "(8 ulp = 1 nats allowed)",
+        "apart there by 0.05 nats = 0.4 ulp (bfloat16, logits near 20); allowed 8 ulp = 1 nats",
         "target's whole output: at most 0 nats under the reference's best, at token 0",
         "candidate's whole output: at most 0.05 nats under the reference's best, at token 2",
         "so: both arms name the identity contract 'fixed-shape', which excuses nothing",
@@ -213,7 +212,7 @@ def test_a_missing_magnitude_is_said() -> None:
     evidence = msgspec.structs.replace(evidence, arbitrations=(arbitration,))
     case = greedy.check(evidence)[0]
     assert case.outcome is Outcome.INCONCLUSIVE
-    assert "transformers fp32: 0.05 nats apart, logits of unknown size" in case.details
+    assert "apart there by 0.05 nats, logits of unknown size" in case.details
 
 
 def test_stopping_early_is_shown_as_an_end() -> None:
@@ -237,7 +236,7 @@ def test_near_ties_pass_within_the_controls_rate() -> None:
     assert found["code/c1"] == found["code/c2"] == (Outcome.PASS, Reason.NUMERICS)
     assert found["code"] == found["run"] == (Outcome.PASS, Reason.NUMERICS)
     assert findings[-1].headline == (
-        "near ties in budget: 2 of 12 cases parted, control on 2 (p = 0.75, fails at 0.0005)"
+        "near ties in budget: 2 of 12 cases, control 2 (p = 0.75, fails at 0.0005)"
     )
     assert findings[0].repeat is None
     assert findings[1].headline.startswith("candidate left target at a near tie at output token 2")
@@ -250,7 +249,7 @@ def test_more_near_ties_than_the_control_shows_fail() -> None:
     assert all(finding.outcome is Outcome.FAIL for finding in over)
     assert over[0].headline == (
         "more near ties than arithmetic explains: "
-        "11 of 12 cases parted, control on 0 (p = 0.00049, fails at 0.0005)"
+        "11 of 12 cases, control 0 (p = 0.00049, fails at 0.0005)"
     )
 
 

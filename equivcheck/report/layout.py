@@ -1,0 +1,64 @@
+"""Cells and columns of the plain-text report: numbers as words, tables in terminal cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from equivcheck.escape import clip, width
+from equivcheck.report.blocks import SYMBOLS
+from equivcheck.report.view import GateRow, RunView, WorkloadRow
+
+WORKLOAD_HEADER = ("", "workload", "identical", "tokens", "acceptance (95 %)", "tokens/step")
+MOST_CELLS = 40
+"""Of one table cell."""
+
+
+def workload_cells(row: WorkloadRow) -> tuple[str, ...]:
+    """State, name, identical of compared, tokens, acceptance rate, acceptance length."""
+    return (
+        f"{SYMBOLS[row.outcome]} {row.outcome.value}",
+        row.workload,
+        f"{row.identical}/{row.cases}" if row.cases else "not compared",
+        f"{row.tokens:,}",
+        acceptance_words(row),
+        "n/a" if row.mean_length is None else f"{row.mean_length:.2f}",
+    )
+
+
+def acceptance_words(row: WorkloadRow) -> str:
+    """``0.81 [0.79, 0.83]``, without the interval where there is none."""
+    if row.acceptance is None:
+        return "n/a"
+    if row.acceptance_interval is None:
+        return f"{row.acceptance:.2f}"
+    low, high = row.acceptance_interval
+    return f"{row.acceptance:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def gate_cells(row: GateRow) -> tuple[str, ...]:
+    """State, name, sentence."""
+    return (f"{SYMBOLS[row.outcome]} {row.outcome.value}", row.check, row.summary)
+
+
+def count_words(view: RunView) -> str:
+    """``findings: 2 fail · 1 inconclusive · 22 pass``, worst first."""
+    order = ("fail", "inconclusive", "pass")
+    return "findings: " + " · ".join(
+        f"{view.counts.get(outcome, 0)} {outcome}" for outcome in order
+    )
+
+
+def columns(rows: Sequence[Sequence[str]], *, last_cells: int = MOST_CELLS) -> list[str]:
+    """Left-aligned columns two cells apart; the last may take ``last_cells``."""
+    if not rows:
+        return []
+    last = len(rows[0]) - 1
+    bounded = [
+        [clip(cell, cells=last_cells if at == last else MOST_CELLS) for at, cell in enumerate(row)]
+        for row in rows
+    ]
+    widths = [max(width(row[at]) for row in bounded) for at in range(last + 1)]
+    return [
+        "  ".join(cell + " " * (widths[at] - width(cell)) for at, cell in enumerate(row)).rstrip()
+        for row in bounded
+    ]

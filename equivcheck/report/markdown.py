@@ -1,0 +1,81 @@
+"""The report as Markdown, for a pull request or a step summary: short, bounded, no HTML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from equivcheck.report.blocks import block_lines
+from equivcheck.report.layout import WORKLOAD_HEADER, count_words, gate_cells, workload_cells
+from equivcheck.report.view import Block, RunView
+
+MOST_BLOCKS = 10
+"""Findings opened: GitHub aborts a step summary of over 1 MiB, and nobody reads so far."""
+MOST_NEAR_TIES = 200
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
+_FENCES = re.compile(r"`+")
+
+
+def render(view: RunView) -> str:
+    """The whole document, ending in a line end."""
+    return "".join(f"{line}\n" for line in _lines(view))
+
+
+def _lines(view: RunView) -> Iterator[str]:
+    yield f"## {escape(view.headline)}"
+    yield ""
+    yield escape(view.arms)
+    yield ""
+    yield f"{count_words(view)} · run {escape(view.run)}"
+    if view.workloads:
+        yield ""
+        yield from _table(
+            ("state", *WORKLOAD_HEADER[1:]), [workload_cells(row) for row in view.workloads]
+        )
+    yield ""
+    yield from _table(("state", "gate", "what it found"), [gate_cells(row) for row in view.gates])
+    yield from _blocks(view.problems)
+    if view.near_ties:
+        yield ""
+        yield "### Near ties"
+        yield ""
+        yield from _table(
+            ("case", "what differs"),
+            [
+                (block.finding.subject, block.finding.headline)
+                for block in view.near_ties[:MOST_NEAR_TIES]
+            ],
+        )
+        yield from _more(len(view.near_ties) - MOST_NEAR_TIES)
+    yield ""
+    yield escape(" · ".join(view.environment))
+
+
+def escape(text: str) -> str:
+    """Make Markdown's specials literal; controls are escaped long before."""
+    return _SPECIAL.sub(r"\\\1", text)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(header)} |"
+    yield f"|{' --- |' * len(header)}"
+    for row in rows:
+        yield f"| {' | '.join(escape(cell) for cell in row)} |"
+
+
+def _blocks(blocks: Sequence[Block]) -> Iterator[str]:
+    for block in blocks[:MOST_BLOCKS]:
+        lines = list(block_lines(block.finding, where=block.where))
+        longest = max((len(run) for line in lines for run in _FENCES.findall(line)), default=0)
+        fence = "`" * max(3, longest + 1)
+        yield ""
+        yield f"{fence}text"
+        yield from lines
+        yield fence
+    yield from _more(len(blocks) - MOST_BLOCKS)
+
+
+def _more(count: int) -> Iterator[str]:
+    if count > 0:
+        yield ""
+        yield f"… {count} more in records.jsonl"

@@ -1,0 +1,88 @@
+"""The report for a terminal: one screen where all is well, every divergence opened where not.
+
+Plain lines first; colour is laid over them by rich, on a terminal only, and says nothing that the
+words do not. At most 100 columns.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from typing import TextIO
+
+from equivcheck.escape import clip
+from equivcheck.findings import Outcome
+from equivcheck.report.blocks import SYMBOLS, WIDTH, block_lines
+from equivcheck.report.layout import (
+    WORKLOAD_HEADER,
+    columns,
+    count_words,
+    gate_cells,
+    workload_cells,
+)
+from equivcheck.report.view import RunView
+
+MOST_BLOCKS = 5
+"""Findings opened on a terminal; the report file opens more."""
+MOST_NEAR_TIES = 5
+MOST_WORKLOADS = 12
+_STYLES = {Outcome.PASS: "green", Outcome.INCONCLUSIVE: "yellow", Outcome.FAIL: "red"}
+
+
+def lines_of(view: RunView, *, most_blocks: int = MOST_BLOCKS) -> Iterator[str]:
+    """The report as plain lines, the verdict first."""
+    yield from textwrap.wrap(clip(view.headline, cells=3 * WIDTH), width=WIDTH)
+    yield clip(view.arms, cells=WIDTH)
+    yield f"{count_words(view)} · run {view.run}"
+    yield ""
+    rows = [workload_cells(row) for row in view.workloads[:MOST_WORKLOADS]]
+    if rows:
+        yield from columns([WORKLOAD_HEADER, *rows])
+        yield from _more(len(view.workloads) - len(rows), "workloads")
+        yield ""
+    yield from columns([gate_cells(row) for row in view.gates], last_cells=70)
+    for block in view.problems[:most_blocks]:
+        yield ""
+        yield from block_lines(block.finding, where=block.where)
+    yield from _more(len(view.problems) - most_blocks, "findings that did not pass")
+    if view.near_ties:
+        yield ""
+        for block in view.near_ties[:MOST_NEAR_TIES]:
+            line = f"~ near tie {block.finding.subject}: {block.finding.headline}"
+            yield clip(line, cells=WIDTH)
+        yield from _more(len(view.near_ties) - MOST_NEAR_TIES, "near ties")
+    yield ""
+    yield clip(" · ".join(view.environment), cells=WIDTH)
+    yield "positions, verify steps and draft slots count from 0"
+
+
+def render(view: RunView, *, most_blocks: int = MOST_BLOCKS) -> str:
+    """The report as plain text, ending in a line end."""
+    return "".join(f"{line}\n" for line in lines_of(view, most_blocks=most_blocks))
+
+
+def show(view: RunView, file: TextIO) -> None:
+    """Write the report, coloured where ``file`` is a terminal that wants colour (``NO_COLOR``)."""
+    if not file.isatty():
+        file.write(render(view))
+        return
+    # rich is the price of colour only.
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=file, highlight=False, markup=False, emoji=False)
+    for number, line in enumerate(lines_of(view)):
+        style = f"bold {_STYLES[view.outcome]}" if number == 0 else _style(line)
+        console.print(Text(line, style=style), soft_wrap=True)
+
+
+def _style(line: str) -> str:
+    for outcome, symbol in SYMBOLS.items():
+        if line.startswith(f"{symbol} {outcome.value}"):
+            return _STYLES[outcome]
+    return ""
+
+
+def _more(count: int, what: str) -> Iterator[str]:
+    if count > 0:
+        yield f"… {count} more {what} in records.jsonl"

@@ -1,0 +1,208 @@
+"""One view of a run, made once from evidence and verdict; every face renders this and nothing else.
+
+So the terminal, Markdown and JSON cannot disagree. Pure; text from outside is escaped here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from equivcheck.acceptance import acceptance_by_workload
+from equivcheck.checks import CHECKS
+from equivcheck.checks.subjects import RUN, plural
+from equivcheck.escape import head
+from equivcheck.findings import Finding, Interval, Outcome, Reason, worst
+from equivcheck.records import CANDIDATE, TARGET, Evidence, Header
+from equivcheck.verdict import Verdict
+
+_IDENTITY_CHECKS = ("greedy", "coupled")
+_TOLD = ("python", "torch", "transformers", "cpu", "gpu", "cores")
+"""Of the environment, what the first screen shows; records have all of it."""
+
+
+class WorkloadRow(Struct, frozen=True, kw_only=True):
+    """One line of the table."""
+
+    workload: str
+    outcome: Outcome
+    """The worst of the workload's findings and its cases'."""
+    cases: int
+    """Compared token by token."""
+    identical: int
+    tokens: int
+    """Matched tokens."""
+    acceptance: float | None
+    acceptance_interval: Interval | None
+    mean_length: float | None
+    """Tokens per verify step."""
+
+
+class GateRow(Struct, frozen=True, kw_only=True):
+    """What one check says altogether."""
+
+    check: str
+    outcome: Outcome
+    summary: str
+
+
+class Block(Struct, frozen=True, kw_only=True):
+    """One finding, opened up."""
+
+    finding: Finding
+    where: str | None
+    """``path:line`` of the case; None where it is about more than one."""
+
+
+class RunView(Struct, frozen=True, kw_only=True):
+    """All that is shown of a run."""
+
+    run: str
+    outcome: Outcome
+    headline: str
+    arms: str
+    """Who was held against whom, and on what."""
+    counts: dict[str, int]
+    workloads: tuple[WorkloadRow, ...]
+    gates: tuple[GateRow, ...]
+    problems: tuple[Block, ...]
+    """Findings that did not pass, worst first, cases before workloads."""
+    near_ties: tuple[Block, ...]
+    """Cases that parted and were excused."""
+    environment: tuple[str, ...]
+
+
+def view_of(evidence: Evidence, verdict: Verdict) -> RunView:
+    """Arrange a judged run for showing."""
+    return RunView(
+        run=evidence.header.run,
+        outcome=verdict.outcome,
+        headline=verdict.headline,
+        arms=_arms(evidence.header),
+        counts=verdict.counts,
+        workloads=tuple(_workload_rows(evidence, verdict.findings)),
+        gates=tuple(_gate_rows(verdict.findings)),
+        problems=_problems(evidence, verdict.findings),
+        near_ties=tuple(
+            _block(evidence, finding)
+            for finding in verdict.findings
+            if finding.reason is Reason.NUMERICS and finding.subject in evidence.asked
+        ),
+        environment=tuple(
+            f"{name} {head(header_value, cells=60)}"
+            for name in _TOLD
+            if (header_value := evidence.header.environment.get(name))
+        ),
+    )
+
+
+def _arms(header: Header) -> str:
+    setup = header.settings.setup
+    engines = [
+        header.arms[arm].engine if arm in header.arms else "nothing" for arm in (CANDIDATE, TARGET)
+    ]
+    candidate, target = (head(engine, cells=40) for engine in engines)
+    device = header.arms[TARGET].device if TARGET in header.arms else setup.device
+    facts = [
+        f"{candidate} against {target}",
+        head(setup.pair, cells=30),
+        setup.dtype,
+        head(device, cells=20),
+    ]
+    if header.git_commit:
+        facts.append(header.git_commit[:7] + ("*" if header.git_dirty else ""))
+    return " · ".join([*facts, header.created])
+
+
+def _workload_rows(evidence: Evidence, findings: Sequence[Finding]) -> list[WorkloadRow]:
+    acceptance = acceptance_by_workload(evidence)
+    rows = []
+    for workload in dict.fromkeys(asked.workload for asked in evidence.asked.values()):
+        inside = [finding for finding in findings if _home(evidence, finding) == workload]
+        cases = [
+            finding
+            for finding in inside
+            if finding.check in _IDENTITY_CHECKS and finding.subject in evidence.asked
+        ]
+        found = acceptance.get(workload)
+        rows.append(
+            WorkloadRow(
+                workload=workload,
+                outcome=worst([finding.outcome for finding in inside]),
+                cases=len(cases),
+                identical=sum(finding.reason is Reason.IDENTICAL for finding in cases),
+                tokens=sum(finding.n for finding in cases),
+                acceptance=found.rate if found else None,
+                acceptance_interval=found.rate_interval if found else None,
+                mean_length=found.mean_length if found else None,
+            )
+        )
+    return rows
+
+
+def _home(evidence: Evidence, finding: Finding) -> str:
+    asked = evidence.asked.get(finding.subject)
+    return asked.workload if asked else finding.subject
+
+
+def _gate_rows(findings: Sequence[Finding]) -> list[GateRow]:
+    rows = []
+    for check, _ in CHECKS:
+        own = [finding for finding in findings if finding.check == check]
+        if not own:
+            continue
+        outcome = worst([finding.outcome for finding in own])
+        telling = [finding for finding in own if finding.outcome is outcome]
+        rows.append(GateRow(check=check, outcome=outcome, summary=_gate_summary(telling)))
+    return rows
+
+
+def _gate_summary(telling: Sequence[Finding]) -> str:
+    """The finding about the run, else the last about a workload, and how many say the like."""
+    for finding in telling:
+        if finding.subject == RUN:
+            return finding.headline
+    workloads = [finding for finding in telling if "/" not in finding.subject]
+    if len(workloads) > 1 and workloads[0].outcome is Outcome.PASS:
+        return f"holds in {plural(len(workloads), 'workload')}"
+    others = f" and {len(workloads) - 1} more" if len(workloads) > 1 else ""
+    last = telling[-1]
+    return f"{last.subject}{others}: {last.headline}"
+
+
+def _problems(evidence: Evidence, findings: Sequence[Finding]) -> tuple[Block, ...]:
+    """Worst first; among equals a case before what sums it up, and the earliest to part first.
+
+    A workload's summary that only counts cases shown themselves is left out.
+    """
+    shown = {
+        (finding.check, _home(evidence, finding))
+        for finding in findings
+        if finding.outcome is not Outcome.PASS and finding.subject in evidence.asked
+    }
+    open_findings = [
+        finding
+        for finding in findings
+        if finding.outcome is not Outcome.PASS
+        and (
+            finding.subject in evidence.asked
+            or (finding.check, finding.subject) not in shown
+            or finding.reason is Reason.NUMERICS_OVER_BUDGET
+        )
+    ]
+    ranked = sorted(
+        open_findings,
+        key=lambda finding: (
+            -finding.outcome.severity,
+            finding.subject not in evidence.asked,
+            finding.n,
+        ),
+    )
+    return tuple(_block(evidence, finding) for finding in ranked)
+
+
+def _block(evidence: Evidence, finding: Finding) -> Block:
+    asked = evidence.asked.get(finding.subject)
+    where = f"{head(asked.path, cells=60)}:{asked.line}" if asked else None
+    return Block(finding=finding, where=where)
