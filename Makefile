@@ -1,0 +1,54 @@
+# Set-up, gate, tests. `make` alone lists the targets.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SUITES ?= suites
+ARGS ?=
+# A machine without a GPU can save the CUDA download:
+#   make gate TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
+PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell command -v $(p))))
+
+.DEFAULT_GOAL := help
+.PHONY: help install gate test lint pair clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+install: $(STAMP) ## make .venv with pinned dependencies (the other targets do it themselves)
+
+$(STAMP): constraints.txt pyproject.toml
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "equivcheck needs Python 3.11 or newer; found: $(PYTHON)"; exit 2; }
+	@echo "== making $(VENV) with $(PYTHON)"
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@echo "== installing $(TORCH)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	@echo "== installing the other dependencies, pinned by constraints.txt"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  -c constraints.txt -e '.[test,lint]'
+	@touch $@
+
+gate: $(STAMP) ## prove the bundled pair's decoder lossless over suites/, report in reports/latest/
+	@echo "== gate: speculative against plain decoding of the bundled pair, over $(SUITES)"
+	@$(BIN)/equivcheck run $(SUITES) --out reports/latest $(ARGS)
+
+test: $(STAMP) ## run the tests
+	@echo "== tests"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+
+lint: $(STAMP) ## ruff and mypy
+	@echo "== ruff"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@echo "== mypy"
+	@$(BIN)/mypy
+
+pair: $(STAMP) ## train the bundled pair anew from its text packages (about an hour on 2 cores)
+	@$(BIN)/python -m equivcheck.pairs.training $(ARGS)
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) build reports/latest reports/runs .mypy_cache .ruff_cache .pytest_cache
