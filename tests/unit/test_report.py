@@ -19,7 +19,7 @@ from equivcheck.generation import Generation
 from equivcheck.records import CANDIDATE, CONTROL, TARGET, Arbitration, Evidence
 from equivcheck.report import markdown, terminal
 from equivcheck.report.blocks import block_lines
-from equivcheck.report.layout import columns
+from equivcheck.report.layout import acceptance_words, columns, workload_cells
 from equivcheck.report.view import RunView, view_of
 from equivcheck.report.write import write_reports
 from equivcheck.settings import EngineSetup, Settings
@@ -244,3 +244,10 @@ def test_an_empty_run_renders() -> None:
     assert terminal.render(shown).startswith("INCONCLUSIVE — complete: nothing was compared")
     assert "native" not in shown.arms
     assert markdown.render(shown).startswith("## INCONCLUSIVE")
+
+
+def test_what_is_not_known_is_not_a_number() -> None:
+    row = view(make_run()).workloads[0]
+    alone = msgspec.structs.replace(row, acceptance_interval=None, mean_length=None, cases=0)
+    assert workload_cells(alone)[2:] == ("not compared", "16", "0.57", "n/a")
+    assert acceptance_words(msgspec.structs.replace(row, acceptance=None)) == "n/a"
