@@ -96,7 +96,7 @@ def refuse_different_tokens(different: list[tuple[int, str, str]], *, total: int
     if not different:
         return
     shown = "; ".join(
-        f"id {token_id}: target {visible(ours)!r}, draft {visible(theirs)!r}"
+        f"id {token_id}: target '{visible(ours)}', draft '{visible(theirs)}'"
         for token_id, ours, theirs in different[:SHOWN]
     )
     more = f"; and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
@@ -113,8 +113,8 @@ def _role_notes(target: Any, draft: Any) -> list[str]:
         ours, theirs = getattr(target, role), getattr(draft, role)
         if ours != theirs:
             notes.append(
-                f"the draft's {role} is {visible(str(theirs))!r}, the target's "
-                f"{visible(str(ours))!r}: the target's is used"
+                f"the draft's {role} is '{visible(str(theirs))}', the target's "
+                f"'{visible(str(ours))}': the target's is used"
             )
     return notes
 
@@ -143,4 +143,4 @@ def _size_notes(
 
 
 def _named(token_id: int, token: str) -> str:
-    return f"{token_id} {visible(token)!r}"
+    return f"{token_id} '{visible(token)}'"

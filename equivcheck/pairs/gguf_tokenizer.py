@@ -111,7 +111,7 @@ def _byte_level(metadata: Metadata, path: Path) -> Any:
     cut = metadata.get("tokenizer.ggml.pre", "default")
     if cut not in PRE_TOKENIZERS:
         raise PairError(
-            f"{visible(str(path))}: {unknown_name('pre-tokenizer', visible(cut), PRE_TOKENIZERS)}; "
+            f"{visible(str(path))}: {unknown_name('pre-tokenizer', cut, PRE_TOKENIZERS)}; "
             f"use the model's safetensors folder"
         )
     tokens = metadata["tokenizer.ggml.tokens"]

@@ -46,7 +46,7 @@ class LoadedPair:
     """Rows of the target's output embedding: one more than the highest id it can emit."""
     warnings: tuple[str, ...]
     digests: dict[str, str]
-    """Role (target, draft, tokenizer) to which model it is of and the sha256 of that one's weights."""
+    """Role (target, draft, tokenizer) to the model it comes from and that one's sha256."""
 
 
 def load_pair(spec: str, *, dtype: torch.dtype, device: torch.device | str) -> LoadedPair:

@@ -85,7 +85,7 @@ def resolve(spec: str) -> PairSource:
         return known[spec]
     target, draft = _sides(spec)
     if not target or draft == "":
-        raise PairError(f"pair {visible(spec)!r} lacks a side: write TARGET or TARGET+DRAFT")
+        raise PairError(f"pair '{visible(spec)}' lacks a side: write TARGET or TARGET+DRAFT")
     source = _model(target)
     return _pair(spec, source, None if draft is None else _model(draft), "")
 
@@ -135,6 +135,6 @@ def _model(text: str) -> ModelSource:
     if found := _HUB_ID.fullmatch(text):
         return ModelSource(kind="hub", location=found["id"], revision=found["revision"])
     raise PairError(
-        f"{unknown_name('pair', shown, known)}; other models are named by a folder, "
+        f"{unknown_name('pair', text, known)}; other models are named by a folder, "
         f"a .gguf file or a hub id such as org/name"
     )

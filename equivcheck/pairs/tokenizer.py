@@ -80,7 +80,7 @@ def _configured_end_tokens(folder: Path) -> set[int]:
 
 def _named(tokenizer: Any, ids: set[int]) -> str:
     return ", ".join(
-        f"{token} {visible(str(tokenizer.convert_ids_to_tokens(token)))!r}" for token in sorted(ids)
+        f"{token} '{visible(str(tokenizer.convert_ids_to_tokens(token)))}'" for token in sorted(ids)
     )
 
 
