@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from equivcheck.checks import CHECKS
-from equivcheck.checks.subjects import plural
+from equivcheck.checks.subjects import RUN, plural
 from equivcheck.findings import Finding, Outcome, Reason, worst
 from equivcheck.records import CANDIDATE, TARGET, Evidence, Sealed
 
@@ -50,9 +50,26 @@ class Verdict(Struct, frozen=True, kw_only=True):
         return Sealed(outcome=self.outcome, headline=self.headline, counts=self.counts)
 
 
-def judge(evidence: Evidence) -> Verdict:
-    """Run every check over the evidence; findings already in it are not looked at."""
-    findings = tuple(finding for _, check in CHECKS for finding in check(evidence))
+INTERRUPTED = Finding(
+    check="complete",
+    subject=RUN,
+    outcome=Outcome.INCONCLUSIVE,
+    reason=Reason.MISSING,
+    headline="the run was interrupted before its verdict, so evidence may be missing",
+)
+
+
+def judge(evidence: Evidence, *, finished: bool = True) -> Verdict:
+    """Run every check over the evidence; findings already in it are not looked at.
+
+    Args:
+        evidence: What was captured.
+        finished: Whether capture has come to its end. Of a stored run that is whether it is
+            sealed; one that is not may have all its answers and still lack scores, and does not
+            pass.
+    """
+    found = tuple(finding for _, check in CHECKS for finding in check(evidence))
+    findings = found if finished else (INTERRUPTED, *found)
     outcome = worst([finding.outcome for finding in findings])
     sentence = _sentence(evidence, findings, outcome)
     return Verdict(outcome=outcome, headline=f"{WORDS[outcome]} — {sentence}", findings=findings)

@@ -85,6 +85,16 @@ def test_unfinished_is_inconclusive() -> None:
     )
 
 
+def test_all_answers_without_a_verdict_line_do_not_pass() -> None:
+    evidence = make_run(answers(2))
+    assert judge(evidence).exit_code == 0
+    verdict = judge(evidence, finished=evidence.sealed is not None)
+    assert verdict.exit_code == 3
+    assert verdict.headline.endswith(
+        "but complete: the run was interrupted before its verdict, so evidence may be missing"
+    )
+
+
 def test_an_empty_run_is_inconclusive() -> None:
     verdict = judge(make_evidence({}))
     assert verdict.headline == (
