@@ -21,11 +21,13 @@ from equivcheck.decoding.gamma import AdaptiveGamma, GammaPolicy
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.prefill import CHUNK
 from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
+from equivcheck.detokenise import detokeniser
+from equivcheck.engines.device import choose_device, configure_arithmetic
 from equivcheck.engines.protocol import Capabilities, Rule
 from equivcheck.engines.registry import decode_options
 from equivcheck.errors import EngineError, SettingsError
 from equivcheck.generation import Generation, Request
-from equivcheck.pairs.load import LoadedPair, load_pair
+from equivcheck.pairs.load import load_pair
 from equivcheck.settings import EngineSetup
 
 CONTRACT_TOKENS = 24
@@ -168,7 +170,7 @@ class NativeEngine:
             drafter=drafter,
             gamma=policy,
             eos_token_ids=self.pair.eos_token_ids,
-            detokenise=detokeniser(self.pair),
+            detokenise=detokeniser(self.pair.tokenizer),
         )
 
     def build_drafter(self, *, positions: int) -> Drafter:
@@ -215,33 +217,3 @@ def step_seconds(model: StaticModel, *, rows: int, width: int, repeats: int = 7)
 def rule_of(name: Rule) -> VerificationRule:
     """Greedy is the match rule without noise."""
     return RejectionRule() if name == "rejection" else MatchRule()
-
-
-def choose_device(setup: EngineSetup) -> torch.device:
-    """The device asked for; auto is CUDA where there is one."""
-    if setup.device != "auto":
-        return torch.device(setup.device)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def configure_arithmetic(setup: EngineSetup) -> None:
-    """Fix what decides over bits: threads, and no silent loss of precision in matrix products."""
-    if setup.threads is not None:
-        torch.set_num_threads(setup.threads)
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
-    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
-
-
-def detokeniser(pair: LoadedPair):  # type: ignore[no-untyped-def]
-    """How output ids become the text that stop strings are looked for in."""
-    tokenizer = pair.tokenizer
-
-    def detokenise(token_ids: Sequence[int]) -> str:
-        text: str = tokenizer.decode(
-            list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return text
-
-    return detokenise

@@ -1,0 +1,136 @@
+"""Say a request in the words of transformers' `generate()`, so that nothing else decides.
+
+Checkpoints carry generation settings of their own (top_k, penalties, ...), which `generate()` mixes
+in wherever a setting is left out. `shell` hides them: a view of the model with a blank config.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from logging import ERROR
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+from transformers.utils import logging
+
+from equivcheck.cases import Sampling
+from equivcheck.detokenise import Detokenise
+from equivcheck.generation import Request
+
+Config: Any = GenerationConfig
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the library from warning of what it does itself: hand its processors to the draft."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def shell(model: PreTrainedModel, **settings: Any) -> PreTrainedModel:
+    """The same modules and weights under a generation config of our own."""
+    view = copy.copy(model)
+    view.generation_config = Config(**settings)
+    return view
+
+
+def generation_config(
+    request: Request, *, stop_ids: Sequence[int], drafting: Mapping[str, Any]
+) -> GenerationConfig:
+    """Every setting that a request speaks about, stated; the rest at its neutral value.
+
+    Args:
+        request: Penalties by output counts, biases and the minimum length are `OwnProcessor`'s.
+        stop_ids: All ids that end the request.
+        drafting: Settings that make `generate()` draft.
+    """
+    law = request.sampling
+    drawing: dict[str, Any] = {"do_sample": False}
+    if not law.greedy:
+        drawing = {
+            "do_sample": True,
+            "temperature": law.temperature,
+            "top_k": law.top_k,
+            "top_p": law.top_p,
+            "min_p": law.min_p or None,
+        }
+    config: GenerationConfig = Config(
+        max_new_tokens=request.max_new_tokens,
+        repetition_penalty=law.repetition_penalty,
+        suppress_tokens=list(law.banned_tokens) or None,
+        eos_token_id=list(stop_ids) or None,
+        # Only padding of finished rows would use it, and there is one row.
+        pad_token_id=stop_ids[0] if stop_ids else 0,
+        **drawing,
+        **drafting,
+    )
+    return config
+
+
+def processors(
+    request: Request, *, stop_ids: Sequence[int], last: LogitsProcessor
+) -> LogitsProcessorList:
+    """What comes between the repetition penalty and temperature; ``last`` sees the result."""
+    law = request.sampling
+    needed = law.presence_penalty or law.frequency_penalty or law.logit_bias or law.min_new_tokens
+    own = [OwnProcessor(law, prompt=len(request.prompt_ids), stop_ids=stop_ids)] if needed else []
+    return LogitsProcessorList([*own, last])
+
+
+class OwnProcessor(LogitsProcessor):
+    """What `generate()` has no setting for, or applies in another order than ours.
+
+    Keeps no state: everything follows from the prefix, so it may run on drafts too.
+    """
+
+    def __init__(self, law: Sampling, *, prompt: int, stop_ids: Sequence[int]) -> None:
+        """Work for one request whose output starts after ``prompt`` tokens."""
+        self.law, self.prompt, self.stop_ids = law, prompt, list(stop_ids)
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Take [1, length] ids and [1, vocab] logits to new logits."""
+        output = input_ids[0, self.prompt :]
+        counts = torch.bincount(output, minlength=scores.shape[-1]).to(scores)
+        scores = scores - self.law.presence_penalty * (counts > 0)
+        scores = scores - self.law.frequency_penalty * counts
+        for token, bias in self.law.logit_bias.items():
+            scores[:, token] += bias
+        if len(output) < self.law.min_new_tokens:
+            scores[:, self.stop_ids] = float("-inf")
+        return scores
+
+
+class TextStop(StoppingCriteria):
+    """Ends a request as soon as its output's text holds one of its stop strings.
+
+    transformers' own criterion also looks at the prompt's end, which is not output.
+    """
+
+    def __init__(self, request: Request, detokenise: Detokenise) -> None:
+        """Watch for the request's stop strings."""
+        self.stop, self.prompt, self.detokenise = request.stop, len(request.prompt_ids), detokenise
+
+    def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
+        """One flag a row, [1]."""
+        text = self.detokenise(input_ids[0, self.prompt :].tolist())
+        return torch.tensor([any(stop in text for stop in self.stop)], device=input_ids.device)
+
+
+def stopping(request: Request, detokenise: Detokenise) -> StoppingCriteriaList:
+    """Criteria beside length and stop ids."""
+    return StoppingCriteriaList([TextStop(request, detokenise)] if request.stop else [])
