@@ -118,11 +118,11 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """
     try:
         reader = GGUFReader(path)
+        metadata = {name: field.contents() for name, field in reader.fields.items()}
     except (ValueError, OSError, IndexError) as error:
         raise PairError(
             f"{visible(str(path))}: no readable GGUF file: {visible(str(error))}"
         ) from error
-    metadata = {name: field.contents() for name, field in reader.fields.items()}
     scaled = [name for name in metadata if ".rope.scaling." in name]
     if scaled or any(tensor.name == "rope_freqs.weight" for tensor in reader.tensors):
         raise PairError(

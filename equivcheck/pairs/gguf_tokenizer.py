@@ -70,7 +70,7 @@ PRE_TOKENIZERS = {
 }
 """``tokenizer.ggml.pre`` to how text is cut before merging, as in llama.cpp's llama-vocab.cpp."""
 _WHOLE_WORDS_FIRST = frozenset({"llama-bpe", "llama3"})
-_BOS_BY_DEFAULT = frozenset({"llama-bpe", "llama3"})
+_LEADS_WITH_BOS = frozenset({"llama-bpe", "llama3"})
 ROLES = {
     "bos_token": "tokenizer.ggml.bos_token_id",
     "eos_token": "tokenizer.ggml.eos_token_id",
@@ -88,15 +88,15 @@ def build_tokenizer(metadata: Metadata, path: Path) -> Any:
     """
     if "tokenizer.ggml.tokens" not in metadata:
         raise PairError(f"{visible(str(path))}: this GGUF file has no tokenizer")
+    refuse_damage(metadata, path)
     kind = metadata.get("tokenizer.ggml.model")
-    tokenizer = (
-        _byte_level(metadata, path)
-        if kind == "gpt2"
-        else AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-    )
+    tokenizer = _byte_level(metadata, path) if kind == "gpt2" else _by_transformers(path)
     tokens = metadata["tokenizer.ggml.tokens"]
     for role, key in ROLES.items():
         setattr(tokenizer, role, tokens[metadata[key]] if key in metadata else None)
+    leading = metadata.get(ROLES["bos_token"])
+    if leading is not None and metadata.get("tokenizer.ggml.add_bos_token", _adds_bos(metadata)):
+        _lead_with(tokenizer.backend_tokenizer, leading, tokens=tokens)
     tokenizer.chat_template = metadata.get("tokenizer.chat_template")
     given_back = tokenizer.decode(tokenizer(PROOF)["input_ids"], skip_special_tokens=True)
     if given_back != PROOF:
@@ -105,6 +105,33 @@ def build_tokenizer(metadata: Metadata, path: Path) -> Any:
             f"{PROOF!r} comes back as {given_back!r}; use the model's safetensors folder"
         )
     return tokenizer
+
+
+def refuse_damage(metadata: Metadata, path: Path) -> None:
+    """Refuse arrays that do not go together and ids outside them.
+
+    Raises:
+        PairError: naming the key.
+    """
+    size = len(metadata["tokenizer.ggml.tokens"])
+    types = metadata.get("tokenizer.ggml.token_type")
+    if types is not None and len(types) != size:
+        raise PairError(f"{visible(str(path))}: {len(types)} token types for {size} tokens")
+    for key in ROLES.values():
+        if not 0 <= metadata.get(key, 0) < size:
+            raise PairError(
+                f"{visible(str(path))}: {key} is {metadata[key]}, outside its {size} tokens"
+            )
+
+
+def _by_transformers(path: Path) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    except (OSError, ValueError, KeyError, NotImplementedError) as error:
+        raise PairError(
+            f"{visible(str(path))}: its tokenizer cannot be read: {visible(str(error))}; use the "
+            f"model's safetensors folder"
+        ) from error
 
 
 def _byte_level(metadata: Metadata, path: Path) -> Any:
@@ -122,23 +149,33 @@ def _byte_level(metadata: Metadata, path: Path) -> Any:
         for token_id, (token, kind) in enumerate(zip(tokens, types, strict=True))
         if kind != TokenType.UNUSED
     }
-    first, second = zip(
-        *(merge.split(" ", 1) for merge in metadata["tokenizer.ggml.merges"]), strict=True
-    )
+    merges = [_merge(text, vocabulary, path) for text in metadata.get("tokenizer.ggml.merges", ())]
     backend: Any = Tokenizer(
         models.BPE(
             vocab=vocabulary,
-            merges=list(zip(first, second, strict=True)),
+            merges=merges,
             ignore_merges=cut in _WHOLE_WORDS_FIRST,
         )
     )
     backend.pre_tokenizer = PRE_TOKENIZERS[cut]()
     backend.decoder = decoders.ByteLevel()
     _add_tokens(backend, tokens=tokens, types=types)
-    if metadata.get("tokenizer.ggml.add_bos_token", cut in _BOS_BY_DEFAULT):
-        _lead_with(backend, metadata["tokenizer.ggml.bos_token_id"], tokens=tokens)
     kind: Any = PreTrainedTokenizerFast
     return kind(tokenizer_object=backend, clean_up_tokenization_spaces=False)
+
+
+def _merge(text: str, vocabulary: Mapping[str, int], path: Path) -> tuple[str, str]:
+    first, _, second = text.partition(" ")
+    if not {first, second, first + second} <= vocabulary.keys():
+        raise PairError(f"{visible(str(path))}: merge '{visible(text)}' names no known tokens")
+    return first, second
+
+
+def _adds_bos(metadata: Metadata) -> bool:
+    """What llama.cpp does where the file is silent."""
+    if metadata.get("tokenizer.ggml.model") == "gpt2":
+        return metadata.get("tokenizer.ggml.pre") in _LEADS_WITH_BOS
+    return metadata.get("tokenizer.ggml.model") == "llama"
 
 
 def _add_tokens(backend: Any, *, tokens: list[str], types: list[int]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,8 @@ def make_tokenizer(
 
 def make_model(*, rows: int, hidden: int = 32, seed: int = 0, **config: Any) -> Any:
     torch.manual_seed(seed)
-    return LlamaForCausalLM(
+    kind: Any = LlamaForCausalLM
+    return kind(
         LlamaConfig(
             vocab_size=rows,
             hidden_size=hidden,
@@ -73,7 +74,13 @@ def write_model(
     return folder
 
 
-def write_gguf(path: Path, model: Any, *, quantised: bool = False, **metadata: Any) -> Path:
+def write_gguf(
+    path: Path,
+    model: Any,
+    *,
+    quantised: bool = False,
+    metadata: Mapping[str, str | bool | int] | None = None,
+) -> Path:
     """A llama GGUF of `model`, with the byte-level vocabulary of `vocabulary`."""
     config = model.config
     writer = gguf.GGUFWriter(path, "llama")
@@ -87,11 +94,10 @@ def write_gguf(path: Path, model: Any, *, quantised: bool = False, **metadata: A
     writer.add_rope_freq_base(10_000.0)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
-    add_vocabulary(writer, metadata.pop("tokens", None) or vocabulary(), rows=config.vocab_size)
-    for key, value in {"tokenizer.ggml.pre": "smollm", **metadata}.items():
-        {str: writer.add_string, bool: writer.add_bool, int: writer.add_uint32}[type(value)](
-            key, value
-        )
+    add_vocabulary(writer, vocabulary(), rows=config.vocab_size)
+    adders: Any = {str: writer.add_string, bool: writer.add_bool, int: writer.add_uint32}
+    for key, value in {"tokenizer.ggml.pre": "smollm", **(metadata or {})}.items():
+        adders[type(value)](key, value)
     add_tensors(writer, model, quantised=quantised)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -129,3 +135,22 @@ def add_tensors(writer: Any, model: Any, *, quantised: bool) -> None:
             data = gguf.quants.quantize(data, kind)
         renamed = names.get_name(name, try_suffixes=(".weight",))
         writer.add_tensor(renamed, data, raw_dtype=kind)
+
+
+def write_sentencepiece_gguf(path: Path) -> Path:
+    """A vocabulary only, as llama.cpp writes a SentencePiece one: pieces, scores, byte tokens."""
+    pieces = ["\u2581", *"abcdefghijklmnopqrstuvwxyz", "he", "ll", "hell", "hello", "\u2581hello"]
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces]
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(1)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([0.0] * 259 + [-float(index) for index in range(len(pieces))])
+    writer.add_token_types([2, 3, 3, *[6] * 256, *[1] * len(pieces)])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    return path

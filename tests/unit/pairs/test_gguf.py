@@ -66,7 +66,7 @@ def test_a_file_is_converted_once_wherever_it_lies(tmp_path: Path, cache: Path) 
 
 
 def test_what_the_file_says_of_itself_is_kept(tmp_path: Path) -> None:
-    path = write_gguf(tmp_path / "m.gguf", model(), **{"general.license": "mit"})
+    path = write_gguf(tmp_path / "m.gguf", model(), metadata={"general.license": "mit"})
     origin = json.loads((dequantised(path) / "gguf.json").read_bytes())
     assert origin == {
         "file": "m.gguf",
@@ -83,7 +83,7 @@ def test_padding_rows_are_no_tokens(tmp_path: Path) -> None:
 
 
 def test_end_of_turn_ends_a_text_too(tmp_path: Path) -> None:
-    path = write_gguf(tmp_path / "m.gguf", model(), **{"tokenizer.ggml.eot_token_id": 1})
+    path = write_gguf(tmp_path / "m.gguf", model(), metadata={"tokenizer.ggml.eot_token_id": 1})
     assert load_pair(str(path), dtype=torch.float32, device="cpu").eos_token_ids == (0, 1)
 
 
@@ -110,7 +110,7 @@ def test_a_cut_off_file_says_so_and_leaves_nothing(
 
 
 def test_scaled_rotary_positions_are_refused(tmp_path: Path) -> None:
-    path = write_gguf(tmp_path / "m.gguf", model(), **{"llama.rope.scaling.type": "yarn"})
+    path = write_gguf(tmp_path / "m.gguf", model(), metadata={"llama.rope.scaling.type": "yarn"})
     with pytest.raises(PairError, match="scales its rotary positions"):
         dequantised(path)
 

@@ -7,8 +7,16 @@ import pytest
 from transformers import AutoTokenizer
 
 from equivcheck.errors import PairError
+from equivcheck.pairs.gguf import read_metadata
 from equivcheck.pairs.gguf_tokenizer import build_tokenizer
-from tests.unit.pairs.make import END, MERGES, START, TEMPLATE, vocabulary
+from tests.unit.pairs.make import (
+    END,
+    MERGES,
+    START,
+    TEMPLATE,
+    vocabulary,
+    write_sentencepiece_gguf,
+)
 
 HERE = Path("model.gguf")
 TEXTS = ("hello world", "x = [1212]\n\tdon't", "  déjà 日本語 🙂\r\n\n", "<|start|>hello<|end|>")
@@ -79,6 +87,9 @@ def test_a_leading_token_is_added_where_the_file_says_so() -> None:
     [
         ({"pre": "smolm"}, r"no pre-tokenizer named 'smolm' \(did you mean 'smollm'\?\)"),
         ({"tokens": None}, "this GGUF file has no tokenizer"),
+        ({"token_type": [1]}, "1 token types for 266 tokens"),
+        ({"eos_token_id": 266}, r"tokenizer\.ggml\.eos_token_id is 266, outside its 266 tokens"),
+        ({"merges": ["h e", "no space"]}, "merge 'no space' names no known tokens"),
     ],
 )
 def test_what_cannot_be_rebuilt_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -91,3 +102,12 @@ def test_a_vocabulary_that_loses_text_is_refused() -> None:
     tokens[tokens.index("0")] = "lost"
     with pytest.raises(PairError, match=r"cannot be rebuilt: .* comes back as"):
         build_tokenizer(metadata(tokens=tokens), HERE)
+
+
+def test_a_sentencepiece_vocabulary_is_read_too(tmp_path: Path) -> None:
+    path = write_sentencepiece_gguf(tmp_path / "m.gguf")
+    tokenizer = build_tokenizer(read_metadata(path), path)
+    assert tokens_of(tokenizer, "hello hello")[:2] == ["<s>", "\u2581hello"]
+    assert (tokenizer.bos_token, tokenizer.eos_token) == ("<s>", "</s>")
+    for text in TEXTS[:3]:
+        assert tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=True) == text
