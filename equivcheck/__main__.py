@@ -1,0 +1,5 @@
+"""``python -m equivcheck``: the command line."""
+
+from equivcheck.cli import main
+
+main()

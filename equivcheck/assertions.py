@@ -1,0 +1,152 @@
+"""`assert_equivalent`: hold one engine against another inside any test.
+
+The run goes through the same capture and the same checks as ``equivcheck run``; only where the
+cases come from and how the verdict is told differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from equivcheck.cases import Case, Suite
+from equivcheck.errors import SuiteError
+from equivcheck.findings import Finding, Outcome
+from equivcheck.settings import Settings
+
+if TYPE_CHECKING:
+    from equivcheck.records import Evidence
+    from equivcheck.verdict import Verdict
+
+Cases = Suite | str | Path | Sequence[Case]
+"""A suite, a suite file or folder of such, or cases made in the test."""
+
+SHOWN = 3
+"""Findings opened in a message."""
+LISTED = "cases"
+"""Workload of cases that come as a list."""
+
+
+class NotEquivalent(AssertionError):
+    """The candidate differs from the target. The first line is the verdict."""
+
+
+class Inconclusive(AssertionError):
+    """Too little was seen to say; this is no pass."""
+
+
+class Comparison(NamedTuple):
+    """What a comparison has shown, and what it rests on."""
+
+    verdict: Verdict
+    evidence: Evidence
+    folder: Path
+    """Where the run's records are, unless they were not to be kept."""
+
+
+def assert_equivalent(
+    candidate: str,
+    target: str,
+    *,
+    cases: Cases,
+    settings: Settings | None = None,
+    folder: str | Path | None = None,
+) -> Comparison:
+    """Run two engines over the cases and fail unless they are shown to be equivalent.
+
+    Args:
+        candidate: The engine under test, e.g. ``native:gamma=4``.
+        target: The reference, e.g. ``native:gamma=0``.
+        cases: What to run.
+        settings: Pair, dtype, strictness; its own two engines are not used. None: the defaults.
+        folder: Keeps the records, so that ``equivcheck replay`` can use them. None: a new folder
+            under the system's temporary one, kept where the verdict is no pass.
+
+    Returns:
+        The verdict and its evidence.
+
+    Raises:
+        NotEquivalent: some check failed.
+        Inconclusive: none failed, but not all could tell.
+        EquivcheckError: a case, a setting, the pair or an engine cannot be used.
+    """
+    chosen = msgspec.structs.replace(settings or Settings(), candidate=candidate, target=target)
+    home = Path(folder) if folder else Path(tempfile.mkdtemp(prefix="equivcheck-"))
+    comparison = compare(chosen, cases, home)
+    outcome = comparison.verdict.outcome
+    if outcome is Outcome.PASS:
+        if folder is None:
+            shutil.rmtree(home)
+        return comparison
+    kind = NotEquivalent if outcome is Outcome.FAIL else Inconclusive
+    raise kind(message_of(comparison))
+
+
+def compare(settings: Settings, cases: Cases, folder: Path) -> Comparison:
+    """Run ``settings.candidate`` against ``settings.target``, keep the records in ``folder``.
+
+    Raises:
+        EquivcheckError: the run cannot be made, or the folder holds an unfinished other one.
+    """
+    from equivcheck.capture import run
+    from equivcheck.records_file import read_evidence
+    from equivcheck.run_folder import lock, make_room
+
+    suites = as_suites(cases)
+    with lock(folder):
+        start = make_room(folder, settings, suites)
+        verdict = run(settings, suites, folder, resume=start == "resumed")
+        return Comparison(verdict=verdict, evidence=read_evidence(folder), folder=folder)
+
+
+def as_suites(cases: Cases) -> tuple[Suite, ...]:
+    """Whatever form the cases have, as suites.
+
+    Raises:
+        SuiteError: a file is unusable, there are no cases, or two share an id.
+    """
+    from equivcheck.suites import load_suites
+
+    if isinstance(cases, Suite):
+        return (cases,)
+    if isinstance(cases, str | Path):
+        return load_suites([cases])
+    ids = [case.id for case in cases]
+    if not ids:
+        raise SuiteError("no cases were given")
+    for place, name in enumerate(ids):
+        if ids.index(name) != place:
+            raise SuiteError(f"cases[{place}]: id: {name!r} is already that of another case")
+    listed = tuple(cases)
+    return (
+        Suite(
+            path="<cases>",
+            workload=LISTED,
+            description="made in a test",
+            cases=listed,
+            lines=tuple(range(1, len(listed) + 1)),
+            digest=hashlib.sha256(msgspec.json.encode(listed)).hexdigest(),
+        ),
+    )
+
+
+def message_of(comparison: Comparison) -> str:
+    """The verdict, then the worst findings with their evidence and commands."""
+    from equivcheck.report.blocks import block_lines
+    from equivcheck.report.view import view_of
+    from equivcheck.run_folder import name_by_folder
+
+    view = view_of(comparison.evidence, comparison.verdict)
+    lines = [view.headline, view.arms]
+    for block in view.problems[:SHOWN]:
+        finding: Finding = name_by_folder(block.finding, comparison.folder)
+        lines += ["", *block_lines(finding, where=block.where)]
+    if more := len(view.problems) - SHOWN:
+        lines += [f"… {more} more in {comparison.folder}"] if more > 0 else []
+    return "\n".join(lines)

@@ -1,0 +1,79 @@
+"""The command line: which verbs there are, and what becomes of errors. Verbs are in `commands/`.
+
+Exit codes: 0 equivalent, 1 not equivalent, 2 could not run, 3 inconclusive, 130 interrupted.
+Nothing heavy is imported here, nor by the verbs until they work.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from equivcheck import __version__
+from equivcheck.commands.output import Output, say_error
+from equivcheck.errors import EquivcheckError, did_you_mean
+
+VERBS = ("run", "judge", "replay", "report", "pairs", "engines", "doctor")
+COULD_NOT_RUN = 2
+INTERRUPTED = 130
+
+
+class Verbs(click.Group):
+    """A group whose verbs are loaded from `equivcheck.commands` when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs, in the order in which one meets them."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one verb."""
+        if cmd_name not in VERBS:
+            return None
+        command = import_module(f"equivcheck.commands.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggest a verb where there is none of that name."""
+        if args[0] not in VERBS and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], VERBS)
+            ctx.fail(f"no verb named {args[0]!r}{hint}; verbs: {', '.join(VERBS)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="equivcheck")
+def equivcheck() -> None:
+    """Prove a speculative decoder lossless against its target, or show where it is not.
+
+    Exit codes: 0 equivalent, 1 not equivalent, 2 could not run, 3 inconclusive.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(run(given))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one verb and return its exit code. Errors made by the user end in one clear message."""
+    try:
+        code = equivcheck.main(list(arguments), prog_name="equivcheck", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except EquivcheckError as error:
+        say_error(str(error))
+        if "--json" in arguments:
+            Output(as_json=True).document({"error": str(error), "exit_code": COULD_NOT_RUN})
+        return COULD_NOT_RUN
+    except click.Abort:
+        say_error("interrupted")
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0

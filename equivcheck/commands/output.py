@@ -1,0 +1,74 @@
+"""What a verb writes: words or one JSON document to stdout, progress and errors to stderr.
+
+A reader that goes away (``equivcheck run | head -1``) costs the words, never the exit code.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO, TypeVar
+
+import click
+import msgspec
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+class Output:
+    """Where a verb's words go, and whether they are for people or for machines."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        """With ``as_json`` nothing but one JSON document reaches stdout."""
+        self.as_json = as_json
+
+    def say(self, text: str) -> None:
+        """Print for people; silent where JSON was asked for."""
+        if not self.as_json:
+            _write(text, sys.stdout)
+
+    def draw(self, write: Callable[[TextIO], None]) -> None:
+        """Let ``write`` print for people on stdout, in colour where it is a terminal."""
+        if not self.as_json:
+            with _forgiving(sys.stdout):
+                write(sys.stdout)
+                sys.stdout.flush()
+
+    def document(self, data: object) -> None:
+        """Print one compact line of JSON, where it was asked for."""
+        if self.as_json:
+            _write(msgspec.json.encode(data, order="deterministic").decode(), sys.stdout)
+
+
+def say_error(message: str) -> None:
+    """One error, to stderr."""
+    _write(f"equivcheck: {message}", sys.stderr)
+
+
+def note(message: str) -> None:
+    """A remark for people that must not disturb stdout."""
+    _write(message, sys.stderr)
+
+
+def json_option(function: Function) -> Function:
+    """Give a verb ``--json``."""
+    option = click.option(
+        "--json", "as_json", is_flag=True, help="One compact JSON document instead of words."
+    )
+    return option(function)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    with _forgiving(stream):
+        click.echo(text, file=stream)
+
+
+@contextmanager
+def _forgiving(stream: TextIO) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        # Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,51 @@
+"""Print a stored run: the report for people, or one document for machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from equivcheck.commands.output import Output
+    from equivcheck.records import Evidence
+    from equivcheck.verdict import Verdict
+
+
+def print_run(folder: Path, *, output: Output) -> int:
+    """Judge the records in ``folder`` and print the outcome.
+
+    Raises:
+        RecordsError: there is no readable run.
+    """
+    from equivcheck.records_file import read_evidence
+    from equivcheck.verdict import judge
+
+    evidence = read_evidence(folder)
+    return print_verdict(
+        evidence,
+        judge(evidence, finished=evidence.sealed is not None),
+        output=output,
+        folder=folder,
+    )
+
+
+def print_verdict(evidence: Evidence, verdict: Verdict, *, output: Output, folder: Path) -> int:
+    """Print a judged run."""
+    from equivcheck.report.terminal import show
+    from equivcheck.report.view import view_of
+
+    if output.as_json:
+        output.document(document_of(evidence, verdict, folder=folder))
+    else:
+        output.draw(lambda stream: show(view_of(evidence, verdict), stream))
+    return verdict.exit_code
+
+
+def document_of(evidence: Evidence, verdict: Verdict, *, folder: Path) -> dict[str, Any]:
+    """The run for machines: the same view that people see, and where its records are."""
+    from equivcheck.report.view import view_of
+
+    view: dict[str, Any] = msgspec.to_builtins(view_of(evidence, verdict))
+    return view | {"exit_code": verdict.exit_code, "folder": str(folder)}

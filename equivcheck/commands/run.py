@@ -1,0 +1,135 @@
+"""``equivcheck run``: capture both arms over the suites, judge, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from equivcheck.commands.output import Output, json_option, note
+from equivcheck.commands.setup_options import read_settings, setup_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from equivcheck.cases import Suite
+    from equivcheck.run_folder import Start
+    from equivcheck.settings import Settings
+
+SUITES = "suites"
+INTERRUPTED = 130
+
+
+@click.command("run")
+@click.argument("suites", nargs=-1, metavar="[SUITES]...")
+@setup_options
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="GLOB",
+    help="Only cases whose key (workload/id) fits, e.g. 'code/*'. May be repeated.",
+)
+@click.option("--out", metavar="FOLDER", help="Where the run goes. [reports/latest]")
+@click.option(
+    "--resume/--fresh",
+    "resume",
+    default=None,
+    help="Insist on going on with an unfinished run, or throw it away. Default: go on if it fits.",
+)
+@json_option
+def command(
+    *,
+    suites: tuple[str, ...],
+    only: tuple[str, ...],
+    out: str | None,
+    resume: bool | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    **flags: Any,
+) -> int:
+    """Run candidate and target over SUITES (files or folders; default: suites) and judge them.
+
+    A finished run in the folder is replaced; an unfinished one with the same settings is gone on
+    with. Ctrl-C keeps what is done.
+    """
+    from equivcheck.commands.printing import print_run
+    from equivcheck.run_folder import LATEST, lock
+    from equivcheck.suites import load_suites
+
+    settings = read_settings(flags, overrides)
+    chosen = _select(load_suites(suites or (SUITES,)), only)
+    folder = Path(out) if out else LATEST
+    with lock(folder):
+        start = _start(folder, settings, chosen, resume=resume)
+        if start == "resumed":
+            note(f"going on with the unfinished run in {folder}")
+        try:
+            _capture(settings, chosen, folder, resumed=start == "resumed")
+        except KeyboardInterrupt:
+            note(f"\ninterrupted; {_kept(folder)}")
+            return INTERRUPTED
+    return print_run(folder, output=Output(as_json=as_json))
+
+
+def _select(suites: Sequence[Suite], only: Sequence[str]) -> tuple[Suite, ...]:
+    """The cases whose key fits any of the patterns; all without patterns.
+
+    Raises:
+        SuiteError: a pattern fits no case.
+    """
+    from fnmatch import fnmatchcase
+
+    from equivcheck.errors import SuiteError, did_you_mean
+    from equivcheck.suites import select
+
+    if not only:
+        return tuple(suites)
+    keys = [suite.key(case) for suite in suites for case in suite.cases]
+    for pattern in only:
+        if not any(fnmatchcase(key, pattern) for key in keys):
+            hint = did_you_mean(pattern, keys)
+            raise SuiteError(f"--only {pattern!r}: fits none of {len(keys)} cases{hint}")
+    return select(suites, [key for key in keys if any(fnmatchcase(key, p) for p in only)])
+
+
+def _start(
+    folder: Path, settings: Settings, suites: Sequence[Suite], *, resume: bool | None
+) -> Start:
+    """Make room, and hold the user to what they insisted on.
+
+    Raises:
+        RecordsError: another unfinished run is in the way, or there is none to resume.
+    """
+    from equivcheck.errors import RecordsError
+    from equivcheck.run_folder import OtherRunError, is_unfinished, make_room
+
+    if resume and not is_unfinished(folder):
+        raise RecordsError(f"{folder}: --resume, but no unfinished run is there")
+    try:
+        return make_room(folder, settings, suites, fresh=resume is False)
+    except OtherRunError as error:
+        raise OtherRunError(
+            f"{error}; throw it away with --fresh, or name another folder with --out"
+        ) from None
+
+
+def _capture(settings: Settings, suites: tuple[Suite, ...], folder: Path, *, resumed: bool) -> None:
+    from equivcheck.capture import run
+    from equivcheck.commands.progress import shown_progress
+
+    with shown_progress() as progress:
+        run(settings, suites, folder, resume=resumed, progress=progress)
+
+
+def _kept(folder: Path) -> str:
+    from equivcheck.run_folder import is_unfinished
+
+    if not is_unfinished(folder):
+        return "nothing was captured yet"
+    from equivcheck.records_file import read_evidence
+
+    evidence = read_evidence(folder)
+    answered = sum(len(answers) for answers in evidence.captured.values())
+    planned = sum(len(keys) for keys in evidence.header.planned.values())
+    return f"{answered} of {planned} answers are kept in {folder}; run the same again to go on"

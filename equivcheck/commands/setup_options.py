@@ -1,0 +1,50 @@
+"""The flags that say what is run, shared by verbs that open engines; they override the settings.
+
+Settings come from ``[tool.equivcheck]`` or ``equivcheck.toml`` of the nearest folder that has one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from equivcheck.commands.output import Function
+from equivcheck.settings import Dtype, Settings
+
+_FLAGS = (
+    ("pair", "setup.pair", "Known pair, or TARGET or TARGET+DRAFT: folders, hub ids, GGUF files."),
+    ("candidate", "candidate", "Engine under test, e.g. native:gamma=4 (see: engines)."),
+    ("target", "target", "Reference engine, e.g. native:gamma=0."),
+    ("dtype", "setup.dtype", f"{', '.join(get_args(Dtype))}."),
+    ("device", "setup.device", "auto, cpu, cuda, cuda:1."),
+    ("batch_size", "setup.batch_size", "Requests decoded together, 1 to 64."),
+    ("threads", "setup.threads", "CPU threads; part of the identity contract."),
+)
+
+
+def setup_options(function: Function) -> Function:
+    """Give a verb the flags that override single settings, and ``--set`` for all others."""
+    decorated = click.option(
+        "--set", "overrides", multiple=True, metavar="A.B=C", help="Override any setting."
+    )(function)
+    for name, setting, text in reversed(_FLAGS):
+        decorated = click.option(
+            f"--{name.replace('_', '-')}", name, metavar=name.upper(), help=f"{text} [{setting}]"
+        )(decorated)
+    return decorated
+
+
+def read_settings(flags: dict[str, object], overrides: tuple[str, ...]) -> Settings:
+    """The settings in force: file, then flags, then ``--set``.
+
+    Raises:
+        SettingsError: a setting is unknown or out of range; names where it was given.
+    """
+    from equivcheck.configuration import find_settings_file, load_settings
+
+    given = [
+        f"{setting}={flags[name]}" for name, setting, _ in _FLAGS if flags.get(name) is not None
+    ]
+    return load_settings(find_settings_file(Path.cwd()), overrides=[*given, *overrides])

@@ -1,0 +1,35 @@
+"""Judge a stored run again and store what was found. Needs no model.
+
+What the verdict is, `verdict.py` decides; the file is written by `records_file.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from equivcheck.errors import RecordsError
+from equivcheck.records import Evidence
+from equivcheck.records_file import read_evidence, seal
+from equivcheck.verdict import Verdict, judge
+
+
+def rejudge(records: Path) -> tuple[Evidence, Verdict]:
+    """Judge a records file and replace its findings and verdict where they changed.
+
+    An unfinished run is left as it is: with a verdict it would pass for a finished one.
+
+    Raises:
+        RecordsError: the file cannot be read, or its verdict changed and cannot be written.
+    """
+    evidence = read_evidence(records)
+    verdict = judge(evidence, finished=evidence.sealed is not None)
+    if evidence.sealed is not None and not _says_already(evidence, verdict):
+        try:
+            seal(records, findings=verdict.findings, sealed=verdict.sealed())
+        except OSError as error:
+            raise RecordsError(f"{records}: cannot be written: {error.strerror}") from error
+    return evidence, verdict
+
+
+def _says_already(evidence: Evidence, verdict: Verdict) -> bool:
+    return evidence.findings == verdict.findings and evidence.sealed == verdict.sealed()

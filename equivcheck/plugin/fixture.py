@@ -1,0 +1,45 @@
+"""What the fixture `equivcheck_run` gives a test: a function from cases to verdict and evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from equivcheck.assertions import Cases, Comparison, compare
+from equivcheck.plugin.session import read_settings
+
+if TYPE_CHECKING:
+    import pytest
+
+    from equivcheck.settings import Settings
+
+
+class EquivcheckRun:
+    """Compares engines with the session's settings, each run in a temporary folder of its own.
+
+    ``equivcheck_run(cases)`` returns a `Comparison`; nothing is asserted, so a test can look at
+    the verdict, the findings or the raw answers. For a plain yes or no there is
+    `equivcheck.assert_equivalent`.
+    """
+
+    def __init__(self, config: pytest.Config, temporary: pytest.TempPathFactory) -> None:
+        """Read the settings once; run nothing."""
+        self.settings: Settings = read_settings(config)
+        """From ``[tool.equivcheck]`` and the ``--equivcheck-…`` options."""
+        self._temporary = temporary
+
+    def __call__(
+        self, cases: Cases, *, candidate: str | None = None, target: str | None = None
+    ) -> Comparison:
+        """Run both engines over the cases and judge; engines default to the settings'.
+
+        Raises:
+            EquivcheckError: a case, a setting, the pair or an engine cannot be used.
+        """
+        settings = msgspec.structs.replace(
+            self.settings,
+            candidate=candidate or self.settings.candidate,
+            target=target or self.settings.target,
+        )
+        return compare(settings, cases, self._temporary.mktemp("equivcheck"))

@@ -1,0 +1,165 @@
+"""Suite files, cases and gates as pytest nodes.
+
+A case's item fails by the findings about that case; a gate's item by those of one check about the
+file's workload or the whole run. What was captured, and when, is `session.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from equivcheck.cases import Case, Suite
+from equivcheck.checks import CHECKS
+from equivcheck.errors import EquivcheckError
+from equivcheck.findings import Finding, Outcome
+from equivcheck.plugin.failing import GateNotPassed, failure_text
+from equivcheck.plugin.properties import of_findings
+from equivcheck.plugin.session import Session, session_of
+from equivcheck.suites import load_suite
+
+_SAMPLED_ONLY, _GREEDY_ONLY = "coupled", "greedy"
+_MARKS_WITH_A_MEANING = frozenset(
+    {"skip", "skipif", "xfail", "usefixtures", "filterwarnings", "parametrize"}
+)
+"""A workload of such a name gets no mark: it would skip its own cases."""
+
+
+class SuiteFile(pytest.File):
+    """A suite. Captures both arms before its first item runs."""
+
+    suite: Suite
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """One item a case, then one a gate."""
+        try:
+            self.suite = load_suite(self._shown_path())
+            ours = session_of(self.config)
+        except EquivcheckError as error:
+            raise self.CollectError(str(error)) from None
+        mark = self._mark()
+        for item in self._items():
+            if mark is not None:
+                item.add_marker(mark)
+            ours.collected.append(item)
+            yield item
+
+    def setup(self) -> None:
+        """Capture what is selected, once a session; failures are kept for the items to raise."""
+        session_of(self.config).capture()
+
+    def _items(self) -> Iterator[SuiteItem]:
+        gates = [name for name, _ in CHECKS if self._applies(name)]
+        for case, line in zip(self.suite.cases, self.suite.lines, strict=True):
+            if case.id in gates:
+                raise self.CollectError(
+                    f"{self.suite.path}:{line}: id: {case.id!r} is the name of a gate; "
+                    f"choose another"
+                )
+            yield CaseItem.from_parent(self, name=case.id, case=case, line=line)
+        for name in gates:
+            yield GateItem.from_parent(self, name=name, line=1)
+
+    def _applies(self, gate: str) -> bool:
+        greedy = {case.sampling.greedy for case in self.suite.cases}
+        return {_SAMPLED_ONLY: False in greedy, _GREEDY_ONLY: True in greedy}.get(gate, True)
+
+    def _mark(self) -> pytest.MarkDecorator | None:
+        workload = self.suite.workload
+        if workload in _MARKS_WITH_A_MEANING:
+            return None
+        self.config.addinivalue_line("markers", f"{workload}: cases of the {workload} suite")
+        mark: pytest.MarkDecorator = getattr(pytest.mark, workload)
+        return mark
+
+    def _shown_path(self) -> str:
+        """Relative to the folder pytest was started in, as the command line would name it."""
+        shown = os.path.relpath(self.path, self.config.invocation_params.dir)
+        return str(self.path) if shown.startswith("..") else shown
+
+
+class SuiteItem(pytest.Item):
+    """What cases and gates have in common."""
+
+    parent: SuiteFile
+
+    def __init__(self, *, line: int, **arguments: Any) -> None:
+        """Stand on 1-based ``line`` of the suite file."""
+        super().__init__(**arguments)
+        self.line = line
+
+    @property
+    def suite(self) -> Suite:
+        """The suite this item belongs to."""
+        return self.parent.suite
+
+    @property
+    def ours(self) -> Session:
+        """The session's one run."""
+        return session_of(self.config)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The cases that have to run for this item's sake alone."""
+        return ()
+
+    def setup(self) -> None:
+        """Pass on why there is nothing to look at, as an error and not as a failed gate."""
+        self.ours.raise_failure()
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """The case's own line, so that annotations land on it."""
+        return self.path, self.line - 1, f"{self.suite.workload}/{self.name}"
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """The headline, the evidence, the command that repeats it; no traceback."""
+        if isinstance(excinfo.value, GateNotPassed):
+            return failure_text(excinfo.value, path=self.suite.path, line=self.line)
+        if isinstance(excinfo.value, EquivcheckError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style=style)
+
+    def judge(self, findings: list[Finding]) -> None:
+        """Note the findings for reports; raise unless all passed."""
+        if findings:
+            self.user_properties.append(of_findings(findings))
+        if any(finding.outcome is not Outcome.PASS for finding in findings):
+            raise GateNotPassed([self.ours.with_command(finding) for finding in findings])
+
+
+class CaseItem(SuiteItem):
+    """One case: fails by what was found about it."""
+
+    def __init__(self, *, case: Case, **arguments: Any) -> None:
+        """Stand for ``case``."""
+        super().__init__(**arguments)
+        self.case = case
+
+    @property
+    def key(self) -> str:
+        """What the case is called in records."""
+        return self.suite.key(self.case)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Itself."""
+        return (self.key,)
+
+    def runtest(self) -> None:
+        """Look up the findings about this case. None at all is not a pass."""
+        self.judge(self.ours.about_case(self.key, workload=self.suite.workload))
+
+
+class GateItem(SuiteItem):
+    """One check, over all selected cases of the file."""
+
+    def runtest(self) -> None:
+        """Look up what the check found about the workload and about the run."""
+        found = self.ours.about_gate(self)
+        if found is None:
+            pytest.skip(f"the gate {self.name!r} had nothing to look at in these cases")
+        self.judge(found)

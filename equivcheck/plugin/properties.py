@@ -1,0 +1,51 @@
+"""What an item tells JUnit, and the controller of a distributed session, in short JSON strings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from equivcheck.findings import Finding, worst
+from equivcheck.pytest_plugin import RUN_PROPERTY
+
+FINDINGS = "equivcheck"
+HEADLINE_CHARACTERS = 300
+
+
+class RunNote(Struct, frozen=True, kw_only=True):
+    """Where a session's run lies, and how much of the suites it covers."""
+
+    session: str
+    """Names the pytest session; shared by its workers."""
+    folder: str
+    selected: int
+    """Items."""
+    collected: int
+
+
+def of_findings(findings: Sequence[Finding]) -> tuple[str, str]:
+    """An item's outcome with the worst finding's figures; under 1 kB, no token arrays."""
+    gravest = max(findings, key=lambda finding: finding.outcome.severity)
+    figures = {
+        "outcome": worst([finding.outcome for finding in findings]),
+        "check": gravest.check,
+        "subject": gravest.subject,
+        "reason": gravest.reason,
+        "headline": gravest.headline[:HEADLINE_CHARACTERS],
+        "n": gravest.n,
+        "estimate": gravest.estimate,
+        "limit": gravest.limit,
+    }
+    return FINDINGS, msgspec.json.encode(figures).decode()
+
+
+def of_run(note: RunNote) -> tuple[str, str]:
+    """The property every selected item carries."""
+    return RUN_PROPERTY, msgspec.json.encode(note).decode()
+
+
+def read_note(value: str) -> RunNote:
+    """Read the property back."""
+    return msgspec.json.decode(value, type=RunNote)

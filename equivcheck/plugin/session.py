@@ -1,0 +1,232 @@
+"""One pytest session is one run: captured once, by whichever worker comes first, judged by all.
+
+PYTEST_DONT_REWRITE: engines are timed from here.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from msgspec import Struct
+
+from equivcheck.cases import Suite
+from equivcheck.checks.subjects import RUN
+from equivcheck.configuration import find_settings_file, load_settings
+from equivcheck.errors import EquivcheckError
+from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.plugin.properties import RunNote, of_run
+from equivcheck.pytest_plugin import SESSION
+from equivcheck.records_file import read_evidence
+from equivcheck.run_folder import (
+    LATEST,
+    OtherRunError,
+    lock,
+    make_room,
+    name_by_folder,
+    set_aside,
+    shown,
+)
+from equivcheck.settings import Settings
+from equivcheck.suites import select
+from equivcheck.verdict import Verdict, judge
+
+if TYPE_CHECKING:
+    from equivcheck.plugin.items import SuiteItem
+
+MARKER_NAME = "session.json"
+
+
+class Marker(Struct, frozen=True, kw_only=True):
+    """Left in the run's folder by the worker that captured, for the others."""
+
+    session: str
+    failure: str | None = None
+    """First line of what went wrong; None: the run is complete."""
+    note: str = ""
+    """What a reader of the report should know about how the run came about."""
+
+
+class Session:
+    """The run of a pytest session: what is selected, where it lies, what came of it."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        """Read settings and options; touch no folder yet."""
+        self.config = config
+        self.settings = read_settings(config)
+        # Workers of a distributed session share its id, and so one run.
+        workerinput: dict[str, str] = getattr(config, "workerinput", {})
+        self.id = workerinput.get("testrunuid", uuid.uuid4().hex)
+        out = config.getoption("--equivcheck-out")
+        self.folder = Path(config.invocation_params.dir, out) if out else config.rootpath / LATEST
+        self.collected: list[SuiteItem] = []
+        self.suites: tuple[Suite, ...] = ()
+        self.verdict: Verdict | None = None
+        self.failure: Exception | None = None
+        self._homes: dict[str, SuiteItem] = {}
+        """By item name, the first of that name: of gates, the one that tells of the whole run."""
+        self._told = False
+
+    def select(self, items: Iterable[pytest.Item]) -> None:
+        """Take the cases of the items that will run; of a file with only gates, all cases."""
+        chosen = set(items) & set(self.collected)
+        wanted: dict[str, tuple[Suite, list[str]]] = {}
+        for item in self.collected:
+            if item in chosen:
+                wanted.setdefault(item.suite.path, (item.suite, []))[1].extend(item.keys)
+        names = [key for suite, keys in wanted.values() for key in keys or keys_of(suite)]
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise pytest.UsageError(f"equivcheck: two suites define the case {twice[0]!r}")
+        self.suites = select([suite for suite, _ in wanted.values()], names)
+        for item in self.collected:
+            if item in chosen:
+                self._homes.setdefault(item.name, item)
+        note = RunNote(
+            session=self.id,
+            folder=str(self.folder),
+            selected=len(chosen),
+            collected=len(self.collected),
+        )
+        for selected in chosen:
+            selected.user_properties.append(of_run(note))
+
+    def capture(self) -> None:
+        """Run and judge, unless that was done, here or by another worker."""
+        if self.verdict or self.failure:
+            return
+        try:
+            with lock(self.folder, wait=True):
+                self.verdict = self._shared() or self._own()
+        except Exception as error:  # raised again by every item that needed the run
+            self.failure = error
+
+    def raise_failure(self) -> None:
+        """Raise what kept the run from being made: in full once, then in one line.
+
+        Raises:
+            Exception: whatever the engine or the preparations raised.
+        """
+        if self.failure is None:
+            return
+        words = str(self.failure).strip() or repr(self.failure)
+        if isinstance(self.failure, EquivcheckError):
+            pytest.fail(words, pytrace=False)
+        if self._told:
+            kind = type(self.failure).__name__
+            pytest.fail(f"{kind}: {words.splitlines()[0]} (traceback above)", pytrace=False)
+        self._told = True
+        raise self.failure
+
+    def about_gate(self, gate: SuiteItem) -> list[Finding] | None:
+        """What a gate's check found about its workload; the first such gate also tells of the run.
+
+        None where the check found nothing about either.
+        """
+        found = [finding for finding in self._findings() if finding.check == gate.name]
+        subjects = {gate.suite.workload} | ({RUN} if self._homes.get(gate.name) is gate else set())
+        if not any(finding.subject in {gate.suite.workload, RUN} for finding in found):
+            return None
+        return [finding for finding in found if finding.subject in subjects]
+
+    def about_case(self, key: str, *, workload: str) -> list[Finding]:
+        """What was found about a case; where nothing was, one finding that says so."""
+        found = [finding for finding in self._findings() if finding.subject == key]
+        if found:
+            return found
+        doubts = [
+            finding.headline
+            for finding in self._findings()
+            if finding.outcome is Outcome.INCONCLUSIVE and finding.subject == workload
+        ]
+        why = f": {doubts[0]}" if doubts else ""
+        unknown = Finding(
+            check="complete",
+            subject=key,
+            outcome=Outcome.INCONCLUSIVE,
+            reason=Reason.NOTHING_COMPARED,
+            headline=f"no check held this case against the target{why}",
+        )
+        return [unknown]
+
+    def with_command(self, finding: Finding) -> Finding:
+        """The finding with a repeat command that works from where pytest was started."""
+        return name_by_folder(finding, self.folder)
+
+    def _findings(self) -> tuple[Finding, ...]:
+        assert self.verdict is not None
+        return self.verdict.findings
+
+    def _shared(self) -> Verdict | None:
+        """The run that another worker of this session made, if one did."""
+        marker = read_marker(self.folder, session=self.id)
+        if marker is None:
+            return None
+        if marker.failure is not None:
+            raise EquivcheckError(f"{marker.failure} (in the worker that captured)")
+        return judge(read_evidence(self.folder))
+
+    def _own(self) -> Verdict:
+        from equivcheck.capture import run
+
+        (self.folder / MARKER_NAME).unlink(missing_ok=True)
+        try:
+            start = make_room(self.folder, self.settings, self.suites)
+            note = "an interrupted run was gone on with" if start == "resumed" else ""
+        except OtherRunError:
+            aside = set_aside(self.folder)
+            start, note = "new", f"an unfinished run of something else is in {shown(aside)}"
+        try:
+            verdict = run(self.settings, self.suites, self.folder, resume=start == "resumed")
+        except Exception as error:
+            self._leave(failure=f"{type(error).__name__}: {error}".splitlines()[0])
+            raise
+        self._leave(note=note)
+        return verdict
+
+    def _leave(self, *, failure: str | None = None, note: str = "") -> None:
+        marker = Marker(session=self.id, failure=failure, note=note)
+        (self.folder / MARKER_NAME).write_bytes(msgspec.json.encode(marker))
+
+
+def read_marker(folder: Path, *, session: str) -> Marker | None:
+    """What the capturing worker of this session left, if it got so far."""
+    path = folder / MARKER_NAME
+    if not path.is_file():
+        return None
+    marker = msgspec.json.decode(path.read_bytes(), type=Marker)
+    return marker if marker.session == session else None
+
+
+def session_of(config: pytest.Config) -> Session:
+    """The one of this process; made when the first suite is met."""
+    if SESSION not in config.stash:
+        config.stash[SESSION] = Session(config)
+    return config.stash[SESSION]
+
+
+def read_settings(config: pytest.Config) -> Settings:
+    """Settings from the project's file, then from the command line.
+
+    Raises:
+        SettingsError: a setting is unknown or out of range.
+    """
+    flags = {
+        "setup.pair": config.getoption("--equivcheck-pair"),
+        "candidate": config.getoption("--equivcheck-candidate"),
+        "target": config.getoption("--equivcheck-target"),
+    }
+    given = [f"{name}={value}" for name, value in flags.items() if value is not None]
+    return load_settings(
+        find_settings_file(config.rootpath),
+        overrides=[*given, *config.getoption("--equivcheck-set")],
+    )
+
+
+def keys_of(suite: Suite) -> list[str]:
+    """Every case of a suite."""
+    return [suite.key(case) for case in suite.cases]

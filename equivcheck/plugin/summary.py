@@ -1,0 +1,57 @@
+"""The verdict at the end of a pytest session: a few lines, whatever ``-v`` or ``-n`` say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from equivcheck.errors import RecordsError
+from equivcheck.plugin.properties import RunNote, read_note
+from equivcheck.plugin.session import read_marker
+from equivcheck.records_file import read_evidence
+from equivcheck.report.layout import WORKLOAD_HEADER, columns, count_words, workload_cells
+from equivcheck.report.view import view_of
+from equivcheck.verdict import judge
+
+MOST_WORKLOADS = 12
+
+
+def write_summary(terminal: pytest.TerminalReporter, run_property: str) -> None:
+    """Write the section, from the records that the session left."""
+    note = read_note(run_property)
+    marker = read_marker(Path(note.folder), session=note.session)
+    terminal.section("equivcheck")
+    if marker is None or marker.failure is not None:
+        why = marker.failure if marker else "interrupted; run the same again to go on"
+        terminal.line(f"NO VERDICT — {why}")
+        return
+    if marker.note:
+        terminal.line(f"note: {marker.note}")
+    for line in _lines(note):
+        terminal.line(line)
+
+
+def _lines(note: RunNote) -> Iterator[str]:
+    try:
+        evidence = read_evidence(note.folder)
+    except RecordsError as error:
+        yield f"NO VERDICT — {error}"
+        return
+    view = view_of(evidence, judge(evidence))
+    if note.selected < note.collected:
+        yield (
+            f"PARTIAL — {note.selected} of {note.collected} items were selected: "
+            f"no verdict on the suites"
+        )
+    else:
+        yield view.headline
+    yield view.arms
+    yield f"{count_words(view)} · run {view.run}"
+    rows = [workload_cells(row) for row in view.workloads[:MOST_WORKLOADS]]
+    if rows:
+        yield ""
+        yield from columns([WORKLOAD_HEADER, *rows])
+    if len(view.workloads) > MOST_WORKLOADS:
+        yield f"… {len(view.workloads) - MOST_WORKLOADS} more workloads in the report"

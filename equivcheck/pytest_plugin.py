@@ -1,0 +1,86 @@
+"""The pytest plugin: hooks only. The work is in `equivcheck.plugin`, imported when a suite is met.
+
+In a session without suites it adds a few options to ``--help`` and nothing else: no imports beyond
+this file, no folders, no output.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from equivcheck.plugin.fixture import EquivcheckRun
+    from equivcheck.plugin.items import SuiteFile
+    from equivcheck.plugin.session import Session
+
+SESSION: pytest.StashKey[Session] = pytest.StashKey()
+"""Where a session that met a suite keeps its run."""
+RUN_PROPERTY = "equivcheck_run"
+"""Name of the report property that says where the run lies."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The few things one may want to change from run to run; the rest is in the settings file."""
+    group = parser.getgroup("equivcheck", "equivcheck: speculative against plain decoding")
+    group.addoption("--equivcheck-pair", metavar="PAIR", help="pair of models [setup.pair]")
+    group.addoption("--equivcheck-candidate", metavar="ENGINE", help="engine under test")
+    group.addoption("--equivcheck-target", metavar="ENGINE", help="reference engine")
+    group.addoption(
+        "--equivcheck-out", metavar="FOLDER", help="folder of the run (default: reports/latest)"
+    )
+    group.addoption(
+        "--equivcheck-set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="override a setting, e.g. setup.dtype=bfloat16; may be repeated",
+    )
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile | None:
+    """Take ``*.jsonl`` files whose first line is a suite's header."""
+    if file_path.suffix != ".jsonl":
+        return None
+    from equivcheck.plugin.sniffing import is_suite
+
+    if not is_suite(file_path):
+        return None
+    from equivcheck.plugin.items import SuiteFile
+
+    node: SuiteFile = SuiteFile.from_parent(parent, path=file_path)
+    return node
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Note which cases are selected, once every ``-k``, ``-m`` and ``--lf`` has had its say."""
+    if (ours := session.config.stash.get(SESSION, None)) is not None:
+        ours.select(session.items)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print the verdict, where items of ours ran, be it in workers."""
+    # Reports carry it, because the controller of a distributed session collects nothing itself.
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, value in getattr(report, "user_properties", ()):
+                if name == RUN_PROPERTY:
+                    from equivcheck.plugin.summary import write_summary
+
+                    write_summary(terminalreporter, value)
+                    return
+
+
+@pytest.fixture(scope="session")
+def equivcheck_run(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> EquivcheckRun:
+    """Compare two engines inside a test: ``equivcheck_run(cases).verdict``."""
+    from equivcheck.plugin.fixture import EquivcheckRun
+
+    return EquivcheckRun(pytestconfig, tmp_path_factory)

@@ -1,0 +1,198 @@
+"""Which folder a run lives in: find one that was made, make room for one that is to come.
+
+Knows file names and headers, no models. What is in a records file is `records_file.py`'s business.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from equivcheck.cases import Suite
+from equivcheck.errors import RecordsError, unknown_name
+from equivcheck.findings import Finding
+from equivcheck.records import TARGET, Evidence, SuiteRef
+from equivcheck.records_file import RECORDS_NAME, read_evidence
+from equivcheck.resuming import first_difference
+from equivcheck.settings import Settings
+
+REPORTS = Path("reports")
+LATEST = REPORTS / "latest"
+LOCK_NAME = ".lock"
+
+Start = Literal["new", "resumed"]
+
+
+class OtherRunError(RecordsError):
+    """A folder holds an unfinished run of something else, which is not thrown away unasked."""
+
+
+def find_run(name: str, *, reports: Path = REPORTS) -> Path:
+    """The records file of a run, named by its folder, its file, or its id under ``reports``.
+
+    Raises:
+        RecordsError: there is no such run; suggests one that is there.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    if (path / RECORDS_NAME).is_file():
+        return path / RECORDS_NAME
+    if path.is_dir():
+        raise RecordsError(f"{name}: no {RECORDS_NAME} in this folder")
+    known = dict(_runs(reports))
+    if name in known:
+        return known[name]
+    raise RecordsError(f"{unknown_name('run', name, known)} (folders under {reports} are searched)")
+
+
+def make_room(
+    folder: Path, settings: Settings, suites: Sequence[Suite], *, fresh: bool = False
+) -> Start:
+    """Prepare ``folder`` for a run: go on with an unfinished one, or clear a finished one away.
+
+    Call it while holding the `lock`.
+
+    Raises:
+        OtherRunError: an unfinished run with other settings or cases is in the way; names the
+            first field that differs.
+    """
+    records = folder / RECORDS_NAME
+    if not records.is_file():
+        return "new"
+    found = None if fresh else _unfinished(records)
+    if found is None:
+        clear(folder)
+        return "new"
+    if other := other_than_asked(found, settings, suites):
+        raise OtherRunError(f"{folder}: holds an unfinished run with {other}")
+    return "resumed"
+
+
+def other_than_asked(evidence: Evidence, settings: Settings, suites: Sequence[Suite]) -> str | None:
+    """In what a stored run differs from the one asked for, as half a sentence; None: in nothing.
+
+    Looks at settings, suites and selected cases. Models, machine and versions are compared again
+    when the engines are open.
+    """
+    header = evidence.header
+    sizes = {ref.path: ref.cases for ref in header.suites}
+    wanted = msgspec.structs.replace(
+        header,
+        settings=settings,
+        suites=tuple(
+            SuiteRef(
+                path=suite.path,
+                workload=suite.workload,
+                digest=suite.digest,
+                cases=sizes.get(suite.path, len(suite.cases)),
+            )
+            for suite in suites
+        ),
+    )
+    if other := first_difference(header, wanted):
+        return f"other settings: {other.field} is {other.found!r} there, {other.wanted!r} here"
+    asked = {suite.key(case) for suite in suites for case in suite.cases}
+    for key in sorted(asked ^ set(header.planned.get(TARGET, ()))):
+        return f"other cases: {key} is {'not among them' if key in asked else 'one of them'}"
+    return None
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether there is a run to go on with.
+
+    Raises:
+        RecordsError: the records cannot be read.
+    """
+    records = folder / RECORDS_NAME
+    return records.is_file() and _unfinished(records) is not None
+
+
+def clear(folder: Path) -> None:
+    """Remove a run's records and all that was rendered from them; nothing else in the folder."""
+    for stale in [folder / RECORDS_NAME, folder / "scores.safetensors", *folder.glob("report.*")]:
+        stale.unlink(missing_ok=True)
+
+
+def set_aside(folder: Path) -> Path:
+    """Move an unfinished run to a folder of its own beside ``folder``, and say where."""
+    created = read_evidence(folder).header.created
+    stamp = "".join(character for character in created if character.isalnum())
+    aside = folder.with_name(f"{folder.name}-unfinished-{stamp}")
+    aside.mkdir(parents=True, exist_ok=True)
+    (folder / RECORDS_NAME).replace(aside / RECORDS_NAME)
+    clear(folder)
+    return aside
+
+
+def shown(path: Path) -> str:
+    """The path as one would type it here: relative where it lies below the current folder."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def name_by_folder(finding: Finding, folder: Path) -> Finding:
+    """The finding with a repeat command that works from here, whatever folder the run is in."""
+    words = (finding.repeat or "").split(" ")
+    if words[:2] != ["equivcheck", "replay"]:
+        return finding
+    words[2] = shlex.quote(shown(folder))
+    return msgspec.structs.replace(finding, repeat=" ".join(words))
+
+
+@contextmanager
+def lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a folder against other processes. The system lets go of it even after kill -9.
+
+    Raises:
+        RecordsError: another process holds it, and ``wait`` is false.
+    """
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    held = FileLock(folder / LOCK_NAME, timeout=-1 if wait else 0)
+    try:
+        held.acquire()
+    except Timeout:
+        raise RecordsError(
+            f"{folder}: another process is writing a run there; wait for it, or name another "
+            f"folder with --out"
+        ) from None
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def _unfinished(records: Path) -> Evidence | None:
+    """The run in a file without a verdict, if it got as far as its header."""
+    with records.open("rb") as file:
+        if not file.readline().endswith(b"\n"):
+            return None
+    evidence = read_evidence(records)
+    return None if evidence.sealed else evidence
+
+
+def _runs(reports: Path) -> Iterator[tuple[str, Path]]:
+    """Run ids and their files, of every folder up to two deep; unreadable ones are left out."""
+    for pattern in (f"*/{RECORDS_NAME}", f"*/*/{RECORDS_NAME}"):
+        for path in sorted(reports.glob(pattern)):
+            if name := _run_id(path):
+                yield name, path
+
+
+class _Named(msgspec.Struct):
+    run: str
+
+
+def _run_id(records: Path) -> str | None:
+    try:
+        with records.open("rb") as file:
+            return msgspec.json.decode(file.readline(), type=_Named).run
+    except (OSError, msgspec.DecodeError):
+        return None
