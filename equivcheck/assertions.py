@@ -9,19 +9,22 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from equivcheck.cases import Case, Suite
+from equivcheck.engines.protocol import Capabilities, Engine
+from equivcheck.engines.registry import OpenEngine, lent
 from equivcheck.errors import SuiteError
-from equivcheck.findings import Finding, Outcome
+from equivcheck.findings import Outcome
+from equivcheck.generation import Generation, Request
+from equivcheck.records import CANDIDATE, TARGET, Evidence
 from equivcheck.settings import Settings
 
 if TYPE_CHECKING:
-    from equivcheck.records import Evidence
     from equivcheck.verdict import Verdict
 
 Cases = Suite | str | Path | Sequence[Case]
@@ -51,8 +54,8 @@ class Comparison(NamedTuple):
 
 
 def assert_equivalent(
-    candidate: str,
-    target: str,
+    candidate: str | Engine,
+    target: str | Engine,
     *,
     cases: Cases,
     settings: Settings | None = None,
@@ -61,8 +64,10 @@ def assert_equivalent(
     """Run two engines over the cases and fail unless they are shown to be equivalent.
 
     Args:
-        candidate: The engine under test, e.g. ``native:gamma=4``.
-        target: The reference, e.g. ``native:gamma=0``.
+        candidate: The engine under test: a name such as ``native:gamma=4``, or an open engine. An
+            open engine stays the caller's to close, and is itself asked again where a name would
+            be opened anew.
+        target: The reference, likewise, e.g. ``native:gamma=0``.
         cases: What to run.
         settings: Pair, dtype, strictness; its own two engines are not used. None: the defaults.
         folder: Keeps the records, so that ``equivcheck replay`` can use them. None: a new folder
@@ -76,16 +81,20 @@ def assert_equivalent(
         Inconclusive: none failed, but not all could tell.
         EquivcheckError: a case, a setting, the pair or an engine cannot be used.
     """
-    chosen = msgspec.structs.replace(settings or Settings(), candidate=candidate, target=target)
+    given = {CANDIDATE: candidate, TARGET: target}
+    objects = {f"given-{arm}": each for arm, each in given.items() if not isinstance(each, str)}
+    named = {arm: each if isinstance(each, str) else f"given-{arm}" for arm, each in given.items()}
+    chosen = msgspec.structs.replace(settings or Settings(), **named)
     home = Path(folder) if folder else Path(tempfile.mkdtemp(prefix="equivcheck-"))
-    comparison = compare(chosen, cases, home)
+    with lent({name: _opener(engine) for name, engine in objects.items()}):
+        comparison = compare(chosen, cases, home)
     outcome = comparison.verdict.outcome
     if outcome is Outcome.PASS:
         if folder is None:
             shutil.rmtree(home)
         return comparison
     kind = NotEquivalent if outcome is Outcome.FAIL else Inconclusive
-    raise kind(message_of(comparison))
+    raise kind(message_of(comparison, repeatable=not objects))
 
 
 def compare(settings: Settings, cases: Cases, folder: Path) -> Comparison:
@@ -136,8 +145,34 @@ def as_suites(cases: Cases) -> tuple[Suite, ...]:
     )
 
 
-def message_of(comparison: Comparison) -> str:
-    """The verdict, then the worst findings with their evidence and commands."""
+class _Borrowed:
+    """Somebody else's open engine, which a run must not close."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.engine.capabilities
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
+        return self.engine.generate(requests)
+
+    def close(self) -> None:
+        """Leave it open."""
+
+
+def _opener(engine: Engine) -> OpenEngine:
+    return lambda options, setup: _Borrowed(engine)
+
+
+def message_of(comparison: Comparison, *, repeatable: bool = True) -> str:
+    """The verdict, then the worst findings with their evidence and commands.
+
+    Args:
+        comparison: What was shown.
+        repeatable: Whether a command can repeat a case: not where an engine lives in a test only.
+    """
     from equivcheck.report.blocks import block_lines
     from equivcheck.report.view import view_of
     from equivcheck.run_folder import name_by_folder
@@ -145,8 +180,10 @@ def message_of(comparison: Comparison) -> str:
     view = view_of(comparison.evidence, comparison.verdict)
     lines = [view.headline, view.arms]
     for block in view.problems[:SHOWN]:
-        finding: Finding = name_by_folder(block.finding, comparison.folder)
+        finding = name_by_folder(block.finding, comparison.folder)
+        if not repeatable:
+            finding = msgspec.structs.replace(finding, repeat=None)
         lines += ["", *block_lines(finding, where=block.where)]
-    if more := len(view.problems) - SHOWN:
-        lines += [f"… {more} more in {comparison.folder}"] if more > 0 else []
+    if (more := len(view.problems) - SHOWN) > 0:
+        lines.append(f"… {more} more in {comparison.folder}")
     return "\n".join(lines)

@@ -34,6 +34,10 @@ class RecordsError(EquivcheckError):
     """A records file is missing, unreadable, or belongs to another run."""
 
 
+class OtherRunError(RecordsError):
+    """Records cannot be gone on with: they belong to another run."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)``, or nothing when no known name is near ``name``."""
     near = difflib.get_close_matches(name, list(known), n=1)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from equivcheck.errors import RecordsError
+from equivcheck.errors import OtherRunError
 from equivcheck.records import Header
 
 _FREE = frozenset({"run", "created"})
@@ -37,10 +37,10 @@ def refuse_other_run(path: Path, *, found: Header, wanted: Header) -> None:
     """Refuse to append one run's records to another's.
 
     Raises:
-        RecordsError: names the first field that differs.
+        OtherRunError: names the first field that differs.
     """
     if difference := first_difference(found, wanted):
-        raise RecordsError(
+        raise OtherRunError(
             f"{path}: belongs to another run: {difference.field} is {_shown(difference.found)} "
             f"there and {_shown(difference.wanted)} here"
         )

@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from equivcheck.cases import Suite
-from equivcheck.errors import RecordsError, unknown_name
+from equivcheck.errors import OtherRunError, RecordsError, unknown_name
 from equivcheck.findings import Finding
 from equivcheck.records import TARGET, Evidence, SuiteRef
 from equivcheck.records_file import RECORDS_NAME, read_evidence
@@ -26,10 +26,6 @@ LATEST = REPORTS / "latest"
 LOCK_NAME = ".lock"
 
 Start = Literal["new", "resumed"]
-
-
-class OtherRunError(RecordsError):
-    """A folder holds an unfinished run of something else, which is not thrown away unasked."""
 
 
 def find_run(name: str, *, reports: Path = REPORTS) -> Path:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from equivcheck.cases import Suite
-    from equivcheck.run_folder import Start
     from equivcheck.settings import Settings
 
 SUITES = "suites"
@@ -54,6 +53,7 @@ def command(
     with. Ctrl-C keeps what is done.
     """
     from equivcheck.commands.printing import print_run
+    from equivcheck.errors import OtherRunError
     from equivcheck.run_folder import LATEST, lock
     from equivcheck.suites import load_suites
 
@@ -61,11 +61,13 @@ def command(
     chosen = _select(load_suites(suites or (SUITES,)), only)
     folder = Path(out) if out else LATEST
     with lock(folder):
-        start = _start(folder, settings, chosen, resume=resume)
-        if start == "resumed":
-            note(f"going on with the unfinished run in {folder}")
         try:
-            _capture(settings, chosen, folder, resumed=start == "resumed")
+            resumed = _make_room(folder, settings, chosen, resume=resume)
+            _capture(settings, chosen, folder, resumed=resumed)
+        except OtherRunError as error:
+            raise OtherRunError(
+                f"{error}; throw it away with --fresh, or name another folder with --out"
+            ) from error
         except KeyboardInterrupt:
             note(f"\ninterrupted; {_kept(folder)}")
             return INTERRUPTED
@@ -93,25 +95,23 @@ def _select(suites: Sequence[Suite], only: Sequence[str]) -> tuple[Suite, ...]:
     return select(suites, [key for key in keys if any(fnmatchcase(key, p) for p in only)])
 
 
-def _start(
+def _make_room(
     folder: Path, settings: Settings, suites: Sequence[Suite], *, resume: bool | None
-) -> Start:
-    """Make room, and hold the user to what they insisted on.
+) -> bool:
+    """Whether there is a run to go on with. Holds the user to what they insisted on.
 
     Raises:
         RecordsError: another unfinished run is in the way, or there is none to resume.
     """
     from equivcheck.errors import RecordsError
-    from equivcheck.run_folder import OtherRunError, is_unfinished, make_room
+    from equivcheck.run_folder import is_unfinished, make_room
 
     if resume and not is_unfinished(folder):
         raise RecordsError(f"{folder}: --resume, but no unfinished run is there")
-    try:
-        return make_room(folder, settings, suites, fresh=resume is False)
-    except OtherRunError as error:
-        raise OtherRunError(
-            f"{error}; throw it away with --fresh, or name another folder with --out"
-        ) from None
+    resumed = make_room(folder, settings, suites, fresh=resume is False) == "resumed"
+    if resumed:
+        note(f"going on with the unfinished run in {folder}")
+    return resumed
 
 
 def _capture(settings: Settings, suites: tuple[Suite, ...], folder: Path, *, resumed: bool) -> None:

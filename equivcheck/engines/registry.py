@@ -7,7 +7,8 @@ being installed. Its module is imported when it is opened, not before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
 import msgspec
@@ -25,6 +26,7 @@ GROUP = "equivcheck.engines"
 
 OpenEngine = Callable[[Mapping[str, str], EngineSetup], Engine]
 Options = TypeVar("Options", bound=Struct)
+_lent: dict[str, OpenEngine] = {}
 
 
 class EngineSpec(Struct, frozen=True, kw_only=True):
@@ -95,6 +97,8 @@ def load_engine(spec: str, setup: EngineSetup) -> Engine:
         PairError: the engine cannot load or run the pair.
     """
     parsed = EngineSpec.parse(spec)
+    if parsed.name in _lent:
+        return _lent[parsed.name](parsed.options, setup)
     entries = _entry_points()
     if parsed.name not in entries:
         raise EngineError(unknown_name("engine", parsed.name, entries))
@@ -110,6 +114,23 @@ def load_engine(spec: str, setup: EngineSetup) -> Engine:
                 f"engine {entry.name!r} is registered as {entry.value}, which does not exist"
             ) from error
         raise
+
+
+@contextmanager
+def lent(openers: Mapping[str, OpenEngine]) -> Iterator[None]:
+    """Let engines that no package registers be opened by name, in this process and for a while.
+
+    Raises:
+        EngineError: a name is taken.
+    """
+    if taken := openers.keys() & (_lent.keys() | _entry_points().keys()):
+        raise EngineError(f"engine {min(taken)!r} is registered already")
+    _lent.update(openers)
+    try:
+        yield
+    finally:
+        for name in openers:
+            del _lent[name]
 
 
 def _entry_points() -> dict[str, EntryPoint]:

@@ -149,6 +149,11 @@ class CaseItem(SuiteItem):
         """Itself."""
         return (self.key,)
 
+    def setup(self) -> None:
+        """An engine that broke on this case is an error too."""
+        super().setup()
+        self.ours.raise_broken(self.key)
+
     def runtest(self) -> None:
         """Look up the findings about this case. None at all is not a pass."""
         self.judge(self.ours.about_case(self.key, workload=self.suite.workload))

@@ -18,14 +18,14 @@ from msgspec import Struct
 from equivcheck.cases import Suite
 from equivcheck.checks.subjects import RUN
 from equivcheck.configuration import find_settings_file, load_settings
-from equivcheck.errors import EquivcheckError
+from equivcheck.errors import EquivcheckError, OtherRunError
+from equivcheck.escape import visible
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.plugin.properties import RunNote, of_run
 from equivcheck.pytest_plugin import SESSION
 from equivcheck.records_file import read_evidence
 from equivcheck.run_folder import (
     LATEST,
-    OtherRunError,
     lock,
     make_room,
     name_by_folder,
@@ -38,6 +38,7 @@ from equivcheck.verdict import Verdict, judge
 
 if TYPE_CHECKING:
     from equivcheck.plugin.items import SuiteItem
+    from equivcheck.records import Evidence
 
 MARKER_NAME = "session.json"
 
@@ -67,6 +68,7 @@ class Session:
         self.collected: list[SuiteItem] = []
         self.suites: tuple[Suite, ...] = ()
         self.verdict: Verdict | None = None
+        self.evidence: Evidence | None = None
         self.failure: Exception | None = None
         self._homes: dict[str, SuiteItem] = {}
         """By item name, the first of that name: of gates, the one that tells of the whole run."""
@@ -101,7 +103,10 @@ class Session:
             return
         try:
             with lock(self.folder, wait=True):
-                self.verdict = self._shared() or self._own()
+                if not self._shared():
+                    self._own()
+                self.evidence = read_evidence(self.folder)
+                self.verdict = judge(self.evidence)
         except Exception as error:  # raised again by every item that needed the run
             self.failure = error
 
@@ -121,6 +126,22 @@ class Session:
             pytest.fail(f"{kind}: {words.splitlines()[0]} (traceback above)", pytrace=False)
         self._told = True
         raise self.failure
+
+    def raise_broken(self, key: str) -> None:
+        """Raise where an arm's engine broke on a case, so that it is an error and no failure.
+
+        Raises:
+            pytest.fail.Exception: naming the arm and what its engine said.
+        """
+        assert self.evidence is not None
+        broken = [failed for failed in self.evidence.failures if failed.key == key]
+        unanswered = [
+            failed for failed in broken if key not in self.evidence.captured.get(failed.arm, {})
+        ]
+        if unanswered:
+            failed = unanswered[0]
+            engine = self.evidence.header.arms[failed.arm].engine
+            pytest.fail(f"{failed.arm} ({engine}): {visible(failed.message)}", pytrace=False)
 
     def about_gate(self, gate: SuiteItem) -> list[Finding] | None:
         """What a gate's check found about its workload; the first such gate also tells of the run.
@@ -161,32 +182,40 @@ class Session:
         assert self.verdict is not None
         return self.verdict.findings
 
-    def _shared(self) -> Verdict | None:
-        """The run that another worker of this session made, if one did."""
+    def _shared(self) -> bool:
+        """Whether another worker of this session made the run.
+
+        Raises:
+            EquivcheckError: it tried, and could not.
+        """
         marker = read_marker(self.folder, session=self.id)
         if marker is None:
-            return None
+            return False
         if marker.failure is not None:
             raise EquivcheckError(f"{marker.failure} (in the worker that captured)")
-        return judge(read_evidence(self.folder))
+        return True
 
-    def _own(self) -> Verdict:
-        from equivcheck.capture import run
-
+    def _own(self) -> None:
         (self.folder / MARKER_NAME).unlink(missing_ok=True)
         try:
-            start = make_room(self.folder, self.settings, self.suites)
-            note = "an interrupted run was gone on with" if start == "resumed" else ""
-        except OtherRunError:
-            aside = set_aside(self.folder)
-            start, note = "new", f"an unfinished run of something else is in {shown(aside)}"
-        try:
-            verdict = run(self.settings, self.suites, self.folder, resume=start == "resumed")
+            note = self._run()
         except Exception as error:
             self._leave(failure=f"{type(error).__name__}: {error}".splitlines()[0])
             raise
         self._leave(note=note)
-        return verdict
+
+    def _run(self) -> str:
+        """Make the run, or go on with an interrupted one; what a reader should know of that."""
+        from equivcheck.capture import run
+
+        try:
+            start = make_room(self.folder, self.settings, self.suites)
+            run(self.settings, self.suites, self.folder, resume=start == "resumed")
+            return "an interrupted run was gone on with" if start == "resumed" else ""
+        except OtherRunError:
+            aside = set_aside(self.folder)
+        run(self.settings, self.suites, self.folder)
+        return f"an unfinished run of something else is in {shown(aside)}"
 
     def _leave(self, *, failure: str | None = None, note: str = "") -> None:
         marker = Marker(session=self.id, failure=failure, note=note)

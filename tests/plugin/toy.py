@@ -1,0 +1,100 @@
+"""A toy engine: answers without a model, and goes wrong where it is told to.
+
+``toy:gamma=2,wrong=bad`` answers another token where a key contains ``bad``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from equivcheck.engines.protocol import Capabilities
+from equivcheck.engines.registry import decode_options
+from equivcheck.generation import Generation, Request, Step
+from equivcheck.settings import EngineSetup
+
+FIRST_TOKEN, TOKENS = 300, 100
+
+
+class ToyOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    gamma: int = 0
+    """Tokens drafted a step; even steps accept all of them, odd ones none."""
+    wrong: str | None = None
+    """Part of the keys to answer wrongly, from the fourth token on."""
+    crash: str | None = None
+    """Part of the keys to raise an error on."""
+    kill: str | None = None
+    """Part of the keys at which to kill the process, unless the file ``survive`` is there."""
+    contract: str | None = "toy"
+    log: str | None = None
+    """File that gets the key of every request asked."""
+
+
+class ToyEngine:
+    def __init__(self, options: ToyOptions, setup: EngineSetup) -> None:
+        self.options, self.setup = options, setup
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            engine=f"toy:gamma={self.options.gamma}",
+            device="cpu",
+            dtype=self.setup.dtype,
+            num_speculative_tokens=self.options.gamma,
+            reports_steps=True,
+            identity=self.options.contract,
+        )
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
+        for request in requests:
+            self._misbehave(request.key)
+            yield answer(request, gamma=self.options.gamma, wrong=self._hit("wrong", request.key))
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+    def _misbehave(self, key: str) -> None:
+        if self.options.log:
+            with Path(self.options.log).open("a", encoding="utf-8") as file:
+                file.write(f"{self.options.gamma} {key}\n")
+        if self._hit("crash", key):
+            raise RuntimeError(f"out of memory\nwhile decoding {key}")
+        if self._hit("kill", key) and not Path("survive").exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _hit(self, option: str, key: str) -> bool:
+        part = getattr(self.options, option)
+        return part is not None and part in key
+
+
+def answer(request: Request, *, gamma: int, wrong: bool) -> Generation:
+    start = zlib.crc32(request.key.encode())
+    tokens = [FIRST_TOKEN + (start + place) % TOKENS for place in range(request.max_new_tokens)]
+    if wrong:
+        tokens[3:] = [token + TOKENS for token in tokens[3:]]
+    return Generation(
+        key=request.key,
+        token_ids=tuple(tokens),
+        finish_reason="length",
+        prompt_tokens=len(request.prompt_ids),
+        steps=tuple(steps_of(len(tokens), gamma=gamma)),
+    )
+
+
+def steps_of(tokens: int, *, gamma: int) -> Iterator[Step]:
+    accepts_all = True
+    while tokens:
+        accepted = gamma if accepts_all else 0
+        emitted = min(accepted + 1, tokens)
+        yield Step(drafted=gamma, accepted=accepted, emitted=emitted)
+        tokens -= emitted
+        accepts_all = not accepts_all
+
+
+def open_engine(options: Mapping[str, str], setup: EngineSetup) -> ToyEngine:
+    return ToyEngine(decode_options("toy", options, ToyOptions), setup)
