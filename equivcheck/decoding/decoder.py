@@ -22,9 +22,10 @@ from equivcheck.decoding.outcome import RowOutcome, fingerprint, fingerprint_wei
 from equivcheck.decoding.prefill import prefill
 from equivcheck.decoding.progress import Progress
 from equivcheck.decoding.rows import Rows
-from equivcheck.decoding.stopping import Detokenise, StopRules, stop_ids
+from equivcheck.decoding.stopping import StopRules, stop_ids
 from equivcheck.decoding.transforms import penalise_window, sharpen
 from equivcheck.decoding.verification import Proposal, VerificationRule, Verified
+from equivcheck.detokenise import Detokenise
 from equivcheck.generation import Generation, Request
 
 

@@ -6,11 +6,10 @@ was accepted behind it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from equivcheck.detokenise import Detokenise
 from equivcheck.generation import FinishReason, Request
-
-Detokenise = Callable[[Sequence[int]], str]
 
 
 def stop_ids(request: Request, *, eos_token_ids: Sequence[int]) -> tuple[int, ...]:

@@ -22,15 +22,14 @@ from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.prefill import CHUNK
 from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
 from equivcheck.detokenise import detokeniser
-from equivcheck.engines.device import choose_device, configure_arithmetic
+from equivcheck.engines.device import configure_arithmetic, load_setup
 from equivcheck.engines.protocol import Capabilities, Rule
 from equivcheck.engines.registry import decode_options
 from equivcheck.errors import EngineError, SettingsError
 from equivcheck.generation import Generation, Request
-from equivcheck.pairs.load import load_pair
 from equivcheck.settings import EngineSetup
 
-CONTRACT_TOKENS = 24
+CONTRACT_TOKENS = 16
 """Positions probed each time an engine opens; `equivcheck doctor` probes more."""
 
 
@@ -72,9 +71,8 @@ class NativeEngine:
                 f"native: width={self.width} cannot verify gamma={options.gamma} drafts; "
                 f"it takes at least {options.gamma + 1}"
             )
-        device = choose_device(setup)
         configure_arithmetic(setup)
-        self.pair = load_pair(setup.pair, dtype=getattr(torch, setup.dtype), device=device)
+        self.pair = load_setup(setup)
         positions = setup.context + max(CHUNK, self.width)
         self.model = adopt(self.pair.target, positions=positions)
         self.decoder = self.build(self.model, positions=positions)
@@ -109,7 +107,7 @@ class NativeEngine:
             reports_steps=True,
             reports_scores=True,
             identity=self.contract.contract,
-            versions={"torch": torch.__version__},
+            versions={"torch": str(torch.__version__)},
             notes=self.pair.warnings,
         )
 

@@ -9,14 +9,14 @@ import torch
 
 from equivcheck.pairs.training.tokenizer import VOCABULARY
 
-TARGET = {
+TARGET: dict[str, Any] = {
     "hidden_size": 256,
     "num_hidden_layers": 5,
     "intermediate_size": 768,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
 }
-DRAFT = {
+DRAFT: dict[str, Any] = {
     "hidden_size": 128,
     "num_hidden_layers": 2,
     "intermediate_size": 384,
@@ -26,7 +26,7 @@ DRAFT = {
 CONTEXT = 2048
 
 
-def new_model(shape: dict[str, int], *, end: int, pad: int, seed: int) -> Any:
+def new_model(shape: dict[str, Any], *, end: int, pad: int, seed: int) -> Any:
     """A freshly initialised model in fp32, ready for training."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -41,13 +41,15 @@ def new_model(shape: dict[str, int], *, end: int, pad: int, seed: int) -> Any:
         pad_token_id=pad,
         **shape,
     )
-    return LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
+    model: Any = LlamaForCausalLM
+    return model(config)
 
 
 def save(model: Any, folder: Path) -> None:
     """Write bf16 safetensors and the configs."""
     from transformers import LlamaForCausalLM
 
-    copy = LlamaForCausalLM(model.config).to(torch.bfloat16)  # type: ignore[no-untyped-call]
+    kind: Any = LlamaForCausalLM
+    copy = kind(model.config).to(torch.bfloat16)
     copy.load_state_dict(model.state_dict())
     copy.save_pretrained(folder)

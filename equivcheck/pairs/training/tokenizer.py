@@ -50,7 +50,8 @@ def train_tokenizer(texts: Iterable[str], folder: Path) -> Any:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    fast = PreTrainedTokenizerFast(
+    kind: Any = PreTrainedTokenizerFast
+    fast = kind(
         tokenizer_object=tokenizer,
         eos_token=END,
         pad_token=PAD,

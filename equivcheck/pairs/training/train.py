@@ -50,7 +50,7 @@ class Learner:
         """One step at `share` of the peak rate."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.peak * share
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)

@@ -38,7 +38,8 @@ def random_llama(dtype: torch.dtype, *, noise: float = 0.0) -> Any:
         initializer_range=0.2,
         tie_word_embeddings=False,
     )
-    model = LlamaForCausalLM(config).eval().requires_grad_(False)
+    kind: Any = LlamaForCausalLM
+    model = kind(config).eval().requires_grad_(False)
     head = model.get_output_embeddings().weight
     head.add_(torch.randn(head.shape) * noise)
     return copy.deepcopy(model).to(dtype)

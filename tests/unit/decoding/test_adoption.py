@@ -11,7 +11,7 @@ import transformers
 
 from equivcheck.decoding import adoption
 from equivcheck.decoding.adoption import adopt
-from equivcheck.decoding.weights import Weights
+from equivcheck.decoding.weights import Weights, fuse
 from equivcheck.errors import PairError
 
 SHAPE = {
@@ -115,7 +115,6 @@ def test_a_misread_architecture_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
         weights = fuse(model, architecture)
         return dataclasses.replace(weights, inverse_frequencies=weights.inverse_frequencies * 1.5)
 
-    fuse = adoption.fuse
     monkeypatch.setattr(adoption, "fuse", misread)
     with pytest.raises(PairError, match="its logits differ from transformers' by"):
         adopt(build("Llama", {}, torch.float32), positions=64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -62,12 +64,13 @@ def test_truncation_agrees_with_transformers(
     law = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
     ours = sharpen(logits[:, None], controls_for(law))[:, 0]
     theirs = logits
-    for warper in (
+    warpers: tuple[Any, ...] = (
         TemperatureLogitsWarper(temperature),
         TopKLogitsWarper(top_k),
         TopPLogitsWarper(top_p),
         MinPLogitsWarper(min_p),
-    ):
+    )
+    for warper in warpers:
         theirs = warper(torch.ones(1, 1, dtype=torch.int64), theirs)
     left, right = ours.softmax(-1), theirs.softmax(-1)
     # At a border a token may fall either way, by rounding: such a token is the least likely kept.

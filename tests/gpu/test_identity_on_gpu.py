@@ -1,0 +1,97 @@
+"""The identity contract on a GPU: eager and captured steps, and plain against speculative."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from equivcheck.decoding.adoption import adopt
+from equivcheck.decoding.contract import probe_contract
+from equivcheck.decoding.decoder import Decoder
+from equivcheck.decoding.drafters import Drafter, ModelDrafter, PromptLookupDrafter
+from equivcheck.decoding.gamma import GammaPolicy
+from equivcheck.decoding.model import StaticModel
+from equivcheck.decoding.verification import MatchRule
+from tests.unit.decoding.models import VOCAB, decode, detokenise, make_requests
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+DTYPES = [torch.bfloat16, torch.float16, torch.float32]
+
+
+def model_on_gpu(dtype: torch.dtype, *, noise: float = 0.0) -> StaticModel:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=VOCAB,
+        hidden_size=512,
+        intermediate_size=1408,
+        num_hidden_layers=4,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        initializer_range=0.08,
+    )
+    kind: type = LlamaForCausalLM
+    model = kind(config).eval().requires_grad_(False)
+    head = model.get_output_embeddings().weight
+    head.add_(torch.randn(head.shape) * noise)
+    return adopt(model.to("cuda", dtype), positions=320)
+
+
+def decoder(model: StaticModel, drafter: Drafter | None, *, rows: int, gamma: int = 4) -> Decoder:
+    return Decoder(
+        model,
+        rows=rows,
+        width=8,
+        rule=MatchRule(),
+        drafter=drafter,
+        gamma=GammaPolicy(gamma),
+        eos_token_ids=(5,),
+        detokenise=detokenise,
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("rows", [1, 8, 16])
+def test_the_probe_says_what_holds(dtype: torch.dtype, rows: int) -> None:
+    """Whether the contract holds is for the probe to say; it must say so for every operation."""
+    report = probe_contract(model_on_gpu(dtype), rows=rows, width=8, tokens=32, operations=True)
+    assert {probe.name for probe in report.probes} >= {"step", "query_key_value", "attention"}
+    assert (report.contract is None) == bool(report.probes[0].differing)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("rows", [1, 8])
+@pytest.mark.parametrize("drafting", ["model", "lookup"])
+def test_speculative_equals_plain_where_the_contract_holds(
+    dtype: torch.dtype, rows: int, drafting: str
+) -> None:
+    model = model_on_gpu(dtype)
+    if probe_contract(model, rows=rows, width=8).contract is None:
+        pytest.skip(f"no identity contract for {dtype} at {rows} rows on this device")
+    drafter: Drafter = PromptLookupDrafter()
+    if drafting == "model":
+        drafter = ModelDrafter(model_on_gpu(dtype, noise=0.05), rows=rows)
+    requests = make_requests(12, tokens=40)
+    plain = decode(decoder(model, None, rows=rows), requests)
+    drafted = decode(decoder(model, drafter, rows=rows), requests)
+    for key, generation in plain.items():
+        assert drafted[key].token_ids == generation.token_ids
+        assert drafted[key].logit_digests == generation.logit_digests
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_captured_step_computes_what_an_eager_one_does(dtype: torch.dtype) -> None:
+    model = model_on_gpu(dtype)
+    requests = make_requests(8, tokens=24)
+    captured = decoder(model, ModelDrafter(model, rows=4), rows=4)
+    eager = decoder(model, ModelDrafter(model, rows=4), rows=4)
+    eager.runner.run = lambda key, step: step().cpu()  # type: ignore[method-assign]
+    left, right = decode(captured, requests), decode(eager, requests)
+    assert captured.runner.graphs
+    for key in left:
+        assert left[key].token_ids == right[key].token_ids
+        assert left[key].logit_digests == right[key].logit_digests
