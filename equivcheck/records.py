@@ -1,8 +1,9 @@
 """The records of a run: the nouns of the file format. Reading and writing is `records_file.py`.
 
-A run's `records.jsonl` is: one `Header`, then `Asked`, `Captured` and `Arbitration` lines as they
-come, then `Finding`s and one `Sealed` line. Without `Sealed` a run is unfinished: resumable, never
-a pass. Everything a check needs is in here, so judging needs no model, tokenizer or device.
+A run's `records.jsonl` is: one `Header`, then `Asked`, `Captured`, `Failed`, `Arbitration` and
+`Rescored` lines as they come, then `Finding`s and one `Sealed` line. Without `Sealed` a run is
+unfinished: resumable, never a pass. Everything a check needs is in here, so judging needs no model,
+tokenizer or device.
 """
 
 from __future__ import annotations
@@ -82,6 +83,15 @@ class Captured(Struct, frozen=True, kw_only=True, tag="generation", omit_default
     complete in the detokenised output; None: at no token."""
 
 
+class Failed(Struct, frozen=True, kw_only=True, tag="failure"):
+    """One request that an arm's engine broke on or refused. An answer that came later counts."""
+
+    arm: str
+    key: str
+    message: str
+    """What the engine said, one line; somebody else's words, to be escaped where shown."""
+
+
 class Gap(Struct, frozen=True, kw_only=True, array_like=True):
     """How far one emitted token lies under the reference's best, teacher-forced."""
 
@@ -151,5 +161,6 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """Arm, then case key."""
     arbitrations: tuple[Arbitration, ...] = ()
     rescored: tuple[Rescored, ...] = ()
+    failures: tuple[Failed, ...] = ()
     findings: tuple[Finding, ...] = ()
     sealed: Sealed | None = None

@@ -24,6 +24,7 @@ from equivcheck.records import (
     Asked,
     Captured,
     Evidence,
+    Failed,
     Header,
     Rescored,
     Sealed,
@@ -34,8 +35,17 @@ RECORDS_NAME = "records.jsonl"
 SYNC_EVERY = 32
 """Lines between two fsyncs: a power cut, unlike a kill, may lose this many."""
 
-Record = Header | Asked | Captured | Arbitration | Rescored | Finding | Sealed
-_TYPES = ("header", "asked", "generation", "arbitration", "rescored", "finding", "verdict")
+Record = Header | Asked | Captured | Failed | Arbitration | Rescored | Finding | Sealed
+_TYPES = (
+    "header",
+    "asked",
+    "generation",
+    "failure",
+    "arbitration",
+    "rescored",
+    "finding",
+    "verdict",
+)
 _decode = msgspec.json.Decoder(Record).decode
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -210,6 +220,7 @@ def _assemble(path: Path, lines: list[_Line]) -> Evidence:
     captured: dict[str, dict[str, Captured]] = {arm: {} for arm in header.arms}
     arbitrations: list[Arbitration] = []
     rescored: list[Rescored] = []
+    failures: list[Failed] = []
     findings: list[Finding] = []
     sealed: Sealed | None = None
     for number, _, record in lines[1:]:
@@ -232,6 +243,8 @@ def _assemble(path: Path, lines: list[_Line]) -> Evidence:
                 asked[key] = record
             case Captured():
                 _add_answer(record, captured=captured, asked=asked, where=where)
+            case Failed():
+                failures.append(record)
             case Arbitration():
                 arbitrations.append(record)
             case Rescored():
@@ -242,6 +255,7 @@ def _assemble(path: Path, lines: list[_Line]) -> Evidence:
         captured=captured,
         arbitrations=tuple(arbitrations),
         rescored=tuple(rescored),
+        failures=tuple(failures),
         findings=tuple(findings),
         sealed=sealed,
     )

@@ -6,6 +6,7 @@ An interrupted run ends here: unfinished, never a pass.
 from __future__ import annotations
 
 from equivcheck.checks.subjects import RUN, plural
+from equivcheck.escape import visible
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.records import CANDIDATE, TARGET, Evidence
 
@@ -17,7 +18,7 @@ def check(evidence: Evidence) -> list[Finding]:
     """One finding an arm that lacks answers, and one for the run."""
     planned = evidence.header.planned
     findings = [
-        _missing(arm, missing, planned=len(keys))
+        _missing(evidence, arm, missing, planned=len(keys))
         for arm, keys in planned.items()
         if (missing := [key for key in keys if key not in evidence.captured.get(arm, {})])
     ]
@@ -51,7 +52,9 @@ def check(evidence: Evidence) -> list[Finding]:
     return findings
 
 
-def _missing(arm: str, missing: list[str], *, planned: int) -> Finding:
+def _missing(evidence: Evidence, arm: str, missing: list[str], *, planned: int) -> Finding:
+    failures = {each.key: each.message for each in evidence.failures if each.arm == arm}
+    why = [f"{key}: {visible(failures[key])}" for key in missing if key in failures]
     more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
     return Finding(
         check="complete",
@@ -59,6 +62,6 @@ def _missing(arm: str, missing: list[str], *, planned: int) -> Finding:
         outcome=Outcome.INCONCLUSIVE,
         reason=Reason.MISSING,
         headline=f"{arm} answered {planned - len(missing)} of {plural(planned, 'case')}",
-        details=(f"missing: {', '.join(missing[:SHOWN])}{more}",),
+        details=(f"missing: {', '.join(missing[:SHOWN])}{more}", *why[:SHOWN]),
         n=planned - len(missing),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from equivcheck.errors import SettingsError
+from equivcheck.pairs.load import LoadedPair, load_pair
 from equivcheck.settings import EngineSetup
 
 
@@ -38,3 +39,28 @@ def configure_arithmetic(setup: EngineSetup) -> None:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+
+
+def load_setup(setup: EngineSetup) -> LoadedPair:
+    """The pair in the setup's dtype, on its device.
+
+    Raises:
+        PairError: it cannot be loaded.
+    """
+    return load_pair(setup.pair, dtype=getattr(torch, setup.dtype), device=choose_device(setup))
+
+
+def device_facts(setup: EngineSetup) -> dict[str, str]:
+    """What only torch knows of the place a run happens in. Stable within one installation."""
+    device = choose_device(setup)
+    facts = {"device": device.type, "threads": str(torch.get_num_threads())}
+    if device.type == "cuda":
+        known = torch.cuda.get_device_properties(device)
+        facts |= {
+            "device": known.name,
+            "compute_capability": f"{known.major}.{known.minor}",
+            "device_memory": f"{known.total_memory / 2**30:.1f} GiB",
+            "cuda": torch.version.cuda or "",
+            "cudnn": str(torch.backends.cudnn.version() or ""),
+        }
+    return {name: value for name, value in facts.items() if value}

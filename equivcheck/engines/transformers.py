@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from equivcheck.decoding.contract import device_name
 from equivcheck.detokenise import detokeniser, stop_completed_at
-from equivcheck.engines.device import choose_device, configure_arithmetic
+from equivcheck.engines.device import choose_device, configure_arithmetic, load_setup
 from equivcheck.engines.protocol import Capabilities
 from equivcheck.engines.registry import EngineSpec, decode_options
 from equivcheck.engines.transformers_config import (
@@ -32,7 +32,7 @@ from equivcheck.engines.transformers_config import (
 from equivcheck.engines.transformers_steps import StepRecorder, Window, cut_steps
 from equivcheck.errors import EngineError, SettingsError
 from equivcheck.generation import FinishReason, Generation, Request
-from equivcheck.pairs.load import LoadedPair, load_pair
+from equivcheck.pairs.load import LoadedPair
 from equivcheck.settings import EngineSetup
 
 
@@ -65,7 +65,7 @@ class TransformersEngine:
         self.options, self.setup = options, setup
         self.device = choose_device(setup)
         configure_arithmetic(setup)
-        self.pair = load_pair(setup.pair, dtype=getattr(torch, setup.dtype), device=self.device)
+        self.pair = load_setup(setup)
         self.detokenise = detokeniser(self.pair.tokenizer)
         self.target: Any = shell(self.pair.target)
         self.draft = self.assistant(self.pair) if options.mode == "assisted" else None
@@ -89,7 +89,7 @@ class TransformersEngine:
             rule="rejection",
             reports_steps=True,
             reports_scores=self.options.scores,
-            versions={"torch": torch.__version__, "transformers": transformers.__version__},
+            versions={"torch": str(torch.__version__), "transformers": transformers.__version__},
             notes=(
                 *self.pair.warnings,
                 "generate() looks for stop strings after each block: what an accepted block "

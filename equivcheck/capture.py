@@ -1,0 +1,147 @@
+"""Run every arm over the suites and write down what it answers, as it answers.
+
+The only place where engines run for a verdict. Arms take turns, chunk by chunk, so that a machine
+that warms up or slows down does so for all of them. Nothing is judged here; `run` strings capture,
+scoring, judging and reports together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
+
+from equivcheck.asking import ask
+from equivcheck.cases import Suite
+from equivcheck.detokenise import detokeniser
+from equivcheck.engines.protocol import Engine
+from equivcheck.engines.registry import load_engine
+from equivcheck.logbook import Logbook, Progress
+from equivcheck.manifest import make_header
+from equivcheck.planning import Plan, make_plan, shuffle, warm_up
+from equivcheck.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET, Evidence
+from equivcheck.records_file import RECORDS_NAME, RecordsWriter, read_evidence, seal
+from equivcheck.scoring import score
+from equivcheck.settings import Settings
+from equivcheck.verdict import Verdict, judge
+
+__all__ = ["Progress", "capture", "run"]
+
+
+def run(
+    settings: Settings,
+    suites: Sequence[Suite],
+    folder: Path,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Verdict:
+    """Capture, score, judge and report one run; its records and reports are left in ``folder``.
+
+    Raises:
+        EquivcheckError: the run cannot be made. What was captured is kept and can be resumed.
+    """
+    from equivcheck.report.view import view_of
+    from equivcheck.report.write import write_reports
+
+    path = capture(settings, suites, folder, resume=resume, progress=progress)
+    score(path, progress=progress)
+    evidence = read_evidence(path)
+    verdict = judge(evidence)
+    seal(path, findings=verdict.findings, sealed=verdict.sealed())
+    write_reports(folder, view_of(evidence, verdict))
+    return verdict
+
+
+def capture(
+    settings: Settings,
+    suites: Sequence[Suite],
+    folder: Path,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Ask every arm what the plan says; the path of the records file.
+
+    Args:
+        settings: Arms, pair and strictness.
+        suites: What to ask.
+        folder: The run's; its name is the run's id.
+        resume: Go on with the records in it. What they hold is not asked again.
+        progress: Told after each answer.
+
+    Raises:
+        SuiteError, SettingsError, PairError: something cannot be used as it is.
+        EngineError: an engine cannot be opened, breaks the protocol, or answers no case at all.
+        RecordsError: the folder holds records already, or those of another run.
+    """
+    from equivcheck.pairs.load import load_tokenizer
+    from equivcheck.pairs.prompts import encode
+
+    tokenizer = load_tokenizer(settings.setup.pair)
+    plan = make_plan(settings, suites, encode=partial(encode, tokenizer))
+    path = folder / RECORDS_NAME
+    with ExitStack() as files:
+        with ExitStack() as stack:
+            engines = open_engines(settings, stack)
+            header = make_header(settings, suites, plan, engines=engines, run=folder.resolve().name)
+            if resume:
+                writer, evidence = RecordsWriter.resume(path, header)
+            else:
+                writer = RecordsWriter.create(path, header)
+                evidence = Evidence(header=header, asked={}, captured={})
+            files.enter_context(writer)
+            book = Logbook(
+                plan, evidence, writer=writer, detokenise=detokeniser(tokenizer), progress=progress
+            )
+            take_turns(book, engines)
+            ask_shuffled(book, engines[CANDIDATE], settings=settings)
+        ask_again(book, settings)
+        book.refuse_silence()
+    return path
+
+
+def open_engines(settings: Settings, stack: ExitStack) -> dict[str, Engine]:
+    """The engines that take turns, by arm; the stack closes them."""
+    specs = {TARGET: settings.target, CANDIDATE: settings.candidate}
+    if settings.control is not None:
+        specs[CONTROL] = settings.control
+    return {
+        arm: stack.enter_context(closing(load_engine(spec, settings.setup)))
+        for arm, spec in specs.items()
+    }
+
+
+def take_turns(book: Logbook, engines: dict[str, Engine]) -> None:
+    """Put every chunk to each arm in turn."""
+    for arm, engine in engines.items():
+        warm_up_engine(book.plan, engine, arm=arm, needed=bool(book.missing(arm)))
+    for chunk in book.plan.chunks:
+        for arm, engine in engines.items():
+            book.put(engine, chunk, arm=arm)
+
+
+def warm_up_engine(plan: Plan, engine: Engine, *, arm: str, needed: bool) -> None:
+    """Have an engine answer once before it counts. What fails here fails again where it counts."""
+    if needed:
+        list(ask(engine, warm_up(plan), arm=arm))
+
+
+def ask_shuffled(book: Logbook, engine: Engine, *, settings: Settings) -> None:
+    """Put the probes to the candidate again, in another order and company, in one go."""
+    wanted = book.missing(SHUFFLED)
+    company = settings.setup.batch_size // 2
+    chunk = shuffle(book.plan, wanted=wanted, seed=settings.seed, company=company)
+    if wanted:
+        book.take_all(ask(engine, chunk, arm=SHUFFLED), arm=SHUFFLED)
+
+
+def ask_again(book: Logbook, settings: Settings) -> None:
+    """Put the probes to a new engine of the candidate's kind, as the candidate got them."""
+    if not book.missing(REPEAT):
+        return
+    with closing(load_engine(settings.candidate, settings.setup)) as engine:
+        warm_up_engine(book.plan, engine, arm=REPEAT, needed=True)
+        for chunk in book.plan.probes:
+            book.put(engine, chunk, arm=REPEAT)

@@ -1,0 +1,120 @@
+"""Keep track of what each arm has answered, and write every answer down as it comes.
+
+Between the engines and the records file: knows what is still missing, so that an interrupted run
+asks for nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from equivcheck.asking import ask, describe
+from equivcheck.detokenise import Detokenise, stop_completed_at
+from equivcheck.engines.protocol import Engine
+from equivcheck.errors import EngineError, RecordsError
+from equivcheck.generation import Generation
+from equivcheck.planning import Chunk, Plan
+from equivcheck.records import CANDIDATE, TARGET, Captured, Evidence, Failed
+from equivcheck.records_file import RecordsWriter
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+GENERATING = "generating"
+
+
+class Logbook:
+    """What is planned, what is answered, and the open records file."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        evidence: Evidence,
+        *,
+        writer: RecordsWriter,
+        detokenise: Detokenise,
+        progress: Progress | None,
+    ) -> None:
+        """Start from what a run's records already hold; write down what was not asked yet."""
+        self.plan, self.writer, self.detokenise = plan, writer, detokenise
+        self.header = evidence.header
+        self.progress = progress
+        self.requests = {each.request.key: each.request for each in plan.asked}
+        self.answered = {arm: set(evidence.captured.get(arm, ())) for arm in plan.planned}
+        self.failed: dict[str, dict[str, str]] = {arm: {} for arm in plan.planned}
+        writer.append(*(each for each in plan.asked if each.request.key not in evidence.asked))
+
+    def missing(self, arm: str) -> set[str]:
+        """The keys that an arm has yet to answer."""
+        return set(self.plan.planned[arm]) - self.answered[arm]
+
+    def put(self, engine: Engine, chunk: Chunk, *, arm: str) -> None:
+        """Ask an arm for what is missing of a chunk.
+
+        Where answers may hang on their company, a chunk that was interrupted is asked as a whole
+        again, and only what was missing is written down.
+        """
+        planned = set(self.plan.planned[arm])
+        of_arm = [request for request in chunk if request.key in planned]
+        wanted = [request for request in of_arm if request.key in self.missing(arm)]
+        if wanted:
+            together = of_arm if depends_on_company(engine) else wanted
+            self.take_all(ask(engine, together, arm=arm), arm=arm)
+
+    def take_all(self, outcomes: Iterable[Generation | Failed], *, arm: str) -> None:
+        """Write down the outcomes of an arm that are planned and new."""
+        wanted = self.missing(arm)
+        for outcome in outcomes:
+            if outcome.key in wanted:
+                self.take(outcome, arm=arm)
+
+    def take(self, outcome: Generation | Failed, *, arm: str) -> None:
+        """Write one outcome down and tell how far the run is."""
+        if isinstance(outcome, Generation):
+            try:
+                self.writer.append(self.captured(outcome, arm=arm))
+            except RecordsError as error:
+                # A NaN among the scores, for instance: no answer that could be read back.
+                outcome = Failed(arm=arm, key=outcome.key, message=describe(error))
+        if isinstance(outcome, Failed):
+            self.writer.append(outcome)
+            self.failed[arm][outcome.key] = outcome.message
+        else:
+            self.answered[arm].add(outcome.key)
+        if self.progress:
+            done = sum(len(keys) for keys in (*self.answered.values(), *self.failed.values()))
+            self.progress(GENERATING, done, sum(map(len, self.plan.planned.values())))
+
+    def captured(self, generation: Generation, *, arm: str) -> Captured:
+        """An answer with what only a tokenizer can say about it."""
+        request = self.requests[generation.key]
+        known = [token for token in generation.token_ids if 0 <= token < self.header.vocab_size]
+        return Captured(
+            arm=arm,
+            generation=generation,
+            text=self.detokenise(known),
+            stop_completed_at=None
+            if len(known) != len(generation.token_ids)
+            else stop_completed_at(self.detokenise, known, request.stop),
+        )
+
+    def refuse_silence(self) -> None:
+        """Refuse to go on with a run in which one of the two arms that matter said nothing.
+
+        Raises:
+            EngineError: with the first thing that the engine said instead.
+        """
+        for arm in (TARGET, CANDIDATE):
+            if self.answered[arm] or not self.failed[arm]:
+                continue
+            key, message = next(iter(self.failed[arm].items()))
+            raise EngineError(
+                f"{arm} ({self.header.arms[arm].engine}) answered none of "
+                f"{len(self.plan.planned[arm])} cases; of {key} it says: {message}"
+            )
+
+
+def depends_on_company(engine: Engine) -> bool:
+    """Whether an answer's low bits may depend on what else is in the batch."""
+    told = engine.capabilities
+    return told.identity is None and told.batch_size > 1

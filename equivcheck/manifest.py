@@ -1,0 +1,52 @@
+"""Write the head of a run: everything needed to repeat it and to tell it from another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from equivcheck.cases import Suite
+from equivcheck.engines.device import device_facts, load_setup
+from equivcheck.engines.protocol import Engine
+from equivcheck.environment import fingerprint, git_state
+from equivcheck.planning import Plan
+from equivcheck.records import CANDIDATE, REPEAT, SCHEMA, SHUFFLED, Header, SuiteRef
+from equivcheck.settings import Settings
+
+
+def make_header(
+    settings: Settings,
+    suites: Sequence[Suite],
+    plan: Plan,
+    *,
+    engines: Mapping[str, Engine],
+    run: str,
+) -> Header:
+    """The manifest of a run whose engines are open."""
+    pair = load_setup(settings.setup)
+    git = git_state(Path.cwd())
+    arms = {arm: engine.capabilities for arm, engine in engines.items()}
+    return Header(
+        schema=SCHEMA,
+        run=run,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        settings=settings,
+        suites=tuple(
+            SuiteRef(
+                path=suite.path,
+                workload=suite.workload,
+                digest=suite.digest,
+                cases=len(suite.cases),
+            )
+            for suite in suites
+        ),
+        arms=arms | {SHUFFLED: arms[CANDIDATE], REPEAT: arms[CANDIDATE]},
+        planned=plan.planned,
+        eos_token_ids=pair.eos_token_ids,
+        vocab_size=pair.vocab_size,
+        environment=fingerprint() | device_facts(settings.setup),
+        models=pair.digests,
+        git_commit=git.commit if git else None,
+        git_dirty=git.dirty if git else None,
+    )

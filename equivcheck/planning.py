@@ -1,0 +1,126 @@
+"""Decide what every arm is asked, in which order and company. Pure: no engine, no clock.
+
+The cases that are also asked again (arms `repeat` and `shuffled`) come first and share batches with
+each other only, so that a fresh engine can be given exactly what the candidate was given before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from equivcheck.cases import Case, Suite
+from equivcheck.generation import Request
+from equivcheck.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET, Asked
+from equivcheck.settings import Settings
+
+Encode = Callable[[Case], Sequence[int]]
+"""From a case to its prompt's token ids."""
+Chunk = tuple[Request, ...]
+"""Requests that are put to an engine together."""
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """Everything that will be asked."""
+
+    asked: tuple[Asked, ...]
+    """In the order of the suites."""
+    probes: tuple[Chunk, ...]
+    """Chunks of the cases that are asked again."""
+    others: tuple[Chunk, ...]
+    """Chunks of all other cases."""
+    planned: dict[str, tuple[str, ...]]
+    """Arm to case keys, in the order of the suites."""
+
+    @property
+    def chunks(self) -> tuple[Chunk, ...]:
+        """All chunks, in the order they are asked."""
+        return self.probes + self.others
+
+
+def make_plan(settings: Settings, suites: Sequence[Suite], *, encode: Encode) -> Plan:
+    """Turn cases into requests and share them out.
+
+    Raises:
+        SuiteError: a prompt cannot be encoded.
+    """
+    asked: list[Asked] = []
+    probed: set[str] = set()
+    for suite in suites:
+        for index, (case, line) in enumerate(zip(suite.cases, suite.lines, strict=True)):
+            request = make_request(suite.key(case), case, prompt=encode(case), seed=settings.seed)
+            asked.append(
+                Asked(request=request, workload=suite.workload, path=suite.path, line=line)
+            )
+            if index % settings.probe_every == 0:
+                probed.add(request.key)
+    requests = [each.request for each in asked]
+    size = settings.setup.batch_size
+    return Plan(
+        asked=tuple(asked),
+        probes=chunked([each for each in requests if each.key in probed], size=size),
+        others=chunked([each for each in requests if each.key not in probed], size=size),
+        planned=share_out(requests, probed=probed, control=settings.control is not None),
+    )
+
+
+def share_out(
+    requests: Sequence[Request], *, probed: set[str], control: bool
+) -> dict[str, tuple[str, ...]]:
+    """The keys that each arm has to answer."""
+    every = tuple(request.key for request in requests)
+    again = tuple(key for key in every if key in probed)
+    planned = {TARGET: every, CANDIDATE: every}
+    if control:
+        planned[CONTROL] = tuple(each.key for each in requests if each.sampling.greedy)
+    return planned | {SHUFFLED: again, REPEAT: again}
+
+
+def make_request(key: str, case: Case, *, prompt: Sequence[int], seed: int) -> Request:
+    """What an engine is asked for a case; ``seed`` is the run's."""
+    return Request(
+        key=key,
+        prompt_ids=tuple(prompt),
+        max_new_tokens=case.max_new_tokens,
+        sampling=case.sampling,
+        stop=case.stop,
+        stop_token_ids=case.stop_token_ids,
+        ignore_eos=case.ignore_eos,
+        seed=derive_seed(seed, key) if case.seed is None else case.seed,
+    )
+
+
+def derive_seed(seed: int, key: str) -> int:
+    """A case's own seed, 32 bits: the same in every process and on every machine."""
+    return int.from_bytes(hashlib.sha256(f"{seed}\n{key}".encode()).digest()[:4], "little")
+
+
+def chunked(requests: Sequence[Request], *, size: int) -> tuple[Chunk, ...]:
+    """Requests in chunks of ``size``; the last may be smaller."""
+    return tuple(tuple(requests[start : start + size]) for start in range(0, len(requests), size))
+
+
+def shuffle(plan: Plan, *, wanted: set[str], seed: int, company: int) -> Chunk:
+    """The wanted requests in another order, among others that are asked for company only.
+
+    Args:
+        plan: Where the requests are.
+        wanted: Keys whose answers count.
+        seed: Of the permutation.
+        company: How many further requests to mix in, as far as there are some.
+    """
+    generator = random.Random(seed)
+    others = [request for chunk in plan.others for request in chunk]
+    chosen = [request for chunk in plan.probes for request in chunk if request.key in wanted]
+    mixed = chosen + generator.sample(others, min(company, len(others)))
+    generator.shuffle(mixed)
+    return tuple(mixed)
+
+
+def warm_up(plan: Plan) -> Chunk:
+    """The request that an engine warms up with: the shortest, as its answer is thrown away."""
+    every = [each.request for each in plan.asked]
+    return (min(every, key=lambda each: (each.max_new_tokens, len(each.prompt_ids))),)
