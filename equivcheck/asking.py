@@ -24,24 +24,33 @@ def ask(engine: Engine, requests: Sequence[Request], *, arm: str) -> Iterator[Ge
     one, so that one bad request costs no other its answer.
 
     Raises:
-        EngineError: the engine answered what it was not asked, or twice.
+        EngineError: the engine answered what it was not asked, or twice, or broke when it had
+            answered everything.
     """
     waiting = {request.key: request for request in requests}
-    answers = engine.generate(requests)
-    while waiting:
+    answers = _generate(engine, requests)
+    while True:
         try:
             generation = next(answers, None)
         # An adapter may raise anything; a failure is recorded and never taken for an answer.
         except Exception as error:
+            if not waiting:
+                told = f"{arm} ({engine.capabilities.engine}) broke after its last answer"
+                raise EngineError(f"{told}: {describe(error)}") from error
             yield from _ask_singly(engine, list(waiting.values()), arm=arm, error=error)
             return
         if generation is None:
-            for key in waiting:
-                yield Failed(arm=arm, key=key, message="the engine ended without an answer")
-            return
+            break
         if waiting.pop(generation.key, None) is None:
             raise EngineError(_unasked(generation.key, requests, arm=arm, engine=engine))
         yield generation
+    for key in waiting:
+        yield Failed(arm=arm, key=key, message="the engine ended without an answer")
+
+
+def _generate(engine: Engine, requests: Sequence[Request]) -> Iterator[Generation]:
+    """The engine's answers; what raises already when it is called raises like what raises later."""
+    yield from engine.generate(requests)
 
 
 def _ask_singly(

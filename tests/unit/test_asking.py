@@ -1,0 +1,140 @@
+"""Asking engines that break in every way that engines break."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn
+
+import pytest
+
+from equivcheck.asking import LONGEST_MESSAGE, ask
+from equivcheck.engines.protocol import Capabilities
+from equivcheck.errors import EngineError
+from equivcheck.generation import Generation, Request
+from equivcheck.records import Failed
+from tests.unit.make import make_capabilities, make_generation, make_request
+
+REQUESTS = [make_request(f"code/{name}") for name in "abcd"]
+
+
+class Scripted:
+    """An engine whose answers a function makes."""
+
+    def __init__(self, answer: Callable[[Sequence[Request]], Iterator[Generation]]) -> None:
+        self.answer = answer
+        self.calls: list[list[str]] = []
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return make_capabilities(engine="scripted")
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
+        self.calls.append([request.key for request in requests])
+        return self.answer(requests)
+
+    def close(self) -> None:
+        self.calls.clear()
+
+
+def answers_all(requests: Sequence[Request]) -> Iterator[Generation]:
+    for request in reversed(requests):
+        yield make_generation(key=request.key)
+
+
+def refuses_b(requests: Sequence[Request]) -> Iterator[Generation]:
+    for request in requests:
+        if request.key == "code/b":
+            raise EngineError("cannot serve code/b: too long")
+    yield from answers_all(requests)
+
+
+def dies_after_two(requests: Sequence[Request]) -> Iterator[Generation]:
+    for request in requests[:2]:
+        yield make_generation(key=request.key)
+    if len(requests) > 2:
+        raise RuntimeError("out of memory")
+
+
+def outcomes(engine: Scripted) -> tuple[list[str], dict[str, str]]:
+    found = list(ask(engine, REQUESTS, arm="candidate"))
+    answered = [each.key for each in found if isinstance(each, Generation)]
+    return answered, {each.key: each.message for each in found if isinstance(each, Failed)}
+
+
+def test_answers_come_in_the_engines_order() -> None:
+    answered, failed = outcomes(Scripted(answers_all))
+    assert answered == ["code/d", "code/c", "code/b", "code/a"]
+    assert not failed
+
+
+def test_one_refused_request_costs_no_other_its_answer() -> None:
+    engine = Scripted(refuses_b)
+    answered, failed = outcomes(engine)
+    assert answered == ["code/a", "code/c", "code/d"]
+    assert failed == {"code/b": "cannot serve code/b: too long"}
+    assert [len(call) for call in engine.calls] == [4, 1, 1, 1, 1]
+
+
+def test_what_was_answered_before_a_crash_is_kept() -> None:
+    engine = Scripted(dies_after_two)
+    answered, failed = outcomes(engine)
+    assert answered == ["code/a", "code/b", "code/c", "code/d"]
+    assert not failed
+    assert engine.calls == [[r.key for r in REQUESTS], ["code/c"], ["code/d"]]
+
+
+def test_a_crash_is_told_in_one_line_with_its_kind() -> None:
+    def dies(requests: Sequence[Request]) -> Iterator[Generation]:
+        raise RuntimeError("\nout of memory\nat line 7")
+
+    _, failed = outcomes(Scripted(dies))
+    assert set(failed.values()) == {"RuntimeError: out of memory"}
+
+    def dies_wordless(requests: Sequence[Request]) -> Iterator[Generation]:
+        raise KeyError
+
+    assert set(outcomes(Scripted(dies_wordless))[1].values()) == {"KeyError()"}
+
+    def dies_verbosely(requests: Sequence[Request]) -> Iterator[Generation]:
+        raise ValueError("x" * 10_000)
+
+    assert {len(words) for words in outcomes(Scripted(dies_verbosely))[1].values()} == {
+        LONGEST_MESSAGE
+    }
+
+
+def test_ending_early_is_a_failure() -> None:
+    answered, failed = outcomes(Scripted(lambda requests: answers_all(requests[:3])))
+    assert len(answered) == 3
+    assert failed == {"code/d": "the engine ended without an answer"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "complaint"),
+    [
+        (("code/a", "code/a"), r"candidate \(scripted\) answered 'code/a' twice"),
+        (("code/z",), "answered 'code/z' without having been asked"),
+        (("\x1b[2J",), r"answered '\\\\x1b\[2J' without"),
+    ],
+)
+def test_an_answer_nobody_asked_for_ends_the_run(keys: tuple[str, ...], complaint: str) -> None:
+    engine = Scripted(lambda requests: (make_generation(key=key) for key in keys))
+    with pytest.raises(EngineError, match=complaint):
+        outcomes(engine)
+
+
+def test_breaking_after_the_last_answer_is_no_clean_end() -> None:
+    def dies_at_the_end(requests: Sequence[Request]) -> Iterator[Generation]:
+        yield from answers_all(requests)
+        raise OSError("gone")
+
+    with pytest.raises(EngineError, match="broke after its last answer: OSError: gone"):
+        outcomes(Scripted(dies_at_the_end))
+
+
+def test_an_interrupt_is_no_failure_of_the_engine() -> None:
+    def interrupted(requests: Sequence[Request]) -> NoReturn:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        outcomes(Scripted(interrupted))
