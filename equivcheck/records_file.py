@@ -47,7 +47,7 @@ _TYPES = (
     "verdict",
 )
 _decode = msgspec.json.Decoder(Record).decode
-_encode = msgspec.json.Encoder(order="deterministic").encode
+_encode = msgspec.json.encode
 
 
 class _Kind(msgspec.Struct):

@@ -1,0 +1,37 @@
+"""A small suite for real engines: greedy, sampled, penalised and stopping cases."""
+
+from __future__ import annotations
+
+from equivcheck.cases import Case, Sampling, Suite
+
+LAWS = (
+    Sampling(),
+    Sampling(),
+    Sampling(temperature=0.8),
+    Sampling(repetition_penalty=1.2, presence_penalty=0.3),
+    Sampling(temperature=1.0, top_p=0.9),
+    Sampling(logit_bias={40: 3.0}, banned_tokens=(41,), min_new_tokens=4),
+)
+WORDS = ("the cat sat on the mat", "x = y + 1\n", "été naïve", "日本語", "and the dog ran far, ")
+
+
+def make_suite(workload: str = "mixed", *, count: int = 10, tokens: int = 16) -> Suite:
+    """Cases of mixed lengths; every prompt repeats itself, so that lookup has something to find."""
+    cases = tuple(
+        Case(
+            id=f"c{index}",
+            prompt=WORDS[index % len(WORDS)] * (1 + index % 4),
+            max_new_tokens=tokens + index,
+            sampling=LAWS[index % len(LAWS)],
+            stop=("zq",) if index % 5 == 0 else (),
+        )
+        for index in range(count)
+    )
+    return Suite(
+        path=f"{workload}.jsonl",
+        workload=workload,
+        description="",
+        cases=cases,
+        lines=tuple(range(2, count + 2)),
+        digest="d",
+    )
