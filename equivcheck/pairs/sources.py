@@ -33,7 +33,9 @@ class ModelSource(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def label(self) -> str:
-        """The source as a user would write it."""
+        """The source as a user would write it; the bundled models by ``tiny/`` and their role."""
+        if Path(self.location).is_relative_to(TINY_FOLDER):
+            return Path(self.location).relative_to(TINY_FOLDER.parent).as_posix()
         return f"{self.location}@{self.revision}" if self.revision else self.location
 
 
