@@ -1,0 +1,3 @@
+"""What all tests share: pytest inside pytest."""
+
+pytest_plugins = ["pytester"]
