@@ -1,0 +1,1 @@
+"""Measurements that are too long for tests. Each writes raw JSON lines and prints a summary."""

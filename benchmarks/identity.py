@@ -1,0 +1,168 @@
+"""Compare logits bit for bit between plain and speculative decoding, over many positions.
+
+    python -m benchmarks.identity --pair tiny --dtype float32 --positions 50000 --out FILE
+
+Every prompt of the suites is decoded plainly, then speculatively with one gamma of 1 to 7 (the
+prompts are dealt out among them), and every seventh prompt once more one token wide. A third of
+the prompts is greedy, a third sampled at temperature 0.7, a third at 1.0, all under the coupled
+rule. Compared are token ids and the 64-bit fingerprint of every logits row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from equivcheck.cases import Sampling
+from equivcheck.engines.native import NativeEngine
+from equivcheck.engines.registry import load_engine
+from equivcheck.generation import Generation, Request
+from equivcheck.pairs.prompts import encode
+from equivcheck.settings import EngineSetup
+from equivcheck.suites import load_suite
+
+GAMMAS = range(1, 8)
+TEMPERATURES = (0.0, 0.7, 1.0)
+SUITES = ("code", "json_sql", "chat", "multilingual", "creative")
+
+
+def requests_for(engine: NativeEngine, *, positions: int, tokens: int) -> list[Request]:
+    """Enough requests of `tokens` tokens each; prompts repeat with other seeds."""
+    cases = [
+        (suite.key(case), case)
+        for suite in (load_suite(Path("suites") / f"{name}.jsonl") for name in SUITES)
+        for case in suite.cases
+    ]
+    prompts = [(key, encode(engine.pair.tokenizer, case)) for key, case in cases]
+    # Interleave the classes, so that the first so many requests hold all of them.
+    prompts.sort(key=lambda item: (len(item[1]) * 7919) % 101)
+    count = -(-positions // tokens)
+    requests = []
+    for index in range(count):
+        key, prompt = prompts[index % len(prompts)]
+        limit = engine.setup.context - tokens
+        requests.append(
+            Request(
+                key=f"{key}#{index}",
+                prompt_ids=prompt[-limit:],
+                max_new_tokens=tokens,
+                sampling=Sampling(temperature=TEMPERATURES[index % len(TEMPERATURES)]),
+                ignore_eos=True,
+                seed=index,
+            )
+        )
+    return requests
+
+
+def answers(spec: str, setup: EngineSetup, requests: Sequence[Request]) -> dict[str, Generation]:
+    """What an engine makes of the requests."""
+    engine = load_engine(spec, setup)
+    try:
+        return {generation.key: generation for generation in engine.generate(requests)}
+    finally:
+        engine.close()
+
+
+def compare(
+    plain: dict[str, Generation], other: dict[str, Generation], requests: Sequence[Request]
+) -> dict[str, object]:
+    """Count what differs. Positions after a differing token have other prefixes: not counted."""
+    positions = bits = tokens = sampled = 0
+    drafted = accepted = steps = 0
+    for request in requests:
+        left, right = plain[request.key], other[request.key]
+        pairs = zip(
+            zip(left.token_ids, left.logit_digests or (), strict=True),
+            zip(right.token_ids, right.logit_digests or (), strict=True),
+            strict=True,
+        )
+        for (left_token, left_bits), (right_token, right_bits) in pairs:
+            positions += 1
+            sampled += not request.sampling.greedy
+            bits += left_bits != right_bits
+            if left_token != right_token:
+                tokens += 1
+                break
+        drafted += sum(step.drafted for step in right.steps)
+        accepted += sum(step.accepted for step in right.steps)
+        steps += len(right.steps)
+    return {
+        "requests": len(requests),
+        "positions": positions,
+        "sampled_positions": sampled,
+        "positions_with_other_bits": bits,
+        "requests_with_other_tokens": tokens,
+        "drafted": drafted,
+        "accepted": accepted,
+        "steps": steps,
+    }
+
+
+def measure(arguments: argparse.Namespace) -> Iterator[dict[str, object]]:
+    """Run all arms; yield one record a comparison."""
+    setup = EngineSetup(
+        pair=arguments.pair,
+        dtype=arguments.dtype,
+        batch_size=arguments.batch_size,
+        threads=arguments.threads,
+        context=1024,
+    )
+    engine = load_engine("native:gamma=0", setup)
+    assert isinstance(engine, NativeEngine)
+    common = {
+        "pair": arguments.pair,
+        "dtype": arguments.dtype,
+        "batch_size": arguments.batch_size,
+        "contract": engine.contract.contract,
+        "device": engine.contract.device,
+        "torch": str(torch.__version__),
+    }
+    requests = requests_for(engine, positions=arguments.positions, tokens=arguments.tokens)
+    for gamma in GAMMAS:
+        # Dealt out by threes, so that every gamma meets every temperature.
+        share = [r for i, r in enumerate(requests) if (i // 3) % len(GAMMAS) == gamma - 1]
+        if not share:
+            continue
+        started = time.perf_counter()
+        plain = {generation.key: generation for generation in engine.generate(share)}
+        arms = {f"native:gamma={gamma}": share}
+        if gamma == 1:
+            arms["native:gamma=0,width=1"] = share
+        for spec, asked in arms.items():
+            counted = compare(plain, answers(spec, setup, asked), asked)
+            seconds = round(time.perf_counter() - started, 1)
+            yield common | {"arm": spec} | counted | {"seconds": seconds}
+
+
+def main() -> None:
+    """Measure, append the records, print the totals."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.identity")
+    parser.add_argument("--pair", default="tiny")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--positions", type=int, default=50_000)
+    parser.add_argument("--tokens", type=int, default=128, help="output tokens per request")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    with arguments.out.open("a", encoding="utf-8") as file:
+        for record in measure(arguments):
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+            print(
+                f"{record['pair']} {record['dtype']} batch {record['batch_size']} {record['arm']}: "
+                f"{record['positions_with_other_bits']:,} of {record['positions']:,} positions "
+                f"with other bits, {record['requests_with_other_tokens']} of "
+                f"{record['requests']} requests with other tokens ({record['seconds']} s)",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
