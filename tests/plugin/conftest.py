@@ -34,8 +34,8 @@ _REPLACED: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"^cachedir: .*\n", ""),
     (r" · [0-9a-f]{7}\*? · ", " · "),
     # What the bundled pair has to say of the toy's tokens changes when it is trained anew.
-    (r"^  .*⟦(?:.*)⟧", "  <context>⟦<piece>⟧"),
-    (r"^(  (?:transformers|apart there|\w+'s whole output).*)", _without_figures),
+    (r"^( +).*⟦(?:.*)⟧", r"\1<context>⟦<piece>⟧"),
+    (r"^( +(?:transformers|apart there|\w+'s whole output).*)", _without_figures),
 )
 
 

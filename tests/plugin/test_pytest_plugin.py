@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from equivcheck import cli
 from equivcheck.plugin.sniffing import is_suite
 from equivcheck.records import CANDIDATE
 from equivcheck.records_file import read_evidence
@@ -100,21 +101,27 @@ def test_workers_share_one_capture(project: Project) -> None:
     assert len(captured(project)) == 5
 
 
-def test_an_interrupted_session_is_gone_on_with(project: Project) -> None:
-    done = project.equivcheck("run", "suites", "--candidate", f"{TOY},kill=two")
-    assert done.returncode == -9
+@pytest.fixture
+def interrupted(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Leave an unfinished run behind; the candidate it was made with."""
+    candidate = f"{TOY},interrupt=two"
+    monkeypatch.chdir(project.path)
+    assert cli.run(["run", "--candidate", candidate]) == cli.INTERRUPTED
     project.write("survive", "")
-    result = project.pytest("suites", f"--equivcheck-candidate={TOY},kill=two")
+    return candidate
+
+
+def test_an_interrupted_run_is_gone_on_with(project: Project, interrupted: str) -> None:
+    result = project.pytest("suites", f"--equivcheck-candidate={interrupted}")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["note: an interrupted run was gone on with"])
 
 
-def test_another_interrupted_run_is_set_aside(project: Project) -> None:
-    assert project.equivcheck("run", "suites", "--candidate", f"{TOY},kill=two").returncode == -9
+def test_another_interrupted_run_is_set_aside(project: Project, interrupted: str) -> None:
     result = project.pytest("suites")
     assert result.ret == 0
     (aside,) = (project.path / "reports").glob("latest-unfinished-*")
-    assert read_evidence(aside).sealed is None
+    assert read_evidence(aside).header.settings.candidate == interrupted
     result.stdout.fnmatch_lines([f"note: an unfinished run of something else is in *{aside.name}"])
 
 

@@ -25,11 +25,15 @@ class ToyOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     gamma: int = 0
     """Tokens drafted a step; even steps accept all of them, odd ones none."""
     wrong: str | None = None
-    """Part of the keys to answer wrongly, from the fourth token on."""
+    """Part of the keys to answer wrongly, from the fourth token on, until a file ``mended``."""
+    shy: bool = False
+    """Answer wrongly among neighbours only."""
+    interrupt: str | None = None
+    """Part of the keys at which Ctrl-C is pressed, until a file ``survive`` is there."""
     crash: str | None = None
     """Part of the keys to raise an error on."""
     kill: str | None = None
-    """Part of the keys at which to kill the process, unless the file ``survive`` is there."""
+    """Part of the keys at which to kill the process, until a file ``survive`` is there."""
     contract: str | None = "toy"
     log: str | None = None
     """File that gets the key of every request asked."""
@@ -53,7 +57,10 @@ class ToyEngine:
     def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
         for request in requests:
             self._misbehave(request.key)
-            yield answer(request, gamma=self.options.gamma, wrong=self._hit("wrong", request.key))
+            wrong = self._hit("wrong", request.key) and not Path("mended").exists()
+            if self.options.shy and len(requests) == 1:
+                wrong = False
+            yield answer(request, gamma=self.options.gamma, wrong=wrong)
 
     def close(self) -> None:
         """Nothing to free."""
@@ -64,7 +71,11 @@ class ToyEngine:
                 file.write(f"{self.options.gamma} {key}\n")
         if self._hit("crash", key):
             raise RuntimeError(f"out of memory\nwhile decoding {key}")
-        if self._hit("kill", key) and not Path("survive").exists():
+        if Path("survive").exists():
+            return
+        if self._hit("interrupt", key):
+            raise KeyboardInterrupt
+        if self._hit("kill", key):
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _hit(self, option: str, key: str) -> bool:
