@@ -7,6 +7,7 @@ Nothing heavy is imported here, nor by the verbs until they work.
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -62,18 +63,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one verb and return its exit code. Errors made by the user end in one clear message."""
+    """Run one verb and return its exit code. Errors made by the user end in one clear message.
+
+    Anything unforeseen is shown with its traceback and could-not-run too: Python's own exit code
+    for it, 1, would read as a verdict.
+    """
     try:
         code = equivcheck.main(list(arguments), prog_name="equivcheck", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except EquivcheckError as error:
-        say_error(str(error))
-        if "--json" in arguments:
-            Output(as_json=True).document({"error": str(error), "exit_code": COULD_NOT_RUN})
-        return COULD_NOT_RUN
     except click.Abort:
         say_error("interrupted")
         return INTERRUPTED
-    return code if isinstance(code, int) else 0
+    except EquivcheckError as error:
+        message = str(error)
+    except Exception as error:
+        traceback.print_exc()
+        message = f"broke down with {type(error).__name__}: {error}"
+    else:
+        return code if isinstance(code, int) else 0
+    say_error(message)
+    if "--json" in arguments:
+        Output(as_json=True).document({"error": message, "exit_code": COULD_NOT_RUN})
+    return COULD_NOT_RUN

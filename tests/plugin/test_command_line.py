@@ -49,6 +49,13 @@ def test_run_exits_with_2_where_an_engine_never_answers(
     assert "Traceback" not in shown.err
 
 
+def test_an_unforeseen_error_is_no_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["run", "--candidate", f"{TOY},unopened=true", "--json"]) == 2
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["error"].startswith("broke down with RuntimeError: no memory")
+    assert "Traceback" in shown.err
+
+
 def test_json_says_what_the_terminal_says(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["run", "--candidate", f"{TOY},wrong=two", "--json"]) == 1
     document = json.loads(capsys.readouterr().out)

@@ -125,6 +125,15 @@ def test_another_interrupted_run_is_set_aside(project: Project, interrupted: str
     result.stdout.fnmatch_lines([f"note: an unfinished run of something else is in *{aside.name}"])
 
 
+def test_an_unforeseen_error_shows_its_traceback_once(project: Project) -> None:
+    result = project.pytest("suites", f"--equivcheck-candidate={TOY},unopened=true")
+    result.assert_outcomes(errors=11)
+    shown = result.stdout.str()
+    assert shown.count("toy.py:") == 1
+    assert shown.count("RuntimeError: no memory for the weights (traceback above)\n") == 10
+    assert "NO VERDICT — RuntimeError: no memory for the weights\n" in shown
+
+
 def test_two_files_may_not_define_the_same_case(project: Project) -> None:
     suite = project.path / "suites/code.jsonl"
     project.write("suites/copy.jsonl", suite.read_text())

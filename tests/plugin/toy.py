@@ -34,6 +34,8 @@ class ToyOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Part of the keys to raise an error on."""
     kill: str | None = None
     """Part of the keys at which to kill the process, until a file ``survive`` is there."""
+    unopened: bool = False
+    """Break while the engine is opened."""
     contract: str | None = "toy"
     log: str | None = None
     """File that gets the key of every request asked."""
@@ -108,4 +110,7 @@ def steps_of(tokens: int, *, gamma: int) -> Iterator[Step]:
 
 
 def open_engine(options: Mapping[str, str], setup: EngineSetup) -> ToyEngine:
-    return ToyEngine(decode_options("toy", options, ToyOptions), setup)
+    chosen = decode_options("toy", options, ToyOptions)
+    if chosen.unopened:
+        raise RuntimeError("no memory for the weights\nallocator says 0 bytes")
+    return ToyEngine(chosen, setup)
