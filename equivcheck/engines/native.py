@@ -5,6 +5,7 @@ PYTEST_DONT_REWRITE: this code is timed.
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +13,10 @@ from typing import Annotated, Literal
 
 import torch
 from msgspec import Meta, Struct
+from transformers import PreTrainedModel
 
 from equivcheck.decoding.adoption import adopt
-from equivcheck.decoding.contract import SHAPE_MULTIPLE, probe_contract
+from equivcheck.decoding.contract import SHAPE_MULTIPLE, ContractReport, probe_contract
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import Drafter, ModelDrafter, PromptLookupDrafter
 from equivcheck.decoding.gamma import AdaptiveGamma, GammaPolicy
@@ -30,7 +32,8 @@ from equivcheck.generation import Generation, Request
 from equivcheck.settings import EngineSetup
 
 CONTRACT_TOKENS = 16
-"""Positions probed each time an engine opens; `equivcheck doctor` probes more."""
+"""Positions probed when an engine opens at a new shape; `equivcheck doctor` probes more."""
+ADOPTED_KEPT = 4
 
 
 class NativeOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -74,10 +77,13 @@ class NativeEngine:
         configure_arithmetic(setup)
         self.pair = load_setup(setup)
         positions = setup.context + max(CHUNK, self.width)
-        self.model = adopt(self.pair.target, positions=positions)
+        self.model = adopted(self.pair.target, positions)
         self.decoder = self.build(self.model, positions=positions)
-        self.contract = probe_contract(
-            self.model, rows=setup.batch_size, width=self.width, tokens=CONTRACT_TOKENS
+        self.contract = probed(
+            self.model,
+            rows=setup.batch_size,
+            width=self.width,
+            threads=torch.get_num_threads(),
         )
 
     @property
@@ -185,7 +191,7 @@ class NativeEngine:
             )
         if kind == "lookup" or self.pair.draft is None:
             return PromptLookupDrafter()
-        return ModelDrafter(adopt(self.pair.draft, positions=positions), rows=self.setup.batch_size)
+        return ModelDrafter(adopted(self.pair.draft, positions), rows=self.setup.batch_size)
 
     @torch.inference_mode()
     def draft_cost(self, model: StaticModel, drafter: Drafter | None) -> float:
@@ -195,6 +201,20 @@ class NativeEngine:
         rows = self.setup.batch_size
         draft = step_seconds(drafter.model, rows=rows, width=1)
         return draft / step_seconds(model, rows=rows, width=self.width)
+
+
+@functools.lru_cache(maxsize=ADOPTED_KEPT)
+def adopted(model: PreTrainedModel, positions: int) -> StaticModel:
+    """A static model, shared by all engines of a process: its weights are the larger part."""
+    return adopt(model, positions=positions)
+
+
+@functools.lru_cache
+def probed(model: StaticModel, *, rows: int, width: int, threads: int) -> ContractReport:
+    """What holds at a shape; probed once a process, `threads` being part of what was probed."""
+    report = probe_contract(model, rows=rows, width=width, tokens=CONTRACT_TOKENS)
+    assert report.threads == threads
+    return report
 
 
 def step_seconds(model: StaticModel, *, rows: int, width: int, repeats: int = 7) -> float:

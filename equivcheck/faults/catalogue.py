@@ -116,7 +116,7 @@ CATALOGUE = (
         summary="a request's random stream depends on the row it sits in",
         recreates="TensorRT-LLM #17599",
         breaks="losslessness",
-        caught_by="batching",
+        caught_by="coupled",
         decoder=batching.SeedsByRow,
     ),
     Fault(

@@ -19,7 +19,11 @@ from torch import Tensor
 
 from equivcheck.pairs.training.data import batch
 
-STEPS = 2200
+STEPS = 1350
+HORIZON = 2200
+"""Steps over which the rate's cosine would fall if nothing cut it short."""
+COOL_DOWN = 800
+"""Last steps, over which the rate falls to its floor."""
 BATCH = 16
 PEAK_RATE = {"target": 2e-3, "draft": 3e-3}
 WARM_UP = 100
@@ -77,11 +81,15 @@ class Learner:
 
 
 def schedule(step: int, *, steps: int) -> float:
-    """Share of the peak rate: linear warm-up, then a cosine down to the floor."""
+    """Share of the peak rate: linear warm-up, a slow cosine, and a linear cool-down at the end.
+
+    The cool-down is what makes the number of steps a free choice (Hägele et al. 2024).
+    """
     if step < WARM_UP:
         return (step + 1) / WARM_UP
-    progress = (step - WARM_UP) / max(1, steps - WARM_UP)
-    return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * progress))
+    progress = (step - WARM_UP) / (HORIZON - WARM_UP)
+    share = FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * progress))
+    return max(FLOOR, share * min(1.0, (steps - step) / COOL_DOWN))
 
 
 def train(

@@ -169,10 +169,16 @@ def test_two_runs_give_the_same_bits(tokenizer: Any, tmp_path: Path) -> None:
         assert torch.equal(first[name], second[name]), name
 
 
-def test_the_rate_rises_then_falls() -> None:
-    shares = [schedule(step, steps=1000) for step in range(1000)]
+def test_the_rate_rises_then_falls_to_its_floor() -> None:
+    shares = [schedule(step, steps=1350) for step in range(1350)]
     assert shares[0] < shares[30] < shares[99] == 1.0
-    assert shares[-1] == pytest.approx(0.05, abs=0.001)
+    assert shares[100:] == sorted(shares[100:], reverse=True)
+    assert shares[-1] == 0.05
+
+
+def test_the_number_of_steps_only_matters_in_the_cool_down() -> None:
+    for step in range(550):
+        assert schedule(step, steps=1350) == schedule(step, steps=2000)
 
 
 def test_the_bundled_pair_is_small_and_of_the_right_ratio() -> None:
