@@ -90,7 +90,7 @@ def examine(settings: Settings) -> Diagnosis:
             ),
             step_seconds=step_seconds(engine.model, rows=rows, width=engine.width),
             narrow_seconds=step_seconds(engine.model, rows=rows, width=1),
-            warnings=capabilities.notes,
+            warnings=engine.pair.warnings,
             environment=fingerprint(),
         )
     finally:

@@ -85,6 +85,7 @@ class NativeEngine:
             width=self.width,
             threads=torch.get_num_threads(),
         )
+        self.tax = (self.identity_tax(),) if self.contract.contract else ()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -114,7 +115,7 @@ class NativeEngine:
             reports_scores=True,
             identity=self.contract.contract,
             versions={"torch": str(torch.__version__)},
-            notes=self.pair.warnings,
+            notes=(*self.pair.warnings, *self.tax),
         )
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
@@ -154,6 +155,18 @@ class NativeEngine:
             problem = f"temperature {law.temperature:g} with rule=greedy"
         if problem:
             raise EngineError(f"native: cannot serve {request.key}: {problem}")
+
+    @torch.inference_mode()
+    def identity_tax(self) -> str:
+        """What the contract costs here: the locked step against a one-token step, in a sentence."""
+        rows = self.setup.batch_size
+        locked, narrow = (
+            step_seconds(self.model, rows=rows, width=width) for width in (self.width, 1)
+        )
+        return (
+            f"identity tax {locked / narrow:.2f}: a step of {rows}x{self.width} slots takes "
+            f"{1e3 * locked:.2f} ms, of {rows}x1 {1e3 * narrow:.2f} ms"
+        )
 
     def build(self, model: StaticModel, *, positions: int) -> Decoder:
         """Assemble the decoder, with a seeded fault if one was asked for."""
