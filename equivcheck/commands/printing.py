@@ -32,10 +32,14 @@ def print_run(folder: Path, *, output: Output) -> int:
 
 
 def print_verdict(evidence: Evidence, verdict: Verdict, *, output: Output, folder: Path) -> int:
-    """Print a judged run."""
+    """Print a judged run; a run outside ``reports`` is named by its folder in commands."""
+    from equivcheck.run_folder import REPORTS, name_by_folder
     from equivcheck.report.terminal import show
     from equivcheck.report.view import view_of
 
+    if not folder.resolve().is_relative_to(REPORTS.resolve()):
+        named = tuple(name_by_folder(finding, folder) for finding in verdict.findings)
+        verdict = msgspec.structs.replace(verdict, findings=named)
     if output.as_json:
         output.document(document_of(evidence, verdict, folder=folder))
     else:

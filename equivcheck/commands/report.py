@@ -24,6 +24,6 @@ def command(*, run: str, as_json: bool) -> int:
     written = write_reports(
         path.parent, view_of(evidence, judge(evidence, finished=evidence.sealed is not None))
     )
-    code = print_run(path, output=Output(as_json=as_json))
+    code = print_run(path.parent, output=Output(as_json=as_json))
     note(f"written: {', '.join(shown(file) for file in written)}")
     return code

@@ -110,6 +110,15 @@ def test_fresh_throws_an_unfinished_run_away(capsys: pytest.CaptureFixture[str])
     assert cli.run(["run", "--fresh"]) == 0
 
 
+def test_commands_work_for_runs_kept_elsewhere(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.run(["run", "--candidate", f"{TOY},wrong=two", "--out", "kept/here"]) == 1
+    command = "equivcheck replay kept/here code/two"
+    assert f"repeat: {command}\n" in capsys.readouterr().out
+    assert cli.run(command.split()[1:]) == 1
+
+
 def test_replay_says_failed_and_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
     cli.run(["run", "--candidate", f"{TOY},wrong=two"])
     capsys.readouterr()
