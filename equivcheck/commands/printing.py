@@ -33,9 +33,9 @@ def print_run(folder: Path, *, output: Output) -> int:
 
 def print_verdict(evidence: Evidence, verdict: Verdict, *, output: Output, folder: Path) -> int:
     """Print a judged run; a run outside ``reports`` is named by its folder in commands."""
-    from equivcheck.run_folder import REPORTS, name_by_folder
     from equivcheck.report.terminal import show
     from equivcheck.report.view import view_of
+    from equivcheck.run_folder import REPORTS, name_by_folder
 
     if not folder.resolve().is_relative_to(REPORTS.resolve()):
         named = tuple(name_by_folder(finding, folder) for finding in verdict.findings)
