@@ -17,7 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 TEXT = "the cat sat on the mat, and the dog ran far; été naïve 日本語 x = y + 1\n" * 4
 LEAKY = {"temperature": 3.0, "top_k": 3, "top_p": 0.5, "repetition_penalty": 4.0, "do_sample": True}
-VOCAB = 320
+VOCAB = 304
 
 
 def save_tokenizer(folder: Path) -> None:

@@ -82,7 +82,7 @@ def test_scores_are_those_of_one_forward_pass(
     prompt: int, length: int, reference: Reference
 ) -> None:
     generator = torch.Generator().manual_seed(prompt)
-    tokens = torch.randint(1, 320, (prompt + length,), generator=generator)
+    tokens = torch.randint(1, 304, (prompt + length,), generator=generator)
     output = tuple(tokens[prompt:].tolist())
     request = make_request(prompt_ids=tuple(tokens[:prompt].tolist()))
     scores = reference.score(request, output)
@@ -143,7 +143,7 @@ def make_records(path: Path, setup: EngineSetup, answers: dict[str, list[Generat
         arms={arm: make_capabilities(rule="rejection") for arm in answers},
         planned=dict.fromkeys(answers, keys),
         settings=settings,
-        vocab_size=320,
+        vocab_size=304,
     )
     with RecordsWriter.create(path, header) as writer:
         for key in keys:
@@ -166,7 +166,7 @@ def test_a_divergence_is_arbitrated(
     setup: EngineSetup, reference: Reference, tmp_path: Path
 ) -> None:
     best = greedy_output(reference)
-    worse = (*best[:3], (best[3] + 1) % 320, *best[4:])
+    worse = (*best[:3], (best[3] + 1) % 304, *best[4:])
     path = tmp_path / "records.jsonl"
     answers = {
         TARGET: [make_generation(best, key="code/c0"), make_generation(best, key="code/s")],

@@ -169,8 +169,8 @@ def test_a_step_without_a_token_is_an_error_and_not_a_hang(setup: EngineSetup) -
     ("changes", "complaint"),
     [
         ({"prompt_ids": ()}, "cannot serve test/0: its prompt is empty"),
-        ({"prompt_ids": (4, 999)}, "token id 999 is outside the vocabulary of 320"),
-        ({"sampling": Sampling(logit_bias={320: 1.0})}, "token id 320 is outside"),
+        ({"prompt_ids": (4, 999)}, "token id 999 is outside the vocabulary of 304"),
+        ({"sampling": Sampling(logit_bias={304: 1.0})}, "token id 304 is outside"),
         ({"max_new_tokens": 250}, "need 270 positions, setup.context is 256"),
     ],
 )

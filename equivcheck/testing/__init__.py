@@ -1,0 +1,65 @@
+"""For authors of engine adapters: `check_engine` says what an engine does other than it must.
+
+Tries the protocol's rules on the engine itself, without a second engine to compare with; whether
+its output is the target's is what a run shows. Needs no pytest. See docs/write-an-adapter.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from equivcheck.engines.protocol import Engine
+from equivcheck.findings import Finding, Outcome
+from equivcheck.testing.rules import RULES, apply_rule
+from equivcheck.testing.trial import PROMPT_IDS, PROMPT_TEXTS, Trial
+
+__all__ = ["EngineBroken", "assert_engine", "check_engine"]
+
+
+class EngineBroken(AssertionError):
+    """An engine breaks a rule of the protocol. The first line says how many and the first."""
+
+
+def check_engine(
+    engine: Engine, *, prompts: Sequence[Sequence[int]] | None = None, tokenizer: Any = None
+) -> list[Finding]:
+    """Hold an engine to the protocol: one finding a rule, in the order they were tried.
+
+    Args:
+        engine: An open engine. It is closed at the end.
+        prompts: A few prompts as token ids. None: short texts under the tokenizer, or, without
+            one, small ids.
+        tokenizer: A transformers tokenizer. None: what concerns text, the end-of-text id and the
+            size of the vocabulary is left untested, and the findings say so.
+    """
+    if prompts is None:
+        prompts = PROMPT_IDS
+        if tokenizer is not None:
+            prompts = [tokenizer(text)["input_ids"] for text in PROMPT_TEXTS]
+    trial = Trial(engine, prompts=prompts, tokenizer=tokenizer)
+    return [apply_rule(rule, trial) for rule in RULES]
+
+
+def assert_engine(
+    engine: Engine, *, prompts: Sequence[Sequence[int]] | None = None, tokenizer: Any = None
+) -> list[Finding]:
+    """`check_engine`, but raises where a rule is broken.
+
+    Raises:
+        EngineBroken: with every broken rule and its evidence.
+    """
+    findings = check_engine(engine, prompts=prompts, tokenizer=tokenizer)
+    broken = [finding for finding in findings if finding.outcome is Outcome.FAIL]
+    if not broken:
+        return findings
+    head = f"{len(broken)} of {len(findings)} rules broken: {broken[0].headline}"
+    lines = [
+        line
+        for finding in broken
+        for line in (
+            f"{finding.subject}: {finding.headline}",
+            *(f"    {detail}" for detail in finding.details),
+        )
+    ]
+    raise EngineBroken("\n".join([head, *lines]))

@@ -1,0 +1,78 @@
+"""Rules about what an engine says of itself and of its own work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from equivcheck.checks import counters, logprobs
+from equivcheck.engines.protocol import Capabilities
+from equivcheck.generation import Generation, Request
+from equivcheck.settings import Settings
+from equivcheck.testing.trial import Trial
+
+
+def capabilities(trial: Trial) -> Iterator[str]:
+    """They can be stored, stay the same, and promise no speculation that never happens."""
+    told = trial.capabilities
+    if not told.engine:
+        yield "its capabilities name no engine"
+    try:
+        stored = msgspec.json.decode(msgspec.json.encode(told), type=Capabilities)
+    except (TypeError, msgspec.ValidationError) as error:
+        yield f"its capabilities cannot be stored: {error}"
+        return
+    if stored != told:
+        yield "its capabilities read back differently from how they were stored"
+    if trial.capabilities != told:
+        yield "its capabilities change from one look to the next"
+
+
+def steps(trial: Trial) -> Iterator[str]:
+    """Steps where they are announced, adding up; drafts where speculation is announced."""
+    told = trial.capabilities
+    answers = [answer for _, answer in _answers(trial)]
+    if not told.reports_steps:
+        if any(answer.steps for answer in answers):
+            yield "it gives steps, but its capabilities say that it does not report any"
+        return
+    for answer in answers:
+        yield from counters.faults_of(answer, told)
+    drafted = sum(step.drafted for answer in answers for step in answer.steps)
+    if told.num_speculative_tokens and not drafted:
+        yield (
+            f"it announces {told.num_speculative_tokens} draft tokens a step and drafted none in "
+            f"{len(answers)} answers"
+        )
+
+
+def scores(trial: Trial) -> Iterator[str]:
+    """Scores where they are announced, one a token, and none that cannot be."""
+    told = trial.capabilities.reports_scores
+    for request, answer in _answers(trial):
+        if (answer.scores is not None) != told:
+            given = "no scores" if answer.scores is None else "scores"
+            yield f"its capabilities say reports_scores={told}, but it gives {given}"
+            return
+        if answer.scores is not None:
+            scored = logprobs.Scored(
+                key=answer.key,
+                arm="engine",
+                scores=answer.scores,
+                tokens=answer.token_ids,
+                rescored=None,
+            )
+            yield from logprobs.faults_of(scored, request=request, settings=Settings())
+
+
+def closes(trial: Trial) -> Iterator[str]:
+    """Closing raises nothing."""
+    trial.engine.close()
+    yield from ()
+
+
+def _answers(trial: Trial) -> list[tuple[Request, Generation]]:
+    """A longer greedy answer to each prompt: long enough for drafts."""
+    requests = [trial.request(prompt, tokens=4 * trial.slots) for prompt in trial.prompts]
+    return [(request, trial.ask(request)) for request in requests]

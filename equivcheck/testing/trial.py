@@ -1,0 +1,109 @@
+"""An engine under trial, and how it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from equivcheck.cases import Sampling
+from equivcheck.detokenise import Detokenise, detokeniser
+from equivcheck.engines.protocol import Capabilities, Engine
+from equivcheck.errors import EngineError
+from equivcheck.generation import Generation, Request
+
+PROMPT_TEXTS = (
+    "def add(a, b):\n    return a +",
+    "The cat sat on the mat. The cat sat on the",
+    '{"a": 1, "b": 2, "a": 1, "b":',
+)
+PROMPT_IDS = ((11, 12, 13, 11, 12), (21, 22, 23, 24, 21, 22, 23), (31, 32, 33))
+TOKENS = 12
+"""Output tokens of a trial, unless a rule needs others."""
+
+
+class RuleBroken(Exception):
+    """What an engine did, in a sentence. Ends the rule that found it."""
+
+
+class Trial:
+    """The engine, prompts for it, and answers that several rules need."""
+
+    def __init__(self, engine: Engine, *, prompts: Sequence[Sequence[int]], tokenizer: Any) -> None:
+        """Ask nothing yet."""
+        self.engine, self.tokenizer = engine, tokenizer
+        self.prompts = [tuple(prompt) for prompt in prompts]
+        self.asked = 0
+        self.free_answers: dict[tuple[int, ...], Generation] = {}
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the engine says of itself."""
+        return self.engine.capabilities
+
+    @property
+    def slots(self) -> int:
+        """Token positions to try a rule at: every slot of a verify step, and one more."""
+        return self.capabilities.num_speculative_tokens + 2
+
+    @property
+    def detokenise(self) -> Detokenise:
+        """How ids become text; only where there is a tokenizer."""
+        return detokeniser(self.tokenizer)
+
+    @property
+    def eos(self) -> int | None:
+        """The tokenizer's end-of-text id, as far as one is known."""
+        return None if self.tokenizer is None else self.tokenizer.eos_token_id
+
+    def request(
+        self,
+        prompt: Sequence[int] | None = None,
+        *,
+        law: Sampling | None = None,
+        tokens: int = TOKENS,
+        ignore_eos: bool = True,
+        **fields: Any,
+    ) -> Request:
+        """A request under a key of its own; the first prompt unless another is given."""
+        self.asked += 1
+        return Request(
+            key=f"trial/{self.asked}",
+            prompt_ids=tuple(prompt or self.prompts[0]),
+            max_new_tokens=tokens,
+            sampling=law or Sampling(),
+            ignore_eos=ignore_eos,
+            **fields,
+        )
+
+    def ask(self, request: Request) -> Generation:
+        """One answer to one request.
+
+        Raises:
+            RuleBroken: there is not exactly one, or it is under another key.
+        """
+        answers = list(self.engine.generate([request]))
+        if [answer.key for answer in answers] != [request.key]:
+            keys = ", ".join(answer.key for answer in answers) or "nothing"
+            raise RuleBroken(f"asked {request.key} alone, it answered {keys}")
+        return answers[0]
+
+    def accepts(self, request: Request) -> bool:
+        """Have a request answered, unless the engine refuses it."""
+        try:
+            self.ask(request)
+        except EngineError:
+            return False
+        return True
+
+    def free(self, prompt: Sequence[int] | None = None) -> tuple[int, ...]:
+        """Greedy output of a prompt with nothing to end it but its length."""
+        key = tuple(prompt or self.prompts[0])
+        if key not in self.free_answers:
+            self.free_answers[key] = self.ask(self.request(key, tokens=max(TOKENS, self.slots)))
+        return self.free_answers[key].token_ids
+
+
+def shown(tokens: Sequence[int]) -> str:
+    """Some ids, for a sentence."""
+    listed = " ".join(map(str, tokens[:8]))
+    return f"[{listed}{' …' if len(tokens) > 8 else ''}]"
