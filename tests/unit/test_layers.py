@@ -1,0 +1,133 @@
+"""The layers hold: who may import what, and what no file may contain."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+
+import pytest
+
+from tests.unit.source import PACKAGE, ROOT, imports, module_of, modules, tracked_text
+
+FRAMEWORKS = {"torch", "transformers"}
+MAY_IMPORT_FRAMEWORKS = {
+    "decoding": "the decoder is tensor arithmetic",
+    "engines.device": "asks torch which device there is and what sets its arithmetic",
+    "engines.native": "opens the decoder",
+    "engines.transformers": "runs the library itself",
+    "engines.transformers_config": "speaks the library's words",
+    "engines.transformers_steps": "plugs into the library's hooks",
+    "faults": "a fault overrides a seam of the decoder",
+    "pairs": "loads and converts models and tokenizers",
+    "scoring.penalties": "works on rows of logits",
+    "scoring.reference": "runs the reference's forward pass",
+}
+"""Module or room of the package, to why it needs torch or transformers. Nobody else does."""
+
+FORBIDDEN = {
+    "checks": ("report", "capture", "decoding", "engines.native", "pairs", "plugin", "commands"),
+    "decoding": ("engines", "checks", "faults", "capture", "report", "pairs"),
+    "report": ("decoding", "capture", "engines", "pairs", "plugin", "commands"),
+    "scoring": ("decoding", "report", "plugin", "commands"),
+    "faults": ("engines", "checks", "capture", "report"),
+    "engines": ("checks", "capture", "report", "plugin", "commands"),
+}
+"""Room to the rooms and modules that it never imports, not even lazily."""
+
+LONGEST = {"equivcheck": 300, "benchmarks": 300, "tests": 350}
+MEDIAN = 130
+HEAVY = {"torch", "numpy", "scipy", "transformers"}
+
+
+def within(name: str, room: str) -> bool:
+    """Whether a dotted name lies in a room of the package."""
+    return f"{name}.".startswith(f"equivcheck.{room}.")
+
+
+def frameworks_imported() -> Iterator[str]:
+    for name, file in modules().items():
+        if any(found.name.partition(".")[0] in FRAMEWORKS for found in imports(file)):
+            yield name
+
+
+def test_few_import_torch_and_each_has_a_reason() -> None:
+    importing = set(frameworks_imported())
+    excused = {
+        name for name in importing if any(within(name, room) for room in MAY_IMPORT_FRAMEWORKS)
+    }
+    assert importing - excused == set()
+
+
+def test_no_reason_outlives_its_import() -> None:
+    importing = set(frameworks_imported())
+    idle = {
+        room for room in MAY_IMPORT_FRAMEWORKS if not any(within(name, room) for name in importing)
+    }
+    assert idle == set()
+
+
+@pytest.mark.parametrize("room", FORBIDDEN)
+def test_a_room_never_reaches_upwards(room: str) -> None:
+    inside = {name: file for name, file in modules().items() if within(name, room)}
+    assert inside
+    reached = {
+        f"{name} imports {found.name}"
+        for name, file in inside.items()
+        for found in imports(file)
+        if any(within(found.name, other) for other in FORBIDDEN[room])
+    }
+    assert reached == set()
+
+
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    known = modules()
+    graph = {
+        name: {
+            target
+            for found in imports(file)
+            if not found.lazy and (target := module_of(found.name, known)) not in (None, name)
+        }
+        for name, file in known.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"import cycle: {' -> '.join(error.args[1])}")
+
+
+def test_files_are_short() -> None:
+    lengths = {
+        file.relative_to(ROOT): len(file.read_text(encoding="utf-8").splitlines())
+        for folder in LONGEST
+        for file in (ROOT / folder).rglob("*.py")
+    }
+    long = {str(file) for file, lines in lengths.items() if lines > LONGEST[file.parts[0]]}
+    assert long == set()
+    assert statistics.median(lengths.values()) <= MEDIAN
+
+
+@pytest.mark.parametrize(
+    "module", ["equivcheck", "equivcheck.pytest_plugin", "equivcheck.cli"], ids=str
+)
+def test_importing_the_faces_is_light(module: str) -> None:
+    code = f"import sys, {module}; print(sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    )
+    assert done.stdout.strip() == "[]"
+
+
+# Put together here, so that this file does not contain them.
+UNWANTED = ("TO" + "DO", "FIX" + "ME", "XX" + "X", "pragma: no " + "cover")
+OUTSIDE = ("../" + "shared", "/work" + "/", "/tmp" + "/brief")
+
+
+@pytest.mark.parametrize("words", [UNWANTED, OUTSIDE], ids=["unfinished", "outside"])
+def test_no_tracked_file_contains(words: tuple[str, ...]) -> None:
+    files = tracked_text()
+    assert "pyproject.toml" in files
+    found = {f"{name}: {word}" for name, text in files.items() for word in words if word in text}
+    assert found == set()
