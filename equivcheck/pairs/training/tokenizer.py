@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ CHAT_TEMPLATE = (
 )
 
 
-def train_tokenizer(texts: Iterable[str], folder: Path) -> Any:
-    """Learn merges from `texts`; save to and load from `folder`.
+def train_tokenizer(texts: Iterable[str], folders: Sequence[Path]) -> Any:
+    """Learn merges from `texts`; save the same files to all `folders`, load from the first.
 
     Returns:
         A transformers `PreTrainedTokenizerFast`.
@@ -59,5 +59,6 @@ def train_tokenizer(texts: Iterable[str], folder: Path) -> Any:
         model_max_length=2048,
     )
     fast.chat_template = CHAT_TEMPLATE
-    fast.save_pretrained(folder)
-    return AutoTokenizer.from_pretrained(folder)
+    for folder in folders:
+        fast.save_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folders[0])
