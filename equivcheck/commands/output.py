@@ -39,7 +39,12 @@ class Output:
     def document(self, data: object) -> None:
         """Print one compact line of JSON, where it was asked for."""
         if self.as_json:
-            _write(msgspec.json.encode(data, order="deterministic").decode(), sys.stdout)
+            _write(
+                msgspec.json.encode(
+                    msgspec.to_builtins(data, str_keys=True), order="deterministic"
+                ).decode(),
+                sys.stdout,
+            )
 
 
 def say_error(message: str) -> None:

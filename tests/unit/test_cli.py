@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from equivcheck import cli
+from equivcheck.cases import Sampling
+from equivcheck.commands.output import Output
 from equivcheck.records import CANDIDATE, TARGET, Evidence
 from equivcheck.records_file import RECORDS_NAME, RecordsWriter, seal
 from equivcheck.verdict import judge
@@ -224,3 +226,8 @@ def test_a_reader_that_goes_away_does_not_change_the_exit_code(tmp_path: Path) -
         process.stdout.close()
         complaint = process.stderr.read()
         assert (process.wait(), complaint) == (3, b"")
+
+
+def test_a_document_may_hold_token_ids_as_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(as_json=True).document({"sampling": Sampling(logit_bias={7: 1.0})})
+    assert json.loads(capsys.readouterr().out) == {"sampling": {"logit_bias": {"7": 1.0}}}
