@@ -9,6 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from equivcheck.settings import Settings
+from equivcheck.threads import wait_without_spinning
 
 TOKENS = 64
 """Positions per row over which the whole step is probed."""
@@ -56,6 +57,7 @@ def examine(settings: Settings) -> Diagnosis:
     Raises:
         EquivcheckError: the pair or the engine cannot be loaded.
     """
+    wait_without_spinning()
     from equivcheck.decoding.contract import probe_contract
     from equivcheck.engines.native import NativeEngine, step_seconds
     from equivcheck.engines.registry import load_engine
