@@ -9,7 +9,10 @@ ARGS ?=
 #   make gate TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
-PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell command -v $(p))))
+# The first one that runs and is new enough: a version manager's shim may exist and not run.
+RUNS := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+  "$$p" $(RUNS) && { command -v "$$p"; break; }; done)
 
 # OpenMP threads that spin at barriers stall each other on a busy machine.
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -23,8 +26,7 @@ help: ## list the targets
 install: $(STAMP) ## make .venv with pinned dependencies (the other targets do it themselves)
 
 $(STAMP): constraints.txt pyproject.toml
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "equivcheck needs Python 3.11 or newer; found: $(PYTHON)"; exit 2; }
+	@test -n "$(PYTHON)" || { echo "equivcheck needs Python 3.11 or newer, and found none"; exit 2; }
 	@echo "== making $(VENV) with $(PYTHON)"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	@echo "== installing $(TORCH)"
