@@ -60,7 +60,7 @@ CATALOGUE = (
         summary="penalties inside a verify window only know the tokens before it",
         recreates="sglang #33643",
         breaks="losslessness",
-        caught_by="greedy",
+        caught_by="logprobs",
         decoder=verification.PenalisesOncePerStep,
     ),
     Fault(
@@ -121,11 +121,11 @@ CATALOGUE = (
     ),
     Fault(
         id="stale-draft-cache",
-        summary="the draft model reads each token one position too late",
-        recreates="sglang #25015",
+        summary="the draft model's cache is blank at the start of every step",
+        recreates="sglang #19897",
         breaks="speed",
         caught_by="acceptance",
-        decoder=contract.MisplacesDraft,
+        decoder=contract.ForgetsDraftCache,
     ),
     Fault(
         id="never-drafts",

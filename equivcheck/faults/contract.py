@@ -10,20 +10,15 @@ from equivcheck.decoding.drafters import ModelDrafter
 from equivcheck.decoding.verification import Proposal
 
 
-class MisplacesDraft(Decoder):
-    """Lets the draft model read everything one position too late: only acceptance suffers."""
+class ForgetsDraftCache(Decoder):
+    """Lets the draft model see the latest tokens only: acceptance suffers, the output does not."""
 
     def propose(self, *, gamma: int, unread: int) -> Proposal:
-        """Shift the draft model's rotary tables while it drafts."""
-        if not isinstance(self.drafter, ModelDrafter):
-            return super().propose(gamma=gamma, unread=unread)
-        model = self.drafter.model
-        tables = model.cosines, model.sines
-        model.cosines, model.sines = (table.roll(-1, dims=0) for table in tables)
-        try:
-            return super().propose(gamma=gamma, unread=unread)
-        finally:
-            model.cosines, model.sines = tables
+        """Blank the draft model's cache before every step."""
+        if isinstance(self.drafter, ModelDrafter):
+            for buffer in (*self.drafter.cache.keys, *self.drafter.cache.values):
+                buffer.zero_()
+        return super().propose(gamma=gamma, unread=unread)
 
 
 class NeverDrafts(Decoder):

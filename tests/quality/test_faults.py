@@ -29,7 +29,7 @@ PROMPTS = (
 )
 LAWS = {
     "greedy": Sampling(),
-    "penalised": Sampling(repetition_penalty=1.2, frequency_penalty=0.4),
+    "penalised": Sampling(repetition_penalty=1.3, frequency_penalty=1.5),
     "sampled": Sampling(temperature=0.9),
 }
 
@@ -97,7 +97,7 @@ def test_a_fault_is_caught_by_its_check(fault: Fault, folder: Path) -> None:
     assert fault.caught_by in failing(verdict)
 
 
-def test_a_misplaced_draft_is_lossless_but_accepted_less(folder: Path) -> None:
+def test_a_blank_draft_cache_is_lossless_but_accepted_less(folder: Path) -> None:
     verdict, evidence = judged("stale-draft-cache", folder)
     assert verdict.outcome is Outcome.PASS, verdict.headline
     _, sound = judged(None, folder)
