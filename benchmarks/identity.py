@@ -31,8 +31,8 @@ TEMPERATURES = (0.0, 0.7, 1.0)
 SUITES = ("code", "json_sql", "chat", "multilingual", "creative")
 
 
-def requests_for(engine: NativeEngine, *, positions: int, tokens: int) -> list[Request]:
-    """Enough requests of `tokens` tokens each; prompts repeat with other seeds."""
+def requests_for(engine: NativeEngine, *, positions: int, tokens: int, first: int) -> list[Request]:
+    """Requests of `tokens` tokens each, from number `first` on; prompts repeat, seeds do not."""
     cases = [
         (suite.key(case), case)
         for suite in (load_suite(Path("suites") / f"{name}.jsonl") for name in SUITES)
@@ -43,7 +43,7 @@ def requests_for(engine: NativeEngine, *, positions: int, tokens: int) -> list[R
     prompts.sort(key=lambda item: (len(item[1]) * 7919) % 101)
     count = -(-positions // tokens)
     requests = []
-    for index in range(count):
+    for index in range(first, first + count):
         key, prompt = prompts[index % len(prompts)]
         limit = engine.setup.context - tokens
         requests.append(
@@ -122,7 +122,12 @@ def measure(arguments: argparse.Namespace) -> Iterator[dict[str, object]]:
         "device": engine.contract.device,
         "torch": str(torch.__version__),
     }
-    requests = requests_for(engine, positions=arguments.positions, tokens=arguments.tokens)
+    requests = requests_for(
+        engine,
+        positions=arguments.positions,
+        tokens=arguments.tokens,
+        first=arguments.first,
+    )
     for gamma in GAMMAS:
         # Dealt out by threes, so that every gamma meets every temperature.
         share = [r for i, r in enumerate(requests) if (i // 3) % len(GAMMAS) == gamma - 1]
@@ -148,6 +153,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--positions", type=int, default=50_000)
     parser.add_argument("--tokens", type=int, default=128, help="output tokens per request")
+    parser.add_argument("--first", type=int, default=0, help="go on from this request")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
