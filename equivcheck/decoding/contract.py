@@ -76,13 +76,14 @@ def probe_contract(
     )
 
 
-def probe_step(model: StaticModel, *, rows: int, width: int, tokens: int) -> Probe:
+@torch.inference_mode()
+def probe_step(model: StaticModel, *, rows: int, width: int, tokens: int, seed: int = 0) -> Probe:
     """Compare logits of one-token steps with those of windows, in other rows and slots.
 
     The second pass gives each text to another row, starts rows at different slots of their
     windows, and takes windows of 1 to `width` live tokens in turn.
     """
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     texts = torch.randint(model.architecture.vocab, (rows, tokens + width), generator=generator)
     texts = texts.to(model.device)
     plain = plain_logits(model, texts, tokens=tokens, width=width)
