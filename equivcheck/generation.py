@@ -40,6 +40,8 @@ class Step(Struct, frozen=True, kw_only=True, array_like=True):
     """Tokens that reached the output: accepted + 1, unless a stop rule cut the block."""
     seconds: float | None = None
     """Wall time of the step; shared by all rows of a batch."""
+    rejected: int | None = None
+    """The draft token that was rejected; None: none was, or the engine does not say."""
 
 
 class TokenScore(Struct, frozen=True, kw_only=True, array_like=True):

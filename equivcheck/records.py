@@ -28,6 +28,9 @@ REPEAT = "repeat"
 SHUFFLED = "shuffled"
 """Arm: the candidate with other neighbours in the batch and other requests before."""
 
+SAMPLED = "sampled"
+"""Arm: the candidate's engine, drawing each sampled case many times, for the tests of its law."""
+
 
 class SuiteRef(Struct, frozen=True, kw_only=True):
     """Which suite file was run."""

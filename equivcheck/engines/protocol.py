@@ -30,6 +30,10 @@ class Capabilities(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether temperature > 0 is supported at all."""
     reports_steps: bool = False
     reports_scores: bool = False
+    reports_rejected: bool = False
+    """Whether `Step.rejected` is filled in."""
+    drafter: Literal["model", "lookup"] | None = None
+    """Who drafts: the pair's draft model, prompt lookup, or nobody that could be run again."""
     identity: str | None = None
     """Name of the identity contract that the engine's own probe proved, e.g. ``fixed-shape``.
 

@@ -1,0 +1,139 @@
+"""The scores of sampled outputs: what every emitted token says about the law it was drawn from.
+
+One row a token. Scoring reduces each pair of laws, the target's `p` and the draft's `q`, to these
+columns on the device, so that judging needs numbers only and no model. Written and read by
+`scores_file.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+    Bytes = NDArray[np.uint8]
+
+RATIO_EDGES = (-2.0, -1.0, -0.5, -0.2, 0.0, 0.2, 0.5, 1.0, 2.0)
+"""Borders of the bins of ln(q/p): 10 bins."""
+PROBABILITY_EDGES = (0.03, 0.3)
+"""Borders of the bins of the tested law's own probability: 3 bins."""
+BINS = (len(RATIO_EDGES) + 1) * (len(PROBABILITY_EDGES) + 1)
+"""A token's bin is ``3 * ratio_bin + probability_bin``."""
+REJECTED_EDGES = (0.03, 0.3)
+"""Borders of the classes of a rejected draft's q."""
+CROSSING_POSITIONS = 8
+"""Output positions, from the first, on which requests are held against each other."""
+CROSSING_GROUP = 32
+"""So many requests in a row are held against each other."""
+
+
+class Support(IntEnum):
+    """Whether a token could be drawn at all."""
+
+    INSIDE = 0
+    BORDER = 1
+    """Cut by top-k, top-p or min-p, but inside a slightly wider cut: arithmetic may do that."""
+    OUTSIDE = 2
+
+
+class Stage(IntEnum):
+    """Which step of the rejection rule a token came from."""
+
+    UNKNOWN = 0
+    ACCEPTED = 1
+    RECOVERED = 2
+    """Drawn from the residual, in the place of a rejected draft."""
+    BONUS = 3
+    """Drawn from the target with no draft in its place."""
+
+
+class Violation(IntEnum):
+    """What the rejection rule can never do."""
+
+    NONE = 0
+    REJECTED_SURE = 1
+    """A draft with p >= q was rejected."""
+    RECOVERED_IMPOSSIBLE = 2
+    """A token with p <= q was drawn from the residual."""
+    DRAFTED_IMPOSSIBLE = 3
+    """A token with q = 0 was drafted."""
+
+
+class Twin(IntEnum):
+    """A token against the one at its position in the last output for the same prompt."""
+
+    NONE = 0
+    """No such output, or the two have parted before."""
+    EQUAL = 1
+    DIFFERENT = 2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScoreTable:
+    """Scores of outputs in the order in which they were asked for. N rows, one a token."""
+
+    keys: tuple[str, ...]
+    """Request key of each output."""
+    starts: NDArray[np.int64]
+    """[outputs + 1]: rows ``starts[i]`` to ``starts[i + 1]`` are output i's."""
+    alternatives: tuple[str, ...]
+    """Names of the wrong laws r_k, in the order of the columns of `log_ratio`."""
+    draft_law: str
+    """Where q is from: ``draft model``, ``prompt lookup``, or ``shadow draft model``, ..."""
+    support: Bytes
+    """`Support`."""
+    log_ratio: Floats
+    """[N, K]: ln r_k(x) - ln p(x), -inf where r_k rules x out; 0 where support is not INSIDE."""
+    bin: Bytes
+    """Bin of x by ln(q/p) and p."""
+    bin_mass: Floats
+    """[N, BINS]: probability of each bin under p; sums to 1."""
+    pit_vocabulary: Floats
+    """Randomised probability integral transform of x under p, tokens ordered by id."""
+    pit_rank: Floats
+    """The same, tokens ordered by falling p."""
+    pit_ratio: Floats
+    """The same, tokens ordered by falling q/p."""
+    surprisal: Floats
+    """-ln p(x), nats."""
+    entropy: Floats
+    """Of p, nats."""
+    distance: Floats
+    """Total variation distance of p and q."""
+    ends: NDArray[np.bool_]
+    """Last token of a verify step or of an output: where a test may be evaluated."""
+    stage: Bytes
+    """`Stage`; UNKNOWN where the engine gives no trace or follows another rule."""
+    draft_bin: Bytes
+    """Bin of the draft in this place by ln(q/p) and q, where stage is ACCEPTED or RECOVERED."""
+    draft_mass: Floats
+    """[N, BINS]: under q."""
+    accept_prob: Floats
+    """min(1, p(d)/q(d)) of the draft in this place."""
+    recovered_bin: Bytes
+    """Bin of x by ln(q/p) and its residual probability, where stage is RECOVERED."""
+    recovered_mass: Floats
+    """[N, BINS]: under the residual, max(p - q, 0) normalised."""
+    rejected_class: Bytes
+    """Class of the rejected draft's q by `REJECTED_EDGES`, 0 to 2."""
+    violation: Bytes
+    """`Violation`."""
+    crossing_mass: Floats
+    """p of the tokens that earlier requests of the same group of `CROSSING_GROUP` emitted at this
+    position; NaN beyond `CROSSING_POSITIONS` and for a group's first request."""
+    crossed: NDArray[np.bool_]
+    """Whether x is one of these tokens."""
+    twin: Bytes
+    """`Twin`."""
+    twin_prob: Floats
+    """p of the twin's token, where there is one."""
+
+    @property
+    def rows(self) -> int:
+        """Number of tokens."""
+        return len(self.support)
