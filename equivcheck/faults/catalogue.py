@@ -6,29 +6,9 @@ A detector that has never caught anything proves nothing. Each fault overrides o
 
 from __future__ import annotations
 
-from typing import Literal
-
-from msgspec import Struct
-
-from equivcheck.decoding.decoder import Decoder
 from equivcheck.errors import SettingsError, unknown_name
 from equivcheck.faults import batching, contract, output, verification
-
-Breaks = Literal["losslessness", "speed", "interface", "measurement"]
-
-
-class Fault(Struct, frozen=True, kw_only=True):
-    """One seeded fault."""
-
-    id: str
-    summary: str
-    recreates: str
-    """The public bug behind it."""
-    breaks: Breaks
-    caught_by: str
-    """The check expected to catch it."""
-    decoder: type[Decoder]
-
+from equivcheck.faults.fault import Fault
 
 CATALOGUE = (
     Fault(

@@ -14,7 +14,8 @@ from equivcheck.acceptance import acceptance_of
 from equivcheck.capture import run
 from equivcheck.cases import Case, Sampling, Suite
 from equivcheck.errors import SettingsError
-from equivcheck.faults.catalogue import CATALOGUE, Fault, find
+from equivcheck.faults.catalogue import CATALOGUE, find
+from equivcheck.faults.fault import Fault
 from equivcheck.findings import Outcome
 from equivcheck.records import CANDIDATE, Evidence
 from equivcheck.records_file import read_evidence
