@@ -68,6 +68,14 @@ def faults_of(generation: Generation, capabilities: Capabilities) -> Iterator[st
     for index, step in enumerate(generation.steps):
         if not 0 <= step.accepted <= step.drafted:
             yield f"step {index}: accepted {step.accepted} of {step.drafted} drafted"
+        if capabilities.reports_rejected and (step.rejected is None) is (
+            step.accepted < step.drafted
+        ):
+            named = "no draft" if step.rejected is None else f"draft token {step.rejected}"
+            yield (
+                f"step {index}: names {named} as rejected, "
+                f"accepted {step.accepted} of {step.drafted}"
+            )
         if step.drafted > most:
             yield f"step {index}: drafted {step.drafted}, at most {most} announced"
         if not 1 <= step.emitted <= step.accepted + 1:

@@ -122,7 +122,7 @@ class Decoder:
     ) -> Tensor:
         """What the host gets to see of a step."""
         digests = fingerprint(logits, self.fingerprint_weights)
-        return pack(verified, proposal.lengths, penalised=penalised, fingerprints=digests)
+        return pack(verified, proposal, penalised=penalised, fingerprints=digests)
 
     def fill(self, queue: deque[Request]) -> bool:
         """Seat waiting requests in idle rows; False when there is nothing left to do."""

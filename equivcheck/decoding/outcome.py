@@ -11,9 +11,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from equivcheck.decoding.verification import Verified
+from equivcheck.decoding.verification import Proposal, Verified
 from equivcheck.generation import TokenScore
 
+HEAD = 3
+"""Per row: drafted, accepted, rejected draft token or -1."""
 FIELDS = 5
 """Per slot: token, log-probability, rival, rival's log-probability, logits fingerprint."""
 
@@ -23,6 +25,8 @@ class RowOutcome(NamedTuple):
 
     drafted: int
     accepted: int
+    rejected: int | None
+    """The draft token that was rejected, if one was; drafts behind it were not judged."""
     tokens: list[int]
     """accepted + 1 of them."""
     scores: list[TokenScore]
@@ -44,12 +48,14 @@ def fingerprint(logits: Tensor, weights: Tensor) -> Tensor:
     return (logits.view(torch.int32).long() * weights).sum(dim=-1)
 
 
-def pack(verified: Verified, drafted: Tensor, *, penalised: Tensor, fingerprints: Tensor) -> Tensor:
-    """Pack a step's results, int64, [rows, 2 + FIELDS * slots].
+def pack(
+    verified: Verified, proposal: Proposal, *, penalised: Tensor, fingerprints: Tensor
+) -> Tensor:
+    """Pack a step's results, int64, [rows, HEAD + FIELDS * slots].
 
     Args:
         verified: tokens [rows, slots] and accepted [rows].
-        drafted: [rows].
+        proposal: what was drafted, gamma = slots - 1.
         penalised: logits behind the scores, fp32, [rows, slots, vocab].
         fingerprints: [rows, slots].
     """
@@ -64,7 +70,11 @@ def pack(verified: Verified, drafted: Tensor, *, penalised: Tensor, fingerprints
         bits(rival_logit - total),
         fingerprints,
     )
-    head = torch.stack([drafted, verified.accepted], dim=1)
+    drafted, accepted = proposal.lengths, verified.accepted
+    drafts = torch.nn.functional.pad(proposal.tokens, (0, 1), value=-1)
+    next_draft = drafts.gather(1, accepted[:, None])[:, 0]
+    rejected = torch.where(accepted < drafted, next_draft, -1)
+    head = torch.stack([drafted, accepted, rejected], dim=1)
     return torch.cat([head, torch.stack(columns, dim=-1).flatten(1)], dim=1)
 
 
@@ -80,13 +90,14 @@ def unpack(packed: Tensor) -> list[RowOutcome]:
 
 def unpack_row(row: list[int]) -> RowOutcome:
     """Read one row."""
-    drafted, accepted = row[:2]
-    slots = [row[2 + FIELDS * slot :][:FIELDS] for slot in range(accepted + 1)]
+    drafted, accepted, rejected = row[:HEAD]
+    slots = [row[HEAD + FIELDS * slot :][:FIELDS] for slot in range(accepted + 1)]
     floats = torch.tensor([[slot[1], slot[3]] for slot in slots], dtype=torch.int32)
     logprobs = floats.view(torch.float32).tolist()
     return RowOutcome(
         drafted=drafted,
         accepted=accepted,
+        rejected=None if rejected < 0 else rejected,
         tokens=[slot[0] for slot in slots],
         scores=[
             TokenScore(

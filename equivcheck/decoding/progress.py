@@ -33,6 +33,7 @@ class Progress:
                 accepted=outcome.accepted,
                 emitted=emitted,
                 seconds=round(seconds, 7),
+                rejected=outcome.rejected,
             )
         )
         self.scores.extend(outcome.scores[:emitted])

@@ -113,10 +113,19 @@ class NativeEngine:
             sampled=self.options.rule != "greedy",
             reports_steps=True,
             reports_scores=True,
+            reports_rejected=True,
+            drafter=self.drafter_kind,
             identity=self.contract.contract,
             versions={"torch": str(torch.__version__)},
             notes=(*self.pair.warnings, *self.tax),
         )
+
+    @property
+    def drafter_kind(self) -> Literal["model", "lookup"] | None:
+        """Who drafts; None in plain decoding."""
+        if self.decoder.drafter is None:
+            return None
+        return "model" if isinstance(self.decoder.drafter, ModelDrafter) else "lookup"
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
         """Decode requests in a refilled batch."""

@@ -92,3 +92,23 @@ def test_arms_without_steps_are_left_out() -> None:
         Outcome.PASS,
         "counters add up on 1 output (1 step)",
     )
+
+
+@pytest.mark.parametrize(
+    ("step", "what"),
+    [
+        (
+            Step(drafted=2, accepted=1, emitted=2),
+            "step 0: names no draft as rejected, accepted 1 of 2",
+        ),
+        (
+            Step(drafted=2, accepted=2, emitted=3, rejected=7),
+            "step 0: names draft token 7 as rejected, accepted 2 of 2",
+        ),
+    ],
+)
+def test_a_trace_names_the_rejected_draft_and_no_other(step: Step, what: str) -> None:
+    tracing = make_capabilities(num_speculative_tokens=4, reports_steps=True, reports_rejected=True)
+    answer = make_generation(range(step.emitted), steps=(step,))
+    assert list(faults_of(answer, SPECULATIVE)) == []
+    assert list(faults_of(answer, tracing)) == [what]

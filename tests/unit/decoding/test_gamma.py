@@ -7,7 +7,9 @@ from equivcheck.decoding.outcome import RowOutcome
 
 
 def outcome(*, drafted: int, accepted: int) -> RowOutcome:
-    return RowOutcome(drafted=drafted, accepted=accepted, tokens=[], scores=[], digests=[])
+    return RowOutcome(
+        drafted=drafted, accepted=accepted, rejected=None, tokens=[], scores=[], digests=[]
+    )
 
 
 def feed(policy: GammaPolicy, *, accept: bool, steps: int = 40) -> list[int]:

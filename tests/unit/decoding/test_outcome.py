@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equivcheck.decoding.outcome import fingerprint, fingerprint_weights, pack, unpack
-from equivcheck.decoding.verification import Verified
+from equivcheck.decoding.verification import Proposal, Verified
 
 CPU = torch.device("cpu")
 
@@ -34,11 +34,13 @@ def test_what_is_packed_comes_out() -> None:
     tokens = torch.tensor([[4, 5, 6], [7, 8, 9]])
     verified = Verified(tokens, torch.tensor([2, 0]))
     digests = fingerprint(logits, fingerprint_weights(20, CPU))
-    packed = pack(verified, torch.tensor([2, 1]), penalised=logits, fingerprints=digests)
+    # The first row has its two drafts accepted, the second its only one rejected.
+    proposal = Proposal(torch.tensor([[4, 5], [3, 0]]), torch.tensor([2, 1]), None)
+    packed = pack(verified, proposal, penalised=logits, fingerprints=digests)
     rows = unpack(packed)
-    assert [(row.drafted, row.accepted, row.tokens) for row in rows] == [
-        (2, 2, [4, 5, 6]),
-        (1, 0, [7]),
+    assert [(row.drafted, row.accepted, row.rejected, row.tokens) for row in rows] == [
+        (2, 2, None, [4, 5, 6]),
+        (1, 0, 3, [7]),
     ]
     assert rows[0].digests == digests[0].tolist()
     law = logits.log_softmax(-1)
@@ -54,7 +56,7 @@ def test_a_banned_token_has_a_finite_score() -> None:
     logits = torch.zeros(1, 1, 4)
     logits[0, 0, 2] = -torch.inf
     verified = Verified(torch.tensor([[2]]), torch.tensor([0]))
-    packed = pack(
-        verified, torch.tensor([0]), penalised=logits, fingerprints=torch.zeros(1, 1).long()
-    )
+    nothing = Proposal(torch.zeros(1, 0).long(), torch.tensor([0]), None)
+    packed = pack(verified, nothing, penalised=logits, fingerprints=torch.zeros(1, 1).long())
+    assert unpack(packed)[0].rejected is None
     assert unpack(packed)[0].scores[0].logprob == -1e30
