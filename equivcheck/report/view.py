@@ -15,6 +15,7 @@ from equivcheck.checks.subjects import RUN, plural
 from equivcheck.escape import head
 from equivcheck.findings import Finding, Interval, Outcome, Reason, worst
 from equivcheck.records import CANDIDATE, TARGET, Evidence, Header
+from equivcheck.report.html_appendix import Appendix, appendix_of
 from equivcheck.verdict import Verdict
 
 _IDENTITY_CHECKS = ("greedy", "coupled")
@@ -37,6 +38,8 @@ class WorkloadRow(Struct, frozen=True, kw_only=True):
     acceptance_interval: Interval | None
     mean_length: float | None
     """Tokens per verify step."""
+    positions: tuple[float, ...]
+    """For each draft slot, the share of verify steps that accepted the draft there."""
 
 
 class GateRow(Struct, frozen=True, kw_only=True):
@@ -71,6 +74,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     near_ties: tuple[Block, ...]
     """Cases that parted and were excused."""
     environment: tuple[str, ...]
+    appendix: Appendix
 
 
 def view_of(evidence: Evidence, verdict: Verdict) -> RunView:
@@ -94,6 +98,7 @@ def view_of(evidence: Evidence, verdict: Verdict) -> RunView:
             for name in _TOLD
             if (header_value := evidence.header.environment.get(name))
         ),
+        appendix=appendix_of(evidence, verdict.findings),
     )
 
 
@@ -136,6 +141,7 @@ def _workload_rows(evidence: Evidence, findings: Sequence[Finding]) -> list[Work
                 acceptance=found.rate if found else None,
                 acceptance_interval=found.rate_interval if found else None,
                 mean_length=found.mean_length if found else None,
+                positions=found.marginal_rates if found else (),
             )
         )
     return rows

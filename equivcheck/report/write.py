@@ -1,10 +1,11 @@
-"""Write a run's reports beside its records: `report.txt` and `report.md`, whole or not at all."""
+"""Write a run's reports beside its records, as text, Markdown and HTML, whole or not at all."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from equivcheck.report import markdown, terminal
+from equivcheck.report import html, markdown, terminal
+from equivcheck.report.step_summary import add_to_step_summary
 from equivcheck.report.view import RunView
 
 MOST_BLOCKS = 50
@@ -12,14 +13,16 @@ MOST_BLOCKS = 50
 
 
 def write_reports(folder: Path, view: RunView) -> tuple[Path, ...]:
-    """Write, replacing earlier ones, and return the paths."""
+    """Write, replacing earlier ones, and return the paths. On GitHub, add to the step summary."""
     texts = {
         "report.txt": terminal.render(view, most_blocks=MOST_BLOCKS),
         "report.md": markdown.render(view),
+        "report.html": html.render(view),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         unfinished = folder / f".{name}.part"
         unfinished.write_text(text, encoding="utf-8")
         unfinished.replace(folder / name)
+    add_to_step_summary(texts["report.md"])
     return tuple(folder / name for name in texts)

@@ -1,0 +1,65 @@
+"""Where the marks of the HTML report's drawings stand, in pixels of their own small canvas.
+
+Numbers in, coordinates out. The markup around them is in `templates/figures.html.j2`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from equivcheck.findings import Interval
+
+MARK_WIDTH = 120
+"""Of the mark's canvas; 0 and 1 lie `EDGE` inside it, so that a dot there is not cut off."""
+EDGE = 5
+BAR_WIDTH = 22
+BAR_HEIGHT = 40
+"""Of a rate of 1."""
+
+
+class IntervalMark(Struct, frozen=True, kw_only=True):
+    """A dot with its interval on a line from 0 to 1."""
+
+    at: float
+    low: float | None
+    """None, as `high`: no interval."""
+    high: float | None
+
+
+class Bar(Struct, frozen=True, kw_only=True):
+    """One bar of a small bar chart, growing upwards from `BAR_HEIGHT`."""
+
+    slot: int
+    rate: float
+    left: int
+    top: float
+    height: float
+
+
+def interval_mark(rate: float, interval: Interval | None) -> IntervalMark:
+    """Place a share between 0 and 1."""
+    return IntervalMark(
+        at=_along(rate),
+        low=None if interval is None else _along(interval.low),
+        high=None if interval is None else _along(interval.high),
+    )
+
+
+def bars(rates: Sequence[float]) -> tuple[Bar, ...]:
+    """One bar a draft slot, slots counted from 0."""
+    return tuple(
+        Bar(
+            slot=slot,
+            rate=rate,
+            left=slot * BAR_WIDTH,
+            top=round(BAR_HEIGHT * (1 - rate), 1),
+            height=round(BAR_HEIGHT * rate, 1),
+        )
+        for slot, rate in enumerate(rates)
+    )
+
+
+def _along(rate: float) -> float:
+    return round(EDGE + rate * (MARK_WIDTH - 2 * EDGE), 1)

@@ -1,0 +1,89 @@
+"""The report as one HTML file: no script, nothing fetched, legible without its style sheet.
+
+Draws the view and adds no judgement. Text comes out visible (controls as escapes), bounded, and
+escaped for HTML, whatever the view held.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from equivcheck.escape import ELLIPSIS, visible
+from equivcheck.report import figures
+from equivcheck.report.blocks import MOST_DETAILS, SYMBOLS
+from equivcheck.report.layout import acceptance_words, count_words, workload_cells
+from equivcheck.report.view import RunView
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+MOST_BYTES = 500 * 1024
+MOST_CHARACTERS = 400
+"""Of any one text."""
+
+
+class Most(NamedTuple):
+    """How many of a kind are shown; the file says how many more there are."""
+
+    cases: int
+    blocks: int
+    """Findings opened."""
+    rows: int
+    """Of every table but that of the cases."""
+
+
+ROOM = (Most(1000, 50, 100), Most(300, 50, 100), Most(100, 20, 50), Most(20, 5, 20))
+"""The first with which the file keeps to `MOST_BYTES` is taken."""
+
+
+def render(view: RunView) -> str:
+    """The whole document, ending in a line end."""
+    for most in ROOM:
+        text = _template().render(
+            view=view,
+            most=most,
+            most_details=MOST_DETAILS,
+            symbols={outcome.value: symbol for outcome, symbol in SYMBOLS.items()},
+            counts=count_words(view),
+            figures=figures,
+            workload_cells=workload_cells,
+            acceptance_words=acceptance_words,
+        )
+        if len(text.encode()) <= MOST_BYTES:
+            break
+    return text
+
+
+def harmless(value: Any) -> Any:
+    """Whatever a template prints, with controls as escapes and bounded in length.
+
+    The view is escaped already, so backslashes stay as they are. Markup is the template's own.
+    """
+    from markupsafe import Markup
+
+    if isinstance(value, Markup):
+        return value
+    text = str(value)
+    kept = "\\".join(visible(part) for part in text[:MOST_CHARACTERS].split("\\"))
+    if len(text) <= MOST_CHARACTERS and len(kept) <= MOST_CHARACTERS:
+        return kept
+    return kept[: MOST_CHARACTERS - 1] + ELLIPSIS
+
+
+@cache
+def _template() -> Template:
+    # Jinja is the price of writing a report only.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=harmless,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("report.html.j2")

@@ -1,0 +1,127 @@
+"""What a report shows after its first screen: every case, the settings in force, the manifest.
+
+Part of the view, so pure, and text from outside is escaped here. Only the HTML report draws it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from equivcheck.escape import head
+from equivcheck.findings import Finding, Outcome, worst
+from equivcheck.records import CANDIDATE, Evidence, Header
+
+CELLS = 80
+"""Most of one fact: a name, a path, a version."""
+NOTHING = "not set"
+
+
+class CaseRow(Struct, frozen=True, kw_only=True):
+    """One case, as every check on it taken together found it."""
+
+    case: str
+    where: str
+    outcome: Outcome
+    found: str
+    """The headline of its worst finding."""
+    tokens: int | None
+    """That the candidate answered with; None: it did not answer."""
+    drafted: int
+    accepted: int
+
+
+class ArmRow(Struct, frozen=True, kw_only=True):
+    """One arm, as its engine described itself."""
+
+    arm: str
+    engine: str
+    runs_on: str
+    contract: str
+    notes: tuple[str, ...]
+
+
+class Appendix(Struct, frozen=True, kw_only=True):
+    """Everything behind the first screen."""
+
+    cases: tuple[CaseRow, ...]
+    """Worst first, among equals in the order of the suites."""
+    arms: tuple[ArmRow, ...]
+    settings: dict[str, str]
+    """Dotted name to value."""
+    suites: dict[str, str]
+    """Path to how much is in it, and which bytes those are."""
+    models: dict[str, str]
+    environment: dict[str, str]
+
+
+def appendix_of(evidence: Evidence, findings: Sequence[Finding]) -> Appendix:
+    """Arrange what a judged run rests on."""
+    header = evidence.header
+    return Appendix(
+        cases=_case_rows(evidence, findings),
+        arms=tuple(_arm_rows(header)),
+        settings=dict(_flat(msgspec.to_builtins(header.settings))),
+        suites={
+            head(suite.path, cells=CELLS): f"{suite.workload} · {suite.cases} cases in the file · "
+            f"digest {head(suite.digest, cells=16)}"
+            for suite in header.suites
+        },
+        models=_told(header.models),
+        environment=_told(header.environment),
+    )
+
+
+def _case_rows(evidence: Evidence, findings: Sequence[Finding]) -> tuple[CaseRow, ...]:
+    about: dict[str, list[Finding]] = {key: [] for key in evidence.asked}
+    for finding in findings:
+        if finding.subject in about:
+            about[finding.subject].append(finding)
+    rows = [_case_row(evidence, key, found) for key, found in about.items()]
+    return tuple(sorted(rows, key=lambda row: -row.outcome.severity))
+
+
+def _case_row(evidence: Evidence, key: str, found: Sequence[Finding]) -> CaseRow:
+    outcome = worst([finding.outcome for finding in found])
+    telling = next((each.headline for each in found if each.outcome is outcome), "not compared")
+    asked = evidence.asked[key]
+    captured = evidence.captured.get(CANDIDATE, {}).get(key)
+    steps = captured.generation.steps if captured else ()
+    return CaseRow(
+        case=head(key, cells=CELLS),
+        where=f"{head(asked.path, cells=CELLS)}:{asked.line}",
+        outcome=outcome,
+        found=telling,
+        tokens=len(captured.generation.token_ids) if captured else None,
+        drafted=sum(step.drafted for step in steps),
+        accepted=sum(step.accepted for step in steps),
+    )
+
+
+def _arm_rows(header: Header) -> Iterator[ArmRow]:
+    for arm, engine in header.arms.items():
+        runs_on = [engine.device, engine.dtype]
+        if engine.threads is not None:
+            runs_on.append(f"{engine.threads} threads")
+        yield ArmRow(
+            arm=head(arm, cells=CELLS),
+            engine=head(engine.engine, cells=CELLS),
+            runs_on=head(" · ".join(runs_on), cells=CELLS),
+            contract=head(engine.identity or "none", cells=CELLS),
+            notes=tuple(head(text, cells=2 * CELLS) for text in engine.notes),
+        )
+
+
+def _flat(tree: Mapping[str, Any], *, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, prefix=f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", NOTHING if value is None else head(str(value), cells=CELLS)
+
+
+def _told(facts: Mapping[str, str]) -> dict[str, str]:
+    return {head(name, cells=CELLS): head(value, cells=2 * CELLS) for name, value in facts.items()}
