@@ -1,0 +1,123 @@
+"""What an answer is graded by, one record a kind, and what comes of it: `Graded`.
+
+Pure data, validated on construction from JSON by msgspec: ``{"kind": "exact", ...}``. How a grade
+is come by is `grade.py`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from equivcheck.errors import EquivcheckError
+
+Cell = int | float | str | None
+
+
+class GradingError(EquivcheckError):
+    """An answer cannot be graded here: the sandbox does not hold, or the grader is unusable."""
+
+
+class Graded(Struct, frozen=True):
+    """Whether an answer is right, and why or why not, fit for a terminal."""
+
+    passed: bool
+    why: str
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """What grading one answer may take before it is stopped and has failed."""
+
+    seconds: Annotated[float, Meta(gt=0.0, le=600.0)] = 5.0
+    """Wall clock; the processor's time is limited to the same, rounded up."""
+    memory_mib: Annotated[int, Meta(ge=64)] = 512
+    """Address space of the process, MiB."""
+    file_kib: Annotated[int, Meta(ge=0)] = 1024
+    """The longest file it may write, KiB."""
+    output_kib: Annotated[int, Meta(ge=1)] = 256
+    """What it may print, KiB."""
+
+
+class Exact(Struct, frozen=True, forbid_unknown_fields=True, tag="exact", tag_field="kind"):
+    """The answer is this text, white space around it apart."""
+
+    answer: str
+
+
+class Regex(Struct, frozen=True, forbid_unknown_fields=True, tag="regex", tag_field="kind"):
+    """The whole answer matches this pattern of Python's `re`."""
+
+    pattern: str
+
+    def __post_init__(self) -> None:
+        """Refuse what is no pattern."""
+        try:
+            re.compile(self.pattern)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"pattern: {error}") from None
+
+
+class Json(
+    Struct, frozen=True, forbid_unknown_fields=True, tag="json", tag_field="kind", kw_only=True
+):
+    """The answer is one JSON document, and valid under the schema where there is one.
+
+    A schema needs the package `jsonschema`; its references are never fetched from outside.
+    """
+
+    schema: dict[str, Any] | None = None
+    prefix: str = ""
+    """What of the prompt belongs to the answer, such as ``{``."""
+
+
+class Sql(
+    Struct, frozen=True, forbid_unknown_fields=True, tag="sql", tag_field="kind", kw_only=True
+):
+    """The answer is one SQLite query that returns these rows from this database."""
+
+    fixture: str
+    """The script that makes the tables and fills them."""
+    rows: tuple[tuple[Cell, ...], ...]
+    ordered: bool = False
+    """Whether the order of the rows counts."""
+    prefix: str = ""
+    """What of the prompt belongs to the query, such as ``SELECT``."""
+
+
+class Python(
+    Struct, frozen=True, forbid_unknown_fields=True, tag="python", tag_field="kind", kw_only=True
+):
+    """The answer is Python code that passes these tests.
+
+    Tests run in the namespace of the code, top to bottom; functions ``test_*`` that they define are
+    called afterwards, without arguments. The standard library is all that can be imported.
+    """
+
+    tests: str
+    prefix: str = ""
+    """What of the prompt belongs to the code, such as the head of the function."""
+
+    def __post_init__(self) -> None:
+        """Refuse tests that are no Python, or that could not fail."""
+        try:
+            tree = ast.parse(self.tests)
+        except (SyntaxError, ValueError, RecursionError) as error:
+            raise ValueError(f"tests: {error}") from None
+        if not any(isinstance(node, ast.Assert | ast.Raise) for node in ast.walk(tree)):
+            raise ValueError("tests: assert nothing, so that any code would pass")
+
+
+Grader = Exact | Regex | Json | Sql | Python
+
+
+def grader_of(record: object) -> Grader:
+    """Build a grader from decoded JSON.
+
+    Raises:
+        msgspec.ValidationError: a key or value does not fit, with its path.
+    """
+    return msgspec.convert(record, Grader)  # type: ignore[no-any-return]

@@ -1,0 +1,137 @@
+"""Right answers pass, wrong ones fail with a reason, unusable graders are errors."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from equivcheck.grading.fences import unfenced
+from equivcheck.grading.grade import grade
+from equivcheck.grading.graders import (
+    Exact,
+    Grader,
+    GradingError,
+    Json,
+    Python,
+    Regex,
+    Sql,
+    grader_of,
+)
+
+SHOP = """
+CREATE TABLE customers(id INTEGER PRIMARY KEY, name TEXT);
+INSERT INTO customers VALUES (1, 'Ada'), (2, 'Bo'), (3, 'Cy');
+CREATE TABLE orders(customer_id INTEGER, total REAL);
+INSERT INTO orders VALUES (1, 0.1), (1, 0.2), (2, 5.0);
+"""
+NAMES = Sql(fixture=SHOP, rows=(("Bo",), ("Ada",), ("Cy",)))
+NAMES_IN_ORDER = Sql(fixture=SHOP, rows=(("Ada",), ("Bo",), ("Cy",)), ordered=True)
+SUM = Sql(fixture=SHOP, rows=((0.3,), (5,)), prefix="SELECT")
+DOUBLE = Python(tests="assert double(2) == 4\n\ndef test_text():\n    assert double('a') == 'aa'\n")
+PERSON = Json(
+    schema={
+        "type": "object",
+        "properties": {"age": {"type": "integer", "minimum": 0}},
+        "required": ["age"],
+    }
+)
+
+RIGHT: list[tuple[Grader, str]] = [
+    (Exact("a-b"), " a-b\n"),
+    (Regex("(?s)\\s*a-b.*"), "\n a-b  # joined\nmore"),
+    (Json(), "```json\n[1, 2]\n```"),
+    (Json(prefix="{"), '"a": 1}'),
+    (PERSON, 'Here it is:\n```\n{"age": 3}\n```\nDone.'),
+    (NAMES, "SELECT name FROM customers;"),
+    (NAMES_IN_ORDER, "```sql\nSELECT name FROM customers ORDER BY id\n```"),
+    (SUM, " sum(total) FROM orders GROUP BY customer_id"),
+    (DOUBLE, "def double(value):\n    return value * 2\n"),
+    (Python(tests=DOUBLE.tests, prefix="def double(value):\n"), "    return value * 2\n"),
+    (DOUBLE, "import decimal, difflib\ndef double(value):\n    return value + value\n"),
+    (DOUBLE, "open('mine.txt', 'w').write('kept here')\ndouble = lambda value: value * 2"),
+]
+
+
+@pytest.mark.parametrize(("grader", "answer"), RIGHT)
+def test_a_right_answer_passes(grader: Grader, answer: str) -> None:
+    graded = grade(answer, grader=grader)
+    assert graded.passed, graded.why
+
+
+WRONG: list[tuple[Grader, str, str]] = [
+    (Exact("a-b"), "a\x1bb", "is 'a\\x1bb', not 'a-b'"),
+    (Regex("a"), "ab", "does not match"),
+    (Json(), "{'a': 1}", "is no JSON"),
+    (Json(), "[NaN]", "NaN is not JSON"),
+    (Json(), '{"a": 1, "a": 2}', "a key stands twice"),
+    (Json(), "[" * 200_000, "is no JSON"),
+    (Json(), "\ud800", "is no JSON"),
+    (PERSON, '{"age": -1}', "$.age: -1 is less than"),
+    (NAMES, "SELECT name FROM customer", "no such table: customer"),
+    (NAMES, "SELECT 1; SELECT 2", "one statement at a time"),
+    (NAMES, "SELECT name FROM customers LIMIT 2", "returns 2 rows, not 3"),
+    (NAMES, "SELECT id FROM customers", "not expected: (1,)"),
+    (NAMES_IN_ORDER, "SELECT name FROM customers ORDER BY id DESC", "in another order"),
+    (DOUBLE, "", "no code"),
+    (DOUBLE, "def double(value:", "SyntaxError"),
+    (DOUBLE, "double = 1", "TypeError: 'int' object is not callable (line 1 of the tests)"),
+    (DOUBLE, "def double(value):\n    return 4", "AssertionError (line 4 of the tests)"),
+    (DOUBLE, "import msgspec", "No module named 'msgspec'"),
+    (DOUBLE, "import equivcheck.grading.grade", "No module named"),
+    (DOUBLE, "x = 'a\0b'", "null bytes"),
+]
+
+
+@pytest.mark.parametrize(("grader", "answer", "why"), WRONG)
+def test_a_wrong_answer_fails_with_a_reason(grader: Grader, answer: str, why: str) -> None:
+    graded = grade(answer, grader=grader)
+    assert not graded.passed
+    assert why in graded.why
+
+
+UNUSABLE: list[tuple[Grader, str]] = [
+    (Json(schema={"type": "objekt"}), "schema: "),
+    (Json(schema={"$ref": "https://example.org/schema"}), "schema: "),
+    (Sql(fixture="CREATE TABEL x", rows=()), "fixture: "),
+]
+
+
+@pytest.mark.parametrize(("grader", "why"), UNUSABLE)
+def test_an_unusable_grader_is_an_error(grader: Grader, why: str) -> None:
+    with pytest.raises(GradingError, match=why):
+        grade("{}", grader=grader)
+
+
+@pytest.mark.parametrize("grader", [grader for grader, _ in RIGHT])
+def test_graders_survive_json(grader: Grader) -> None:
+    assert grader_of(msgspec.json.decode(msgspec.json.encode(grader))) == grader
+
+
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        ({"kind": "regex", "pattern": "("}, "pattern: "),
+        ({"kind": "python", "tests": "double(2)"}, "assert nothing"),
+        ({"kind": "python", "tests": "assert ("}, "tests: "),
+        ({"kind": "exact", "answer": "a", "anser": "b"}, "anser"),
+        ({"kind": "exakt", "answer": "a"}, "exakt"),
+    ],
+)
+def test_a_broken_grader_is_refused_where_it_is_read(record: object, why: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=why):
+        grader_of(record)
+
+
+@pytest.mark.parametrize(
+    ("answer", "inside"),
+    [
+        ("plain\n", "plain\n"),
+        ("Sure:\n```py\na\n```\nand\n```\nb\n```", "a\n"),
+        ("~~~\na\n```\n~~~", "a\n```\n"),
+        ("````\n```\nx\n```\n````", "```\nx\n```\n"),
+        ("```python\ncut off", "cut off"),
+        ("inline ```code``` only", "inline ```code``` only"),
+    ],
+)
+def test_fences_come_off(answer: str, inside: str) -> None:
+    assert unfenced(answer) == inside
