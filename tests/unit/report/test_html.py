@@ -205,6 +205,22 @@ def test_no_text_breaks_out(text: str) -> None:
     assert_harmless(html.render(hostile_view(text)))
 
 
+def test_hostile_output_of_a_model_comes_out_escaped_once() -> None:
+    evidence = make_run(parted=["code/c1"])
+    said = msgspec.structs.replace(
+        evidence.arbitrations[0],
+        context="a" * 100_000,
+        target_piece="<b>\x1b",
+        arm_piece="\\\u202e",
+    )
+    header = msgspec.structs.replace(evidence.header, environment={"cpu": HOSTILE})
+    hostile = msgspec.structs.replace(evidence, arbitrations=(said,), header=header)
+    text = assert_harmless(html.render(view(hostile))).text
+    assert "⟦<b>\\x1b⟧ target: token 12" in text
+    assert "⟦\\\\\\u202e⟧ candidate: token 77" in text
+    assert "cpu <script>alert(1)</script>" in text
+
+
 def test_backslashes_that_escape_already_are_not_doubled() -> None:
     assert html.harmless("a\\n\\\\b") == "a\\n\\\\b"
     assert html.harmless("नि\\") == "नि\\"
