@@ -31,7 +31,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from equivcheck.escape import head
+from equivcheck.escape import head, tail
 from equivcheck.grading.graders import Graded, GradingError, Limits
 
 _PACKAGES = str(Path(__file__).resolve().parents[2])
@@ -39,6 +39,7 @@ _START_UP_SECONDS = 30.0
 """For the child to get as far as being contained; what is left then is the job's own time."""
 _REPORT_BYTES = 64 * 1024
 _WHY_CELLS = 300
+_LAST_WORDS_BYTES = 2000
 _CHUNK = 65_536
 
 
@@ -53,7 +54,7 @@ def run_contained(job: dict[str, Any], *, limits: Limits) -> Graded:
     """Have a child do ``job`` within ``limits``.
 
     Raises:
-        GradingError: the child could not be contained, or the grader's own part is unusable.
+        GradingError: the child does not start, cannot be contained, or finds the grader unusable.
     """
     if os.name != "posix":
         raise GradingError("grading by running needs a POSIX system; only exact works here")
@@ -79,6 +80,7 @@ class _Child:
         self.runs_code = False
         self.token = secrets.token_hex(32)
         self.printed = 0
+        self.last_words = b""
         self.reported = b""
         self.contained = False
         self.ready = False
@@ -100,9 +102,9 @@ class _Child:
                 pass_fds=(send,),
                 start_new_session=True,
             )
-        except OSError:
+        except OSError as error:
             os.close(receive)
-            raise
+            raise GradingError(f"the sandbox does not start: {error}") from error
         finally:
             os.close(send)
 
@@ -138,7 +140,7 @@ class _Child:
             selector.register(self.report, selectors.EVENT_READ)
             while selector.get_map():
                 events = selector.select(max(0.0, deadline - time.monotonic()))
-                if not events and time.monotonic() >= deadline:
+                if time.monotonic() >= deadline:
                     return self._too_slow()
                 for key, _ in events:
                     chunk = os.read(key.fd, _CHUNK)
@@ -146,6 +148,7 @@ class _Child:
                         selector.unregister(key.fileobj)
                     elif key.fd != self.report:
                         self.printed += len(chunk)
+                        self.last_words = (self.last_words + chunk)[-_LAST_WORDS_BYTES:]
                         if self.printed > self.limits.output_kib * 1024:
                             return Graded(False, f"prints more than {self.limits.output_kib} KiB")
                     else:
@@ -197,7 +200,8 @@ class _Child:
 
     def _left(self) -> Graded:
         if not self.contained:
-            raise GradingError("the sandbox does not start")
+            words = tail(self.last_words.decode("utf-8", "replace").strip(), cells=_WHY_CELLS)
+            raise GradingError(f"the sandbox does not start: {words or 'no word from it'}")
         return Graded(False, "ends before it is judged")
 
 

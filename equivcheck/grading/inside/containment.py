@@ -15,6 +15,7 @@ import math
 import os
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -133,27 +134,28 @@ def _can_fork() -> bool:
     return True
 
 
-def _refuse(folder: str) -> Any:
-    def within(path: object) -> bool:
-        if isinstance(path, int):
-            return True
-        if not isinstance(path, str | bytes | os.PathLike):
-            return False
+def _refuse(folder: str) -> Callable[[str, tuple[Any, ...]], None]:
+    def outside(path: str | bytes) -> bool:
         real = os.path.realpath(os.fsdecode(path))
-        return real == folder or real.startswith(folder + os.sep)
+        return real != folder and not real.startswith(folder + os.sep)
 
     def hook(event: str, given: tuple[Any, ...]) -> None:
         if event.startswith(_REFUSED):
             raise PermissionError(f"not allowed while grading: {event}")
         if event == "open":
             path, _, flags = given
-            touched = [path] if flags & _WRITING and path != os.devnull else []
+            if isinstance(path, int) or path == os.devnull:
+                return
+            # A folder's descriptor would let paths start there that look like paths in here.
+            touched = [path] if flags & _WRITING or os.path.isdir(path) else []  # noqa: PTH112
         elif event in _CHANGES:
-            touched = [path for path in given[:2] if isinstance(path, str | bytes | os.PathLike)]
+            if isinstance(given[0], int):
+                raise PermissionError(f"not allowed while grading: {event} of a descriptor")
+            touched = [path for path in given[:2] if isinstance(path, str | bytes)]
         else:
             return
         for path in touched:
-            if not within(path):
+            if outside(path):
                 raise PermissionError(f"not allowed while grading: to change {path!r}")
 
     return hook

@@ -42,6 +42,8 @@ def main(*, report: int) -> None:
             say(stage="judged", passed=False, why=decide)
     except ValueError as error:
         say(stage="unusable", why=str(error))
+    except MemoryError:
+        say(stage="judged", passed=False, why=f"takes more than {job['memory_mib']} MiB")
     # Not by return: what the answer has registered for the end must not run.
     os._exit(0)
 

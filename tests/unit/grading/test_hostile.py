@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from equivcheck.grading.grade import grade
-from equivcheck.grading.graders import Limits, Python, Regex, Sql
+from equivcheck.grading.graders import Json, Limits, Python, Regex, Sql
 
 SOON = Limits(seconds=1.0)
 TESTED = Python(tests="assert wanted() == 42")
@@ -32,6 +33,10 @@ def test_the_code_that_the_hostile_answers_contain_is_right() -> None:
     ("code", "why"),
     [
         ("while True: pass", "takes longer than 1 s"),
+        (
+            "import time\nwhile True: print(end='.', flush=True); time.sleep(0.001)",
+            "takes longer than 1 s",
+        ),
         ("import time; time.sleep(60)", "takes longer than 1 s"),
         ("def wanted():\n    while True: pass", "takes longer than 1 s"),
         ("import os\nwhile True: os.fork()", "not allowed while grading: os.fork"),
@@ -78,15 +83,23 @@ def test_hostile_code_fails(code: str, why: str) -> None:
         "import os; os.symlink({path!r}, 'link'); open('link', 'a').write('gone')",
         "import pathlib; pathlib.Path({path!r}).chmod(0o000)",
         "import shutil; shutil.rmtree({folder!r})",
+        "import os; os.remove('precious', dir_fd=os.open({folder!r}, os.O_RDONLY))",
+        "import os; os.fchmod(os.open({path!r}, os.O_RDONLY), 0)",
     ],
 )
-def test_files_outside_stay_as_they_are(harm: str, tmp_path: Path) -> None:
-    precious = tmp_path / "precious"
-    precious.write_text("kept", encoding="utf-8")
-    precious.chmod(0o666)
-    code = harm.format(path=str(precious), folder=str(tmp_path))
-    assert not grade(code + RIGHT, grader=TESTED, limits=SOON).passed
-    assert precious.read_text(encoding="utf-8") == "kept"
+def test_files_outside_stay_as_they_are(harm: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        precious = Path(folder) / "precious"
+        precious.write_text("kept", encoding="utf-8")
+        # Open to all, so that it is not the rights of another user that keep it.
+        for path in (precious, Path(folder)):
+            path.chmod(0o777)
+        code = harm.format(path=str(precious), folder=folder)
+        graded = grade(code + RIGHT, grader=TESTED, limits=SOON)
+        assert not graded.passed
+        assert "not allowed while grading" in graded.why
+        assert precious.read_text(encoding="utf-8") == "kept"
+        assert precious.stat().st_mode & 0o777 == 0o777
 
 
 def test_the_environment_does_not_reach_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,3 +140,10 @@ def test_catastrophic_backtracking_ends() -> None:
     graded = grade("a" * 40 + "!", grader=Regex("(a+)+b"), limits=SOON)
     assert not graded.passed
     assert graded.why == "takes longer than 1 s"
+
+
+def test_a_document_that_takes_too_much_memory_fails() -> None:
+    document = "[" + "{}," * 1_000_000 + "{}]"
+    assert grade(document, grader=Json()).passed
+    small = Limits(memory_mib=64)
+    assert grade(document, grader=Json(), limits=small).why == "takes more than 64 MiB"
