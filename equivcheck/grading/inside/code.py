@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from types import CodeType, ModuleType
 from typing import Any
 
+_TESTS = "tests.py"
 Verdict = tuple[bool, str]
 
 
 def prepare(job: dict[str, Any]) -> Callable[[], Verdict] | str:
     """Run the code; return what runs its tests, or why the code does not get that far."""
-    namespace: dict[str, Any] = {"__name__": "answer", "__builtins__": __builtins__}
+    # Dataclasses and typing look their module up by name.
+    module = sys.modules["answer"] = ModuleType("answer")
+    namespace = module.__dict__
     try:
-        exec(compile(job["text"], "answer.py", "exec"), namespace)
+        exec(_compiled(job["text"], file="answer.py"), namespace)
     # Whatever the code raises is its failure, leaving by SystemExit included.
     except BaseException as error:
         return f"the code fails before its tests: {_told(error)}"
@@ -20,7 +25,7 @@ def prepare(job: dict[str, Any]) -> Callable[[], Verdict] | str:
     def run_tests() -> Verdict:
         before = dict(namespace)
         try:
-            exec(compile(job["tests"], "tests.py", "exec"), namespace)
+            exec(_compiled(job["tests"], file=_TESTS), namespace)
             for name, value in list(namespace.items()):
                 if name.startswith("test_") and value is not before.get(name):
                     value()
@@ -29,6 +34,11 @@ def prepare(job: dict[str, Any]) -> Callable[[], Verdict] | str:
         return True, "passes its tests"
 
     return run_tests
+
+
+def _compiled(source: str, *, file: str) -> CodeType:
+    # Without the future statements of this module.
+    return compile(source, file, "exec", dont_inherit=True)
 
 
 def _told(error: BaseException) -> str:
@@ -43,7 +53,7 @@ def _told(error: BaseException) -> str:
 def _where(error: BaseException) -> str:
     line, trace = 0, error.__traceback__
     while trace:
-        if trace.tb_frame.f_code.co_filename == "tests.py":
+        if trace.tb_frame.f_code.co_filename == _TESTS:
             line = trace.tb_lineno
         trace = trace.tb_next
     return f" (line {line} of the tests)" if line else ""

@@ -2,10 +2,10 @@
 
 Three layers, of which only the first two are the kernel's: the user `nobody` where the process was
 root, resource limits that cannot be raised again, and an audit hook that refuses to write outside
-the working folder, to start or signal processes and to open sockets. The hook is a guard rail, not
-a wall: code that means to can get around it from within the interpreter. There are no namespaces
-and no system-call filter, so files that the user may read can be read: root's too, where root's
-interpreter lies in a folder that `nobody` cannot enter, since the standard library is there.
+the working folder, to start or signal processes and to reach the network. The hook is a guard rail,
+not a wall: code that means to can get around it from within the interpreter. There are no
+namespaces and no system-call filter, so files that the user may read can be read: root's too, where
+root's interpreter lies in a folder that `nobody` cannot enter, since the standard library is there.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _PR_SET_KEEPCAPS = 8
 _READ_ANYTHING = 1 << 2
 """CAP_DAC_READ_SEARCH."""
 _CAPABILITY_VERSION_3 = 0x20080522
+_AF_UNIX = 1
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _CHANGES = (
     "os.chflags",
@@ -140,6 +141,9 @@ def _refuse(folder: str) -> Callable[[str, tuple[Any, ...]], None]:
         return real != folder and not real.startswith(folder + os.sep)
 
     def hook(event: str, given: tuple[Any, ...]) -> None:
+        if event == "socket.__new__" and given[1] == _AF_UNIX:
+            # An event loop wakes itself by a pair of them; to connect one is refused.
+            return
         if event.startswith(_REFUSED):
             raise PermissionError(f"not allowed while grading: {event}")
         if event == "open":

@@ -28,6 +28,8 @@ NAMES = Sql(fixture=SHOP, rows=(("Bo",), ("Ada",), ("Cy",)))
 NAMES_IN_ORDER = Sql(fixture=SHOP, rows=(("Ada",), ("Bo",), ("Cy",)), ordered=True)
 SUM = Sql(fixture=SHOP, rows=((0.3,), (5,)), prefix="SELECT")
 DOUBLE = Python(tests="assert double(2) == 4\n\ndef test_text():\n    assert double('a') == 'aa'\n")
+DOUBLED = "def double(value): return value * 2"
+ANNOTATIONS = "double.__annotations__.values()"
 PERSON = Json(
     schema={
         "type": "object",
@@ -48,6 +50,9 @@ RIGHT: list[tuple[Grader, str]] = [
     (DOUBLE, "def double(value):\n    return value * 2\n"),
     (Python(tests=DOUBLE.tests, prefix="def double(value):\n"), "    return value * 2\n"),
     (DOUBLE, "import decimal, difflib\ndef double(value):\n    return value + value\n"),
+    (DOUBLE, "from dataclasses import dataclass\n@dataclass\nclass A:\n    x: int\n" + DOUBLED),
+    (DOUBLE, "def double(value: int) -> int: return value * 2\nassert int in " + ANNOTATIONS),
+    (DOUBLE, "import asyncio\nasync def none(): pass\nasyncio.run(none())\n" + DOUBLED),
     (DOUBLE, "open('mine.txt', 'w').write('kept here')\ndouble = lambda value: value * 2"),
 ]
 
