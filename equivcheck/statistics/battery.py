@@ -1,0 +1,153 @@
+"""The whole battery over one table of scores. Pure and deterministic; judges nothing.
+
+Under a lossless decoder the combined e-process reaches ``1 / alpha`` at any look with probability
+at most alpha (Ville). A check turns the result into findings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equivcheck.scores import ScoreTable
+from equivcheck.statistics.combination import Peak, combine, mean_over_cases, peak_of
+from equivcheck.statistics.crossing import crossing_process
+from equivcheck.statistics.culprits import culprits
+from equivcheck.statistics.excess import Excess, excess
+from equivcheck.statistics.impossible import Impossible, impossible_events
+from equivcheck.statistics.margins import Margin, margins
+from equivcheck.statistics.output import OutputFactors
+from equivcheck.statistics.serial import serial_process
+from equivcheck.statistics.stages import stage_processes
+from equivcheck.statistics.wealth import Logs, mean_of
+
+ROUND_MARK = "#"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Battery:
+    """What the tests say about a table. Wealth is in natural logarithms."""
+
+    alpha: float
+    alpha_pass: float
+    tokens: int
+    impossible: Impossible
+    combined: Peak
+    failed_after: int | None
+    """Tokens after which the combined e-process first reached ``1 / alpha``; None if never."""
+    parts: dict[str, Peak]
+    """Of `WEIGHTS`, those that apply."""
+    stages: dict[str, Peak]
+    """Each stage of the rejection rule; empty where stages do not apply."""
+    alternatives: dict[str, float]
+    """Wrong law to the log wealth of a bet on it: when the battery failed, else at the end."""
+    cases: dict[str, Peak]
+    """Case to its own output e-process."""
+    culprit_cases: tuple[str, ...]
+    groups: dict[str, Peak]
+    """Parameter group to its own output e-process, where groups were given."""
+    culprit_groups: tuple[str, ...]
+    margins: tuple[Margin, ...]
+    excess: Excess
+
+    @property
+    def broken(self) -> bool:
+        """Whether the law is refuted: by an impossible event or by the e-process."""
+        return self.impossible.total > 0 or self.failed_after is not None
+
+    @property
+    def best_alternative(self) -> str | None:
+        """The wrong law that fits best; None where no bet on any has won."""
+        best = max(self.alternatives, key=lambda name: self.alternatives[name], default=None)
+        return best if best is not None and self.alternatives[best] > 0.0 else None
+
+
+def evaluate(
+    scores: ScoreTable,
+    *,
+    alpha: float,
+    alpha_pass: float,
+    stages: bool,
+    groups: Mapping[str, str] | None = None,
+) -> Battery:
+    """Run every test.
+
+    Args:
+        scores: outputs in the order in which they were asked for.
+        alpha: probability at most of refuting a lossless decoder.
+        alpha_pass: the same of excluding the truth, for each margin.
+        stages: whether the engine follows the rejection rule and says what it rejected.
+        groups: case to parameter group, to name a group that is broken.
+
+    Raises:
+        ValueError: a name in ``scores.alternatives`` cannot be read, or a column holds NaN.
+    """
+    factors = OutputFactors(scores)
+    by_case = _labelled(factors, scores, label=lambda case: case)
+    group_of = groups or {}
+    by_group = _labelled(factors, scores, label=lambda case: group_of.get(case))
+    each = mean_over_cases(list(by_case.values()), rows=scores.rows, cases=len(by_case))
+    pooled = factors.process(np.arange(scores.rows))
+    parts = {"output": mean_of(pooled, each)}
+    by_stage = stage_processes(scores) if stages else {}
+    if by_stage:
+        parts["stages"] = mean_of(*by_stage.values())
+    parts |= {"serial": serial_process(scores), "crossing": crossing_process(scores)}
+    combined = combine(parts)
+    if np.isnan(combined).any():
+        raise ValueError("the scores hold NaN where a number is needed")
+    looks = scores.ends
+    over = np.flatnonzero(looks & (combined >= -math.log(alpha)))
+    failed_after = int(over[0]) + 1 if over.size else None
+    totals = factors.library_totals(rows=failed_after or scores.rows)
+    cases = _peaks(by_case, scores)
+    group_peaks = _peaks(by_group, scores)
+    return Battery(
+        alpha=alpha,
+        alpha_pass=alpha_pass,
+        tokens=scores.rows,
+        impossible=impossible_events(scores, stages=stages),
+        combined=peak_of(combined, looks=looks),
+        failed_after=failed_after,
+        parts={name: peak_of(process, looks=looks) for name, process in parts.items()},
+        stages={name: peak_of(process, looks=looks) for name, process in by_stage.items()},
+        alternatives=dict(zip(scores.alternatives, totals.tolist(), strict=True)),
+        cases=cases,
+        culprit_cases=culprits({name: peak.highest for name, peak in cases.items()}, alpha=alpha),
+        groups=group_peaks,
+        culprit_groups=culprits(
+            {name: peak.highest for name, peak in group_peaks.items()}, alpha=alpha
+        ),
+        margins=margins(scores, alpha_pass=alpha_pass),
+        excess=excess(scores, level=alpha_pass),
+    )
+
+
+_Rows: TypeAlias = NDArray[np.int64]
+_Labelled: TypeAlias = dict[str, tuple[_Rows, Logs]]
+
+
+def _labelled(
+    factors: OutputFactors, scores: ScoreTable, *, label: Callable[[str], str | None]
+) -> _Labelled:
+    """The output e-process of each label's own rows, in the table's order."""
+    pieces: dict[str, list[_Rows]] = {}
+    for output, key in enumerate(scores.keys):
+        name = label(key.rpartition(ROUND_MARK)[0] or key)
+        if name is not None:
+            piece = np.arange(scores.starts[output], scores.starts[output + 1], dtype=np.int64)
+            pieces.setdefault(name, []).append(piece)
+    rows = {name: np.concatenate(found) for name, found in pieces.items()}
+    return {name: (where, factors.process(where)) for name, where in rows.items()}
+
+
+def _peaks(labelled: _Labelled, scores: ScoreTable) -> dict[str, Peak]:
+    return {
+        name: peak_of(process, looks=scores.ends[where])
+        for name, (where, process) in labelled.items()
+    }

@@ -1,0 +1,64 @@
+"""T1: events that no correct decoder ever produces. One is enough; no probability is involved."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from equivcheck.scores import ScoreTable, Support, Violation
+
+OUTSIDE = "emitted-outside"
+KINDS = {
+    Violation.REJECTED_SURE: "rejected-sure",
+    Violation.RECOVERED_IMPOSSIBLE: "recovered-impossible",
+    Violation.DRAFTED_IMPOSSIBLE: "drafted-impossible",
+}
+"""Violation of the rejection rule, to its name in findings."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Event:
+    """Where an impossible event happened."""
+
+    kind: str
+    key: str
+    """Request key of the output."""
+    position: int
+    """Token of the output, from 0."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Impossible:
+    """All impossible events of a table."""
+
+    counts: dict[str, int]
+    """Kind to rows; kinds that never happened are left out."""
+    first: Event | None
+    border: int
+    """Tokens that only a slightly wider cut contains: arithmetic may do that, so only counted."""
+
+    @property
+    def total(self) -> int:
+        """Impossible events of all kinds; a row may have two."""
+        return sum(self.counts.values())
+
+
+def impossible_events(scores: ScoreTable, *, stages: bool) -> Impossible:
+    """Count what cannot happen; rules of rejection only where `stages` says that they apply."""
+    flags = {OUTSIDE: scores.support == Support.OUTSIDE}
+    if stages:
+        flags |= {name: scores.violation == code for code, name in KINDS.items()}
+    counts = {kind: int(rows.sum()) for kind, rows in flags.items()}
+    firsts = [(int(rows.argmax()), kind) for kind, rows in flags.items() if counts[kind]]
+    return Impossible(
+        counts={kind: count for kind, count in counts.items() if count},
+        first=_event(scores, *min(firsts)) if firsts else None,
+        border=int((scores.support == Support.BORDER).sum()),
+    )
+
+
+def _event(scores: ScoreTable, row: int, kind: str) -> Event:
+    # The last output that starts at or before the row: empty outputs start where the next does.
+    output = int(np.searchsorted(scores.starts[:-1], row, side="right")) - 1
+    return Event(kind=kind, key=scores.keys[output], position=row - int(scores.starts[output]))

@@ -1,0 +1,41 @@
+"""T2, the core: emitted tokens against the target's law, whatever algorithm drew them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equivcheck.scores import ScoreTable, Support
+from equivcheck.statistics.bins import KAPPAS, adaptive_factors
+from equivcheck.statistics.wealth import Logs, log_wealth, mean_of, staked
+
+
+class OutputFactors:
+    """What of the output test does not depend on which rows are pooled."""
+
+    def __init__(self, scores: ScoreTable) -> None:
+        """Read the columns; rows that arithmetic may have cut (`Support.BORDER`) stay neutral."""
+        self.inside = scores.support == Support.INSIDE
+        ratio = np.where(self.inside[:, None], scores.log_ratio.astype(np.float64), 0.0)
+        self.library = staked(ratio)
+        self._cells = scores.bin.astype(np.int64)
+        self._mass = scores.bin_mass
+
+    def process(self, rows: NDArray[np.int64]) -> Logs:
+        """Log e-process over these rows in order, [len(rows)].
+
+        Half is the uniform mixture of the alternatives, with factor ``.98 r(x)/p(x) + .02``, of
+        mean ``.98 r(p > 0) + .02 <= 1`` under p; half the adaptive bins.
+        """
+        library = self.library[rows]
+        inside = self.inside[rows]
+        learned = np.zeros((len(rows), len(KAPPAS)))
+        kept = rows[inside]
+        learned[inside] = adaptive_factors(self._cells[kept], self._mass[kept])
+        if library.shape[1] == 0:
+            return log_wealth(learned)
+        return mean_of(log_wealth(library), log_wealth(learned))
+
+    def library_totals(self, *, rows: int) -> Logs:
+        """Log wealth of each alternative after so many rows of the table, [K]."""
+        return np.asarray(self.library[:rows].sum(axis=0), dtype=np.float64)

@@ -1,0 +1,212 @@
+"""Makes score tables of a decoder whose laws are known, right or wrong in a chosen way."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equivcheck.scores import (
+    BINS,
+    CROSSING_GROUP,
+    CROSSING_POSITIONS,
+    PROBABILITY_EDGES,
+    RATIO_EDGES,
+    ScoreTable,
+    Stage,
+    Twin,
+    Violation,
+)
+
+Laws: TypeAlias = NDArray[np.float64]
+Law: TypeAlias = Callable[[Laws, Laws], Laws]
+VOCABULARY, LENGTH, CASES, GAMMA = 20, 16, 8, 4
+
+
+def normalised(laws: Laws) -> Laws:
+    return np.asarray(laws / laws.sum(axis=1, keepdims=True))
+
+
+def residual(p: Laws, q: Laws) -> Laws:
+    return normalised(np.maximum(p - q, 1e-300))
+
+
+def leak(share: float) -> Law:
+    return lambda p, q: (1 - share) * p + share * q
+
+
+def temperature(value: float) -> Law:
+    return lambda p, q: normalised(p ** (1 / value))
+
+
+def tilt(slope: float) -> Law:
+    return lambda p, q: normalised(p * np.exp(slope * np.clip(np.log(q / p), -1, 1)))
+
+
+def lenience(value: float) -> Law:
+    def law(p: Laws, q: Laws) -> Laws:
+        accepted = np.minimum(q, p / value)
+        return np.asarray(accepted + (1 - accepted.sum(axis=1, keepdims=True)) * residual(p, q))
+
+    return law
+
+
+def recover_from_target(p: Laws, q: Laws) -> Laws:
+    accepted = np.minimum(p, q)
+    return np.asarray(accepted + (1 - accepted.sum(axis=1, keepdims=True)) * p)
+
+
+def target(p: Laws, q: Laws) -> Laws:
+    return p
+
+
+LIBRARY: dict[str, Law] = (
+    {f"leak={share}": leak(share) for share in (0.01, 0.02, 0.05, 0.1, 0.2, 0.6, 1)}
+    | {f"lenience={value}": lenience(value) for value in (0.98, 0.95, 0.9, 0.8, 0.6)}
+    | {"recover-from-target": recover_from_target}
+    | {f"temperature={value}": temperature(value) for value in (0.8, 0.9, 0.95, 1.05, 1.1, 1.2)}
+    | {f"tilt={slope}": tilt(slope) for slope in (-0.3, -0.1, 0.1, 0.3)}
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Decoder:
+    """A decoder by the rejection rule, with knobs for what it does wrong."""
+
+    output: Law | None = None
+    """Draw from this law, without stages, instead of by the rule."""
+    accept: Callable[[Laws], Laws] = lambda odds: odds
+    recover: Law = residual
+    bonus: Law = target
+    share_noise: bool = False
+    """All outputs invert the same uniforms."""
+    repeat_noise: bool = False
+    """Every token after an output's first re-uses its noise, where drawn by rank of q/p."""
+
+
+def draw(laws: Laws, noise: NDArray[np.float64]) -> NDArray[np.int64]:
+    above = np.cumsum(laws, axis=1) < noise[:, None] * laws.sum(axis=1, keepdims=True)
+    return np.asarray(np.minimum(above.sum(axis=1), laws.shape[1] - 1), dtype=np.int64)
+
+
+def bin_of(law: Laws, log_ratio: Laws) -> NDArray[np.uint8]:
+    ratio = np.searchsorted(RATIO_EDGES, log_ratio, side="right")
+    share = np.searchsorted(PROBABILITY_EDGES, law, side="right")
+    return np.asarray(ratio * (len(PROBABILITY_EDGES) + 1) + share, dtype=np.uint8)
+
+
+def bin_masses(law: Laws, bins: NDArray[np.uint8]) -> NDArray[np.float32]:
+    mass = np.zeros((len(law), BINS))
+    np.add.at(mass, (np.arange(len(law))[:, None], bins), law)
+    return mass.astype(np.float32)
+
+
+def transform(law: Laws, tokens: NDArray[np.int64], noise: NDArray[np.float64]) -> Laws:
+    rows = np.arange(len(law))
+    below = np.cumsum(law, axis=1)[rows, tokens] - law[rows, tokens]
+    return np.asarray(below + noise * law[rows, tokens])
+
+
+def by_order(law: Laws, key: Laws, tokens: NDArray[np.int64], noise: Laws) -> Laws:
+    order = np.argsort(-key, axis=1)
+    places = np.argsort(order, axis=1)[np.arange(len(law)), tokens]
+    return transform(np.take_along_axis(law, order, axis=1), places, noise)
+
+
+def make(decoder: Decoder, *, seed: int, rounds: int = 4, sharpness: float = 1.5) -> ScoreTable:
+    """`rounds` draws of each of `CASES` cases, `LENGTH` tokens each."""
+    random = np.random.default_rng(seed)
+    outputs, rows = rounds * CASES, rounds * CASES * LENGTH
+    logits = random.normal(scale=sharpness, size=(rows, VOCABULARY))
+    p = normalised(np.exp(logits))
+    q = normalised(np.exp(logits + random.normal(size=logits.shape)))
+    log_ratio = np.log(q / p)
+    every = np.arange(rows)
+    noise = random.random(rows)
+    if decoder.share_noise:
+        noise = np.tile(noise[:LENGTH], outputs)
+    stage = np.full(rows, Stage.UNKNOWN)
+    drafts, odds = draw(q, random.random(rows)), np.ones(rows)
+    if decoder.output is not None or decoder.share_noise:
+        tokens = draw((decoder.output or target)(p, q), noise)
+    elif decoder.repeat_noise:
+        order = np.argsort(-log_ratio, axis=1)
+        held = np.repeat(random.random(outputs), LENGTH)
+        places = draw(np.take_along_axis(p, order, axis=1), held)
+        tokens = order[every, places]
+    else:
+        odds = np.minimum(1.0, p[every, drafts] / q[every, drafts])
+        accepted = random.random(rows) < decoder.accept(odds)
+        stage = np.where(accepted, Stage.ACCEPTED, Stage.RECOVERED)
+        stage[every % (GAMMA + 1) == GAMMA] = Stage.BONUS
+        recovered = draw(decoder.recover(p, q), noise)
+        tokens = np.where(stage == Stage.ACCEPTED, drafts, recovered)
+        tokens = np.where(stage == Stage.BONUS, draw(decoder.bonus(p, q), noise), tokens)
+    left, bins, draft_bins = residual(p, q), bin_of(p, log_ratio), bin_of(q, log_ratio)
+    left_bins = bin_of(left, log_ratio)
+    chosen = p[every, tokens]
+    wrong = [law(p, q)[every, tokens] for law in LIBRARY.values()]
+    surely = (stage == Stage.RECOVERED) & (odds >= 1.0)
+    stolen = (stage == Stage.RECOVERED) & (chosen <= q[every, tokens])
+    violation = np.where(surely, Violation.REJECTED_SURE, Violation.NONE)
+    violation = np.where(stolen & ~surely, Violation.RECOVERED_IMPOSSIBLE, violation)
+    place = every % LENGTH
+    crossing_mass, crossed = collisions(p, tokens)
+    twin, twin_prob = twins(p, tokens)
+    columns: dict[str, Any] = {
+        "keys": tuple(f"code/{c}#{k + 1}" for k in range(rounds) for c in range(CASES)),
+        "starts": np.arange(0, rows + 1, LENGTH),
+        "alternatives": tuple(LIBRARY),
+        "draft_law": "draft model",
+        "support": np.zeros(rows, np.uint8),
+        "log_ratio": np.log(np.stack(wrong, axis=1) / chosen[:, None]).astype(np.float32),
+        "bin": bins[every, tokens],
+        "bin_mass": bin_masses(p, bins),
+        "pit_vocabulary": transform(p, tokens, random.random(rows)).astype(np.float32),
+        "pit_rank": by_order(p, p, tokens, random.random(rows)).astype(np.float32),
+        "pit_ratio": by_order(p, log_ratio, tokens, random.random(rows)).astype(np.float32),
+        "surprisal": -np.log(chosen).astype(np.float32),
+        "entropy": -(p * np.log(p)).sum(axis=1).astype(np.float32),
+        "distance": (np.abs(p - q).sum(axis=1) / 2).astype(np.float32),
+        "ends": (stage != Stage.ACCEPTED) | (place == LENGTH - 1),
+        "stage": stage.astype(np.uint8),
+        "draft_bin": draft_bins[every, drafts],
+        "draft_mass": bin_masses(q, draft_bins),
+        "accept_prob": odds.astype(np.float32),
+        "recovered_bin": left_bins[every, tokens],
+        "recovered_mass": bin_masses(left, left_bins),
+        "rejected_class": np.searchsorted(PROBABILITY_EDGES, q[every, drafts]).astype(np.uint8),
+        "violation": violation.astype(np.uint8),
+        "crossing_mass": crossing_mass,
+        "crossed": crossed,
+        "twin": twin,
+        "twin_prob": twin_prob,
+    }
+    return ScoreTable(**columns)
+
+
+def collisions(p: Laws, tokens: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    mass = np.full(len(p), np.nan, np.float32)
+    crossed = np.zeros(len(p), bool)
+    for row in range(len(p)):
+        output, place = divmod(row, LENGTH)
+        first = output - output % CROSSING_GROUP
+        if place < CROSSING_POSITIONS and output > first:
+            earlier = np.unique(tokens[first * LENGTH + place : row : LENGTH])
+            mass[row], crossed[row] = p[row, earlier].sum(), tokens[row] in earlier
+    return mass, crossed
+
+
+def twins(p: Laws, tokens: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    twin, chance = np.zeros(len(p), np.uint8), np.zeros(len(p), np.float32)
+    for start in range(CASES * LENGTH, len(p), LENGTH):
+        for row in range(start, start + LENGTH):
+            other = tokens[row - CASES * LENGTH]
+            chance[row] = p[row, other]
+            twin[row] = Twin.EQUAL if tokens[row] == other else Twin.DIFFERENT
+            if twin[row] == Twin.DIFFERENT:
+                break
+    return twin, chance
