@@ -85,8 +85,10 @@ def evaluate(
         groups: case to parameter group, to name a group that is broken.
 
     Raises:
-        ValueError: a name in ``scores.alternatives`` cannot be read, or a column holds NaN.
+        ValueError: a name in ``scores.alternatives`` cannot be read, or a column holds NaN: a
+            comparison with NaN is false, and would pass for a law that holds.
     """
+    _refuse_nan(scores)
     factors = OutputFactors(scores)
     by_case = _labelled(factors, scores, label=lambda case: case)
     group_of = groups or {}
@@ -99,8 +101,6 @@ def evaluate(
         parts["stages"] = mean_of(*by_stage.values())
     parts |= {"serial": serial_process(scores), "crossing": crossing_process(scores)}
     combined = combine(parts)
-    if np.isnan(combined).any():
-        raise ValueError("the scores hold NaN where a number is needed")
     looks = scores.ends
     over = np.flatnonzero(looks & (combined >= -math.log(alpha)))
     failed_after = int(over[0]) + 1 if over.size else None
@@ -126,6 +126,15 @@ def evaluate(
         margins=margins(scores, alpha_pass=alpha_pass),
         excess=excess(scores, level=alpha_pass),
     )
+
+
+def _refuse_nan(scores: ScoreTable) -> None:
+    for field in dataclasses.fields(scores):
+        column = getattr(scores, field.name)
+        numbers = isinstance(column, np.ndarray) and column.dtype.kind == "f"
+        # The one column that has a meaning for NaN: nothing to cross.
+        if numbers and field.name != "crossing_mass" and np.isnan(column).any():
+            raise ValueError(f"the scores' column {field.name} holds NaN")
 
 
 _Rows: TypeAlias = NDArray[np.int64]
