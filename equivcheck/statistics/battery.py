@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from equivcheck.scores import ScoreTable
+from equivcheck.scores import ScoreTable, Support
 from equivcheck.statistics.combination import Peak, combine, mean_over_cases, peak_of
 from equivcheck.statistics.crossing import crossing_process
 from equivcheck.statistics.culprits import culprits
@@ -27,6 +27,8 @@ from equivcheck.statistics.stages import stage_processes
 from equivcheck.statistics.wealth import Logs, mean_of
 
 ROUND_MARK = "#"
+ALWAYS_NEEDED = ("log_ratio", "bin_mass", "pit_vocabulary", "pit_ratio")
+"""Columns that every token inside the support has; others may be empty where they do not apply."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,6 +102,9 @@ def evaluate(
     if by_stage:
         parts["stages"] = mean_of(*by_stage.values())
     parts |= {"serial": serial_process(scores), "crossing": crossing_process(scores)}
+    for name, process in parts.items():
+        if np.isnan(process).any():
+            raise ValueError(f"the scores hold NaN in a column of the part {name!r}")
     combined = combine(parts)
     looks = scores.ends
     over = np.flatnonzero(looks & (combined >= -math.log(alpha)))
@@ -129,12 +134,10 @@ def evaluate(
 
 
 def _refuse_nan(scores: ScoreTable) -> None:
-    for field in dataclasses.fields(scores):
-        column = getattr(scores, field.name)
-        numbers = isinstance(column, np.ndarray) and column.dtype.kind == "f"
-        # The one column that has a meaning for NaN: nothing to cross.
-        if numbers and field.name != "crossing_mass" and np.isnan(column).any():
-            raise ValueError(f"the scores' column {field.name} holds NaN")
+    inside = scores.support == Support.INSIDE
+    for name in ALWAYS_NEEDED:
+        if np.isnan(getattr(scores, name)[inside]).any():
+            raise ValueError(f"the scores' column {name} holds NaN")
 
 
 _Rows: TypeAlias = NDArray[np.int64]

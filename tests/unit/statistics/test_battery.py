@@ -122,12 +122,15 @@ def test_no_tokens_prove_nothing() -> None:
     assert found.excess.coarse_bound == 1.0
 
 
-def test_nan_is_an_error_not_a_pass() -> None:
+@pytest.mark.parametrize(
+    ("column", "message"), [("log_ratio", "log_ratio holds NaN"), ("draft_mass", "part 'stages'")]
+)
+def test_nan_is_an_error_not_a_pass(column: str, message: str) -> None:
     scores = make(Decoder(), seed=1)
-    ratio = scores.log_ratio.copy()
-    ratio[3, 0] = np.nan
-    with pytest.raises(ValueError, match="log_ratio holds NaN"):
-        judged(dataclasses.replace(scores, log_ratio=ratio))
+    broken = getattr(scores, column).copy()
+    broken[3] = np.nan
+    with pytest.raises(ValueError, match=message):
+        judged(dataclasses.replace(scores, **{column: broken}))
 
 
 def test_culprits_are_named_by_holm() -> None:
