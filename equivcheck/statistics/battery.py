@@ -51,6 +51,7 @@ class Battery:
     cases: dict[str, Peak]
     """Case to its own output e-process."""
     culprit_cases: tuple[str, ...]
+    """Cases that stand out, any wrongly with probability at most alpha; `broken` decides first."""
     groups: dict[str, Peak]
     """Parameter group to its own output e-process, where groups were given."""
     culprit_groups: tuple[str, ...]

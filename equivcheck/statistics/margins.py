@@ -27,11 +27,13 @@ class Margin:
 def margins(scores: ScoreTable, *, alpha_pass: float) -> tuple[Margin, ...]:
     """Invert the alternatives: bounds that hold with probability ``1 - alpha_pass`` each.
 
-    If the truth were r, ``prod p(x) / r(x)`` would have mean at most 1, so reaching
-    ``1 / alpha_pass`` excludes r at that level (Ville). For mixtures (leak) and exponential
-    families (temperature, tilt) excluding a value also excludes what lies beyond it on average, and
-    all the values given beyond it must be excluded as well: an intersection-union test that needs
-    no correction. The value at the last row counts, not the best on the way.
+    If the truth were r, ``prod p(x) / r(x)`` would have mean 1 at most, so reaching
+    ``1 / alpha_pass`` excludes r at that level (Ville). The same bet has mean at most 1 for every
+    truth beyond r: along a mixture (leak) because its mean is linear in the share, 1 at r and no
+    less than 1 at p; along an exponential family (temperature, tilt) because the log-partition
+    function is convex. So no correction for the many values is needed. All values beyond the bound
+    are asked to be excluded as well, for lenience has no such proof. The wealth at the last row
+    counts, not the best on the way.
     """
     against = -_log_ratios(scores).sum(axis=0)
     columns = list(zip(parse_all(scores.alternatives), against.tolist(), strict=True))
