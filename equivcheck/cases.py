@@ -89,6 +89,8 @@ class Suite(Struct, frozen=True, kw_only=True):
     """1-based line of each case, for error messages and CI annotations."""
     digest: str
     """sha256 of the file's bytes, hex."""
+    law: bool = False
+    """Whether the law of its sampled cases is tested whatever rule the candidate draws by."""
 
     def key(self, case: Case) -> str:
         """The name a case goes by in records and commands: ``workload/id``."""

@@ -41,6 +41,12 @@ class Reason(enum.StrEnum):
     COUNTERS = "counters"
     MISSING = "missing"
     HELD = "held"
+    LAW_HELD = "law-held"
+    LAW_BROKEN = "law-broken"
+    IMPOSSIBLE = "impossible"
+    NOT_EXCLUDED = "not-excluded"
+    UNDERPOWERED = "underpowered"
+    NOT_SAMPLED = "not-sampled"
 
 
 class Interval(NamedTuple):

@@ -11,6 +11,8 @@ from msgspec import Struct
 
 from equivcheck.cases import Sampling
 
+ROUND_MARK = "#"
+"""Between a case's key and the number of a draw: ``sampling/t1#17``."""
 FinishReason = Literal["eos", "stop", "length"]
 """eos: an end-of-sequence id; stop: a stop id or stop string; length: a token limit."""
 

@@ -8,12 +8,17 @@ tokenizer or device.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from equivcheck.engines.protocol import Capabilities
 from equivcheck.findings import Finding, Outcome
 from equivcheck.generation import Generation, Request
 from equivcheck.settings import Settings
+
+if TYPE_CHECKING:
+    from equivcheck.scores import ScoreTable
 
 SCHEMA = 1
 
@@ -30,6 +35,8 @@ SHUFFLED = "shuffled"
 
 SAMPLED = "sampled"
 """Arm: the candidate's engine, drawing each sampled case many times, for the tests of its law."""
+SAMPLED_TARGET = "sampled-target"
+"""Arm: the target drawing the same, where tokens are all that there is to judge by."""
 
 
 class SuiteRef(Struct, frozen=True, kw_only=True):
@@ -62,6 +69,8 @@ class Header(Struct, frozen=True, kw_only=True, tag="header", omit_defaults=True
     """Role (target, draft, tokenizer) to what was loaded, with its sha256 where it is a file."""
     git_commit: str | None = None
     git_dirty: bool | None = None
+    draw_seed: int = 0
+    """Seeds the draws of the arm `sampled`; fresh in the profile `release`."""
 
 
 class Asked(Struct, frozen=True, kw_only=True, tag="asked", omit_defaults=True):
@@ -145,6 +154,27 @@ class Rescored(Struct, frozen=True, kw_only=True, tag="rescored", omit_defaults=
     gaps: tuple[Gap, ...]
 
 
+class Drawn(Struct, frozen=True, kw_only=True, tag="drawn", omit_defaults=True):
+    """One draw of a sampled case. Its generation's key is ``workload/case#round``."""
+
+    arm: str
+    """`SAMPLED` or `SAMPLED_TARGET`."""
+    generation: Generation
+
+
+class Preflight(Struct, frozen=True, kw_only=True, tag="preflight", omit_defaults=True):
+    """What could be seen in how many tokens, measured before anything is drawn."""
+
+    positions: int
+    """Positions, of the target's own sampled answers, that it rests on."""
+    draft_distance: float
+    """Mean total variation distance of target's and draft's law."""
+    divergences: dict[str, float]
+    """Wrong law to its mean Kullback-Leibler divergence from the target's, nats a token."""
+    tokens: int
+    """The budget that was planned."""
+
+
 class Sealed(Struct, frozen=True, kw_only=True, tag="verdict", omit_defaults=True):
     """The last line of a finished run."""
 
@@ -165,5 +195,24 @@ class Evidence(Struct, frozen=True, kw_only=True):
     arbitrations: tuple[Arbitration, ...] = ()
     rescored: tuple[Rescored, ...] = ()
     failures: tuple[Failed, ...] = ()
+    preflight: Preflight | None = None
+    draws: dict[str, dict[str, Generation]] = {}
+    """Arm (`SAMPLED`, `SAMPLED_TARGET`), then ``workload/case#round``, in the order of asking."""
+    scores: ScoreTable | None = None
+    """Scores of the draws of `SAMPLED`, from the file beside the records."""
     findings: tuple[Finding, ...] = ()
     sealed: Sealed | None = None
+
+
+Record = (
+    Header
+    | Asked
+    | Captured
+    | Failed
+    | Arbitration
+    | Rescored
+    | Preflight
+    | Drawn
+    | Finding
+    | Sealed
+)

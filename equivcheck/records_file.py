@@ -12,30 +12,20 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO, NamedTuple, Self
+from typing import IO, Self
 
 import msgspec
 
+from equivcheck.assembling import Line, assemble
 from equivcheck.errors import RecordsError, unknown_name
 from equivcheck.findings import Finding
-from equivcheck.records import (
-    SCHEMA,
-    Arbitration,
-    Asked,
-    Captured,
-    Evidence,
-    Failed,
-    Header,
-    Rescored,
-    Sealed,
-)
+from equivcheck.records import SCHEMA, Evidence, Header, Record, Sealed
 from equivcheck.validation import explain
 
 RECORDS_NAME = "records.jsonl"
 SYNC_EVERY = 32
 """Lines between two fsyncs: a power cut, unlike a kill, may lose this many."""
 
-Record = Header | Asked | Captured | Failed | Arbitration | Rescored | Finding | Sealed
 _TYPES = (
     "header",
     "asked",
@@ -43,6 +33,8 @@ _TYPES = (
     "failure",
     "arbitration",
     "rescored",
+    "preflight",
+    "drawn",
     "finding",
     "verdict",
 )
@@ -58,13 +50,6 @@ class _Kind(msgspec.Struct):
 
 
 _decode_kind = msgspec.json.Decoder(_Kind).decode
-
-
-class _Line(NamedTuple):
-    number: int
-    start: int
-    """Byte offset."""
-    record: Record
 
 
 class RecordsWriter:
@@ -108,7 +93,7 @@ class RecordsWriter:
             writer = cls(_cut(path, at=0))
             writer.append(header)
             return writer, Evidence(header=header, asked={}, captured={})
-        evidence = _assemble(path, lines)
+        evidence = assemble(path, lines)
         refuse_other_run(path, found=evidence.header, wanted=header)
         writer = cls(_cut(path, at=_end_of_evidence(path, lines)))
         return writer, msgspec.structs.replace(evidence, findings=(), sealed=None)
@@ -157,7 +142,7 @@ def seal(path: Path, *, findings: Iterable[Finding], sealed: Sealed) -> None:
     verdict.
     """
     lines = list(_lines(path))
-    _assemble(path, lines)
+    assemble(path, lines)
     with RecordsWriter(_cut(path, at=_end_of_evidence(path, lines))) as writer:
         writer.append(*findings)
         writer.append(sealed)
@@ -173,7 +158,7 @@ def read_evidence(path: str | Path) -> Evidence:
     file = file / RECORDS_NAME if file.is_dir() else file
     if not file.is_file():
         raise RecordsError(f"{file}: no such records file")
-    return _assemble(file, list(_lines(file)))
+    return assemble(file, list(_lines(file)))
 
 
 def _to_line(record: Record) -> bytes:
@@ -187,14 +172,14 @@ def _to_line(record: Record) -> bytes:
     return encoded + b"\n"
 
 
-def _lines(path: Path) -> Iterator[_Line]:
+def _lines(path: Path) -> Iterator[Line]:
     """Every complete line. A last one without its end is an interrupted write: left out."""
     start = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return
-            yield _Line(number, start, _parse(line, where=f"{path}:{number}"))
+            yield Line(number, start, _parse(line, where=f"{path}:{number}"))
             start += len(line)
 
 
@@ -213,72 +198,7 @@ def _parse(line: bytes, *, where: str) -> Record:
         raise RecordsError(f"{where}: {explain(error, {})}") from error
 
 
-def _assemble(path: Path, lines: list[_Line]) -> Evidence:
-    if not lines or not isinstance(header := lines[0].record, Header):
-        raise RecordsError(f"{path}: does not start with a run's header")
-    asked: dict[str, Asked] = {}
-    captured: dict[str, dict[str, Captured]] = {arm: {} for arm in header.arms}
-    arbitrations: list[Arbitration] = []
-    rescored: list[Rescored] = []
-    failures: list[Failed] = []
-    findings: list[Finding] = []
-    sealed: Sealed | None = None
-    for number, _, record in lines[1:]:
-        where = f"{path}:{number}"
-        match record:
-            case Header():
-                raise RecordsError(f"{where}: a second header")
-            case Sealed():
-                if sealed:
-                    raise RecordsError(f"{where}: a second verdict")
-                sealed = record
-            case Finding():
-                findings.append(record)
-            case _ if findings or sealed:
-                raise RecordsError(f"{where}: evidence after the findings; was the file joined?")
-            case Asked():
-                key = record.request.key
-                if key in asked:
-                    raise RecordsError(f"{where}: {key} is asked a second time")
-                asked[key] = record
-            case Captured():
-                _add_answer(record, captured=captured, asked=asked, where=where)
-            case Failed():
-                failures.append(record)
-            case Arbitration():
-                arbitrations.append(record)
-            case Rescored():
-                rescored.append(record)
-    return Evidence(
-        header=header,
-        asked=asked,
-        captured=captured,
-        arbitrations=tuple(arbitrations),
-        rescored=tuple(rescored),
-        failures=tuple(failures),
-        findings=tuple(findings),
-        sealed=sealed,
-    )
-
-
-def _add_answer(
-    record: Captured,
-    *,
-    captured: dict[str, dict[str, Captured]],
-    asked: dict[str, Asked],
-    where: str,
-) -> None:
-    key = record.generation.key
-    if record.arm not in captured:
-        raise RecordsError(f"{where}: arm: {unknown_name('arm', record.arm, captured)}")
-    if key not in asked:
-        raise RecordsError(f"{where}: {record.arm} answers {key!r}, which was never asked")
-    if key in captured[record.arm]:
-        raise RecordsError(f"{where}: {record.arm} answers {key!r} a second time")
-    captured[record.arm][key] = record
-
-
-def _end_of_evidence(path: Path, lines: list[_Line]) -> int:
+def _end_of_evidence(path: Path, lines: list[Line]) -> int:
     """Byte offset behind the last line of evidence."""
     derived = (line.start for line in lines if isinstance(line.record, Finding | Sealed))
     return next(derived, _end_of_lines(path))

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 Dtype = Literal["float32", "bfloat16", "float16"]
+ProfileName = Literal["quick", "default", "release"]
+AUTO = "auto"
 
 
 class EngineSetup(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -43,3 +45,17 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     logprob_tolerance: Annotated[float, Meta(gt=0)] | None = None
     """Nats; None: derived from the dtype."""
     arbitration: Literal["float32", "float64"] = "float32"
+    profile: ProfileName = "default"
+    """How many tokens the test of the sampled law draws, and what it has to exclude."""
+    sampled: str | None = AUTO
+    """Engine whose sampled law is tested. auto: the candidate; a native one draws by rejection.
+    None: the law is not tested."""
+    sampled_tokens: Annotated[int, Meta(ge=1)] | None = None
+    """Tokens to draw, in place of the profile's."""
+    sampled_batch: Annotated[int, Meta(ge=1, le=64)] = 32
+    """Batch size of the arm `sampled`."""
+    shadow: Literal["auto", "model", "lookup"] = "auto"
+    """Who says what a drafter that cannot be run again would have drafted."""
+    law_evidence: Literal["scores", "tokens"] = "scores"
+    """What the sampled law is judged by: every token scored by the target, or the tokens of both
+    engines alone, where the target cannot score."""

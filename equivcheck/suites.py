@@ -33,6 +33,8 @@ class SuiteHeader(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """Version of the suite format."""
     workload: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$")]
     description: str = ""
+    law: bool = False
+    """Whether the law of its sampled cases is tested, by drawing each many times."""
 
 
 _CASE_SHAPES: dict[str, type[Struct]] = {
@@ -189,6 +191,7 @@ def _read(file: IO[bytes], *, name: str) -> Suite:
         cases=tuple(cases),
         lines=tuple(numbers),
         digest=lines.digest.hexdigest(),
+        law=header.law,
     )
 
 

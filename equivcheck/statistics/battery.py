@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from equivcheck.generation import ROUND_MARK
 from equivcheck.scores import ScoreTable, Support
 from equivcheck.statistics.combination import Peak, combine, mean_over_cases, peak_of
 from equivcheck.statistics.crossing import crossing_process
@@ -26,7 +27,6 @@ from equivcheck.statistics.serial import serial_process
 from equivcheck.statistics.stages import stage_processes
 from equivcheck.statistics.wealth import Logs, mean_of
 
-ROUND_MARK = "#"
 ALWAYS_NEEDED = ("log_ratio", "bin_mass", "pit_vocabulary", "pit_ratio")
 """Columns that every token inside the support has; others may be empty where they do not apply."""
 

@@ -20,11 +20,12 @@ from equivcheck.records import (
     Evidence,
     Gap,
     Header,
+    Record,
     Rescored,
     Sealed,
     SuiteRef,
 )
-from equivcheck.records_file import RECORDS_NAME, Record, RecordsWriter, read_evidence, seal
+from equivcheck.records_file import RECORDS_NAME, RecordsWriter, read_evidence, seal
 from equivcheck.settings import EngineSetup, Settings
 from tests.unit.make import make_asked, make_captured, make_generation, make_header, make_request
 

@@ -1,0 +1,133 @@
+"""Put the lines of a records file together as the `Evidence` that checks are given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from equivcheck.errors import RecordsError, unknown_name
+from equivcheck.findings import Finding
+from equivcheck.generation import ROUND_MARK, Generation
+from equivcheck.records import (
+    SAMPLED,
+    SAMPLED_TARGET,
+    Arbitration,
+    Asked,
+    Captured,
+    Drawn,
+    Evidence,
+    Failed,
+    Header,
+    Preflight,
+    Record,
+    Rescored,
+    Sealed,
+)
+
+
+class Line(NamedTuple):
+    """One line of a records file."""
+
+    number: int
+    start: int
+    """Byte offset."""
+    record: Record
+
+
+def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
+    """Sort the records by what they are about.
+
+    Raises:
+        RecordsError: the lines are no run's: out of order, doubled, or about nothing asked.
+    """
+    if not lines or not isinstance(header := lines[0].record, Header):
+        raise RecordsError(f"{path}: does not start with a run's header")
+    asked: dict[str, Asked] = {}
+    captured: dict[str, dict[str, Captured]] = {arm: {} for arm in header.arms}
+    arbitrations: list[Arbitration] = []
+    rescored: list[Rescored] = []
+    failures: list[Failed] = []
+    preflight: Preflight | None = None
+    draws: dict[str, dict[str, Generation]] = {}
+    findings: list[Finding] = []
+    sealed: Sealed | None = None
+    for number, _, record in lines[1:]:
+        where = f"{path}:{number}"
+        match record:
+            case Header():
+                raise RecordsError(f"{where}: a second header")
+            case Sealed():
+                if sealed:
+                    raise RecordsError(f"{where}: a second verdict")
+                sealed = record
+            case Finding():
+                findings.append(record)
+            case _ if findings or sealed:
+                raise RecordsError(f"{where}: evidence after the findings; was the file joined?")
+            case Asked():
+                key = record.request.key
+                if key in asked:
+                    raise RecordsError(f"{where}: {key} is asked a second time")
+                asked[key] = record
+            case Captured():
+                _add_answer(record, captured=captured, asked=asked, where=where)
+            case Failed():
+                failures.append(record)
+            case Arbitration():
+                arbitrations.append(record)
+            case Rescored():
+                rescored.append(record)
+            case Preflight():
+                preflight = record
+            case Drawn():
+                _add_draw(record, draws=draws, asked=asked, where=where)
+    return Evidence(
+        header=header,
+        asked=asked,
+        captured=captured,
+        arbitrations=tuple(arbitrations),
+        rescored=tuple(rescored),
+        failures=tuple(failures),
+        preflight=preflight,
+        draws=draws,
+        findings=tuple(findings),
+        sealed=sealed,
+    )
+
+
+def _add_answer(
+    record: Captured,
+    *,
+    captured: dict[str, dict[str, Captured]],
+    asked: dict[str, Asked],
+    where: str,
+) -> None:
+    key = record.generation.key
+    if record.arm not in captured:
+        raise RecordsError(f"{where}: arm: {unknown_name('arm', record.arm, captured)}")
+    if key not in asked:
+        raise RecordsError(f"{where}: {record.arm} answers {key!r}, which was never asked")
+    if key in captured[record.arm]:
+        raise RecordsError(f"{where}: {record.arm} answers {key!r} a second time")
+    captured[record.arm][key] = record
+
+
+def _add_draw(
+    record: Drawn,
+    *,
+    draws: dict[str, dict[str, Generation]],
+    asked: dict[str, Asked],
+    where: str,
+) -> None:
+    key = record.generation.key
+    if record.arm not in (SAMPLED, SAMPLED_TARGET):
+        found = unknown_name("arm", record.arm, (SAMPLED, SAMPLED_TARGET))
+        raise RecordsError(f"{where}: arm: {found}")
+    case, mark, _ = key.rpartition(ROUND_MARK)
+    if not mark or case not in asked:
+        raise RecordsError(f"{where}: {record.arm} draws {key!r}, which was never asked")
+    of_arm = draws.setdefault(record.arm, {})
+    if key in of_arm:
+        raise RecordsError(f"{where}: {record.arm} draws {key!r} a second time")
+    of_arm[key] = record.generation
