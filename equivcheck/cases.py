@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from equivcheck.grading.graders import Grader
+
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 TokenId = Annotated[int, Meta(ge=0, lt=2**31)]
 MAX_NEW_TOKENS = 32_768
@@ -52,15 +54,6 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True):
     content: str
 
 
-class Grader(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """How an answer would be graded. Carried by the case; grading is not part of equivalence."""
-
-    kind: Literal["json", "regex", "exact", "sql", "python"]
-    pattern: str | None = None
-    answer: str | None = None
-    fixture: str | None = None
-
-
 class Case(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """One prompt and how to continue it. Exactly one of prompt, messages and token_ids is set."""
 
@@ -76,6 +69,7 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
     seed: Annotated[int, Meta(ge=0, lt=2**32)] | None = None
     """None: derived from the run's seed and the case's key."""
     grader: Grader | None = None
+    """How its answers are graded by themselves; None: not at all."""
 
 
 class Suite(Struct, frozen=True, kw_only=True):

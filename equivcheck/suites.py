@@ -15,8 +15,9 @@ import jsonlines
 import msgspec
 from msgspec import DecodeError, Meta, Struct
 
-from equivcheck.cases import Case, Grader, Message, Sampling, Suite
+from equivcheck.cases import Case, Message, Sampling, Suite
 from equivcheck.errors import SuiteError, did_you_mean
+from equivcheck.grading.graders import KINDS
 from equivcheck.validation import explain
 
 MAX_LINE_BYTES = 16 * 2**20
@@ -41,7 +42,8 @@ _CASE_SHAPES: dict[str, type[Struct]] = {
     "": Case,
     "sampling": Sampling,
     "messages": Message,
-    "grader": Grader,
+    # What a line is held against whose kind of grader is missing or unknown.
+    "grader": msgspec.defstruct("AnyGrader", [("kind", Literal[tuple(KINDS)])]),
 }
 _HEADER_SHAPES: dict[str, type[Struct]] = {"": SuiteHeader}
 _decode_header = msgspec.json.Decoder(SuiteHeader).decode
@@ -224,4 +226,22 @@ def _line_problem(cause: BaseException | None, *, lines: _Lines, in_header: bool
         return "not valid JSON: the line ends too early, or holds half a surrogate pair"
     if in_header and (broken or _HEADER_KEY not in lines.current):
         return f"the first line has to be a header like {HEADER_EXAMPLE}"
-    return explain(cause, _HEADER_SHAPES if in_header else _CASE_SHAPES)
+    return explain(cause, _HEADER_SHAPES if in_header else _case_shapes(lines.current))
+
+
+class _OfGrader(Struct):
+    kind: object = None
+
+
+class _OfCase(Struct):
+    grader: _OfGrader
+
+
+def _case_shapes(line: bytes) -> dict[str, type[Struct]]:
+    """The shapes that a line's errors are told by: graders have one for each kind."""
+    try:
+        kind = msgspec.json.decode(line, type=_OfCase).grader.kind
+    except DecodeError:
+        return _CASE_SHAPES
+    known = KINDS.get(kind) if isinstance(kind, str) else None
+    return _CASE_SHAPES | {"grader": known} if known else _CASE_SHAPES

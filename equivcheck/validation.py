@@ -17,7 +17,7 @@ from equivcheck.errors import did_you_mean
 _AT = re.compile(r" - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"^Object contains unknown field `(?P<name>.*)`$", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `(?P<name>.*)`$")
-_CHOICE = re.compile(r"^Invalid enum value (?P<value>.*)$", re.DOTALL)
+_CHOICE = re.compile(r"^Invalid (?:enum )?value (?P<value>.*)$", re.DOTALL)
 _INDEX = re.compile(r"\[(?:\d+|\.\.\.)\]")
 
 
@@ -46,16 +46,24 @@ def explain(error: DecodeError, shapes: Mapping[str, type[Struct]]) -> str:
         return f"{_join(path, missing['name'])}: missing"
     if choice := _CHOICE.match(message):
         return _bad_choice(choice["value"], path=path, shapes=shapes)
+    field, colon, problem = message.partition(": ")
+    if colon and field in _known(path, shapes):
+        return f"{_join(path, field)}: {problem}"
     keys = "keys: " if at and at["key"] else ""
     message = keys + message[:1].lower() + message[1:]
     return f"{path}: {message}" if path else message
 
 
 def _unknown_key(name: str, *, path: str, shapes: Mapping[str, type[Struct]]) -> str:
-    known = field_names(shapes[shape]) if (shape := _INDEX.sub("", path)) in shapes else []
+    known = _known(path, shapes)
     listed = f"; known: {', '.join(known)}" if known else ""
     shown = ascii(name[:60])[1:-1]
     return f"{_join(path, shown)}: unknown key{did_you_mean(name, known)}{listed}"
+
+
+def _known(path: str, shapes: Mapping[str, type[Struct]]) -> list[str]:
+    shape = _INDEX.sub("", path)
+    return field_names(shapes[shape]) if shape in shapes else []
 
 
 def _bad_choice(value: str, *, path: str, shapes: Mapping[str, type[Struct]]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -112,6 +112,10 @@ class Python(
 
 
 Grader = Exact | Regex | Json | Sql | Python
+KINDS: dict[str, type[Struct]] = {
+    str(kind.__struct_config__.tag): kind for kind in get_args(Grader)
+}
+"""Name of each kind of grader, as suites write it."""
 
 
 def grader_of(record: object) -> Grader:

@@ -84,6 +84,36 @@ PROBLEMS = {
         case_line(', "grader": {}'),
         "code.jsonl:2: grader.kind: missing",
     ),
+    "unknown-grader": (
+        case_line(', "grader": {"kind": "exakt", "answer": "x"}'),
+        "code.jsonl:2: grader.kind: 'exakt' is not a valid value (did you mean 'exact'?); "
+        "valid: exact, regex, json, sql, python",
+    ),
+    "unknown-grader-key": (
+        case_line(', "grader": {"kind": "sql", "fixtur": "x"}'),
+        "code.jsonl:2: grader.fixtur: unknown key (did you mean 'fixture'?); known: fixture, rows",
+    ),
+    "missing-grader-key": (
+        case_line(', "grader": {"kind": "exact"}'),
+        "code.jsonl:2: grader.answer: missing",
+    ),
+    "grader-of-no-kind": (case_line(', "grader": 3'), "code.jsonl:2: grader: expected `object"),
+    "kind-of-no-kind": (
+        case_line(', "grader": {"kind": 3}'),
+        "code.jsonl:2: grader.kind: expected",
+    ),
+    "no-pattern": (
+        case_line(', "grader": {"kind": "regex", "pattern": "("}'),
+        "code.jsonl:2: grader.pattern: missing ), unterminated subpattern",
+    ),
+    "tests-that-cannot-fail": (
+        case_line(', "grader": {"kind": "python", "tests": "x = 1"}'),
+        "code.jsonl:2: grader.tests: assert nothing, so that any code would pass",
+    ),
+    "bad-cell": (
+        case_line(', "grader": {"kind": "sql", "fixture": "", "rows": [[1, []]]}'),
+        "code.jsonl:2: grader.rows[0][1]: expected `int | float | str | null`, got `array`",
+    ),
     "bad-id": (
         HEADER + b'{"id": "One!", "prompt": "x"}\n',
         "code.jsonl:2: id: expected `str` matching regex",
