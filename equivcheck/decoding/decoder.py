@@ -88,8 +88,7 @@ class Decoder:
         proposal = self.propose(gamma=gamma, unread=unread)
         logits = self.target_logits(proposal)
         penalised = self.penalised(logits, proposal)
-        target_law = sharpen(penalised, self.rows.controls)
-        verified = self.verify(target_law, proposal)
+        verified = self.verify(self.sharpened(penalised), proposal)
         self.commit(verified)
         return self.outcome(verified, proposal, logits=logits, penalised=penalised)
 
@@ -108,6 +107,14 @@ class Decoder:
     def penalised(self, logits: Tensor, proposal: Proposal) -> Tensor:
         """Logits after everything that comes before temperature, each slot by its own prefix."""
         return penalise_window(logits, self.rows.controls, self.rows.prefix, proposal.tokens)
+
+    def sharpened(self, penalised: Tensor) -> Tensor:
+        """The target's laws: temperature and truncation on top."""
+        return sharpen(penalised, self.rows.controls)
+
+    def target_law(self, penalised: Tensor) -> Tensor:
+        """The unnormalised log-laws that tokens are drawn from, after temperature and cuts."""
+        return sharpen(penalised, self.rows.controls)
 
     def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
         """Accept drafts and draw one token more."""

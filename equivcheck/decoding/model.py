@@ -7,12 +7,14 @@ It knows nothing of drafts, sampling or requests.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from equivcheck.decoding.architecture import Architecture
+from equivcheck.decoding.arithmetic.stock import Arithmetic, StockArithmetic
 from equivcheck.decoding.cache import StaticCache
 from equivcheck.decoding.weights import LayerWeights, Weights
 
@@ -26,14 +28,22 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class StaticModel:
     """A Llama-like causal language model over a static cache."""
 
-    def __init__(self, architecture: Architecture, weights: Weights, *, positions: int) -> None:
-        """Precompute rotary tables for `positions` positions.
+    def __init__(
+        self,
+        architecture: Architecture,
+        weights: Weights,
+        *,
+        positions: int,
+        arithmetic: Arithmetic | None = None,
+    ) -> None:
+        """Precompute rotary tables for `positions` positions; `arithmetic` None is the stock one.
 
         Tables, not sines on the fly: vectorised and scalar tails of a sine differ in bits, so an
         angle computed in the loop would depend on the slot it sits in.
         """
         self.architecture = architecture
         self.weights = weights
+        self.arithmetic = arithmetic or StockArithmetic()
         self.activation = ACTIVATIONS[architecture.activation]
         angles = torch.outer(
             torch.arange(positions, device=self.device).float(), weights.inverse_frequencies
@@ -79,17 +89,21 @@ class StaticModel:
         if self.architecture.embedding_scale != 1.0:
             hidden = hidden * torch.tensor(self.architecture.embedding_scale, dtype=self.dtype)
         rotary = (self.cosines[positions][:, :, None], self.sines[positions][:, :, None])
-        masks = {window: self.mask(positions, window) for window in set(self.architecture.windows)}
+        visible = {window: self.visible(positions, window) for window in self.windows}
         for index, layer in enumerate(self.weights.layers):
-            mask = masks[self.architecture.windows[index]]
             normed = self.norm(hidden, layer.attention_norm)
             query, key, value = self.heads(normed, layer, rotary)
             cache.write(index, keys=key, values=value, positions=positions)
-            mixed = self.attend(query, cache.keys[index], cache.values[index], mask)
-            hidden = hidden + F.linear(mixed, layer.attention_out, layer.attention_out_bias)
+            mixed = self.arithmetic.attend(
+                query,
+                cache.keys[index],
+                cache.values[index],
+                visible[self.architecture.windows[index]],
+            )
+            hidden = hidden + self.linear(mixed, layer.attention_out, layer.attention_out_bias)
             normed = self.norm(hidden, layer.mlp_norm)
-            gate, up = F.linear(normed, layer.gate_up, layer.gate_up_bias).chunk(2, dim=-1)
-            hidden = hidden + F.linear(self.activation(gate) * up, layer.down, layer.down_bias)
+            gate, up = self.linear(normed, layer.gate_up, layer.gate_up_bias).chunk(2, dim=-1)
+            hidden = hidden + self.linear(self.activation(gate) * up, layer.down, layer.down_bias)
         return self.norm(hidden, self.weights.final_norm)
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -97,22 +111,33 @@ class StaticModel:
 
         In fp32 even for low-precision models: bf16 logits collide in exact ties every few tokens.
         """
-        return F.linear(hidden.float(), self.weights.head)
+        return self.linear(hidden.float(), self.weights.head)
+
+    def linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """``inputs @ weight.T + bias``, [..., in] to [..., out]."""
+        return self.arithmetic.linear(inputs, weight, bias)
 
     def norm(self, hidden: Tensor, weight: Tensor) -> Tensor:
-        """RMS norm (Zhang and Sennrich 2019), the mean square in fp32."""
-        wide = hidden.float()
-        wide = wide * torch.rsqrt(
-            wide.pow(2).mean(dim=-1, keepdim=True) + self.architecture.norm_eps
+        """RMS norm, the mean square in fp32."""
+        return self.arithmetic.norm(hidden, weight, eps=self.architecture.norm_eps)
+
+    @property
+    def windows(self) -> set[int | None]:
+        """The attention windows that layers have."""
+        return set(self.architecture.windows)
+
+    def visible(self, positions: Tensor, window: int | None) -> Any:
+        """Who sees what, as the arithmetic's `attend` wants it."""
+        return self.arithmetic.visible(
+            positions, keys=self.key_positions, window=window, dtype=self.dtype
         )
-        return wide.to(hidden.dtype) * weight
 
     def heads(
         self, hidden: Tensor, layer: LayerWeights, rotary: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each [rows, window, heads, head_dim], rotated."""
         shape = self.architecture
-        fused = F.linear(hidden, layer.query_key_value, layer.query_key_value_bias)
+        fused = self.linear(hidden, layer.query_key_value, layer.query_key_value_bias)
         split = fused.unflatten(-1, (-1, shape.head_dim)).split(
             (shape.heads, shape.kv_heads, shape.kv_heads), dim=2
         )
@@ -120,32 +145,6 @@ class StaticModel:
         if layer.query_norm is not None and layer.key_norm is not None:
             query, key = self.norm(query, layer.query_norm), self.norm(key, layer.key_norm)
         return rotate(query, rotary), rotate(key, rotary), value
-
-    def attend(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        """Attention over the whole static cache, [rows, window, heads * head_dim].
-
-        Query heads that share a key/value head are folded into the query dimension, so grouped
-        attention needs no copy of the cache.
-        """
-        shape = self.architecture
-        rows, window = query.shape[:2]
-        folded = query.unflatten(2, (shape.kv_heads, shape.heads_per_kv)).permute(0, 2, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(
-            folded.flatten(2, 3),
-            keys.transpose(1, 2),
-            values.transpose(1, 2),
-            attn_mask=mask.repeat(1, 1, shape.heads_per_kv, 1),
-        )
-        unfolded: Tensor = mixed.unflatten(2, (shape.heads_per_kv, window))
-        return unfolded.permute(0, 3, 1, 2, 4).reshape(rows, window, shape.heads * shape.head_dim)
-
-    def mask(self, positions: Tensor, window: int | None) -> Tensor:
-        """Additive causal mask, [rows, 1, window, positions]: hidden entries weigh exactly 0."""
-        visible = self.key_positions <= positions[:, :, None]
-        if window is not None:
-            visible &= self.key_positions > positions[:, :, None] - window
-        mask = torch.zeros(visible.shape, dtype=self.dtype, device=self.device)
-        return mask.masked_fill_(~visible, float("-inf"))[:, None]
 
 
 def rotate(heads: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-import torch.nn.functional as F
 from msgspec import Struct
 from torch import Tensor
 
@@ -42,7 +41,7 @@ def probe_operations(model: StaticModel, *, rows: int, width: int) -> Iterator[P
         yield rolled(
             name,
             f"[{slots}, {weight.shape[1]}] x {list(weight.shape)}",
-            lambda x, weight=weight: F.linear(x, weight),  # type: ignore[misc]
+            lambda x, weight=weight: model.linear(x, weight),  # type: ignore[misc]
             inputs,
         )
     shape = model.architecture
@@ -86,7 +85,7 @@ def probe_attention(
     values = noise(rows, positions, shape.kv_heads, shape.head_dim)
     query = noise(rows, 1, shape.heads, shape.head_dim).expand(-1, width, -1, -1)
     depth = torch.full((rows, width), positions // 2, device=model.device)
-    mixed = model.attend(query, keys, values, model.mask(depth, None))
+    mixed = model.arithmetic.attend(query, keys, values, model.visible(depth, None))
     differing = int((mixed != mixed[:, :1]).any(dim=-1).sum())
     return Probe(
         name="attention",

@@ -72,6 +72,22 @@ class MatchRule:
         return Verified(chosen, leading(chosen[:, :-1] == proposal.tokens, proposal.lengths))
 
 
+class Laws(NamedTuple):
+    """Probabilities in a step: what is wanted and what the drafts were drawn from."""
+
+    target: Tensor
+    """[rows, slots, vocab]"""
+    draft: Tensor
+    """[rows, slots, vocab]; without the last slot, which has no draft, in a whole step."""
+
+    def at(self, slot: Tensor) -> Laws:
+        """Both laws in one slot of each row, `slot` [rows]: [rows, 1, vocab]; no draft is 0."""
+        index = slot[:, None, None].expand(-1, 1, self.target.shape[-1])
+        no_draft = torch.zeros_like(self.target[:, :1])
+        draft = torch.cat([self.draft, no_draft], dim=1)
+        return Laws(self.target.gather(1, index), draft.gather(1, index))
+
+
 class RejectionRule:
     """Accept a draft with probability min(1, p/q); replace the first rejected one."""
 
@@ -81,29 +97,49 @@ class RejectionRule:
 
     def verify(self, log_law: Tensor, proposal: Proposal, rows: Rows) -> Verified:
         """Accept or replace; after full acceptance draw a bonus token from the target."""
-        positions = rows.upcoming(log_law.shape[1])
-        target_probs = probabilities(log_law, rows.controls)
         draft_probs = proposed_probs(proposal, rows, vocab=log_law.shape[-1])
-        drafts = proposal.tokens[..., None]
-        coin = rows.streams.uniform(positions[:, :-1], Purpose.ACCEPT, width=1)
-        # Strict: a coin of exactly 0 must not accept a token the target rules out.
-        hits = coin * draft_probs.gather(2, drafts) < target_probs[:, :-1].gather(2, drafts)
-        accepted = leading(hits[..., 0], proposal.lengths)
-
-        at_end = accepted[:, None, None].expand(-1, 1, log_law.shape[-1])
-        no_draft = torch.zeros_like(target_probs[:, :1])
-        target_end = target_probs.gather(1, at_end)
-        draft_end = torch.cat([draft_probs, no_draft], dim=1).gather(1, at_end)
-        rejected = (accepted < proposal.lengths)[:, None, None]
-        residual = torch.where(rejected, (target_end - draft_end).clamp(min=0), target_end)
-        # Where rounding left p = q everywhere, nothing could have been rejected but by a hair.
-        residual = torch.where(residual.sum(dim=-1, keepdim=True) > 0, residual, target_end)
-        purpose = torch.where(rejected[..., 0], int(Purpose.RESIDUAL), int(Purpose.BONUS))
-        end = positions.gather(1, accepted[:, None])
-        noise = rows.streams.gumbel(end, purpose, width=log_law.shape[-1])
-        replacement = (residual.log() + noise).argmax(dim=-1)
+        laws = Laws(probabilities(log_law, rows.controls), draft_probs)
+        accepted = leading(self.accepts(laws, proposal, rows), proposal.lengths)
+        rejected = accepted < proposal.lengths
+        law = self.closing_law(laws, rows, accepted=accepted, rejected=rejected)
+        closing = self.close(law, rows, accepted=accepted, rejected=rejected)
         tokens = torch.nn.functional.pad(proposal.tokens, (0, 1))
-        return Verified(tokens.scatter(1, accepted[:, None], replacement), accepted)
+        return Verified(tokens.scatter(1, accepted[:, None], closing), accepted)
+
+    def accepts(self, laws: Laws, proposal: Proposal, rows: Rows) -> Tensor:
+        """Toss each draft's coin: true with probability min(1, p/q), [rows, gamma]."""
+        drafts = proposal.tokens[..., None]
+        positions = rows.upcoming(proposal.tokens.shape[1])
+        coin = rows.streams.uniform(positions, Purpose.ACCEPT, width=1)
+        # Strict: a coin of exactly 0 must not accept a token the target rules out.
+        hits = coin * laws.draft.gather(2, drafts) < laws.target[:, :-1].gather(2, drafts)
+        return hits[..., 0]
+
+    def closing_law(self, laws: Laws, rows: Rows, *, accepted: Tensor, rejected: Tensor) -> Tensor:
+        """The unnormalised law of the step's last token, [rows, 1, vocab].
+
+        Args:
+            laws: of the whole step.
+            rows: the batch.
+            accepted: [rows], drafts before it.
+            rejected: [rows], whether it stands in the place of a rejected draft.
+        """
+        end = laws.at(accepted)
+        law = torch.where(rejected[:, None, None], self.residual(end, rows), end.target)
+        # Where rounding left p = q everywhere, nothing could have been rejected but by a hair.
+        return torch.where(law.sum(dim=-1, keepdim=True) > 0, law, end.target)
+
+    def residual(self, laws: Laws, rows: Rows) -> Tensor:
+        """What the target gives beyond the draft, in one slot: max(p - q, 0)."""
+        del rows
+        return (laws.target - laws.draft).clamp(min=0)
+
+    def close(self, law: Tensor, rows: Rows, *, accepted: Tensor, rejected: Tensor) -> Tensor:
+        """Draw the step's last token from `closing_law`, [rows, 1]."""
+        purpose = torch.where(rejected[:, None], int(Purpose.RESIDUAL), int(Purpose.BONUS))
+        position = (rows.length + accepted)[:, None]
+        noise = rows.streams.gumbel(position, purpose, width=law.shape[-1])
+        return (law.log() + noise).argmax(dim=-1)
 
 
 def draw_with(purpose: Purpose, log_law: Tensor, rows: Rows, positions: Tensor) -> Tensor:
