@@ -18,6 +18,7 @@ from equivcheck.records import (
     Drawn,
     Evidence,
     Failed,
+    Grade,
     Header,
     Preflight,
     Record,
@@ -48,6 +49,7 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
     arbitrations: list[Arbitration] = []
     rescored: list[Rescored] = []
     failures: list[Failed] = []
+    grades: dict[tuple[str, str], Grade] = {}
     preflight: Preflight | None = None
     draws: dict[str, dict[str, Generation]] = {}
     findings: list[Finding] = []
@@ -78,6 +80,11 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
                 arbitrations.append(record)
             case Rescored():
                 rescored.append(record)
+            case Grade():
+                if record.key not in captured.get(record.arm, {}):
+                    answer = f"{record.arm}'s answer to {record.key!r}"
+                    raise RecordsError(f"{where}: grades {answer}, which it has not given")
+                grades[record.key, record.arm] = record
             case Preflight():
                 preflight = record
             case Drawn():
@@ -89,6 +96,7 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
         arbitrations=tuple(arbitrations),
         rescored=tuple(rescored),
         failures=tuple(failures),
+        grades=tuple(grades.values()),
         preflight=preflight,
         draws=draws,
         findings=tuple(findings),

@@ -17,6 +17,7 @@ from equivcheck.cases import Suite
 from equivcheck.detokenise import detokeniser
 from equivcheck.engines.protocol import Engine
 from equivcheck.engines.registry import load_engine
+from equivcheck.grading.answers import grade_answers
 from equivcheck.logbook import Logbook, Progress
 from equivcheck.manifest import make_header
 from equivcheck.planning import Plan, make_plan, shuffle, warm_up
@@ -48,6 +49,7 @@ def run(
 
     path = capture(settings, suites, folder, resume=resume, progress=progress)
     score(path, progress=progress)
+    grade_answers(path, suites, progress=progress)
     evidence = read_evidence(path)
     verdict = judge(evidence)
     seal(path, findings=verdict.findings, sealed=verdict.sealed())

@@ -47,6 +47,8 @@ class Reason(enum.StrEnum):
     NOT_EXCLUDED = "not-excluded"
     UNDERPOWERED = "underpowered"
     NOT_SAMPLED = "not-sampled"
+    SCORE_DIFFERS = "score-differs"
+    NOT_GRADED = "not-graded"
 
 
 class Interval(NamedTuple):

@@ -8,7 +8,7 @@ tokenizer or device.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
@@ -154,6 +154,28 @@ class Rescored(Struct, frozen=True, kw_only=True, tag="rescored", omit_defaults=
     gaps: tuple[Gap, ...]
 
 
+GradeResult = Literal["right", "wrong", "off", "broken"]
+"""off: grading would run code, and the settings do not allow that. broken: it could not be graded
+on the machine of the run."""
+
+
+class Grade(Struct, frozen=True, kw_only=True, tag="grade", omit_defaults=True):
+    """Whether one answer is right by itself, whichever decoder gave it. A later grade counts."""
+
+    key: str
+    arm: str
+    grader: str
+    """Kind of grader: exact, regex, json, sql or python."""
+    result: GradeResult
+    why: str
+    """What told; may hold words of the answer, to be escaped where shown."""
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the answer is right; None where it was not graded."""
+        return {"right": True, "wrong": False}.get(self.result)
+
+
 class Drawn(Struct, frozen=True, kw_only=True, tag="drawn", omit_defaults=True):
     """One draw of a sampled case. Its generation's key is ``workload/case#round``."""
 
@@ -195,6 +217,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     arbitrations: tuple[Arbitration, ...] = ()
     rescored: tuple[Rescored, ...] = ()
     failures: tuple[Failed, ...] = ()
+    grades: tuple[Grade, ...] = ()
+    """At most one for each answer."""
     preflight: Preflight | None = None
     draws: dict[str, dict[str, Generation]] = {}
     """Arm (`SAMPLED`, `SAMPLED_TARGET`), then ``workload/case#round``, in the order of asking."""
@@ -211,6 +235,7 @@ Record = (
     | Failed
     | Arbitration
     | Rescored
+    | Grade
     | Preflight
     | Drawn
     | Finding

@@ -33,6 +33,7 @@ _TYPES = (
     "failure",
     "arbitration",
     "rescored",
+    "grade",
     "preflight",
     "drawn",
     "finding",

@@ -56,6 +56,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Batch size of the arm `sampled`."""
     shadow: Literal["auto", "model", "lookup"] = "auto"
     """Who says what a drafter that cannot be run again would have drafted."""
+    grade_code: bool = False
+    """Whether answers whose grader runs them as Python code are graded. The child that runs them
+    has limits, but no isolation by the kernel."""
+    score_margin: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
+    """The loss of sampled score, as a share of prompts, that has to be excluded. None: a loss fails
+    where it is proved, and nothing has to be excluded."""
     law_evidence: Literal["scores", "tokens"] = "scores"
     """What the sampled law is judged by: every token scored by the target, or the tokens of both
     engines alone, where the target cannot score."""

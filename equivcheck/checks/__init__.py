@@ -16,6 +16,7 @@ from equivcheck.checks import (
     engaged,
     greedy,
     logprobs,
+    score,
     stopping,
 )
 from equivcheck.findings import Finding
@@ -33,5 +34,6 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("stopping", stopping.check),
     ("logprobs", logprobs.check),
     ("counters", counters.check),
+    ("score", score.check),
 )
 """Name and function of every gate, in the order their findings are shown."""
