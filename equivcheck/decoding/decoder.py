@@ -101,8 +101,12 @@ class Decoder:
     def target_logits(self, proposal: Proposal) -> Tensor:
         """The target's logits behind the last token and each draft, [rows, gamma + 1, vocab]."""
         window = self.rows.window(proposal.tokens, width=self.width)
-        hidden = self.model.forward(window, self.rows.length - 1, self.cache)
+        hidden = self.model.forward(window, self.start(), self.cache)
         return self.model.logits(hidden)[:, : proposal.tokens.shape[1] + 1]
+
+    def start(self) -> Tensor:
+        """Position of each window's first token, [rows]: the last known one, not yet cached."""
+        return self.rows.length - 1
 
     def penalised(self, logits: Tensor, proposal: Proposal) -> Tensor:
         """Logits after everything that comes before temperature, each slot by its own prefix."""
