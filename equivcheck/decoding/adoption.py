@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from equivcheck.decoding.architecture import describe
+from equivcheck.decoding.arithmetic.stock import STOCK, Arithmetic
 from equivcheck.decoding.model import ACTIVATIONS, StaticModel
 from equivcheck.decoding.weights import fuse
 from equivcheck.errors import PairError, unknown_name
@@ -22,12 +23,13 @@ mask gives an error of the order of 1; bf16 arithmetic in another order up to a 
 
 
 @torch.inference_mode()
-def adopt(model: Any, *, positions: int) -> StaticModel:
+def adopt(model: Any, *, positions: int, arithmetic: Arithmetic = STOCK) -> StaticModel:
     """Make a static model out of a transformers causal LM.
 
     Args:
         model: in evaluation mode, on its device, in its dtype.
         positions: positions its rotary tables and caches get.
+        arithmetic: how it multiplies, normalises and attends.
 
     Raises:
         PairError: the architecture is unsupported, or its logits come out differently.
@@ -38,7 +40,9 @@ def adopt(model: Any, *, positions: int) -> StaticModel:
             "the native decoder cannot run this model: "
             + unknown_name("activation", architecture.activation, ACTIVATIONS)
         )
-    static = StaticModel(architecture, fuse(model, architecture), positions=positions)
+    static = StaticModel(
+        architecture, fuse(model, architecture), positions=positions, arithmetic=arithmetic
+    )
     tokens = probe_tokens(architecture.vocab, static.device)
     expected = model(tokens).logits[0].float()
     start = torch.zeros(1, dtype=torch.int64, device=static.device)

@@ -5,6 +5,9 @@ same bits in whichever row and slot it sits and whatever the other rows and slot
 measured bit for bit on the very step function that decodes, never assumed: some matrix libraries
 choose a tail kernel by a row's index, and then the same token has other bits in another slot. A
 step padded to a multiple of 8 rows has no tail.
+
+`batch-invariant` promises more, for arithmetic that is built for it: the bits do not depend on how
+many rows and slots there are either.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from equivcheck.decoding.probes import Probe, probe_operations
 
 SHAPE_MULTIPLE = 8
 """Steps of other widths are not promised anything: their tail kernels depend on the row."""
+ALONE = 3
+"""Texts that are also decoded by themselves."""
 
 
 class ContractReport(Struct, frozen=True, kw_only=True):
@@ -54,25 +59,51 @@ def probe_contract(
         operations: probe single operations too; done anyway when the step itself fails, so that
             the report can name the culprit.
     """
-    whole = probe_step(model, rows=rows, width=width, tokens=tokens)
+    whole = [probe_step(model, rows=rows, width=width, tokens=tokens)]
+    invariant = model.arithmetic.batch_invariant
+    if invariant:
+        whole.append(probe_alone(model, rows=rows, width=width, tokens=tokens))
+    broken = any(probe.differing for probe in whole)
     single: tuple[Probe, ...] = ()
-    if operations or whole.differing:
+    if operations or broken:
         single = tuple(probe_operations(model, rows=rows, width=width))
-    holds = not whole.differing and width % SHAPE_MULTIPLE == 0
+    holds = not broken and (invariant or width % SHAPE_MULTIPLE == 0)
     threads = torch.get_num_threads()
     dtype = str(model.dtype).removeprefix("torch.")
     positions = model.key_positions.shape[0]
     device = device_name(model.device)
-    shape = f"{rows}x{width}x{positions}"
+    shape = f"fixed-shape {rows}x{width}x{positions}"
+    name = f"batch-invariant {positions}" if invariant else shape
+    if model.arithmetic.name != "stock":
+        name = f"{name} {model.arithmetic.name}"
     return ContractReport(
-        contract=f"fixed-shape {shape} {dtype} {device} threads={threads}" if holds else None,
+        contract=f"{name} {dtype} {device} threads={threads}" if holds else None,
         device=device,
         dtype=dtype,
         threads=threads,
         rows=rows,
         width=width,
         positions=positions,
-        probes=(whole, *single),
+        probes=(*whole, *single),
+    )
+
+
+@torch.inference_mode()
+def probe_alone(model: StaticModel, *, rows: int, width: int, tokens: int, seed: int = 1) -> Probe:
+    """Compare logits in a batch with those of each text by itself, one token wide."""
+    generator = torch.Generator().manual_seed(seed)
+    texts = torch.randint(model.architecture.vocab, (rows, tokens), generator=generator)
+    texts = texts.to(model.device)
+    together = plain_logits(model, texts, tokens=tokens, width=width)
+    differing = 0
+    for row in range(min(rows, ALONE)):
+        alone = plain_logits(model, texts[row : row + 1], tokens=tokens, width=1)
+        differing += int((alone[0] != together[row]).any(dim=-1).sum())
+    return Probe(
+        name="alone",
+        shape=f"1x1 against {rows}x{width} tokens",
+        differing=differing,
+        compared=min(rows, ALONE) * tokens,
     )
 
 

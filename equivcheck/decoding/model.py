@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from equivcheck.decoding.architecture import Architecture
-from equivcheck.decoding.arithmetic.stock import Arithmetic, StockArithmetic
+from equivcheck.decoding.arithmetic.stock import STOCK, Arithmetic
 from equivcheck.decoding.cache import StaticCache
 from equivcheck.decoding.weights import LayerWeights, Weights
 
@@ -34,16 +34,16 @@ class StaticModel:
         weights: Weights,
         *,
         positions: int,
-        arithmetic: Arithmetic | None = None,
+        arithmetic: Arithmetic = STOCK,
     ) -> None:
-        """Precompute rotary tables for `positions` positions; `arithmetic` None is the stock one.
+        """Precompute rotary tables for `positions` positions.
 
         Tables, not sines on the fly: vectorised and scalar tails of a sine differ in bits, so an
         angle computed in the loop would depend on the slot it sits in.
         """
         self.architecture = architecture
         self.weights = weights
-        self.arithmetic = arithmetic or StockArithmetic()
+        self.arithmetic = arithmetic
         self.activation = ACTIVATIONS[architecture.activation]
         angles = torch.outer(
             torch.arange(positions, device=self.device).float(), weights.inverse_frequencies

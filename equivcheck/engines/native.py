@@ -16,6 +16,8 @@ from msgspec import Meta, Struct
 from transformers import PreTrainedModel
 
 from equivcheck.decoding.adoption import adopt
+from equivcheck.decoding.arithmetic.choose import Contract, arithmetic_for, own_kernels
+from equivcheck.decoding.arithmetic.stock import STOCK, Arithmetic
 from equivcheck.decoding.contract import SHAPE_MULTIPLE, ContractReport, probe_contract
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import Drafter, ModelDrafter, PromptLookupDrafter
@@ -48,6 +50,9 @@ class NativeOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     rule: Rule = "coupled"
     width: Annotated[int, Meta(ge=1, le=64)] | None = None
     """Slots of the target's step. None: 8, or as many eights as gamma + 1 needs."""
+    contract: Contract = "fixed-shape"
+    """fixed-shape: equal bits at one batch size and width, at the library's speed.
+    batch-invariant: equal bits at any, by arithmetic that is built for it."""
     fault: str | None = None
     """Seed a fault from the catalogue: for testing the tests."""
 
@@ -77,15 +82,33 @@ class NativeEngine:
         configure_arithmetic(setup)
         self.pair = load_setup(setup)
         positions = setup.context + max(CHUNK, self.width)
-        self.model = adopted(self.pair.target, positions)
+        self.model, self.contract = self.promise(positions)
         self.decoder = self.build(self.model, positions=positions)
-        self.contract = probed(
-            self.model,
-            rows=setup.batch_size,
+        self.tax = (self.identity_tax(),) if self.contract.contract else ()
+
+    def promise(self, positions: int) -> tuple[StaticModel, ContractReport]:
+        """The target on the arithmetic asked for, and what was probed to hold there.
+
+        Where the library's kernels break the contract on a GPU, the project's own take over.
+        """
+        target = self.pair.target
+        arithmetic = arithmetic_for(self.options.contract, target.device)
+        model = adopted(target, positions, arithmetic)
+        report = self.probe(model)
+        if report.contract is None and target.device.type == "cuda" and arithmetic.name == "stock":
+            own = adopted(target, positions, own_kernels())
+            if (found := self.probe(own)).contract is not None:
+                return own, found
+        return model, report
+
+    def probe(self, model: StaticModel) -> ContractReport:
+        """What holds at this engine's shape."""
+        return probed(
+            model,
+            rows=self.setup.batch_size,
             width=self.width,
             threads=torch.get_num_threads(),
         )
-        self.tax = (self.identity_tax(),) if self.contract.contract else ()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -98,6 +121,10 @@ class NativeEngine:
                 ("drafter", None if self.options.drafter == "auto" else self.options.drafter),
                 ("rule", None if self.options.rule == "coupled" else self.options.rule),
                 ("width", self.options.width),
+                (
+                    "contract",
+                    None if self.options.contract == "fixed-shape" else self.options.contract,
+                ),
                 ("fault", self.options.fault),
             )
             if value is not None
@@ -167,11 +194,11 @@ class NativeEngine:
 
     @torch.inference_mode()
     def identity_tax(self) -> str:
-        """What the contract costs here: the locked step against a one-token step, in a sentence."""
+        """What the contract costs here: the locked step against a stock one-token step."""
         rows = self.setup.batch_size
-        locked, narrow = (
-            step_seconds(self.model, rows=rows, width=width) for width in (self.width, 1)
-        )
+        positions = self.model.key_positions.shape[0]
+        locked = step_seconds(self.model, rows=rows, width=self.width)
+        narrow = step_seconds(adopted(self.pair.target, positions, STOCK), rows=rows, width=1)
         return (
             f"identity tax {locked / narrow:.2f}: a step of {rows}x{self.width} slots takes "
             f"{1e3 * locked:.2f} ms, of {rows}x1 {1e3 * narrow:.2f} ms"
@@ -213,7 +240,7 @@ class NativeEngine:
             )
         if kind == "lookup" or self.pair.draft is None:
             return PromptLookupDrafter()
-        return ModelDrafter(adopted(self.pair.draft, positions), rows=self.setup.batch_size)
+        return ModelDrafter(adopted(self.pair.draft, positions, STOCK), rows=self.setup.batch_size)
 
     @torch.inference_mode()
     def draft_cost(self, model: StaticModel, drafter: Drafter | None) -> float:
@@ -226,9 +253,9 @@ class NativeEngine:
 
 
 @functools.lru_cache(maxsize=ADOPTED_KEPT)
-def adopted(model: PreTrainedModel, positions: int) -> StaticModel:
+def adopted(model: PreTrainedModel, positions: int, arithmetic: Arithmetic) -> StaticModel:
     """A static model, shared by all engines of a process: its weights are the larger part."""
-    return adopt(model, positions=positions)
+    return adopt(model, positions=positions, arithmetic=arithmetic)
 
 
 @functools.lru_cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, Protocol
 
 import torch
@@ -9,11 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-class Arithmetic(Protocol):
+class Arithmetic(Hashable, Protocol):
     """How a static model multiplies, normalises and attends."""
 
     name: str
-    """As in ``native:arithmetic=NAME``."""
+    batch_invariant: bool
+    """Whether a token's bits are meant not to depend on how many rows and slots there are."""
 
     def linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """``inputs @ weight.T + bias``: [..., in] with [out, in] to [..., out]."""
@@ -55,6 +57,7 @@ class StockArithmetic:
     """torch's matrix products and scaled-dot-product attention."""
 
     name = "stock"
+    batch_invariant = False
 
     def linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """One library call for the whole batch."""
@@ -93,3 +96,6 @@ class StockArithmetic:
         )
         unfolded: Tensor = mixed.unflatten(2, (shared, width))
         return unfolded.permute(0, 3, 1, 2, 4).reshape(rows, width, -1)
+
+
+STOCK = StockArithmetic()

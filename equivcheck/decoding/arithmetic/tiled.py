@@ -1,0 +1,56 @@
+"""Arithmetic on tiles of one fixed shape: bits that do not depend on the batch, on a CPU too.
+
+A matrix library may choose another kernel for another number of rows. Here it only ever sees
+`TILE` rows, so a row's result hangs on nothing but itself, as far as the probe finds that rows of
+one tile do not mix. Costs speed where a whole batch would have gone through one product.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from equivcheck.decoding.arithmetic.stock import StockArithmetic
+
+TILE = 8
+
+
+class TiledArithmetic(StockArithmetic):
+    """The library's kernels, `TILE` rows or query slots at a time."""
+
+    name = "tiled"
+    batch_invariant = True
+
+    def linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """One product a tile; the last tile is padded."""
+        flat = inputs.reshape(-1, inputs.shape[-1])
+        padded = F.pad(flat, (0, 0, 0, -flat.shape[0] % TILE))
+        tiles = [F.linear(tile, weight, bias) for tile in padded.split(TILE)]
+        return torch.cat(tiles)[: flat.shape[0]].view(*inputs.shape[:-1], weight.shape[0])
+
+    def norm(self, hidden: Tensor, gain: Tensor, *, eps: float) -> Tensor:
+        """RMS norm tile by tile."""
+        flat = hidden.reshape(-1, hidden.shape[-1])
+        padded = F.pad(flat, (0, 0, 0, -flat.shape[0] % TILE))
+        tiles = [super(TiledArithmetic, self).norm(t, gain, eps=eps) for t in padded.split(TILE)]
+        return torch.cat(tiles)[: flat.shape[0]].view_as(hidden)
+
+    def attend(self, query: Tensor, keys: Tensor, values: Tensor, visible: Tensor) -> Tensor:
+        """Attention of one row's `TILE` slots at a time over the whole cache."""
+        rows, width = query.shape[:2]
+        extra = -width % TILE
+        query = F.pad(query, (0, 0, 0, 0, 0, extra))
+        # A padded slot may see everything: were it to see nothing, its softmax would be 0/0.
+        visible = F.pad(visible, (0, 0, 0, extra))
+        mixed = [
+            super(TiledArithmetic, self).attend(
+                query[row : row + 1, start : start + TILE],
+                keys[row : row + 1],
+                values[row : row + 1],
+                visible[row : row + 1, :, start : start + TILE],
+            )
+            for row in range(rows)
+            for start in range(0, width + extra, TILE)
+        ]
+        return torch.cat(mixed, dim=1).view(rows, width + extra, -1)[:, :width]

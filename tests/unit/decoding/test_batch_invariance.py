@@ -1,0 +1,89 @@
+"""The batch-invariant contract: one name and the same bits at every batch size and width."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from equivcheck.decoding.adoption import adopt
+from equivcheck.decoding.arithmetic.stock import STOCK, StockArithmetic
+from equivcheck.decoding.arithmetic.tiled import TiledArithmetic
+from equivcheck.decoding.contract import probe_contract
+from equivcheck.decoding.decoder import Decoder
+from equivcheck.decoding.gamma import GammaPolicy
+from equivcheck.decoding.model import StaticModel
+from equivcheck.decoding.verification import MatchRule
+from tests.unit.decoding.models import (
+    EOS,
+    POSITIONS,
+    decode,
+    detokenise,
+    make_requests,
+    model_drafter,
+    random_llama,
+)
+
+SHAPES = [(1, 1), (3, 5), (8, 8)]
+
+
+def model(dtype: torch.dtype = torch.float32) -> StaticModel:
+    return adopt(random_llama(dtype), positions=POSITIONS, arithmetic=TiledArithmetic())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_one_contract_covers_every_shape(dtype: torch.dtype) -> None:
+    target = model(dtype)
+    names = {
+        probe_contract(target, rows=rows, width=width, tokens=16).contract for rows, width in SHAPES
+    }
+    (name,) = names
+    assert name is not None
+    assert name.startswith("batch-invariant")
+
+
+def test_decoding_gives_the_same_bits_in_any_company() -> None:
+    target = model()
+    requests = make_requests(6, tokens=24)
+
+    def run(*, rows: int, width: int, gamma: int) -> dict[str, tuple[object, object]]:
+        engine = Decoder(
+            target,
+            rows=rows,
+            width=width,
+            rule=MatchRule(),
+            drafter=model_drafter(rows=rows) if gamma else None,
+            gamma=GammaPolicy(gamma),
+            eos_token_ids=(EOS,),
+            detokenise=detokenise,
+        )
+        answers = decode(engine, requests)
+        return {key: (each.token_ids, each.logit_digests) for key, each in answers.items()}
+
+    plain = run(rows=1, width=1, gamma=0)
+    for one, other in pairwise(
+        [plain, run(rows=4, width=3, gamma=2), run(rows=5, width=6, gamma=5)]
+    ):
+        assert one == other
+
+
+class CountsRows(StockArithmetic):
+    """Claims to be invariant and is not: the last bit depends on the number of rows."""
+
+    batch_invariant = True
+
+    def linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        outputs = super().linear(inputs, weight, bias)
+        return outputs if inputs.shape[0] > 1 else torch.nextafter(outputs, torch.tensor(torch.inf))
+
+
+def test_a_false_claim_is_found_out() -> None:
+    stock = adopt(random_llama(torch.float32), positions=POSITIONS, arithmetic=STOCK)
+    liar = StaticModel(
+        stock.architecture, stock.weights, positions=POSITIONS, arithmetic=CountsRows()
+    )
+    report = probe_contract(liar, rows=4, width=8, tokens=8)
+    assert report.contract is None
+    assert [probe.name for probe in report.failed][:1] == ["alone"]
