@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from equivcheck.drawing.keys import in_order, parse_draw
 from equivcheck.errors import RecordsError, unknown_name
 from equivcheck.findings import Finding
-from equivcheck.generation import ROUND_MARK, Generation
+from equivcheck.generation import Generation
 from equivcheck.records import (
-    SAMPLED,
-    SAMPLED_TARGET,
+    DRAWING,
     Arbitration,
     Asked,
     Captured,
@@ -23,6 +23,7 @@ from equivcheck.records import (
     Preflight,
     Record,
     Rescored,
+    Scored,
     Sealed,
 )
 
@@ -45,13 +46,16 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
     if not lines or not isinstance(header := lines[0].record, Header):
         raise RecordsError(f"{path}: does not start with a run's header")
     asked: dict[str, Asked] = {}
-    captured: dict[str, dict[str, Captured]] = {arm: {} for arm in header.arms}
+    captured: dict[str, dict[str, Captured]] = {
+        arm: {} for arm in header.arms if arm not in DRAWING
+    }
     arbitrations: list[Arbitration] = []
     rescored: list[Rescored] = []
     failures: list[Failed] = []
     grades: dict[tuple[str, str], Grade] = {}
     preflight: Preflight | None = None
     draws: dict[str, dict[str, Generation]] = {}
+    scored: list[Scored] = []
     findings: list[Finding] = []
     sealed: Sealed | None = None
     for number, _, record in lines[1:]:
@@ -88,7 +92,9 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
             case Preflight():
                 preflight = record
             case Drawn():
-                _add_draw(record, draws=draws, asked=asked, where=where)
+                _add_draw(record, draws=draws, header=header, where=where)
+            case Scored():
+                scored.append(record)
     return Evidence(
         header=header,
         asked=asked,
@@ -98,7 +104,8 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
         failures=tuple(failures),
         grades=tuple(grades.values()),
         preflight=preflight,
-        draws=draws,
+        draws={arm: _in_order(drawn, header.planned[arm]) for arm, drawn in draws.items()},
+        scored=tuple(scored),
         findings=tuple(findings),
         sealed=sealed,
     )
@@ -125,17 +132,25 @@ def _add_draw(
     record: Drawn,
     *,
     draws: dict[str, dict[str, Generation]],
-    asked: dict[str, Asked],
+    header: Header,
     where: str,
 ) -> None:
     key = record.generation.key
-    if record.arm not in (SAMPLED, SAMPLED_TARGET):
-        found = unknown_name("arm", record.arm, (SAMPLED, SAMPLED_TARGET))
-        raise RecordsError(f"{where}: arm: {found}")
-    case, mark, _ = key.rpartition(ROUND_MARK)
-    if not mark or case not in asked:
+    planned = {arm: cases for arm, cases in header.planned.items() if arm in DRAWING}
+    if record.arm not in planned:
+        raise RecordsError(f"{where}: arm: {unknown_name('arm', record.arm, planned)}")
+    try:
+        known = parse_draw(key).case in planned[record.arm]
+    except ValueError as error:
+        raise RecordsError(f"{where}: {error}") from None
+    if not known:
         raise RecordsError(f"{where}: {record.arm} draws {key!r}, which was never asked")
     of_arm = draws.setdefault(record.arm, {})
     if key in of_arm:
         raise RecordsError(f"{where}: {record.arm} draws {key!r} a second time")
     of_arm[key] = record.generation
+
+
+def _in_order(drawn: dict[str, Generation], cases: Sequence[str]) -> dict[str, Generation]:
+    """Draws as they were asked for; they come in the order in which they were finished."""
+    return {key: drawn[key] for key in in_order(drawn, cases)}

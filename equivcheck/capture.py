@@ -15,13 +15,24 @@ from pathlib import Path
 from equivcheck.asking import ask
 from equivcheck.cases import Suite
 from equivcheck.detokenise import detokeniser
+from equivcheck.drawing.plan import DrawPlan, drawing_setup, plan_draws, sampled_spec
+from equivcheck.drawing.start import draw
 from equivcheck.engines.protocol import Engine
 from equivcheck.engines.registry import load_engine
 from equivcheck.grading.answers import grade_answers
 from equivcheck.logbook import Logbook, Progress
 from equivcheck.manifest import make_header
 from equivcheck.planning import Plan, make_plan, shuffle, warm_up
-from equivcheck.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET, Evidence
+from equivcheck.records import (
+    CANDIDATE,
+    CONTROL,
+    REPEAT,
+    SAMPLED,
+    SAMPLED_TARGET,
+    SHUFFLED,
+    TARGET,
+    Evidence,
+)
 from equivcheck.records_file import RECORDS_NAME, RecordsWriter, read_evidence, seal
 from equivcheck.scoring import score
 from equivcheck.settings import Settings
@@ -37,9 +48,12 @@ def run(
     folder: Path,
     *,
     resume: bool = False,
+    more: bool = False,
     progress: Progress | None = None,
 ) -> Verdict:
     """Capture, score, judge and report one run; its records and reports are left in ``folder``.
+
+    ``resume`` and ``more`` are `capture`'s.
 
     Raises:
         EquivcheckError: the run cannot be made. What was captured is kept and can be resumed.
@@ -47,7 +61,7 @@ def run(
     from equivcheck.report.view import view_of
     from equivcheck.report.write import write_reports
 
-    path = capture(settings, suites, folder, resume=resume, progress=progress)
+    path = capture(settings, suites, folder, resume=resume, more=more, progress=progress)
     score(path, progress=progress)
     grade_answers(path, suites, progress=progress)
     evidence = read_evidence(path)
@@ -63,6 +77,7 @@ def capture(
     folder: Path,
     *,
     resume: bool = False,
+    more: bool = False,
     progress: Progress | None = None,
 ) -> Path:
     """Ask every arm what the plan says; the path of the records file.
@@ -72,6 +87,7 @@ def capture(
         suites: What to ask.
         folder: The run's; its name is the run's id.
         resume: Go on with the records in it. What they hold is not asked again.
+        more: Draw another budget of sampled tokens, on top of what was drawn.
         progress: Told after each answer.
 
     Raises:
@@ -86,16 +102,25 @@ def capture(
     tokenizer = load_tokenizer(settings.setup.pair)
     plan = make_plan(settings, suites, encode=partial(encode, tokenizer))
     path = folder / RECORDS_NAME
-    with ExitStack() as files:
+    with ExitStack() as outer:
         with ExitStack() as stack:
             engines = open_engines(settings, stack)
-            header = make_header(settings, suites, plan, engines=engines, run=folder.resolve().name)
+            draws = plan_draws(settings, suites, plan, candidate=engines[CANDIDATE].capabilities)
+            drawing = open_drawing_engines(settings, draws, outer)
+            header = make_header(
+                settings,
+                suites,
+                plan,
+                draws,
+                engines=engines | drawing,
+                run=folder.resolve().name,
+            )
             if resume:
                 writer, evidence = RecordsWriter.resume(path, header)
             else:
                 writer = RecordsWriter.create(path, header)
                 evidence = Evidence(header=header, asked={}, captured={})
-            files.enter_context(writer)
+            outer.enter_context(writer)
             book = Logbook(
                 plan, evidence, writer=writer, detokenise=detokeniser(tokenizer), progress=progress
             )
@@ -103,6 +128,17 @@ def capture(
             ask_shuffled(book, engines[CANDIDATE], settings=settings)
         ask_again(book, settings)
         book.refuse_silence()
+        if drawing:
+            evidence = read_evidence(path, scores=False)
+            draw(
+                draws,
+                evidence,
+                drawing,
+                writer=writer,
+                folder=folder,
+                more=more,
+                progress=progress,
+            )
     return path
 
 
@@ -114,6 +150,17 @@ def open_engines(settings: Settings, stack: ExitStack) -> dict[str, Engine]:
     return {
         arm: stack.enter_context(closing(load_engine(spec, settings.setup)))
         for arm, spec in specs.items()
+    }
+
+
+def open_drawing_engines(
+    settings: Settings, draws: DrawPlan, stack: ExitStack
+) -> dict[str, Engine]:
+    """The engines of the arms that draw, by arm; none where nothing is drawn."""
+    specs = {SAMPLED: sampled_spec(settings), SAMPLED_TARGET: settings.target}
+    setup = drawing_setup(settings, draws)
+    return {
+        arm: stack.enter_context(closing(load_engine(specs[arm], setup))) for arm in draws.planned
     }
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from equivcheck.cases import Suite
+from equivcheck.drawing.plan import DrawPlan
 from equivcheck.engines.device import device_facts, load_setup
 from equivcheck.engines.protocol import Engine
 from equivcheck.environment import fingerprint, git_state
@@ -19,11 +21,12 @@ def make_header(
     settings: Settings,
     suites: Sequence[Suite],
     plan: Plan,
+    draws: DrawPlan,
     *,
     engines: Mapping[str, Engine],
     run: str,
 ) -> Header:
-    """The manifest of a run whose engines are open."""
+    """The manifest of a run whose engines are open, by arm."""
     pair = load_setup(settings.setup)
     git = git_state(Path.cwd())
     arms = {arm: engine.capabilities for arm, engine in engines.items()}
@@ -42,11 +45,20 @@ def make_header(
             for suite in suites
         ),
         arms=arms | {SHUFFLED: arms[CANDIDATE], REPEAT: arms[CANDIDATE]},
-        planned=plan.planned,
+        planned=plan.planned | draws.planned,
         eos_token_ids=pair.eos_token_ids,
         vocab_size=pair.vocab_size,
         environment=fingerprint() | device_facts(settings.setup),
         models=pair.digests,
         git_commit=git.commit if git else None,
         git_dirty=git.dirty if git else None,
+        draw_seed=draw_seed(settings),
     )
+
+
+def draw_seed(settings: Settings) -> int:
+    """The seed of the draws: the run's, so that it can be repeated; a fresh one before a release.
+
+    A seed that was drawn with before is no new evidence.
+    """
+    return secrets.randbits(32) if settings.profile == "release" else settings.seed

@@ -37,6 +37,8 @@ SAMPLED = "sampled"
 """Arm: the candidate's engine, drawing each sampled case many times, for the tests of its law."""
 SAMPLED_TARGET = "sampled-target"
 """Arm: the target drawing the same, where tokens are all that there is to judge by."""
+DRAWING = frozenset({SAMPLED, SAMPLED_TARGET})
+"""Arms whose planned cases are drawn again and again, and not answered once."""
 
 
 class SuiteRef(Struct, frozen=True, kw_only=True):
@@ -194,7 +196,16 @@ class Preflight(Struct, frozen=True, kw_only=True, tag="preflight", omit_default
     divergences: dict[str, float]
     """Wrong law to its mean Kullback-Leibler divergence from the target's, nats a token."""
     tokens: int
-    """The budget that was planned."""
+    """The budget that was planned; of several such lines in a run, the last counts."""
+
+
+class Scored(Struct, frozen=True, kw_only=True, tag="scored"):
+    """The draws of the arm `sampled` so far were scored, in a file beside the records."""
+
+    outputs: int
+    tokens: int
+    sha256: str
+    """Of the file, hex."""
 
 
 class Sealed(Struct, frozen=True, kw_only=True, tag="verdict", omit_defaults=True):
@@ -222,6 +233,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     preflight: Preflight | None = None
     draws: dict[str, dict[str, Generation]] = {}
     """Arm (`SAMPLED`, `SAMPLED_TARGET`), then ``workload/case#round``, in the order of asking."""
+    scored: tuple[Scored, ...] = ()
     scores: ScoreTable | None = None
     """Scores of the draws of `SAMPLED`, from the file beside the records."""
     findings: tuple[Finding, ...] = ()
@@ -238,6 +250,7 @@ Record = (
     | Grade
     | Preflight
     | Drawn
+    | Scored
     | Finding
     | Sealed
 )

@@ -17,6 +17,7 @@ from typing import IO, Self
 import msgspec
 
 from equivcheck.assembling import Line, assemble
+from equivcheck.drawing.kept import kept_scores
 from equivcheck.errors import RecordsError, unknown_name
 from equivcheck.findings import Finding
 from equivcheck.records import SCHEMA, Evidence, Header, Record, Sealed
@@ -36,6 +37,7 @@ _TYPES = (
     "grade",
     "preflight",
     "drawn",
+    "scored",
     "finding",
     "verdict",
 )
@@ -149,17 +151,25 @@ def seal(path: Path, *, findings: Iterable[Finding], sealed: Sealed) -> None:
         writer.append(sealed)
 
 
-def read_evidence(path: str | Path) -> Evidence:
+def read_evidence(path: str | Path, *, scores: bool = True) -> Evidence:
     """Read a run back: from its file, or the folder that holds it.
 
+    Args:
+        path: The file, or its folder.
+        scores: Whether to read the scores of its draws too, if they are still there.
+
     Raises:
-        RecordsError: there is none, or a line other than a torn last one cannot be used.
+        RecordsError: there is none, a line other than a torn last one cannot be used, or the scores
+            beside it are not those of its draws.
     """
     file = Path(path)
     file = file / RECORDS_NAME if file.is_dir() else file
     if not file.is_file():
         raise RecordsError(f"{file}: no such records file")
-    return assemble(file, list(_lines(file)))
+    evidence = assemble(file, list(_lines(file)))
+    if not scores:
+        return evidence
+    return msgspec.structs.replace(evidence, scores=kept_scores(file.parent, evidence.scored))
 
 
 def _to_line(record: Record) -> bytes:

@@ -1,6 +1,7 @@
 """Decide whether a records file may be gone on with: it has to be the same run in all that matters.
 
-Pure: compares two headers. Run id, creation time and the engines' remarks may differ.
+Pure: compares two headers. Run id, creation time, the engines' remarks and the seed of the draws,
+which may be a fresh one, can differ.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import msgspec
 from equivcheck.errors import OtherRunError
 from equivcheck.records import Header
 
-_FREE = frozenset({"run", "created"})
+_FREE = frozenset({"run", "created", "draw_seed"})
 _FREE_TAILS = ("notes",)
 """Engines' remarks may hold measured figures."""
 

@@ -1,14 +1,17 @@
 """Gate: every arm answered every case it had to. What is missing was not compared.
 
-An interrupted run ends here: unfinished, never a pass.
+An interrupted run ends here: unfinished, never a pass. Draws count too: where an engine failed to
+give some, those that it gave are a selection.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from equivcheck.checks.subjects import RUN, plural
 from equivcheck.escape import visible
 from equivcheck.findings import Finding, Outcome, Reason
-from equivcheck.records import CANDIDATE, TARGET, Evidence
+from equivcheck.records import CANDIDATE, DRAWING, TARGET, Evidence
 
 SHOWN = 5
 """Missing keys named per arm."""
@@ -16,11 +19,14 @@ SHOWN = 5
 
 def check(evidence: Evidence) -> list[Finding]:
     """One finding an arm that lacks answers, and one for the run."""
-    planned = evidence.header.planned
+    planned = {arm: keys for arm, keys in evidence.header.planned.items() if arm not in DRAWING}
     findings = [
-        _missing(evidence, arm, missing, planned=len(keys))
-        for arm, keys in planned.items()
-        if (missing := [key for key in keys if key not in evidence.captured.get(arm, {})])
+        *(
+            _missing(evidence, arm, missing, planned=len(keys))
+            for arm, keys in planned.items()
+            if (missing := [key for key in keys if key not in evidence.captured.get(arm, {})])
+        ),
+        *_failed_draws(evidence),
     ]
     compared = [
         key
@@ -50,6 +56,24 @@ def check(evidence: Evidence) -> list[Finding]:
             )
         )
     return findings
+
+
+def _failed_draws(evidence: Evidence) -> Iterator[Finding]:
+    """One finding an arm whose engine broke on draws and did not give them later."""
+    for arm in sorted(DRAWING & evidence.header.planned.keys()):
+        drawn = evidence.draws.get(arm, {})
+        failed = {each.key: each.message for each in evidence.failures if each.arm == arm}
+        lost = [f"{key}: {visible(why)}" for key, why in failed.items() if key not in drawn]
+        if lost:
+            yield Finding(
+                check="complete",
+                subject=RUN,
+                outcome=Outcome.INCONCLUSIVE,
+                reason=Reason.MISSING,
+                headline=f"{arm} failed on {len(lost)} of {plural(len(lost) + len(drawn), 'draw')}",
+                details=tuple(lost[:SHOWN]),
+                n=len(drawn),
+            )
 
 
 def _missing(evidence: Evidence, arm: str, missing: list[str], *, planned: int) -> Finding:

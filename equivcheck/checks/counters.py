@@ -6,8 +6,10 @@ Rates derived from counters that break these identities mean nothing, however pl
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from equivcheck.checks.subjects import by_workload, plural, repeat_command
+from equivcheck.drawing.keys import parse_draw
 from equivcheck.engines.protocol import Capabilities
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.generation import Generation
@@ -15,47 +17,71 @@ from equivcheck.records import Evidence
 
 
 def check(evidence: Evidence) -> list[Finding]:
-    """One finding for each output whose counters contradict it, then one a workload."""
+    """One finding for each output whose counters contradict it, then one a workload.
+
+    Of the draws of a case, the first that does so stands for the others.
+    """
     outputs = [
-        (key, arm, captured[key].generation)
-        for arm, captured in evidence.captured.items()
-        for key in evidence.asked
-        if key in captured
-        and (captured[key].generation.steps or evidence.header.arms[arm].reports_steps)
+        *(
+            Output(key, arm, captured[key].generation, ())
+            for arm, captured in evidence.captured.items()
+            for key in evidence.asked
+            if key in captured
+        ),
+        *(
+            Output(parse_draw(key).case, arm, generation, (f"in {key}",))
+            for arm, drawn in evidence.draws.items()
+            for key, generation in drawn.items()
+        ),
     ]
-    findings: list[Finding] = []
-    for key, arm, generation in outputs:
-        faults = list(faults_of(generation, evidence.header.arms[arm]))
+    arms = evidence.header.arms
+    held = [each for each in outputs if each.generation.steps or arms[each.arm].reports_steps]
+    broken: dict[tuple[str, str], Finding] = {}
+    for output in held:
+        faults = list(faults_of(output.generation, arms[output.arm]))
         if faults:
-            findings.append(
-                Finding(
-                    check="counters",
-                    subject=key,
-                    outcome=Outcome.FAIL,
-                    reason=Reason.COUNTERS,
-                    headline=f"{arm}: {faults[0]}",
-                    details=tuple(faults[:5]) if len(faults) > 1 else (),
-                    repeat=repeat_command(evidence, key),
-                    n=len(generation.steps),
-                )
-            )
-    bad = {finding.subject for finding in findings}
-    for workload, held in by_workload(evidence, outputs, key=lambda output: output[0]).items():
-        broken = sum(key in bad for key in {key for key, _, _ in held})
-        steps = sum(len(generation.steps) for _, _, generation in held)
-        findings.append(
-            Finding(
-                check="counters",
-                subject=workload,
-                outcome=Outcome.FAIL if broken else Outcome.PASS,
-                reason=Reason.COUNTERS if broken else Reason.HELD,
-                headline=f"counters contradict the output on {plural(broken, 'case')}"
-                if broken
-                else f"counters add up on {plural(len(held), 'output')} ({plural(steps, 'step')})",
-                n=steps,
-            )
+            broken.setdefault((output.case, output.arm), _finding(evidence, output, faults))
+    bad = {case for case, _ in broken}
+    return [*broken.values(), *_summaries(evidence, held, bad=bad)]
+
+
+class Output(NamedTuple):
+    """One answer or draw."""
+
+    case: str
+    arm: str
+    generation: Generation
+    where: tuple[str, ...]
+    """Which of many, as a line."""
+
+
+def _finding(evidence: Evidence, output: Output, faults: list[str]) -> Finding:
+    return Finding(
+        check="counters",
+        subject=output.case,
+        outcome=Outcome.FAIL,
+        reason=Reason.COUNTERS,
+        headline=f"{output.arm}: {faults[0]}",
+        details=(*output.where, *(faults[:5] if len(faults) > 1 else ())),
+        repeat=repeat_command(evidence, output.case),
+        n=len(output.generation.steps),
+    )
+
+
+def _summaries(evidence: Evidence, held: list[Output], *, bad: set[str]) -> Iterator[Finding]:
+    for workload, outputs in by_workload(evidence, held, key=lambda output: output.case).items():
+        broken = sum(case in bad for case in {output.case for output in outputs})
+        steps = sum(len(output.generation.steps) for output in outputs)
+        yield Finding(
+            check="counters",
+            subject=workload,
+            outcome=Outcome.FAIL if broken else Outcome.PASS,
+            reason=Reason.COUNTERS if broken else Reason.HELD,
+            headline=f"counters contradict the output on {plural(broken, 'case')}"
+            if broken
+            else f"counters add up on {plural(len(outputs), 'output')} ({plural(steps, 'step')})",
+            n=steps,
         )
-    return findings
 
 
 def faults_of(generation: Generation, capabilities: Capabilities) -> Iterator[str]:

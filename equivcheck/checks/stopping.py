@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from equivcheck.checks.subjects import by_workload, plural, repeat_command
+from equivcheck.drawing.keys import parse_draw
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.generation import Generation, Request
 from equivcheck.records import Captured, Evidence, Header
@@ -34,31 +35,37 @@ class Ends(NamedTuple):
         return self.eos | self.stop
 
 
+class Output(NamedTuple):
+    """One answer or draw, and what it broke."""
+
+    case: str
+    arm: str
+    tokens: int
+    faults: tuple[Fault, ...]
+    where: tuple[str, ...] = ()
+    """Which of many, as a line."""
+
+
 def check(evidence: Evidence) -> list[Finding]:
-    """One finding for each broken output, then one a workload."""
-    outputs = [
-        (key, arm, captured[key])
-        for arm, captured in evidence.captured.items()
-        for key in evidence.asked
-        if key in captured
-    ]
-    findings: list[Finding] = []
-    broken: dict[str, int] = {}
-    for key, arm, answer in outputs:
-        asked = evidence.asked[key]
-        faults = list(faults_of(answer, request=asked.request, header=evidence.header))
-        if faults:
-            broken[asked.workload] = broken.get(asked.workload, 0) + 1
-            findings.append(_case_finding(evidence, key, arm=arm, faults=faults))
-    for workload, held in by_workload(evidence, outputs, key=lambda output: output[0]).items():
-        bad = broken.get(workload, 0)
+    """One finding for each broken output, then one a workload.
+
+    Of the draws of a case, the first that is broken stands for the others.
+    """
+    outputs = [*_answers(evidence), *_draws(evidence)]
+    shown: dict[tuple[str, str], Finding] = {}
+    for output in outputs:
+        if output.faults:
+            shown.setdefault((output.case, output.arm), _case_finding(evidence, output))
+    findings = list(shown.values())
+    for workload, held in by_workload(evidence, outputs, key=lambda output: output.case).items():
+        bad = sum(bool(output.faults) for output in held)
         findings.append(
             Finding(
                 check="stopping",
                 subject=workload,
                 outcome=Outcome.FAIL if bad else Outcome.PASS,
                 reason=Reason.STOP_RULE if bad else Reason.HELD,
-                headline=f"{plural(bad, 'output')} of {len(held)} broke a stop or length rule"
+                headline=f"{plural(bad, 'output')} of {len(held):,} broke a stop or length rule"
                 if bad
                 else f"stop and length rules held on {plural(len(held), 'output')}",
                 n=len(held),
@@ -67,20 +74,51 @@ def check(evidence: Evidence) -> list[Finding]:
     return findings
 
 
+def _answers(evidence: Evidence) -> Iterator[Output]:
+    for arm, captured in evidence.captured.items():
+        for key, asked in evidence.asked.items():
+            if answer := captured.get(key):
+                faults = tuple(faults_of(answer, request=asked.request, header=evidence.header))
+                yield Output(key, arm, len(answer.generation.token_ids), faults)
+
+
+def _draws(evidence: Evidence) -> Iterator[Output]:
+    """Draws are not detokenised, so where a request has stop strings its ending is not judged."""
+    for arm, drawn in evidence.draws.items():
+        for key, generation in drawn.items():
+            case = parse_draw(key).case
+            request = evidence.asked[case].request
+            judge = inner_faults_of if request.stop else faults_of
+            answer = Captured(arm=arm, generation=generation, text="")
+            faults = tuple(judge(answer, request=request, header=evidence.header))
+            yield Output(case, arm, len(generation.token_ids), faults, (f"in {key}",))
+
+
 def faults_of(answer: Captured, *, request: Request, header: Header) -> Iterator[Fault]:
     """Every rule that one output breaks."""
-    generation = answer.generation
-    ends = Ends(
+    generation, ends = answer.generation, _ends(request, header)
+    yield from inner_faults_of(answer, request=request, header=header)
+    if generation.token_ids:
+        yield from _ending_faults(generation, ends=ends, completed=answer.stop_completed_at)
+        completed = answer.stop_completed_at
+        yield from _reason_faults(generation, request, ends=ends, completed=completed)
+
+
+def inner_faults_of(answer: Captured, *, request: Request, header: Header) -> Iterator[Fault]:
+    """Broken rules about length and tokens, which need no text."""
+    if not answer.generation.token_ids:
+        yield Fault(Reason.LENGTH, "no token at all")
+        return
+    ends = _ends(request, header)
+    yield from _length_faults(answer.generation, request)
+    yield from _content_faults(answer.generation, request, ends=ends, vocab_size=header.vocab_size)
+
+
+def _ends(request: Request, header: Header) -> Ends:
+    return Ends(
         eos=frozenset(() if request.ignore_eos else header.eos_token_ids),
         stop=frozenset(request.stop_token_ids),
     )
-    if not generation.token_ids:
-        yield Fault(Reason.LENGTH, "no token at all")
-        return
-    yield from _length_faults(generation, request)
-    yield from _content_faults(generation, request, ends=ends, vocab_size=header.vocab_size)
-    yield from _ending_faults(generation, ends=ends, completed=answer.stop_completed_at)
-    yield from _reason_faults(generation, request, ends=ends, completed=answer.stop_completed_at)
 
 
 def _length_faults(generation: Generation, request: Request) -> Iterator[Fault]:
@@ -144,17 +182,18 @@ def _reason_faults(
         )
 
 
-def _case_finding(evidence: Evidence, key: str, *, arm: str, faults: list[Fault]) -> Finding:
+def _case_finding(evidence: Evidence, output: Output) -> Finding:
+    faults = output.faults
     shown = [fault.what for fault in faults[:5]]
     if len(faults) > len(shown):
         shown.append(f"and {len(faults) - len(shown)} more")
     return Finding(
         check="stopping",
-        subject=key,
+        subject=output.case,
         outcome=Outcome.FAIL,
         reason=faults[0].reason,
-        headline=f"{arm}: {faults[0].what}",
-        details=tuple(shown) if len(faults) > 1 else (),
-        repeat=repeat_command(evidence, key),
-        n=len(evidence.captured[arm][key].generation.token_ids),
+        headline=f"{output.arm}: {faults[0].what}",
+        details=(*output.where, *(shown if len(faults) > 1 else ())),
+        repeat=repeat_command(evidence, output.case),
+        n=output.tokens,
     )

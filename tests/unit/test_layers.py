@@ -29,6 +29,7 @@ MAY_IMPORT_FRAMEWORKS = {
 
 FORBIDDEN = {
     "checks": ("report", "capture", "decoding", "engines.native", "pairs", "plugin", "commands"),
+    "drawing": ("decoding", "report", "plugin", "commands", "pairs", "checks"),
     "decoding": ("engines", "checks", "faults", "capture", "report", "pairs"),
     "report": ("decoding", "capture", "engines", "pairs", "plugin", "commands"),
     "scoring": ("decoding", "report", "plugin", "commands"),

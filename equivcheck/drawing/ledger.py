@@ -1,0 +1,175 @@
+"""Keep track of what is drawn and what is scored, and write both down as they come.
+
+An interrupted run goes on where this says: every output of a round that was begun is asked for,
+since those that came first would be the short ones.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from equivcheck.asking import ask, describe
+from equivcheck.drawing.kept import keep_scores, kept_scores
+from equivcheck.drawing.keys import drawn_request, in_order, parse_draw
+from equivcheck.drawing.plan import DrawPlan, rounds_ahead
+from equivcheck.engines.protocol import Engine
+from equivcheck.errors import RecordsError
+from equivcheck.generation import Generation, Request
+from equivcheck.logbook import Progress
+from equivcheck.records import SAMPLED, TARGET, Drawn, Evidence, Failed, Preflight
+from equivcheck.records_file import RecordsWriter
+
+if TYPE_CHECKING:
+    from equivcheck.scores import ScoreTable
+
+DRAWING = "drawing"
+Output = tuple[Request, Generation]
+"""What was asked, and what came."""
+
+
+class Ledger:
+    """The draws of a run, its records file, and the scores beside it."""
+
+    def __init__(
+        self,
+        plan: DrawPlan,
+        evidence: Evidence,
+        *,
+        writer: RecordsWriter,
+        folder: Path,
+        progress: Progress | None,
+    ) -> None:
+        """Start from what a run's records already hold. Scores that are not theirs do not count."""
+        self.plan, self.writer, self.folder = plan, writer, folder
+        self.header, self.preflight = evidence.header, evidence.preflight
+        self.progress = progress
+        self.requests = {case.key: case for case in plan.cases}
+        self.draws = {arm: dict(evidence.draws.get(arm, {})) for arm in plan.arms}
+        self.table: ScoreTable | None = None
+        with suppress(RecordsError):
+            self.table = kept_scores(folder, evidence.scored)
+        self.broken = any(
+            not scorable(generation, vocab_size=self.header.vocab_size)
+            for drawn in self.draws.values()
+            for generation in drawn.values()
+        )
+        """Whether an engine has failed to draw something, or drew what cannot be scored."""
+        self.lengths = {
+            key: float(len(captured.generation.token_ids))
+            for key, captured in evidence.captured.get(TARGET, {}).items()
+        }
+
+    @property
+    def tokens(self) -> int:
+        """Tokens drawn by the arm `sampled`."""
+        return sum(len(generation.token_ids) for generation in self.draws[SAMPLED].values())
+
+    @property
+    def scored(self) -> int:
+        """Draws that are scored: so many, from the first."""
+        return 0 if self.table is None else len(self.table.keys)
+
+    @property
+    def budget(self) -> int:
+        """Tokens to draw."""
+        return self.preflight.tokens if self.preflight else 0
+
+    @property
+    def spent(self) -> bool:
+        """Whether the budget is drawn."""
+        return self.tokens >= self.budget
+
+    @property
+    def begun(self) -> int:
+        """The last round of which something is drawn; 0: none."""
+        every = (parse_draw(key).round for drawn in self.draws.values() for key in drawn)
+        return max(every, default=0)
+
+    def note(self, preflight: Preflight) -> None:
+        """Write down what can be seen in how many tokens, or a new budget."""
+        self.writer.append(preflight)
+        self.preflight = preflight
+
+    def draw(self, engines: Mapping[str, Engine], *, rounds: Iterable[int]) -> None:
+        """Have the arms draw what is missing of some rounds."""
+        for arm, engine in engines.items():
+            seed = self.header.draw_seed
+            asked = [
+                request
+                for number in rounds
+                for request in self.plan.round(number, seed=seed, arm=arm)
+                if request.key not in self.draws[arm]
+            ]
+            if any(parse_draw(request.key).case in self.requests for request in asked):
+                for outcome in ask(engine, asked, arm=arm):
+                    self.take(outcome, arm=arm)
+
+    def take(self, outcome: Generation | Failed, *, arm: str) -> None:
+        """Write one outcome down, unless it was company's."""
+        if parse_draw(outcome.key).case not in self.requests:
+            return
+        if isinstance(outcome, Generation):
+            drawn = without_scores(outcome)
+            try:
+                self.writer.append(Drawn(arm=arm, generation=drawn))
+            except RecordsError as error:
+                outcome = Failed(arm=arm, key=outcome.key, message=describe(error))
+            else:
+                self.draws[arm][drawn.key] = drawn
+                self.broken |= not scorable(drawn, vocab_size=self.header.vocab_size)
+        if isinstance(outcome, Failed):
+            self.writer.append(outcome)
+            self.broken = True
+        self.tell(DRAWING, tokens=self.tokens)
+
+    def tell(self, doing: str, *, tokens: int) -> None:
+        """Say how much of the budget is done."""
+        if self.progress:
+            self.progress(doing, min(tokens, self.budget), self.budget)
+
+    def rounds_ahead(self) -> range:
+        """The rounds to draw before the next look."""
+        drawn: dict[str, list[int]] = defaultdict(list)
+        for key, generation in self.draws[SAMPLED].items():
+            drawn[parse_draw(key).case].append(len(generation.token_ids))
+        lengths = self.lengths | {case: fmean(found) for case, found in drawn.items()}
+        count = rounds_ahead(self.plan, lengths, drawn=self.tokens, budget=self.budget)
+        return range(self.begun + 1, self.begun + 1 + count)
+
+    def outputs(self) -> list[Output]:
+        """All draws of the arm `sampled` with their requests, in the order of asking."""
+        drawn, seed = self.draws[SAMPLED], self.header.draw_seed
+        found = []
+        for key in in_order(drawn, list(self.requests)):
+            case, number = parse_draw(key)
+            request = drawn_request(self.requests[case], round=number, seed=seed)
+            found.append((request, drawn[key]))
+        return found
+
+    def keep(self, table: ScoreTable) -> None:
+        """Write down the scores of all draws so far."""
+        keep_scores(self.folder, table, writer=self.writer)
+        self.table = table
+
+
+def without_scores(generation: Generation) -> Generation:
+    """A draw as records keep it: tokens and what each step did, neither scores nor times."""
+    return msgspec.structs.replace(
+        generation,
+        steps=tuple(msgspec.structs.replace(step, seconds=None) for step in generation.steps),
+        scores=None,
+        logit_digests=None,
+    )
+
+
+def scorable(generation: Generation, *, vocab_size: int) -> bool:
+    """Whether the target can be asked about these tokens."""
+    tokens = generation.token_ids
+    return bool(tokens) and all(0 <= token < vocab_size for token in tokens)

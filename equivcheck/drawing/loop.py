@@ -1,0 +1,73 @@
+"""Draw, score, look, and draw again: until the budget is spent or the law is refuted.
+
+Draws flow from engines to records, scores from the scorer to a file beside them. Only one thing
+flows back: whether the scores so far refute the law, asked of a pure function. They can end the
+drawing early with a failure, never with a pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from equivcheck.drawing.ledger import Ledger, Output
+from equivcheck.engines.protocol import Engine
+
+if TYPE_CHECKING:
+    from equivcheck.scores import ScoreTable
+
+SCORING = "scoring draws"
+SCORED_AT_ONCE = 32
+"""Outputs that are scored between two words about progress."""
+
+
+class Scorer(Protocol):
+    """Says what the target holds of draws; remembers them, for tests across requests."""
+
+    def score(self, asked: Sequence[Output]) -> ScoreTable:
+        """The scores of further draws, in the order of asking."""
+        ...
+
+    def recall(self, asked: Sequence[Output]) -> None:
+        """Remember draws that were scored before."""
+        ...
+
+
+OpenScorer = Callable[[], Scorer]
+Refuted = Callable[["ScoreTable"], bool]
+"""Whether scores refute the law."""
+
+
+def draw_tokens(ledger: Ledger, engines: Mapping[str, Engine]) -> None:
+    """Draw the whole budget with nothing to look at on the way: the tokens are the evidence."""
+    ledger.draw(engines, rounds=range(1, ledger.begun + 1))
+    while not ledger.spent and not ledger.broken:
+        ledger.draw(engines, rounds=ledger.rounds_ahead())
+
+
+def draw_and_score(
+    ledger: Ledger, engines: Mapping[str, Engine], *, scorer: Scorer, refuted: Refuted
+) -> None:
+    """Draw the budget in parts, and look at the scores after each."""
+    scorer.recall(ledger.outputs()[: ledger.scored])
+    ledger.draw(engines, rounds=range(1, ledger.begun + 1))
+    score_new(ledger, scorer)
+    while not ledger.spent and not ledger.broken:
+        if ledger.table is not None and refuted(ledger.table):
+            return
+        ledger.draw(engines, rounds=ledger.rounds_ahead())
+        score_new(ledger, scorer)
+
+
+def score_new(ledger: Ledger, scorer: Scorer) -> None:
+    """Score what is drawn and not scored yet; nothing where something cannot be scored."""
+    from equivcheck.scores_file import concatenate
+
+    new = ledger.outputs()[ledger.scored :]
+    if ledger.broken or not new:
+        return
+    tables = [] if ledger.table is None else [ledger.table]
+    for start in range(0, len(new), SCORED_AT_ONCE):
+        tables.append(scorer.score(new[start : start + SCORED_AT_ONCE]))
+        ledger.tell(SCORING, tokens=sum(table.rows for table in tables))
+    ledger.keep(concatenate(tables))

@@ -1,0 +1,119 @@
+"""Decide what is drawn, by which engine and in which company. Pure: no engine, no clock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from equivcheck.drawing.keys import drawn_request
+from equivcheck.engines.protocol import Capabilities
+from equivcheck.engines.registry import EngineSpec
+from equivcheck.generation import Request
+from equivcheck.planning import Chunk, Plan
+from equivcheck.records import SAMPLED, SAMPLED_TARGET
+from equivcheck.settings import AUTO, EngineSetup, Settings
+
+if TYPE_CHECKING:
+    from equivcheck.cases import Suite
+
+COMPANY_EVERY = 4
+"""Drawn cases to one greedy case that is asked beside them."""
+CHECKPOINTS = 8
+"""Times, over a whole budget, that draws are scored and looked at."""
+CACHE_STEP = 128
+"""Positions that a smaller cache is rounded up to."""
+
+
+class DrawPlan(Struct, frozen=True, kw_only=True):
+    """What a round asks: every drawn case once, with some greedy cases for company."""
+
+    cases: tuple[Request, ...]
+    """In the order of the suites."""
+    company: tuple[Request, ...]
+    """Greedy cases of the same suites, whose answers are thrown away."""
+    arms: tuple[str, ...] = (SAMPLED,)
+    """Arms that draw."""
+
+    @property
+    def planned(self) -> dict[str, tuple[str, ...]]:
+        """Arm to the keys of the cases that it draws; empty where nothing is drawn."""
+        keys = tuple(case.key for case in self.cases)
+        return dict.fromkeys(self.arms, keys) if keys else {}
+
+    def round(self, number: int, *, seed: int, arm: str = SAMPLED) -> Chunk:
+        """Everything that an arm is asked in a round, counted from 1; company comes in turn."""
+        guests = min(len(self.company), math.ceil(len(self.cases) / COMPANY_EVERY))
+        first = (number - 1) * guests
+        mixed: list[Request] = []
+        for place, case in enumerate(self.cases):
+            if place % COMPANY_EVERY == 0 and guests:
+                guest = self.company[(first + place // COMPANY_EVERY) % len(self.company)]
+                mixed.append(drawn_request(guest, round=number, seed=seed, arm=arm))
+            mixed.append(drawn_request(case, round=number, seed=seed, arm=arm))
+        return tuple(mixed)
+
+
+def plan_draws(
+    settings: Settings, suites: Sequence[Suite], plan: Plan, *, candidate: Capabilities
+) -> DrawPlan:
+    """Choose the cases whose law is tested.
+
+    Drawn is what is sampled and stands in a suite that asks for it. Where the candidate draws by
+    rejection, every sampled case is: that its tokens are the target's is then no claim.
+    """
+    of_law = {suite.key(case) for suite in suites if suite.law for case in suite.cases}
+    requests = [each.request for each in plan.asked]
+    off = settings.sampled is None or not candidate.sampled
+    drawn = () if off else (each for each in requests if not each.sampling.greedy)
+    every = candidate.rule == "rejection"
+    return DrawPlan(
+        cases=tuple(each for each in drawn if every or each.key in of_law),
+        company=tuple(each for each in requests if each.sampling.greedy and each.key in of_law),
+        arms=(SAMPLED, SAMPLED_TARGET) if settings.law_evidence == "tokens" else (SAMPLED,),
+    )
+
+
+def sampled_spec(settings: Settings) -> str:
+    """The engine of the arm `sampled`. A native candidate that couples draws by rejection there.
+
+    Raises:
+        SettingsError: the candidate's specification cannot be read.
+    """
+    if settings.sampled not in (None, AUTO):
+        return settings.sampled
+    spec = EngineSpec.parse(settings.candidate)
+    if spec.name == "native" and spec.options.get("rule", "coupled") == "coupled":
+        return str(msgspec.structs.replace(spec, options=spec.options | {"rule": "rejection"}))
+    return settings.candidate
+
+
+def drawing_setup(settings: Settings, plan: DrawPlan) -> EngineSetup:
+    """The setup of the arms that draw: a batch of their own, and a cache no longer than needed.
+
+    A context that somebody chose is kept.
+    """
+    setup = settings.setup
+    every = (*plan.cases, *plan.company)
+    longest = max((len(each.prompt_ids) + each.max_new_tokens for each in every), default=1)
+    context = setup.context
+    if context == EngineSetup().context:
+        context = min(context, CACHE_STEP * math.ceil(longest / CACHE_STEP))
+    return msgspec.structs.replace(setup, batch_size=settings.sampled_batch, context=context)
+
+
+def rounds_ahead(plan: DrawPlan, lengths: Mapping[str, float], *, drawn: int, budget: int) -> int:
+    """How many rounds to ask before looking again: an eighth of the budget, or what is left of it.
+
+    Args:
+        plan: What a round is.
+        lengths: Case to the mean length of its outputs, as far as known.
+        drawn: Tokens drawn so far.
+        budget: Tokens to draw.
+    """
+    tokens = sum(lengths.get(case.key, case.max_new_tokens) for case in plan.cases)
+    wanted = min(budget / CHECKPOINTS, budget - drawn)
+    return max(1, math.ceil(wanted / max(tokens, 1.0)))

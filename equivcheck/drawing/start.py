@@ -1,0 +1,123 @@
+"""Begin the drawing, or go on with it: what can be seen in the budget is measured first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from equivcheck.drawing.ledger import Ledger, Output
+from equivcheck.drawing.loop import Refuted, Scorer, draw_and_score, draw_tokens
+from equivcheck.drawing.plan import DrawPlan
+from equivcheck.engines.protocol import Engine
+from equivcheck.logbook import Progress
+from equivcheck.records import SAMPLED, TARGET, Evidence, Header, Preflight
+from equivcheck.records_file import RecordsWriter
+
+if TYPE_CHECKING:
+    from equivcheck.scores import ScoreTable
+
+PREFLIGHT_POSITIONS = 2_000
+"""Positions of the target's answers that are enough to look ahead."""
+
+
+def draw(
+    plan: DrawPlan,
+    evidence: Evidence,
+    engines: Mapping[str, Engine],
+    *,
+    writer: RecordsWriter,
+    folder: Path,
+    more: bool = False,
+    progress: Progress | None = None,
+) -> None:
+    """Draw what the plan says, unless the budget is too small to show anything.
+
+    Args:
+        plan: What a round asks.
+        evidence: The run so far, the target's answers included.
+        engines: By arm that draws.
+        writer: Of the run's records.
+        folder: The run's, for the scores.
+        more: Draw another budget, on top of what was drawn.
+        progress: Told after each draw.
+    """
+    ledger = Ledger(plan, evidence, writer=writer, folder=folder, progress=progress)
+    header = evidence.header
+    if ledger.preflight is None:
+        ledger.note(look_ahead(plan, evidence))
+    elif more:
+        found = ledger.preflight
+        ledger.note(msgspec.structs.replace(found, tokens=found.tokens + budget_of(header)))
+    if header.settings.law_evidence == "tokens":
+        draw_tokens(ledger, engines)
+    elif ledger.preflight is not None and not hopeless(ledger.preflight, header):
+        draw_and_score(ledger, engines, scorer=open_scorer(header), refuted=refuter(header))
+
+
+def budget_of(header: Header) -> int:
+    """Tokens to draw in one go."""
+    from equivcheck.statistics.profiles import PROFILES
+
+    settings = header.settings
+    return settings.sampled_tokens or PROFILES[settings.profile].tokens
+
+
+def look_ahead(plan: DrawPlan, evidence: Evidence) -> Preflight:
+    """Measure, on the target's own answers, how much each wrong law would show in a token."""
+    header = evidence.header
+    nothing = Preflight(positions=0, draft_distance=0.0, divergences={}, tokens=budget_of(header))
+    answers = list(_answers(plan, evidence))
+    if header.settings.law_evidence == "tokens" or not answers:
+        return nothing
+    from equivcheck.statistics.preflight import preflight
+
+    return preflight(open_scorer(header).score(answers), tokens=nothing.tokens)
+
+
+def _answers(plan: DrawPlan, evidence: Evidence) -> Iterator[Output]:
+    """The target's answers to the cases that will be drawn, as many as are enough."""
+    positions = 0
+    captured = evidence.captured.get(TARGET, {})
+    for case in plan.cases:
+        if case.key in captured and positions < PREFLIGHT_POSITIONS:
+            generation = captured[case.key].generation
+            positions += len(generation.token_ids)
+            yield case, generation
+
+
+def open_scorer(header: Header) -> Scorer:
+    """The scorer of a run; it remembers what it has scored."""
+    from equivcheck.scoring.sampling_law import LawScorer
+
+    return LawScorer(
+        header.settings,
+        eos_token_ids=header.eos_token_ids,
+        drafter=header.arms[SAMPLED].drafter,
+    )
+
+
+def hopeless(preflight: Preflight, header: Header) -> bool:
+    """Whether the budget cannot show what the profile asks for."""
+    return False
+
+
+def refuter(header: Header) -> Refuted:
+    """A pure function that says whether scores refute the law at the profile's level."""
+    from equivcheck.statistics.battery import evaluate
+    from equivcheck.statistics.profiles import PROFILES
+
+    profile = PROFILES[header.settings.profile]
+    arm = header.arms[SAMPLED]
+
+    def refuted(table: ScoreTable) -> bool:
+        return evaluate(
+            table,
+            alpha=profile.alpha,
+            alpha_pass=profile.alpha_pass,
+            stages=arm.rule == "rejection" and arm.reports_rejected,
+        ).broken
+
+    return refuted
