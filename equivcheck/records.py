@@ -1,7 +1,7 @@
 """The records of a run: the nouns of the file format. Reading and writing is `records_file.py`.
 
-A run's `records.jsonl` is: one `Header`, then `Asked`, `Captured`, `Failed`, `Arbitration` and
-`Rescored` lines as they come, then `Finding`s and one `Sealed` line. Without `Sealed` a run is
+A run's `records.jsonl` is: one `Header`, then `Asked`, `Captured`, `Drawn` and other lines of
+evidence as they come, then `Finding`s and one `Sealed` line. Without `Sealed` a run is
 unfinished: resumable, never a pass. Everything a check needs is in here, so judging needs no model,
 tokenizer or device.
 """
@@ -234,6 +234,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     draws: dict[str, dict[str, Generation]] = {}
     """Arm (`SAMPLED`, `SAMPLED_TARGET`), then ``workload/case#round``, in the order of asking."""
     scored: tuple[Scored, ...] = ()
+    """Each time that scores were written; the file is one of these."""
     scores: ScoreTable | None = None
     """Scores of the draws of `SAMPLED`, from the file beside the records."""
     findings: tuple[Finding, ...] = ()

@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from equivcheck.cases import Suite
+from equivcheck.drawing.kept import SCORES_NAME
 from equivcheck.errors import OtherRunError, RecordsError, unknown_name
 from equivcheck.findings import Finding
 from equivcheck.records import TARGET, Evidence, SuiteRef
@@ -111,17 +112,23 @@ def is_unfinished(folder: Path) -> bool:
 
 def clear(folder: Path) -> None:
     """Remove a run's records and all that was rendered from them; nothing else in the folder."""
-    for stale in [folder / RECORDS_NAME, folder / "scores.safetensors", *folder.glob("report.*")]:
+    for stale in [
+        folder / RECORDS_NAME,
+        *folder.glob(f"{SCORES_NAME}*"),
+        *folder.glob("report.*"),
+    ]:
         stale.unlink(missing_ok=True)
 
 
 def set_aside(folder: Path) -> Path:
     """Move an unfinished run to a folder of its own beside ``folder``, and say where."""
-    created = read_evidence(folder).header.created
+    created = read_evidence(folder, scores=False).header.created
     stamp = "".join(character for character in created if character.isalnum())
     aside = folder.with_name(f"{folder.name}-unfinished-{stamp}")
     aside.mkdir(parents=True, exist_ok=True)
-    (folder / RECORDS_NAME).replace(aside / RECORDS_NAME)
+    for name in (SCORES_NAME, RECORDS_NAME):
+        if (folder / name).is_file():
+            (folder / name).replace(aside / name)
     clear(folder)
     return aside
 
@@ -170,7 +177,7 @@ def _unfinished(records: Path) -> Evidence | None:
     with records.open("rb") as file:
         if not file.readline().endswith(b"\n"):
             return None
-    evidence = read_evidence(records)
+    evidence = read_evidence(records, scores=False)
     return None if evidence.sealed else evidence
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from equivcheck.commands.output import Output, json_option, note
-from equivcheck.commands.setup_options import read_settings, setup_options
+from equivcheck.commands.setup_options import law_options, read_settings, setup_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,7 @@ INTERRUPTED = 130
 @click.command("run")
 @click.argument("suites", nargs=-1, metavar="[SUITES]...")
 @setup_options
+@law_options
 @click.option(
     "--only",
     multiple=True,
@@ -36,6 +37,12 @@ INTERRUPTED = 130
     default=None,
     help="Insist on going on with an unfinished run, or throw it away. Default: go on if it fits.",
 )
+@click.option(
+    "--continue",
+    "more",
+    is_flag=True,
+    help="Draw another budget of sampled tokens for a finished run with the same settings.",
+)
 @json_option
 def command(
     *,
@@ -43,14 +50,15 @@ def command(
     only: tuple[str, ...],
     out: str | None,
     resume: bool | None,
+    more: bool,
     overrides: tuple[str, ...],
     as_json: bool,
     **flags: Any,
 ) -> int:
     """Run candidate and target over SUITES (files or folders; default: suites) and judge them.
 
-    A finished run in the folder is replaced; an unfinished one with the same settings is gone on
-    with. Ctrl-C keeps what is done.
+    A finished run in the folder is replaced, or drawn on with --continue; an unfinished one with
+    the same settings is gone on with. Ctrl-C keeps what is done.
     """
     from equivcheck.commands.printing import print_run
     from equivcheck.errors import OtherRunError
@@ -60,10 +68,15 @@ def command(
     settings = read_settings(flags, overrides)
     chosen = _select(load_suites(suites or (SUITES,)), only)
     folder = Path(out) if out else LATEST
+    if more and resume is not None:
+        raise click.UsageError("--continue goes on with a finished run: no --resume, no --fresh")
     with lock(folder):
         try:
-            resumed = _make_room(folder, settings, chosen, resume=resume)
-            _capture(settings, chosen, folder, resumed=resumed)
+            if more:
+                _draw_more(settings, chosen, folder)
+            else:
+                resumed = _make_room(folder, settings, chosen, resume=resume)
+                _capture(settings, chosen, folder, resumed=resumed)
         except OtherRunError as error:
             raise OtherRunError(
                 f"{error}; throw it away with --fresh, or name another folder with --out"
@@ -114,12 +127,34 @@ def _make_room(
     return resumed
 
 
-def _capture(settings: Settings, suites: tuple[Suite, ...], folder: Path, *, resumed: bool) -> None:
+def _draw_more(settings: Settings, suites: tuple[Suite, ...], folder: Path) -> None:
+    """Go on with a finished run, and say how far it is now.
+
+    Raises:
+        RecordsError: there is none to go on with.
+    """
+    from equivcheck.continuing import finished_run, tokens_drawn
+    from equivcheck.records_file import read_evidence
+
+    before = tokens_drawn(finished_run(folder, settings, suites))
+    note(f"going on with the finished run in {folder}: {before:,} tokens are drawn")
+    _capture(settings, suites, folder, resumed=True, more=True)
+    note(f"{tokens_drawn(read_evidence(folder, scores=False)):,} tokens are drawn now")
+
+
+def _capture(
+    settings: Settings,
+    suites: tuple[Suite, ...],
+    folder: Path,
+    *,
+    resumed: bool,
+    more: bool = False,
+) -> None:
     from equivcheck.capture import run
     from equivcheck.commands.progress import shown_progress
 
     with shown_progress() as progress:
-        run(settings, suites, folder, resume=resumed, progress=progress)
+        run(settings, suites, folder, resume=resumed, more=more, progress=progress)
 
 
 def _kept(folder: Path) -> str:
@@ -127,9 +162,14 @@ def _kept(folder: Path) -> str:
 
     if not is_unfinished(folder):
         return "nothing was captured yet"
+    from equivcheck.records import DRAWING
     from equivcheck.records_file import read_evidence
 
-    evidence = read_evidence(folder)
+    evidence = read_evidence(folder, scores=False)
     answered = sum(len(answers) for answers in evidence.captured.values())
-    planned = sum(len(keys) for keys in evidence.header.planned.values())
-    return f"{answered} of {planned} answers are kept in {folder}; run the same again to go on"
+    planned = sum(len(keys) for arm, keys in evidence.header.planned.items() if arm not in DRAWING)
+    drawn = sum(len(draws) for draws in evidence.draws.values())
+    draws = f" and {drawn:,} draws" if drawn else ""
+    return (
+        f"{answered} of {planned} answers{draws} are kept in {folder}; run the same again to go on"
+    )

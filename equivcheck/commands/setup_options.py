@@ -5,15 +5,19 @@ Settings come from ``[tool.equivcheck]`` or ``equivcheck.toml`` of the nearest f
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args
 
 import click
 
 from equivcheck.commands.output import Function
-from equivcheck.settings import Dtype, Settings
+from equivcheck.settings import Dtype, ProfileName, Settings
 
-_FLAGS = (
+Flag = tuple[str, str, str]
+"""Name, setting, help."""
+
+_SETUP: tuple[Flag, ...] = (
     ("pair", "setup.pair", "Known pair, or TARGET or TARGET+DRAFT: folders, hub ids, GGUF files."),
     ("candidate", "candidate", "Engine under test, e.g. native:gamma=4 (see: engines)."),
     ("target", "target", "Reference engine, e.g. native:gamma=0."),
@@ -22,6 +26,10 @@ _FLAGS = (
     ("batch_size", "setup.batch_size", "Requests decoded together, 1 to 64."),
     ("threads", "setup.threads", "CPU threads; part of the identity contract."),
 )
+_LAW: tuple[Flag, ...] = (
+    ("profile", "profile", f"Tokens drawn to test a law: {', '.join(get_args(ProfileName))}."),
+    ("sampled", "sampled", "Engine whose sampled law is tested; none: it is not."),
+)
 
 
 def setup_options(function: Function) -> Function:
@@ -29,11 +37,12 @@ def setup_options(function: Function) -> Function:
     decorated = click.option(
         "--set", "overrides", multiple=True, metavar="A.B=C", help="Override any setting."
     )(function)
-    for name, setting, text in reversed(_FLAGS):
-        decorated = click.option(
-            f"--{name.replace('_', '-')}", name, metavar=name.upper(), help=f"{text} [{setting}]"
-        )(decorated)
-    return decorated
+    return _with_flags(_SETUP, decorated)
+
+
+def law_options(function: Function) -> Function:
+    """Give a verb the flags about the test of the sampled law."""
+    return _with_flags(_LAW, function)
 
 
 def read_settings(flags: dict[str, object], overrides: tuple[str, ...]) -> Settings:
@@ -45,6 +54,16 @@ def read_settings(flags: dict[str, object], overrides: tuple[str, ...]) -> Setti
     from equivcheck.configuration import find_settings_file, load_settings
 
     given = [
-        f"{setting}={flags[name]}" for name, setting, _ in _FLAGS if flags.get(name) is not None
+        f"{setting}={flags[name]}"
+        for name, setting, _ in (*_SETUP, *_LAW)
+        if flags.get(name) is not None
     ]
     return load_settings(find_settings_file(Path.cwd()), overrides=[*given, *overrides])
+
+
+def _with_flags(flags: Iterable[Flag], function: Function) -> Function:
+    for name, setting, text in reversed(tuple(flags)):
+        function = click.option(
+            f"--{name.replace('_', '-')}", name, metavar=name.upper(), help=f"{text} [{setting}]"
+        )(function)
+    return function

@@ -46,7 +46,7 @@ class ReplayEngine:
         """Read the run and pick the arm."""
         from equivcheck.records_file import read_evidence
 
-        evidence = read_evidence(options.file)
+        evidence = read_evidence(options.file, scores=False)
         self.options, self.header = options, evidence.header
         if options.arm not in self.header.arms:
             wrong = unknown_name("arm", options.arm, self.header.arms)
