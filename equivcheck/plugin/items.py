@@ -22,7 +22,7 @@ from equivcheck.plugin.properties import of_findings
 from equivcheck.plugin.session import Session, session_of
 from equivcheck.suites import load_suite
 
-_SAMPLED_ONLY, _GREEDY_ONLY = "coupled", "greedy"
+_SAMPLED_ONLY, _GREEDY_ONLY, _GRADED_ONLY = "coupled", "greedy", "score"
 _MARKS_WITH_A_MEANING = frozenset(
     {"skip", "skipif", "xfail", "usefixtures", "filterwarnings", "parametrize"}
 )
@@ -66,7 +66,12 @@ class SuiteFile(pytest.File):
 
     def _applies(self, gate: str) -> bool:
         greedy = {case.sampling.greedy for case in self.suite.cases}
-        return {_SAMPLED_ONLY: False in greedy, _GREEDY_ONLY: True in greedy}.get(gate, True)
+        applies = {
+            _SAMPLED_ONLY: False in greedy,
+            _GREEDY_ONLY: True in greedy,
+            _GRADED_ONLY: any(case.grader for case in self.suite.cases),
+        }
+        return applies.get(gate, True)
 
     def _mark(self) -> pytest.MarkDecorator | None:
         workload = self.suite.workload
