@@ -1,27 +1,86 @@
-"""Faults that need a neighbour or a predecessor: rows that are not independent."""
+"""F15: rows of one batch with different parameters are not kept apart."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from equivcheck.decoding.decoder import Decoder
-from equivcheck.generation import Request
+from equivcheck.decoding.outcome import RowOutcome
+from equivcheck.decoding.transforms import sharpen
+from equivcheck.decoding.verification import Proposal, Verified
+from equivcheck.faults.fault import fault
+from equivcheck.faults.target_law import with_other
+
+COLD = 1e-6
+"""The temperature that some engines take for 0."""
 
 
-class LeaksCounts(Decoder):
-    """Starts a request with the output counts of the request that sat in its row before."""
+@fault(
+    "greedy-as-cold",
+    family="F15",
+    recreates="FreeToken #471",
+    caught_by="greedy",
+    schedules=("ties",),
+)
+class DrawsGreedyRows(Decoder):
+    """Beside sampled rows a greedy one is drawn at temperature 1e-6: ties fall at random."""
 
-    def admit(self, row: int, request: Request) -> None:
-        """Admit, then put the old counts back."""
-        left_over = self.rows.counts[row].clone()
-        super().admit(row, request)
-        self.rows.counts[row] = left_over
+    def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
+        """Give greedy rows noise in a mixed batch."""
+        controls = self.rows.controls
+        if not controls.features.random or controls.features.all_random:
+            return super().verify(target_law, proposal)
+        cold = (target_law - target_law.amax(dim=-1, keepdim=True)) / COLD
+        law = torch.where(controls.greedy[:, None, None], cold, target_law)
+        self.rows.controls = with_other(controls, greedy=torch.zeros_like(controls.greedy))
+        try:
+            return super().verify(law, proposal)
+        finally:
+            self.rows.controls = controls
 
 
-class SeedsByRow(Decoder):
-    """Seeds a request's random stream with the row it happens to get."""
+@fault(
+    "parameters-of-row-0",
+    family="F15",
+    recreates="lorax #570",
+    caught_by="coupled",
+    schedules=("mixed",),
+)
+class SharesParameters(Decoder):
+    """Every sampled row has the temperature and cuts of the first sampled one."""
 
-    def admit(self, row: int, request: Request) -> None:
-        """Admit, then replace the stream."""
-        super().admit(row, request)
-        self.rows.streams.keys[row] = torch.full((3,), row, dtype=torch.int64)
+    def target_law(self, penalised: Tensor) -> Tensor:
+        """Sharpen all rows alike."""
+        controls = self.rows.controls
+        first = int((~controls.greedy).long().argmax())
+        names = ("safe_temperature", "top_k", "top_p", "min_p")
+        same = {
+            name: torch.where(controls.greedy, own, own[first])
+            for name in names
+            for own in [getattr(controls, name)]
+        }
+        return sharpen(penalised, with_other(controls, **same))
+
+
+@fault(
+    "sentinel-as-count",
+    family="F15",
+    recreates="vLLM #27077",
+    breaks="measurement",
+    caught_by="counters",
+    schedules=("mixed",),
+)
+class CountsSentinel(Decoder):
+    """In a mixed batch a greedy row counts one accepted draft too few, down to -1."""
+
+    def step(self, gamma: int) -> list[RowOutcome]:
+        """Let the sentinel through."""
+        rows = super().step(gamma)
+        controls = self.rows.controls
+        if not controls.features.random or controls.features.all_random:
+            return rows
+        return [
+            row._replace(accepted=row.accepted - int(greedy))
+            for row, greedy in zip(rows, controls.greedy.tolist(), strict=True)
+        ]

@@ -1,18 +1,67 @@
-"""What a seeded fault is. The faults themselves are in the modules beside this one."""
+"""What a seeded fault is, and how one gets into the catalogue.
+
+A fault is a small subclass of `Decoder` under the decorator `fault`; what it does wrong is the
+first line of its docstring. The faults themselves are in the modules beside this one.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+import inspect
+from collections.abc import Callable
+from typing import Literal, TypeVar
 
 from msgspec import Struct
 
 from equivcheck.decoding.decoder import Decoder
 
-Breaks = Literal["losslessness", "speed", "interface", "measurement"]
+Breaks = Literal["losslessness", "speed", "interface", "measurement", "nothing"]
+"""What a fault breaks. Nothing: a control, a sound decoder that no check may accuse."""
+
+FAMILIES = {
+    "F1": "accept rule",
+    "F2": "replacement of a rejected draft",
+    "F3": "draft law",
+    "F4": "target law",
+    "F5": "random streams",
+    "F6": "bonus token",
+    "F7": "row alignment",
+    "F8": "cache rollback",
+    "F9": "recurrent state",
+    "F10": "positions and masks",
+    "F11": "stopping",
+    "F12": "penalties",
+    "F13": "constraints",
+    "F14": "log-probabilities",
+    "F15": "mixed batches",
+    "F16": "life of a request",
+    "F17": "padding and aliasing",
+    "F18": "vocabulary maps",
+    "F19": "arithmetic",
+    "F20": "draft quality",
+    "F21": "lossy by design",
+    "F22": "counters",
+    "F23": "vacuous runs",
+    "F24": "streaming granularity",
+}
+"""Class of fault to its subject."""
+
+SCHEDULES = {
+    "greedy": ("plain",),
+    "coupled": ("sampled",),
+    "stopping": ("endings",),
+    "logprobs": ("plain",),
+    "counters": ("plain",),
+    "acceptance": ("plain", "long"),
+    "engaged": ("plain",),
+    "batching": ("sampled",),
+    "determinism": ("sampled",),
+    "sampled": ("law",),
+}
+"""Check to the schedules on which a fault that it catches is run, unless the fault names others."""
 
 
 class Fault(Struct, frozen=True, kw_only=True):
-    """One seeded fault."""
+    """One seeded fault, or a control."""
 
     id: str
     summary: str
@@ -22,3 +71,109 @@ class Fault(Struct, frozen=True, kw_only=True):
     caught_by: str
     """The check expected to catch it."""
     decoder: type[Decoder]
+    family: str = ""
+    """A key of `FAMILIES`."""
+    engine: str = "native:gamma=4"
+    """The candidate that shows it, to be followed by the fault itself."""
+    schedules: tuple[str, ...] = ()
+    """What it is asked; empty: as for its check in `SCHEDULES`."""
+    label: Literal["lossy"] | None = None
+    """lossy: known and sold as such, which does not make it lossless."""
+
+    @property
+    def candidate(self) -> str:
+        """The engine specification that runs it."""
+        return f"{self.engine},fault={self.id}"
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The schedules that have to show it."""
+        return self.schedules or SCHEDULES[self.caught_by]
+
+
+Kind = TypeVar("Kind", bound=type[Decoder])
+REGISTERED: dict[str, Fault] = {}
+"""What the decorator has seen; `catalogue.py` imports the modules that use it."""
+
+
+def fault(
+    fault_id: str,
+    *,
+    family: str,
+    recreates: str,
+    caught_by: str,
+    breaks: Breaks = "losslessness",
+    engine: str = "native:gamma=4",
+    schedules: tuple[str, ...] = (),
+    label: Literal["lossy"] | None = None,
+) -> Callable[[Kind], Kind]:
+    """Put a decoder into the catalogue; its docstring's first line is the summary.
+
+    Raises:
+        ValueError: the id is taken, or the family unknown.
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"{fault_id}: no family {family!r}")
+
+    def register(kind: Kind) -> Kind:
+        return add(
+            kind,
+            Fault(
+                id=fault_id,
+                summary=first_line(kind),
+                recreates=recreates,
+                breaks=breaks,
+                caught_by=caught_by,
+                decoder=kind,
+                family=family,
+                engine=engine,
+                schedules=schedules,
+                label=label,
+            ),
+        )
+
+    return register
+
+
+def control(
+    fault_id: str, *, schedules: tuple[str, ...], engine: str = "native:gamma=4"
+) -> Callable[[Kind], Kind]:
+    """Put a sound decoder beside the catalogue: one that no check may accuse.
+
+    Raises:
+        ValueError: the id is taken.
+    """
+
+    def register(kind: Kind) -> Kind:
+        return add(
+            kind,
+            Fault(
+                id=fault_id,
+                summary=first_line(kind),
+                recreates="",
+                breaks="nothing",
+                caught_by="",
+                decoder=kind,
+                engine=engine,
+                schedules=schedules,
+            ),
+        )
+
+    return register
+
+
+def add(kind: Kind, entry: Fault) -> Kind:
+    """Register an entry and hand its decoder on.
+
+    Raises:
+        ValueError: the id is taken.
+    """
+    if entry.id in REGISTERED:
+        raise ValueError(f"{entry.id}: there is a fault of that name already")
+    REGISTERED[entry.id] = entry
+    return kind
+
+
+def first_line(kind: type[Decoder]) -> str:
+    """What a decoder does wrong, without the full stop."""
+    return (inspect.getdoc(kind) or "").partition("\n")[0].removesuffix(".")

@@ -1,4 +1,4 @@
-"""Faults in verifying: the wrong token is accepted, or the right one is judged by wrong logits."""
+"""F1: the wrong drafts are accepted."""
 
 from __future__ import annotations
 
@@ -6,67 +6,45 @@ import torch
 from torch import Tensor
 
 from equivcheck.decoding.decoder import Decoder
-from equivcheck.decoding.transforms import penalise_window
 from equivcheck.decoding.verification import Proposal, Verified
+from equivcheck.faults.fault import fault
 
 
+def accept(verified: Verified, proposal: Proposal, *, count: Tensor) -> Verified:
+    """Accept the first `count` [rows] drafts, whatever the rule has decided."""
+    drafts = torch.nn.functional.pad(proposal.tokens, (0, 1))
+    slots = torch.arange(drafts.shape[1], device=drafts.device)
+    return Verified(torch.where(slots < count[:, None], drafts, verified.tokens), count)
+
+
+@fault("skip-first-check", family="F1", recreates="lattice #243", caught_by="greedy")
 class SkipsFirstCheck(Decoder):
-    """Commits the first draft unseen."""
+    """Commits the first draft of a step without verifying it."""
 
     def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
         """Verify, then accept slot 0 whatever came out."""
         verified = super().verify(target_law, proposal)
-        if not proposal.tokens.shape[1]:
-            return verified
-        drafted = proposal.lengths > 0
-        tokens = verified.tokens.clone()
-        tokens[:, 0] = torch.where(drafted, proposal.tokens[:, 0], tokens[:, 0])
-        return Verified(tokens, torch.where(drafted, verified.accepted.clamp(min=1), 0))
+        count = torch.maximum(verified.accepted, proposal.lengths.clamp(max=1))
+        return accept(verified, proposal, count=count)
 
 
-class ReadsNextRow(Decoder):
-    """Verifies slot i against the logits of slot i + 1."""
-
-    def target_logits(self, proposal: Proposal) -> Tensor:
-        """Shift all slots but the last by one."""
-        logits = super().target_logits(proposal)
-        return torch.cat([logits[:, 1:], logits[:, -1:]], dim=1)
-
-
-class VerifiesGreedily(Decoder):
-    """Takes the argmax in verified slots, as if the temperature were 0."""
+@fault("accept-all", family="F1", recreates="transformers #28508", caught_by="greedy")
+class AcceptsAll(Decoder):
+    """Counts every draft as a match."""
 
     def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
-        """Make each law but the bonus token's a point mass."""
-        best = target_law[:, :-1].argmax(dim=-1, keepdim=True)
-        certain = torch.full_like(target_law[:, :-1], float("-inf")).scatter(2, best, 0.0)
-        return super().verify(torch.cat([certain, target_law[:, -1:]], dim=1), proposal)
+        """Accept all there is."""
+        return accept(super().verify(target_law, proposal), proposal, count=proposal.lengths)
 
 
-class PenalisesOncePerStep(Decoder):
-    """Judges every slot of a window by the prefix of the first."""
+@fault("block-by-last-match", family="F1", recreates="vllm-ascend #7808", caught_by="greedy")
+class AcceptsUpToLastMatch(Decoder):
+    """Accepts a block up to its last matching draft, mismatches before it included."""
 
-    def penalised(self, logits: Tensor, proposal: Proposal) -> Tensor:
-        """Penalise each slot as if no draft came before it."""
-        slots = [
-            penalise_window(slot[:, None], self.rows.controls, self.rows.prefix, proposal.tokens)
-            for slot in logits.unbind(dim=1)
-        ]
-        return torch.cat(slots, dim=1)
-
-
-class ForgetsToRollBack(Decoder):
-    """After a rejection reads the replacement token one position early in the cache."""
-
-    def commit(self, verified: Verified) -> None:
-        """Remember which rows had a rejection."""
-        self.rejected = verified.accepted + 1 < verified.tokens.shape[1]
-        super().commit(verified)
-
-    def target_logits(self, proposal: Proposal) -> Tensor:
-        """Run the window from a position that is off by one in these rows."""
-        off = getattr(self, "rejected", torch.zeros_like(self.rows.length, dtype=torch.bool))
-        start = (self.rows.length - 1 - off.long()).clamp(min=0)
-        window = self.rows.window(proposal.tokens, width=self.width)
-        hidden = self.model.forward(window, start, self.cache)
-        return self.model.logits(hidden)[:, : proposal.tokens.shape[1] + 1]
+    def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
+        """Look for the last match in place of the first miss."""
+        verified = super().verify(target_law, proposal)
+        slots = torch.arange(1, proposal.tokens.shape[1] + 1, device=proposal.tokens.device)
+        hits = (verified.tokens[:, :-1] == proposal.tokens) & (slots <= proposal.lengths[:, None])
+        last = (hits * slots).amax(dim=1) if hits.shape[1] else verified.accepted
+        return accept(verified, proposal, count=last)

@@ -82,7 +82,10 @@ def failing(verdict: Verdict, outcome: Outcome = Outcome.FAIL) -> set[str]:
     return {finding.check for finding in verdict.findings if finding.outcome is outcome}
 
 
-BREAKING = [fault for fault in CATALOGUE if fault.breaks != "speed"]
+BREAKING = [
+    find(name)
+    for name in ("skip-first-check", "row-off-by-one", "no-trim", "logprob-zero", "counts-leak")
+]
 
 
 def test_the_sound_decoder_passes(folder: Path) -> None:

@@ -1,0 +1,75 @@
+"""F7: what belongs to one row, slot or position is taken for another's."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from equivcheck.decoding.decoder import Decoder
+from equivcheck.decoding.verification import Proposal, Verified
+from equivcheck.faults.fault import fault
+
+
+@fault("row-off-by-one", family="F7", recreates="TensorRT-LLM #15098", caught_by="greedy")
+class ReadsNextRow(Decoder):
+    """Verifies a draft against the logits of the next slot."""
+
+    def target_logits(self, proposal: Proposal) -> Tensor:
+        """Shift all slots but the last by one."""
+        logits = super().target_logits(proposal)
+        return torch.cat([logits[:, 1:], logits[:, -1:]], dim=1)
+
+
+@fault(
+    "ragged-offsets",
+    family="F7",
+    recreates="FastDeploy #6685",
+    caught_by="greedy",
+    engine="native:gamma=4,drafter=lookup",
+)
+class MiscountsRagged(Decoder):
+    """A row's logits start too late by what the row before it has drafted short of gamma."""
+
+    def target_logits(self, proposal: Proposal) -> Tensor:
+        """Shift each row's slots by its neighbour's shortage."""
+        logits = super().target_logits(proposal)
+        shortage = (proposal.tokens.shape[1] - proposal.lengths).roll(1)
+        shortage[0] = 0
+        slots = torch.arange(logits.shape[1], device=logits.device) + shortage[:, None]
+        index = slots.clamp(max=logits.shape[1] - 1)[..., None].expand_as(logits)
+        return logits.gather(1, index)
+
+
+@fault("rows-beyond-two", family="F7", recreates="1Cat-vLLM #656", caught_by="coupled")
+class ConfusesLateRows(Decoder):
+    """At a temperature, rows from the third on are judged by the law of the row before them."""
+
+    def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
+        """Shift the laws of these rows."""
+        late = torch.arange(len(target_law), device=target_law.device) >= 2
+        shifted = (late & ~self.rows.controls.greedy)[:, None, None]
+        return super().verify(
+            torch.where(shifted, target_law.roll(1, dims=0), target_law), proposal
+        )
+
+
+@fault(
+    "position-for-id",
+    family="F7",
+    recreates="vllm-ascend #16430",
+    caught_by="greedy",
+    schedules=("mixed",),
+)
+class ReturnsPosition(Decoder):
+    """In a mixed batch a greedy row's replacement is a slot number where an id should be."""
+
+    def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
+        """Verify, then write the slot in the place of the token."""
+        verified = super().verify(target_law, proposal)
+        controls = self.rows.controls
+        if not controls.features.random or controls.features.all_random:
+            return verified
+        wrong = controls.greedy & (verified.accepted < proposal.lengths)
+        end = verified.accepted[:, None]
+        token = torch.where(wrong[:, None], end, verified.tokens.gather(1, end))
+        return Verified(verified.tokens.scatter(1, end, token), verified.accepted)

@@ -1,0 +1,59 @@
+"""F19: verified logits are not what plain decoding computes, in their last bits or in a tie."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from equivcheck.decoding.decoder import Decoder
+from equivcheck.decoding.verification import Proposal, Verified, leading
+from equivcheck.faults.fault import control, fault
+
+
+@fault(
+    "last-wins-ties",
+    family="F19",
+    recreates="lattice #280",
+    caught_by="greedy",
+    schedules=("ties",),
+)
+class TakesLastOfTie(Decoder):
+    """In an exact tie the verifier's argmax takes the last token, plain decoding the first."""
+
+    def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
+        """Take argmaxes from the end."""
+        verified = super().verify(target_law, proposal)
+        last = target_law.shape[-1] - 1 - target_law.flip(-1).argmax(dim=-1)
+        chosen = torch.where(self.rows.controls.greedy[:, None], last, verified.tokens)
+        return Verified(chosen, leading(chosen[:, :-1] == proposal.tokens, proposal.lengths))
+
+
+@fault("verify-in-bf16", family="F19", recreates="vLLM #54506", caught_by="greedy")
+class VerifiesInBf16(Decoder):
+    """Verified logits are rounded to bf16, those of plain decoding are not."""
+
+    def target_logits(self, proposal: Proposal) -> Tensor:
+        """Round."""
+        logits = super().target_logits(proposal)
+        return logits.bfloat16().float() if proposal.tokens.shape[1] else logits
+
+
+def noisy(logits: Tensor) -> Tensor:
+    """Step each logit to the next representable number, up or down by turns."""
+    up = torch.arange(logits.shape[-1], device=logits.device) % 2 == 0
+    return torch.nextafter(logits, torch.where(up, torch.inf, -torch.inf))
+
+
+@fault("ulp-noise", family="F19", recreates="vLLM #54506", caught_by="greedy")
+class AddsUlpNoise(Decoder):
+    """Verified logits are off by one unit in the last place, though identical bits are promised."""
+
+    def target_logits(self, proposal: Proposal) -> Tensor:
+        """Add noise where drafts are verified."""
+        logits = super().target_logits(proposal)
+        return noisy(logits) if proposal.tokens.shape[1] else logits
+
+
+@control("unpromised-noise", schedules=("plain", "repetitive"), engine="native:gamma=4,width=5")
+class AddsUnpromisedNoise(AddsUlpNoise):
+    """The same noise where no contract promises identical bits: arithmetic, not a bug."""

@@ -1,0 +1,69 @@
+"""Controls: sound decoders under odd circumstances, which no check may accuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from equivcheck.decoding.decoder import Decoder
+from equivcheck.decoding.drafters import ModelDrafter
+from equivcheck.decoding.verification import Proposal
+from equivcheck.faults.fault import control
+
+RARE = 6
+"""One draft in so many of a terrible drafter is left as it was."""
+ALL = ("plain", "sampled", "penalised", "mixed", "endings", "budgets", "borders", "repeats")
+
+
+@control("sound", schedules=(*ALL, "bans", "ties", "repetitive", "long"))
+class Sound(Decoder):
+    """The decoder as it is."""
+
+
+@control("sound-gamma-1", schedules=ALL, engine="native:gamma=1")
+class SoundShort(Decoder):
+    """The decoder as it is, one draft a step."""
+
+
+@control("sound-gamma-7", schedules=(*ALL, "repetitive"), engine="native:gamma=7")
+class SoundLong(Decoder):
+    """The decoder as it is, seven drafts a step."""
+
+
+@control("sound-adaptive", schedules=ALL, engine="native:gamma=4,adaptive=true")
+class SoundAdaptive(Decoder):
+    """The decoder as it is, with a gamma that changes from step to step."""
+
+
+@control("sound-greedy-rule", schedules=("plain", "endings"), engine="native:gamma=4,rule=greedy")
+class SoundGreedy(Decoder):
+    """The decoder as it is, under the greedy rule."""
+
+
+@control("empty-drafts", schedules=ALL, engine="native:gamma=4,drafter=lookup")
+class SoundLookup(Decoder):
+    """Prompt lookup: many steps have no draft, or fewer than gamma."""
+
+
+@control("perfect-draft", schedules=("plain", "sampled", "mixed", "endings"))
+class DraftsWithTarget(Decoder):
+    """The target drafts for itself, so that hardly anything is rejected."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Exchange the draft model for the target."""
+        super().__init__(*args, **options)
+        self.drafter = ModelDrafter(self.model, rows=len(self.seats))
+
+
+@control("terrible-draft", schedules=ALL, engine="native:gamma=1")
+class DraftsBadly(Decoder):
+    """Five drafts in six are some other token."""
+
+    def propose(self, *, gamma: int, unread: int) -> Proposal:
+        """Spoil the drafts of most positions."""
+        proposal = super().propose(gamma=gamma, unread=unread)
+        positions = self.rows.upcoming(proposal.tokens.shape[1])
+        other = (proposal.tokens + positions) % self.model.architecture.vocab
+        tokens = torch.where(positions % RARE == 0, proposal.tokens, other)
+        return proposal._replace(tokens=tokens, log_law=None)

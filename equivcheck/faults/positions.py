@@ -1,0 +1,73 @@
+"""F10: positions and masks of a verify window are those of something else."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from torch import Tensor
+
+from equivcheck.decoding.decoder import Decoder
+from equivcheck.decoding.model import StaticModel
+from equivcheck.decoding.weights import LayerWeights
+from equivcheck.faults.fault import fault
+from equivcheck.faults.rollback import RemembersRejection
+
+STEP_WIDTHS = range(2, 64)
+"""Windows of a decoding step; prompts are read in wider ones, drafts in windows of 1."""
+
+
+def other_kind(model: StaticModel, kind: type[StaticModel]) -> StaticModel:
+    """The same weights under another forward pass."""
+    other = copy.copy(model)
+    other.__class__ = kind
+    return other
+
+
+class OpenMask(StaticModel):
+    """Lets each slot of a step see the one behind it."""
+
+    def visible(self, positions: Tensor, window: int | None) -> Any:
+        """See one position further."""
+        ahead = int(positions.shape[1] in STEP_WIDTHS)
+        return super().visible(positions + ahead, window)
+
+
+class OnePosition(StaticModel):
+    """Rotates all slots of a step by the position of the first."""
+
+    def heads(
+        self, hidden: Tensor, layer: LayerWeights, rotary: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Use the first slot's angles."""
+        if hidden.shape[1] in STEP_WIDTHS:
+            cosines, sines = (table[:, :1].expand_as(table) for table in rotary)
+            rotary = (cosines, sines)
+        return super().heads(hidden, layer, rotary)
+
+
+@fault("positions-over-advance", family="F10", recreates="vLLM #44697", caught_by="greedy")
+class StartsLate(RemembersRejection):
+    """After a rejection the next window's positions are too far on by what was rejected."""
+
+    def start(self) -> Tensor:
+        """Add the rejected count."""
+        return self.within(super().start() + self.rejected)
+
+
+@fault("mask-open", family="F10", recreates="tokenspeed #217", caught_by="greedy")
+class SeesNextDraft(Decoder):
+    """In a verify window each slot attends to the draft behind it."""
+
+    def __init__(self, model: StaticModel, **options: Any) -> None:
+        """Decode with a mask that is open by one."""
+        super().__init__(other_kind(model, OpenMask), **options)
+
+
+@fault("one-position-per-step", family="F10", recreates="rtp-llm #1163", caught_by="greedy")
+class RotatesOnce(Decoder):
+    """The position buffer holds one position a row and step, so all slots share the first."""
+
+    def __init__(self, model: StaticModel, **options: Any) -> None:
+        """Decode with the first slot's rotation."""
+        super().__init__(other_kind(model, OnePosition), **options)

@@ -1,0 +1,69 @@
+"""F23: speculation does not run. What was never drafted was never tested, and cannot pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from equivcheck.decoding.decoder import Decoder
+from equivcheck.decoding.verification import Proposal
+from equivcheck.faults.fault import fault
+from equivcheck.generation import Request
+
+
+@fault(
+    "never-drafts",
+    family="F23",
+    recreates="mlx-lm #1297",
+    breaks="speed",
+    caught_by="engaged",
+)
+class NeverDrafts(Decoder):
+    """The drafter is loaded but never asked."""
+
+    def propose(self, *, gamma: int, unread: int) -> Proposal:
+        """Ask nobody."""
+        return super().propose(gamma=0, unread=unread)
+
+
+@fault(
+    "falls-back",
+    family="F23",
+    recreates="vllm-metal #766",
+    breaks="speed",
+    caught_by="engaged",
+    schedules=("plain", "repetitive"),
+)
+class FallsBack(Decoder):
+    """After the first batch the decoder quietly falls back to plain decoding."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Nothing is served yet."""
+        super().__init__(*args, **options)
+        self.served = 0
+
+    def admit(self, row: int, request: Request) -> None:
+        """Count."""
+        self.served += 1
+        super().admit(row, request)
+
+    def propose(self, *, gamma: int, unread: int) -> Proposal:
+        """Ask the drafter while the batch is the first, after the request to warm up with."""
+        first = self.served <= 1 + len(self.seats)
+        return super().propose(gamma=gamma if first else 0, unread=unread)
+
+
+@fault(
+    "sampling-disables-drafting",
+    family="F23",
+    recreates="vLLM #34497",
+    breaks="speed",
+    caught_by="engaged",
+    schedules=("plain", "sampled"),
+)
+class DraftsGreedyOnly(Decoder):
+    """One request with a temperature switches speculation off for the whole batch."""
+
+    def propose(self, *, gamma: int, unread: int) -> Proposal:
+        """Ask only where no row is random."""
+        greedy = not self.rows.controls.features.random
+        return super().propose(gamma=gamma if greedy else 0, unread=unread)
