@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from equivcheck.escape import ELLIPSIS, visible
 from equivcheck.report import figures
 from equivcheck.report.blocks import MOST_DETAILS, SYMBOLS
+from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
 from equivcheck.report.layout import acceptance_words, count_words, workload_cells
 from equivcheck.report.view import RunView
 
@@ -50,6 +51,9 @@ def render(view: RunView) -> str:
             figures=figures,
             workload_cells=workload_cells,
             acceptance_words=acceptance_words,
+            grade_header=GRADE_HEADER,
+            grade_cells=grade_cells,
+            off_words=off_words(view.grades),
         )
         if len(text.encode()) <= MOST_BYTES:
             break

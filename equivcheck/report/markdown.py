@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from equivcheck.report.blocks import block_lines
+from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
 from equivcheck.report.layout import WORKLOAD_HEADER, count_words, gate_cells, workload_cells
 from equivcheck.report.view import Block, RunView
 
@@ -32,6 +33,12 @@ def _lines(view: RunView) -> Iterator[str]:
         yield from _table(
             ("state", *WORKLOAD_HEADER[1:]), [workload_cells(row) for row in view.workloads]
         )
+    if view.grades:
+        yield ""
+        yield from _table(GRADE_HEADER, [grade_cells(row) for row in view.grades])
+        if off := off_words(view.grades):
+            yield ""
+            yield escape(off)
     yield ""
     yield from _table(("state", "gate", "what it found"), [gate_cells(row) for row in view.gates])
     yield from _blocks(view.problems)

@@ -13,6 +13,7 @@ from typing import TextIO
 from equivcheck.escape import clip
 from equivcheck.findings import Outcome
 from equivcheck.report.blocks import SYMBOLS, WIDTH, block_lines
+from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
 from equivcheck.report.layout import (
     WORKLOAD_HEADER,
     columns,
@@ -39,6 +40,13 @@ def lines_of(view: RunView, *, most_blocks: int = MOST_BLOCKS) -> Iterator[str]:
     if rows:
         yield from columns([WORKLOAD_HEADER, *rows])
         yield from _more(len(view.workloads) - len(rows), "workloads")
+        yield ""
+    if view.grades:
+        graded = [grade_cells(row) for row in view.grades[:MOST_WORKLOADS]]
+        yield from columns([GRADE_HEADER, *graded])
+        yield from _more(len(view.grades) - len(graded), "workloads")
+        if off := off_words(view.grades):
+            yield off
         yield ""
     yield from columns([gate_cells(row) for row in view.gates], last_cells=70)
     for block in view.problems[:most_blocks]:

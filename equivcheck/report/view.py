@@ -15,6 +15,7 @@ from equivcheck.checks.subjects import RUN, plural
 from equivcheck.escape import head
 from equivcheck.findings import Finding, Interval, Outcome, Reason, worst
 from equivcheck.records import CANDIDATE, TARGET, Evidence, Header
+from equivcheck.report.grades import GradeRow, grade_rows
 from equivcheck.report.html_appendix import Appendix, appendix_of
 from equivcheck.verdict import Verdict
 
@@ -68,6 +69,8 @@ class RunView(Struct, frozen=True, kw_only=True):
     """Who was held against whom, and on what."""
     counts: dict[str, int]
     workloads: tuple[WorkloadRow, ...]
+    grades: tuple[GradeRow, ...]
+    """Empty where nothing has a grader."""
     gates: tuple[GateRow, ...]
     problems: tuple[Block, ...]
     """Findings that did not pass, worst first, cases before workloads."""
@@ -86,12 +89,15 @@ def view_of(evidence: Evidence, verdict: Verdict) -> RunView:
         arms=_arms(evidence.header),
         counts=verdict.counts,
         workloads=tuple(_workload_rows(evidence, verdict.findings)),
+        grades=tuple(grade_rows(evidence)),
         gates=tuple(_gate_rows(verdict.findings)),
         problems=_problems(evidence, verdict.findings),
         near_ties=tuple(
             _block(evidence, finding)
             for finding in verdict.findings
-            if finding.reason is Reason.NUMERICS and finding.subject in evidence.asked
+            if finding.reason is Reason.NUMERICS
+            and finding.check in _IDENTITY_CHECKS
+            and finding.subject in evidence.asked
         ),
         environment=tuple(
             f"{name} {head(header_value, cells=60)}"
