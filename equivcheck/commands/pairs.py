@@ -15,8 +15,9 @@ from equivcheck.commands.output import Output, json_option
 def command(*, name: str | None, as_json: bool) -> int:
     """List the known pairs, or describe one: NAME, TARGET or TARGET+DRAFT.
 
-    TARGET and DRAFT may be folders, hub ids or GGUF files. Describing a pair fetches what is not
-    on this machine yet.
+    TARGET and DRAFT may be folders, hub ids or GGUF files. NAME@SHAPE+SHAPE, as in tiny@8b+0.15b,
+    is a known pair's target and draft at the cost of larger models, with the same law. Describing
+    a pair fetches what is not on this machine yet.
     """
     output = Output(as_json=as_json)
     if name is not None:

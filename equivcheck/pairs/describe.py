@@ -15,8 +15,9 @@ from equivcheck.pairs.alignment import check_alignment
 from equivcheck.pairs.cache import cache_folder
 from equivcheck.pairs.locate import locate, read_config
 from equivcheck.pairs.packages import PACKAGES, package_folder
+from equivcheck.pairs.shapes import shape_named, widened_config
 from equivcheck.pairs.sources import ModelSource, PairSource, resolve
-from equivcheck.pairs.suitability import size_warnings
+from equivcheck.pairs.suitability import parameters_of, size_warnings
 from equivcheck.pairs.tokenizer import end_tokens, read_tokenizer
 from equivcheck.pairs.weights import read_weights, source_sha256
 
@@ -75,13 +76,15 @@ def _origin(source: ModelSource) -> dict[str, Any]:
 def _contents(source: ModelSource) -> dict[str, Any]:
     folder = locate(source)
     config = read_config(folder, source)
+    if source.shape is not None:
+        config = widened_config(config, shape_named(source.shape))
     weights = read_weights(folder)
     contents = {
         "architecture": (config.get("architectures") or [config.get("model_type")])[0],
         "layers": config.get("num_hidden_layers"),
         "hidden": config.get("hidden_size"),
         "vocabulary": config.get("vocab_size"),
-        "parameters": weights.parameters,
+        "parameters": parameters_of(source),
         "dtypes": list(weights.dtypes),
         "bytes": weights.size,
         "sha256": source_sha256(source),

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 from typing import Any
 
+import msgspec
 import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
@@ -19,11 +20,13 @@ from equivcheck.pairs.alignment import check_alignment
 from equivcheck.pairs.bars import without_bars
 from equivcheck.pairs.locate import locate
 from equivcheck.pairs.memory import memory_warnings
+from equivcheck.pairs.shapes import shape_named
 from equivcheck.pairs.sources import ModelSource, PairSource, resolve
 from equivcheck.pairs.suitability import REPEATED, size_warnings
 from equivcheck.pairs.tokenizer import end_tokens, first_line, load_tokenizer, read_tokenizer
 from equivcheck.pairs.vocabulary import fit_vocabulary
 from equivcheck.pairs.weights import source_sha256
+from equivcheck.pairs.widening import widen
 
 __all__ = ["LoadedPair", "load_model", "load_pair", "load_tokenizer"]
 
@@ -112,6 +115,9 @@ def load_model(
 
 @functools.lru_cache(maxsize=MODELS_KEPT)
 def _load_model(source: ModelSource, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+    if source.shape is not None:
+        narrow = load_model(msgspec.structs.replace(source, shape=None), dtype=dtype, device=device)
+        return widen(narrow, shape_named(source.shape))
     folder = locate(source)
     label = visible(source.label)
     try:

@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 
 from equivcheck.pairs.locate import locate, read_config
+from equivcheck.pairs.shapes import shape_named, widened_config
 from equivcheck.pairs.sources import ModelSource, PairSource
-from equivcheck.pairs.weights import read_weights
+from equivcheck.pairs.suitability import parameters_of
 
 CACHE_TOKENS = 8 * 1024
 """Positions of the key-value cache counted with the weights: a batch of 8 in a context of 1024."""
@@ -39,12 +40,14 @@ def bytes_needed(source: ModelSource, *, dtype: torch.dtype) -> int:
     """Weights in the run's dtype and a key-value cache of `CACHE_TOKENS` positions."""
     folder = locate(source)
     config = read_config(folder, source)
+    if source.shape is not None:
+        config = widened_config(config, shape_named(source.shape))
     heads = config.get("num_attention_heads") or 1
     head_dim = config.get("head_dim") or (config.get("hidden_size") or 0) // heads
     kv_heads = config.get("num_key_value_heads") or heads
     layers = config.get("num_hidden_layers") or 0
     cached = 2 * layers * kv_heads * head_dim * CACHE_TOKENS
-    return int((read_weights(folder).parameters + cached) * dtype.itemsize)
+    return int((parameters_of(source) + cached) * dtype.itemsize)
 
 
 def bytes_available(device: torch.device) -> int | None:

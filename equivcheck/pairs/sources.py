@@ -9,10 +9,12 @@ import re
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from equivcheck.errors import PairError, unknown_name
 from equivcheck.escape import visible
+from equivcheck.pairs.shapes import shape_named
 
 Kind = Literal["hub", "folder", "gguf", "package"]
 
@@ -30,13 +32,18 @@ class ModelSource(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Hub id, path of a folder or GGUF file, or name of a pinned package (`packages.py`)."""
     revision: str | None = None
     """Branch, tag or commit of a hub id; None: the hub's default branch."""
+    shape: str | None = None
+    """Widened to this one of `shapes.SHAPES` when it is loaded; None: as it is."""
 
     @property
     def label(self) -> str:
         """The source as a user would write it; the bundled models by ``tiny/`` and their role."""
+        label = self.location
         if Path(self.location).is_relative_to(TINY_FOLDER):
-            return Path(self.location).relative_to(TINY_FOLDER.parent).as_posix()
-        return f"{self.location}@{self.revision}" if self.revision else self.location
+            label = Path(self.location).relative_to(TINY_FOLDER.parent).as_posix()
+        if self.revision:
+            label = f"{label}@{self.revision}"
+        return f"{label} widened to {self.shape}" if self.shape else label
 
 
 class PairSource(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -74,10 +81,11 @@ def known_pairs() -> dict[str, PairSource]:
 
 
 def resolve(spec: str) -> PairSource:
-    """Read ``NAME``, ``TARGET`` or ``TARGET+DRAFT``.
+    """Read ``NAME``, ``NAME@SHAPE``, ``NAME@SHAPE+SHAPE``, ``TARGET`` or ``TARGET+DRAFT``.
 
-    Each side is the name of a known pair (its target is meant), a local folder, a ``.gguf`` file
-    or a hub id ``org/name``, optionally ``@revision``.
+    Shapes (`shapes.SHAPES`) widen a known pair's target, and its draft. Each other side is the
+    name of a known pair (its target is meant), a local folder, a ``.gguf`` file or a hub id
+    ``org/name``, optionally ``@revision``.
 
     Raises:
         PairError: a name is unknown or a path does not exist.
@@ -85,11 +93,34 @@ def resolve(spec: str) -> PairSource:
     known = known_pairs()
     if spec in known:
         return known[spec]
+    name, at, shapes = spec.partition("@")
+    if at and name in known:
+        return _widened(known[name], shapes, spec=spec)
     target, draft = _sides(spec)
     if not target or draft == "":
         raise PairError(f"pair '{visible(spec)}' lacks a side: write TARGET or TARGET+DRAFT")
     source = _model(target)
     return _pair(spec, source, None if draft is None else _model(draft), "")
+
+
+def _widened(pair: PairSource, shapes: str, *, spec: str) -> PairSource:
+    """A known pair with its target, and its draft if a second shape is given, widened."""
+    target, plus, draft = shapes.partition("+")
+    for shape in (target, draft) if plus else (target,):
+        shape_named(shape)
+    if plus and pair.draft is None:
+        raise PairError(f"pair '{visible(pair.name)}' has no draft model to widen to {draft}")
+    wide = msgspec.structs.replace(pair.target, shape=target)
+    drafting = pair.draft
+    if plus and drafting is not None:
+        drafting = msgspec.structs.replace(drafting, shape=draft)
+    return msgspec.structs.replace(
+        pair,
+        name=spec,
+        target=wide,
+        draft=drafting,
+        description=f"{pair.name} widened to {shapes}: its law at another size",
+    )
 
 
 def _sides(spec: str) -> tuple[str, str | None]:

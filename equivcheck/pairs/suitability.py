@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from equivcheck.pairs.locate import locate
+from equivcheck.pairs.locate import locate, read_config
+from equivcheck.pairs.shapes import shape_named, widened_config
 from equivcheck.pairs.sources import ModelSource
 from equivcheck.pairs.weights import read_weights, weights_sha256
 
@@ -16,11 +17,13 @@ def size_warnings(target: ModelSource, draft: ModelSource) -> tuple[str, ...]:
     Raises:
         PairError: a model cannot be had.
     """
-    folders = locate(target), locate(draft)
-    ours, theirs = (read_weights(folder) for folder in folders)
-    if weights_sha256(folders[0]) == weights_sha256(folders[1]):
+    if target.shape or draft.shape:
+        # A widened draft is as often right as the small one, whatever it costs.
+        return ()
+    if weights_sha256(locate(target)) == weights_sha256(locate(draft)):
         return (REPEATED,)
-    ratio = ours.parameters / max(1, theirs.parameters)
+    ours, theirs = parameters_of(target), parameters_of(draft)
+    ratio = ours / max(1, theirs)
     if RATIO_LOW <= ratio <= RATIO_HIGH:
         return ()
     effect = (
@@ -29,6 +32,20 @@ def size_warnings(target: ModelSource, draft: ModelSource) -> tuple[str, ...]:
         else "so small a draft is seldom right"
     )
     return (
-        f"the target has {ratio:.1f} times the draft's parameters ({ours.parameters:,} to "
-        f"{theirs.parameters:,}), outside {RATIO_LOW:g} to {RATIO_HIGH:g}: {effect}",
+        f"the target has {ratio:.1f} times the draft's parameters ({ours:,} to "
+        f"{theirs:,}), outside {RATIO_LOW:g} to {RATIO_HIGH:g}: {effect}",
     )
+
+
+def parameters_of(source: ModelSource) -> int:
+    """How many numbers a model has; of a widened one those of its blocks.
+
+    Raises:
+        PairError: the model cannot be had, or cannot be widened to its shape.
+    """
+    folder = locate(source)
+    if source.shape is None:
+        return read_weights(folder).parameters
+    shape = shape_named(source.shape)
+    head_dim: int = widened_config(read_config(folder, source), shape)["head_dim"]
+    return shape.parameters(head_dim=head_dim)
