@@ -15,18 +15,22 @@ from equivcheck.checks.near_ties import Weighed, ended_differently
 from equivcheck.checks.subjects import plural, shared_contract
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.pairing import Pair
-from equivcheck.records import CANDIDATE, TARGET, Arbitration, Evidence
+from equivcheck.records import CANDIDATE, SAMPLED, TARGET, Arbitration, Evidence
 from equivcheck.settings import Settings
 
 
 def check(evidence: Evidence) -> list[Finding]:
-    """Hold sampled cases to token identity, or say by workload why they cannot be."""
+    """Hold sampled cases to token identity, or say by workload why they cannot be.
+
+    Where identity is no claim, cases that are drawn are left to the check of their law.
+    """
     keys = [key for key, asked in evidence.asked.items() if not asked.request.sampling.greedy]
     if not keys:
         return []
     if identity_is_claimed(evidence):
         return hold(evidence, check="coupled", keys=keys, weigh=weigh)
-    cases = Counter(evidence.asked[key].workload for key in keys)
+    drawn = evidence.header.planned.get(SAMPLED, ())
+    cases = Counter(evidence.asked[key].workload for key in keys if key not in drawn)
     return [
         Finding(
             check="coupled",

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from equivcheck.scores import ScoreTable
 
 SCORING = "scoring draws"
-SCORED_AT_ONCE = 32
-"""Outputs that are scored between two words about progress."""
+SCORED_AT_ONCE = 512
+"""Outputs: many, as those of one prompt are read together."""
 
 
 class Scorer(Protocol):

@@ -50,8 +50,9 @@ class DrawPlan(Struct, frozen=True, kw_only=True):
         first = (number - 1) * guests
         mixed: list[Request] = []
         for place, case in enumerate(self.cases):
-            if place % COMPANY_EVERY == 0 and guests:
-                guest = self.company[(first + place // COMPANY_EVERY) % len(self.company)]
+            turn, rest = divmod(place, COMPANY_EVERY)
+            if rest == 0 and turn < guests:
+                guest = self.company[(first + turn) % len(self.company)]
                 mixed.append(drawn_request(guest, round=number, seed=seed, arm=arm))
             mixed.append(drawn_request(case, round=number, seed=seed, arm=arm))
         return tuple(mixed)
@@ -75,6 +76,17 @@ def plan_draws(
         company=tuple(each for each in requests if each.sampling.greedy and each.key in of_law),
         arms=(SAMPLED, SAMPLED_TARGET) if settings.law_evidence == "tokens" else (SAMPLED,),
     )
+
+
+def may_be_drawn(settings: Settings, suite: Suite) -> bool:
+    """Whether cases of a suite may be drawn, as far as that can be said before engines are open.
+
+    Raises:
+        SettingsError: the candidate's specification cannot be read.
+    """
+    spec = EngineSpec.parse(settings.candidate)
+    rejects = spec.name != "native" or spec.options.get("rule") == "rejection"
+    return settings.sampled is not None and (suite.law or rejects)
 
 
 def sampled_spec(settings: Settings) -> str:

@@ -15,11 +15,12 @@ import pytest
 
 from equivcheck.cases import Case, Suite
 from equivcheck.checks import CHECKS
+from equivcheck.drawing.plan import may_be_drawn
 from equivcheck.errors import EquivcheckError
 from equivcheck.findings import Finding, Outcome
 from equivcheck.plugin.failing import GateNotPassed, failure_text
 from equivcheck.plugin.properties import of_findings
-from equivcheck.plugin.session import Session, session_of
+from equivcheck.plugin.session import LAW_GATE, Session, session_of
 from equivcheck.suites import load_suite
 
 _SAMPLED_ONLY, _GREEDY_ONLY, _GRADED_ONLY = "coupled", "greedy", "score"
@@ -70,6 +71,8 @@ class SuiteFile(pytest.File):
             _SAMPLED_ONLY: False in greedy,
             _GREEDY_ONLY: True in greedy,
             _GRADED_ONLY: any(case.grader for case in self.suite.cases),
+            LAW_GATE: False in greedy
+            and may_be_drawn(session_of(self.config).settings, self.suite),
         }
         return applies.get(gate, True)
 

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from equivcheck.records import Evidence
 
 MARKER_NAME = "session.json"
+LAW_GATE = "sampled"
+"""The gate that costs draws: where no item of it is selected, nothing is drawn."""
 
 
 class Marker(Struct, frozen=True, kw_only=True):
@@ -85,6 +87,9 @@ class Session:
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise pytest.UsageError(f"equivcheck: two suites define the case {twice[0]!r}")
         self.suites = select([suite for suite, _ in wanted.values()], names)
+        laws = {item for item in self.collected if item.name == LAW_GATE and not item.keys}
+        if laws and not laws & chosen:
+            self.settings = msgspec.structs.replace(self.settings, sampled=None)
         for item in self.collected:
             if item in chosen:
                 self._homes.setdefault(item.name, item)
