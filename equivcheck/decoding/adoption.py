@@ -6,20 +6,25 @@ misread is refused rather than measured.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
 
-from equivcheck.decoding.architecture import describe
+from equivcheck.decoding.architecture import Architecture, describe
 from equivcheck.decoding.arithmetic.stock import STOCK, Arithmetic
 from equivcheck.decoding.model import ACTIVATIONS, StaticModel
-from equivcheck.decoding.weights import fuse
+from equivcheck.decoding.weights import Weights, fuse
 from equivcheck.errors import PairError, unknown_name
 
 PROBE_TOKENS = 24
 TOLERANCE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.15}
 """Largest root-mean-square error, relative to the spread of the logits. A wrong rotation, norm or
 mask gives an error of the order of 1; bf16 arithmetic in another order up to a few hundredths."""
+
+
+FUSED_KEPT = 2
+"""A target's and a draft's weights, shared by their static models of all lengths."""
 
 
 @torch.inference_mode()
@@ -41,7 +46,7 @@ def adopt(model: Any, *, positions: int, arithmetic: Arithmetic = STOCK) -> Stat
             + unknown_name("activation", architecture.activation, ACTIVATIONS)
         )
     static = StaticModel(
-        architecture, fuse(model, architecture), positions=positions, arithmetic=arithmetic
+        architecture, fused(model, architecture), positions=positions, arithmetic=arithmetic
     )
     tokens = probe_tokens(architecture.vocab, static.device)
     expected = model(tokens).logits[0].float()
@@ -56,6 +61,12 @@ def adopt(model: Any, *, positions: int, arithmetic: Arithmetic = STOCK) -> Stat
             f"{static.dtype}); model_type {architecture.family!r}"
         )
     return static
+
+
+@functools.lru_cache(maxsize=FUSED_KEPT)
+def fused(model: Any, architecture: Architecture) -> Weights:
+    """A model's weights, fused once."""
+    return fuse(model, architecture)
 
 
 def probe_tokens(vocab: int, device: torch.device) -> torch.Tensor:
