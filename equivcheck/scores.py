@@ -31,6 +31,15 @@ CROSSING_POSITIONS = 8
 CROSSING_GROUP = 32
 """So many requests in a row are held against each other."""
 
+ALTERNATIVES = (
+    *(f"leak={share}" for share in (0.01, 0.02, 0.05, 0.1, 0.2, 0.6, 1)),
+    *(f"lenience={value}" for value in (0.98, 0.95, 0.9, 0.8, 0.6)),
+    "recover-from-target",
+    *(f"temperature={value}" for value in (0.8, 0.9, 0.95, 0.98, 1.02, 1.05, 1.1, 1.2)),
+    *(f"tilt={slope}" for slope in (-0.3, -0.1, -0.03, 0.03, 0.1, 0.3)),
+)
+"""Names of the wrong laws that scoring knows, read by `statistics.alternatives`."""
+
 
 class Support(IntEnum):
     """Whether a token could be drawn at all."""

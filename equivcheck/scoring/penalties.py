@@ -1,7 +1,8 @@
 """What comes between logits and temperature, written a second time from its definition.
 
 `cases.Sampling` defines it; `decoding/transforms.py` is the other implementation. This one works on
-one row and the tokens that matter to it, and shares no code, so that neither hides the other's bug.
+one row and the tokens that matter to it, or on all rows of one output, and shares no code with the
+other, so that neither hides the other's bug.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, where
 
 from equivcheck.generation import Request
@@ -53,3 +55,39 @@ def apply_penalties(
         hidden += end_ids
     row[hidden] = float("-inf")
     return row
+
+
+def penalise_output(
+    rows: Tensor, request: Request, *, output: Sequence[int], first: int, end_ids: Sequence[int]
+) -> Tensor:
+    """`apply_penalties` for a stretch of one output, each row by its own prefix.
+
+    Args:
+        rows: Raw logits, [tokens, vocab]; left as they are.
+        request: Names the penalties, biases and bans.
+        output: The whole output.
+        first: Place in the output of the token that the first row is about.
+        end_ids: All ids that would end the request.
+    """
+    law, vocab = request.sampling, rows.shape[1]
+
+    def ids(tokens: Sequence[int]) -> Tensor:
+        return torch.tensor(list(tokens), dtype=torch.int64, device=rows.device)
+
+    before = torch.bincount(ids(output[:first]), minlength=vocab)
+    added = torch.zeros(rows.shape, dtype=torch.int64, device=rows.device)
+    inner = ids(output[first : first + len(rows) - 1])
+    added[torch.arange(1, len(rows), device=rows.device), inner] = 1
+    times = before + added.cumsum(dim=0)
+    said = times > 0
+    if law.repetition_penalty != 1:
+        seen = said.clone()
+        seen[:, ids(request.prompt_ids)] = True
+        shrunk = where(rows > 0, rows / law.repetition_penalty, rows * law.repetition_penalty)
+        rows = where(seen, shrunk, rows)
+    rows = rows - (law.presence_penalty * said + law.frequency_penalty * times)
+    rows[:, ids([*law.logit_bias])] += torch.tensor([*law.logit_bias.values()]).to(rows)
+    rows[:, ids(law.banned_tokens)] = float("-inf")
+    short = max(0, min(len(rows), law.min_new_tokens - first))
+    rows[:short, ids(end_ids)] = float("-inf")
+    return rows

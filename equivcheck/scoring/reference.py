@@ -50,9 +50,7 @@ class Reference:
     def __init__(self, settings: Settings, *, eos_token_ids: Sequence[int]) -> None:
         """Load the run's target and widen it to the precision of arbitration."""
         configure_arithmetic(settings.setup)
-        model: Any = load_setup(settings.setup).target
-        precision: torch.dtype = getattr(torch, settings.arbitration)
-        self.model = model if model.dtype == precision else copy.deepcopy(model).to(precision)
+        self.model = widened(load_setup(settings.setup).target, settings)
         self.eos_token_ids = tuple(eos_token_ids)
         self.name = f"transformers {settings.arbitration}"
 
@@ -96,7 +94,7 @@ class Reference:
         """Penalise raw rows [tokens, vocab], the first of which follows ``done`` output tokens."""
         if not changes_logits(request):
             return Law(rows, rows.log_softmax(dim=-1))
-        ends = (*request.stop_token_ids, *(() if request.ignore_eos else self.eos_token_ids))
+        ends = ends_of(request, eos_token_ids=self.eos_token_ids)
         penalised = [
             apply_penalties(row, request, output=output[:index], end_ids=ends)
             for index, row in enumerate(rows, start=done)
@@ -113,6 +111,17 @@ class Reference:
             first = max(0, len(prompt) - 1 - start)
             if first < len(logits):
                 yield logits[first:]
+
+
+def widened(model: Any, settings: Settings) -> Any:
+    """A model in the precision of arbitration, its weights those of the run's compute dtype."""
+    precision: torch.dtype = getattr(torch, settings.arbitration)
+    return model if model.dtype == precision else copy.deepcopy(model).to(precision)
+
+
+def ends_of(request: Request, *, eos_token_ids: Sequence[int]) -> tuple[int, ...]:
+    """All ids that would end a request."""
+    return (*request.stop_token_ids, *(() if request.ignore_eos else eos_token_ids))
 
 
 def written(value: float) -> float:

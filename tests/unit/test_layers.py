@@ -22,8 +22,14 @@ MAY_IMPORT_FRAMEWORKS = {
     "engines.transformers_steps": "plugs into the library's hooks",
     "faults": "a fault overrides a seam of the decoder",
     "pairs": "loads and converts models and tokenizers",
+    "scoring.columns": "reduces laws on the device",
+    "scoring.forcing": "runs forward passes over what was generated",
+    "scoring.laws": "works on rows of logits",
     "scoring.penalties": "works on rows of logits",
+    "scoring.reduction": "reduces laws on the device",
     "scoring.reference": "runs the reference's forward pass",
+    "scoring.sampling_law": "brings models, laws and outputs together",
+    "scoring.wrong_laws": "reduces laws on the device",
 }
 """Module or room of the package, to why it needs torch or transformers. Nobody else does."""
 

@@ -1,0 +1,183 @@
+"""The scores of a run on disk: one safetensors file, numbers as tensors, names in its metadata."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from equivcheck.errors import RecordsError
+from equivcheck.escape import visible
+from equivcheck.scores import BINS, ScoreTable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SCORES_NAME = "scores.safetensors"
+FORMAT = "equivcheck scores 1"
+"""Value of the metadata's ``format``; another one is another file's."""
+NAMES = ("keys", "alternatives", "draft_law")
+"""Fields of `ScoreTable` that are no tensors."""
+WIDE = ("bin_mass", "draft_mass", "recovered_mass")
+"""Columns of `BINS` numbers a row."""
+FLAGS = ("ends", "crossed")
+CODES = (
+    "support",
+    "bin",
+    "stage",
+    "draft_bin",
+    "recovered_bin",
+    "rejected_class",
+    "violation",
+    "twin",
+)
+
+
+def write_scores(path: Path, table: ScoreTable) -> None:
+    """Write a table so that a reader finds the old file or the new one, never half of it.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    import numpy as np
+    from safetensors.numpy import save
+
+    tensors = {name: np.ascontiguousarray(getattr(table, name)) for name in column_names()}
+    names = {name: json.dumps(getattr(table, name)) for name in NAMES}
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(save(tensors, metadata={"format": FORMAT} | names))
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def read_scores(path: Path) -> ScoreTable:
+    """Read a table back.
+
+    Raises:
+        RecordsError: there is no such file, it is torn or another program's, or its columns do not
+            fit each other; names the file and the column.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            told = file.metadata() or {}
+            stored = list(file.keys())
+            tensors = {name: file.get_tensor(name) for name in stored}
+    except FileNotFoundError:
+        raise RecordsError(f"{visible(str(path))}: there is no such file") from None
+    except (OSError, SafetensorError, ValueError) as error:
+        raise RecordsError(
+            f"{visible(str(path))}: cannot be read as scores: {visible(str(error))}"
+        ) from error
+    if told.get("format") != FORMAT:
+        raise RecordsError(f"{visible(str(path))}: holds no scores in the format {FORMAT!r}")
+    try:
+        return checked(tensors, told)
+    except ValueError as error:
+        raise RecordsError(f"{visible(str(path))}: {error}") from error
+
+
+def column_names() -> tuple[str, ...]:
+    """Fields of `ScoreTable` that are tensors."""
+    names = (field.name for field in dataclasses.fields(ScoreTable))
+    return tuple(name for name in names if name not in NAMES)
+
+
+def checked(tensors: dict[str, NDArray[Any]], told: dict[str, str]) -> ScoreTable:
+    """Make a table of what a file holds.
+
+    Raises:
+        ValueError: something is missing, unknown, or of another shape or kind; names the column.
+    """
+    names = {name: parsed(told, name) for name in NAMES}
+    columns = column_names()
+    for name in columns:
+        if name not in tensors:
+            raise ValueError(f"column {name} is missing")
+    for name in tensors:
+        if name not in columns:
+            raise ValueError(f"column {visible(name)} is unknown")
+    keys, alternatives = names["keys"], names["alternatives"]
+    starts = tensors["starts"]
+    if starts.dtype != "int64" or starts.shape != (len(keys) + 1,):
+        raise ValueError(
+            f"column starts: {starts.dtype} of shape {starts.shape}, expected int64 of shape "
+            f"{(len(keys) + 1,)} for {len(keys)} outputs"
+        )
+    if starts[0] != 0 or (starts[1:] < starts[:-1]).any():
+        raise ValueError("column starts: does not rise from 0")
+    rows = int(starts[-1])
+    for name in columns:
+        if name != "starts":
+            check_column(name, tensors[name], rows=rows, alternatives=len(alternatives))
+    return ScoreTable(keys=keys, alternatives=alternatives, draft_law=names["draft_law"], **tensors)
+
+
+def parsed(told: dict[str, str], name: str) -> Any:
+    """One field from the metadata: a name, or a tuple of names."""
+    try:
+        value = json.loads(told[name])
+    except (KeyError, ValueError):
+        raise ValueError(f"column {name} is missing or no JSON") from None
+    if name == "draft_law":
+        if not isinstance(value, str):
+            raise ValueError(f"column {name}: no text")
+        return value
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError(f"column {name}: no list of names")
+    return tuple(value)
+
+
+def check_column(name: str, values: NDArray[Any], *, rows: int, alternatives: int) -> None:
+    """Raise ValueError unless a column has the shape and kind of its name."""
+    shape: tuple[int, ...] = (rows,)
+    if name in WIDE:
+        shape = (rows, BINS)
+    elif name == "log_ratio":
+        shape = (rows, alternatives)
+    kind = "bool" if name in FLAGS else "uint8" if name in CODES else "float32"
+    if values.dtype != kind or values.shape != shape:
+        raise ValueError(
+            f"column {name}: {values.dtype} of shape {values.shape}, expected {kind} of shape "
+            f"{shape}"
+        )
+
+
+def concatenate(tables: Sequence[ScoreTable]) -> ScoreTable:
+    """One table of several, in order.
+
+    Raises:
+        ValueError: there are none, or they differ in alternatives or draft law.
+    """
+    import numpy as np
+
+    if not tables:
+        raise ValueError("no tables to concatenate")
+    first = tables[0]
+    for table in tables[1:]:
+        for name in ("alternatives", "draft_law"):
+            if getattr(table, name) != getattr(first, name):
+                raise ValueError(
+                    f"tables differ in {name}: {getattr(first, name)!r} and "
+                    f"{getattr(table, name)!r}"
+                )
+    offsets = np.cumsum([0, *(table.rows for table in tables)])
+    starts = [table.starts[:-1] + offset for table, offset in zip(tables, offsets, strict=False)]
+    columns = {
+        name: np.concatenate([getattr(table, name) for table in tables])
+        for name in column_names()
+        if name != "starts"
+    }
+    return ScoreTable(
+        keys=tuple(key for table in tables for key in table.keys),
+        starts=np.concatenate([*starts, offsets[-1:]]).astype(np.int64),
+        alternatives=first.alternatives,
+        draft_law=first.draft_law,
+        **columns,
+    )

@@ -1,0 +1,122 @@
+"""The columns of some rows: two laws and a place each in, a few numbers each out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from equivcheck.scores import Stage, Support, Violation
+from equivcheck.scoring.laws import Law, possible
+from equivcheck.scoring.reduction import (
+    Binned,
+    ratio_bins,
+    rejected_class,
+    residual_law,
+    transforms,
+)
+from equivcheck.scoring.trace import NOTHING
+from equivcheck.scoring.wrong_laws import Compared, log_ratios
+
+
+class Drawn(NamedTuple):
+    """Rows to score: [rows] each, on the device; `NOTHING` where there is no token."""
+
+    token: Tensor
+    stage: Tensor
+    draft: Tensor
+    noise: Tensor
+    """[rows, 3]."""
+    earlier: Tensor
+    """[rows, some]: tokens whose mass is asked for."""
+    twin_token: Tensor
+
+
+def columns(target: Law, draft: Law, drawn: Drawn, *, slack: Tensor) -> dict[str, Tensor]:
+    """Columns of `ScoreTable` by name, without those that need no law.
+
+    Args:
+        target: p, [rows, vocab].
+        draft: q.
+        drawn: what was drawn from them.
+        slack: nats by which the engine's arithmetic may have moved a log-probability, [rows].
+    """
+    laws = Compared(target, draft)
+    token = drawn.token
+    own = target.at(token).double()
+    inside = possible(own)
+    near = possible(target.highest(token, slack=slack))
+    support = torch.where(inside, Support.INSIDE, Support.BORDER)
+    support[~inside & ~near] = Support.OUTSIDE
+    ratio = torch.where(inside[:, None], log_ratios(laws, token), 0.0)
+    bins_of_ratio = ratio_bins(laws.log_ratio)
+    outputs = Binned(target.probs, bins_of_ratio)
+    pits = transforms(laws, token, drawn.noise)
+    found = {
+        "support": support,
+        "log_ratio": ratio,
+        "bin": outputs.of(token),
+        "bin_mass": outputs.mass,
+        "pit_vocabulary": pits[:, 0],
+        "pit_rank": pits[:, 1],
+        "pit_ratio": pits[:, 2],
+        "surprisal": torch.where(inside, -own, torch.inf),
+        "entropy": -(target.probs * target.log).sum(dim=-1),
+        "distance": laws.distance,
+        "crossing_mass": mass_of(target, drawn.earlier),
+        "twin_prob": mass_of(target, drawn.twin_token[:, None]),
+    }
+    return found | stage_columns(laws, drawn, bins_of_ratio, slack=slack)
+
+
+def mass_of(law: Law, tokens: Tensor) -> Tensor:
+    """Probability of a set of tokens [rows, some], `NOTHING` left out."""
+    known = tokens != NOTHING
+    return (law.probs.gather(1, tokens.clamp(min=0)) * known).sum(dim=-1)
+
+
+def stage_columns(
+    laws: Compared, drawn: Drawn, bins_of_ratio: Tensor, *, slack: Tensor
+) -> dict[str, Tensor]:
+    """The columns about the rejection rule; zero where its stage says nothing."""
+    stage = drawn.stage.clone()
+    tried = (stage == Stage.ACCEPTED) | (stage == Stage.RECOVERED)
+    drafts = drawn.draft.clamp(min=0)
+    p, q = laws.target.at(drafts).double(), laws.draft.at(drafts).double()
+    cut = tried & ~possible(q)
+    never = cut & ~possible(laws.draft.highest(drafts, slack=slack))
+    # A draft that only a slightly other cut rules out tells nothing.
+    stage[cut & ~never] = Stage.UNKNOWN
+    tried &= stage != Stage.UNKNOWN
+    recovered = tried & (stage == Stage.RECOVERED)
+    odds = torch.where(possible(p), (p - q).clamp(max=0).exp(), 0.0)
+    drafted = Binned(laws.draft.probs, bins_of_ratio)
+    residual = Binned(residual_law(laws), bins_of_ratio)
+    # A token without residual mass is a violation, or lies too near to one to tell.
+    placed = recovered & (laws.surplus.gather(1, drawn.token[:, None])[:, 0] > 0)
+    return {
+        "stage": stage,
+        "draft_bin": torch.where(tried, drafted.of(drafts), 0),
+        "draft_mass": torch.where(tried[:, None], drafted.mass, 0.0),
+        "accept_prob": torch.where(tried, odds, 0.0),
+        "recovered_bin": torch.where(placed, residual.of(drawn.token), 0),
+        "recovered_mass": torch.where(placed[:, None], residual.mass, 0.0),
+        "rejected_class": torch.where(recovered, rejected_class(q), 0),
+        "violation": violations(laws, drawn, never=never, recovered=recovered, slack=slack),
+    }
+
+
+def violations(
+    laws: Compared, drawn: Drawn, *, never: Tensor, recovered: Tensor, slack: Tensor
+) -> Tensor:
+    """`Violation` of each row: only what no arithmetic within `slack` can excuse."""
+    target, draft = laws.target, laws.draft
+    rejected = drawn.draft.clamp(min=0)
+    sure = target.lowest(rejected, slack=slack) >= draft.highest(rejected, slack=slack) + slack
+    taken = drawn.token
+    stolen = target.highest(taken, slack=slack) <= draft.lowest(taken, slack=slack) - slack
+    found = torch.where(recovered & stolen, Violation.RECOVERED_IMPOSSIBLE, Violation.NONE)
+    found[recovered & sure] = Violation.REJECTED_SURE
+    found[never] = Violation.DRAFTED_IMPOSSIBLE
+    return found

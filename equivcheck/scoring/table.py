@@ -1,0 +1,80 @@
+"""Puts the columns of a `ScoreTable` together as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equivcheck.scores import ALTERNATIVES, BINS, ScoreTable, Twin
+from equivcheck.scoring.places import Places
+
+WIDTHS = {
+    "log_ratio": len(ALTERNATIVES),
+    "bin_mass": BINS,
+    "draft_mass": BINS,
+    "recovered_mass": BINS,
+}
+"""Columns of more than one number a row."""
+CODES = (
+    "support",
+    "bin",
+    "stage",
+    "draft_bin",
+    "recovered_bin",
+    "rejected_class",
+    "violation",
+)
+NUMBERS = (
+    *WIDTHS,
+    "pit_vocabulary",
+    "pit_rank",
+    "pit_ratio",
+    "surprisal",
+    "entropy",
+    "distance",
+    "accept_prob",
+    "crossing_mass",
+    "twin_prob",
+)
+
+
+class TableBuilder:
+    """A table to be filled in any order of its rows."""
+
+    def __init__(self, keys: Sequence[str], where: Places) -> None:
+        """Make room for the outputs' tokens."""
+        self.keys, self.where = tuple(keys), where
+        rows = len(where.token)
+        self.columns: dict[str, NDArray[Any]] = {
+            name: np.zeros((rows, WIDTHS[name]) if name in WIDTHS else rows, np.float32)
+            for name in NUMBERS
+        } | {name: np.zeros(rows, np.uint8) for name in CODES}
+
+    def fill(self, first: int, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Write consecutive rows of all columns that depend on a law."""
+        for name, values in columns.items():
+            self.columns[name][first : first + len(values)] = values
+
+    def table(self, *, draft_law: str) -> ScoreTable:
+        """The finished table."""
+        where, columns = self.where, dict(self.columns)
+        columns["crossing_mass"] = np.where(
+            where.compared, columns["crossing_mass"], np.float32(np.nan)
+        )
+        crossed = (where.earlier == where.token[:, None]).any(axis=1) & where.compared
+        columns["twin_prob"] = np.where(
+            where.twin != Twin.NONE, columns["twin_prob"], np.float32(0.0)
+        )
+        return ScoreTable(
+            keys=self.keys,
+            starts=where.starts,
+            alternatives=ALTERNATIVES,
+            draft_law=draft_law,
+            ends=where.ends,
+            crossed=crossed,
+            twin=where.twin,
+            **columns,
+        )

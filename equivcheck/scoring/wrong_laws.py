@@ -1,0 +1,79 @@
+"""The library of wrong laws: what each would have given the emitted token, in closed form.
+
+Each is what a known fault of speculative decoding makes of target law p and draft law q. None is
+materialised: at one token each needs at most a sum over the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from equivcheck.scores import ALTERNATIVES
+from equivcheck.scoring.laws import Law, possible
+from equivcheck.statistics.alternatives import Alternative, parse_all
+
+LIBRARY = parse_all(ALTERNATIVES)
+CLIP = 1.0
+"""Nats of ln(q/p) beyond which a tilt grows no further."""
+
+
+class Compared:
+    """Target and draft side by side, with what several columns need of both.
+
+    Attributes:
+        log_ratio: ln(q/p), [rows, vocab]; far beyond any real value where one of them is zero.
+        surplus: max(p - q, 0), [rows, vocab]: the residual, not normalised.
+        distance: its sum, the total variation distance, fp64, [rows].
+    """
+
+    def __init__(self, target: Law, draft: Law) -> None:
+        """Compare laws of the same rows."""
+        self.target, self.draft = target, draft
+        self.log_ratio = draft.log - target.log
+        self.surplus = (target.probs - draft.probs).clamp_(min=0)
+        self.distance = self.surplus.sum(dim=-1).double()
+
+
+def log_ratios(laws: Compared, tokens: Tensor) -> Tensor:
+    """ln r_k(x) - ln p(x) of the library, fp64, [rows, K]; -inf where r_k rules x out.
+
+    Only rows whose token has p(x) > 0 mean anything.
+    """
+    return torch.stack(list(_columns(laws, tokens)), dim=1)
+
+
+def _columns(laws: Compared, tokens: Tensor) -> Iterator[Tensor]:
+    own, theirs = laws.target.at(tokens).double(), laws.draft.at(tokens).double()
+    odds = torch.where(possible(theirs), (theirs - own).exp(), 0.0)
+    # Of the surplus at x, relative to p(x); where p = q the residual has no weight.
+    residual = (1.0 - odds).clamp(min=0) / laws.distance.clamp(min=torch.finfo(odds.dtype).tiny)
+    for wrong in LIBRARY:
+        yield _log_ratio(wrong, laws, own=own, odds=odds, residual=residual)
+
+
+def _log_ratio(
+    wrong: Alternative, laws: Compared, *, own: Tensor, odds: Tensor, residual: Tensor
+) -> Tensor:
+    """One law. `own` is ln p(x), `odds` q(x)/p(x), `residual` the residual law over p, [rows]."""
+    value = wrong.value if wrong.value is not None else 0.0
+    match wrong.kind:
+        case "leak":  # A share of the output follows the draft: (1 - e) p + e q.
+            return (1.0 - value + value * odds).log()
+        case "lenience":  # Drafts are accepted with min(1, p / (l q)).
+            accepted = torch.minimum(laws.draft.probs, laws.target.probs / value)
+            rest = (1.0 - accepted.sum(dim=-1).double()).clamp(min=0)
+            return (odds.clamp(max=1.0 / value) + rest * residual).log()
+        case "recover-from-target":  # A rejected draft is replaced by a draw from p.
+            return (odds.clamp(max=1.0) + laws.distance).log()
+        case "temperature":  # p^(1/t), normalised.
+            power = 1.0 / value
+            total = (laws.target.log * power).exp_().sum(dim=-1).double()
+            return (power - 1.0) * own - total.log()
+        case "tilt":  # p exp(s clip(ln q/p)), normalised.
+            slopes = laws.log_ratio.clamp(-CLIP, CLIP)
+            total = (slopes * value).exp_().mul_(laws.target.probs).sum(dim=-1).double()
+            return value * odds.log().clamp(-CLIP, CLIP) - total.log()
+    raise AssertionError(f"no law for the alternative {wrong.name!r}")
