@@ -116,10 +116,6 @@ class Decoder:
         """The target's laws: temperature and truncation on top."""
         return sharpen(penalised, self.rows.controls)
 
-    def target_law(self, penalised: Tensor) -> Tensor:
-        """The unnormalised log-laws that tokens are drawn from, after temperature and cuts."""
-        return sharpen(penalised, self.rows.controls)
-
     def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
         """Accept drafts and draw one token more."""
         return self.rule.verify(target_law, proposal, self.rows)

@@ -60,9 +60,11 @@ def pack(
         fingerprints: [rows, slots].
     """
     tokens = verified.tokens[..., None]
-    total = penalised.logsumexp(dim=-1)
-    logprob = penalised.gather(2, tokens)[..., 0] - total
-    rival_logit, rival = penalised.scatter(2, tokens, float("-inf")).max(dim=-1)
+    # Under a large bias the sum of all would lose the digits that matter.
+    centred = penalised - penalised.amax(dim=-1, keepdim=True)
+    total = centred.logsumexp(dim=-1)
+    logprob = centred.gather(2, tokens)[..., 0] - total
+    rival_logit, rival = centred.scatter(2, tokens, float("-inf")).max(dim=-1)
     columns = (
         verified.tokens,
         bits(logprob),
