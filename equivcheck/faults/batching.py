@@ -50,7 +50,7 @@ class DrawsGreedyRows(Decoder):
 class SharesParameters(Decoder):
     """Every sampled row has the temperature and cuts of the first sampled one."""
 
-    def target_law(self, penalised: Tensor) -> Tensor:
+    def sharpened(self, penalised: Tensor) -> Tensor:
         """Sharpen all rows alike."""
         controls = self.rows.controls
         first = int((~controls.greedy).long().argmax())

@@ -13,7 +13,8 @@ from equivcheck.faults.fault import control
 
 RARE = 6
 """One draft in so many of a terrible drafter is left as it was."""
-ALL = ("plain", "sampled", "penalised", "mixed", "endings", "budgets", "borders", "repeats")
+FEW = ("plain", "sampled", "penalised", "mixed", "budgets", "repeats")
+ALL = (*FEW, "endings", "borders")
 
 
 @control("sound", schedules=(*ALL, "bans", "ties", "repetitive", "long"))
@@ -31,7 +32,7 @@ class SoundLong(Decoder):
     """The decoder as it is, seven drafts a step."""
 
 
-@control("sound-adaptive", schedules=ALL, engine="native:gamma=4,adaptive=true")
+@control("sound-adaptive", schedules=FEW, engine="native:gamma=4,adaptive=true")
 class SoundAdaptive(Decoder):
     """The decoder as it is, with a gamma that changes from step to step."""
 
@@ -41,7 +42,7 @@ class SoundGreedy(Decoder):
     """The decoder as it is, under the greedy rule."""
 
 
-@control("empty-drafts", schedules=ALL, engine="native:gamma=4,drafter=lookup")
+@control("empty-drafts", schedules=FEW, engine="native:gamma=4,drafter=lookup")
 class SoundLookup(Decoder):
     """Prompt lookup: many steps have no draft, or fewer than gamma."""
 

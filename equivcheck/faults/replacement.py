@@ -44,9 +44,9 @@ class RemembersRejections(Decoder):
             self.impossible = torch.zeros_like(self.rows.counts, dtype=torch.bool)
         self.impossible[row] = False
 
-    def target_law(self, penalised: Tensor) -> Tensor:
+    def sharpened(self, penalised: Tensor) -> Tensor:
         """Leave the impossible out."""
-        law = super().target_law(penalised)
+        law = super().sharpened(penalised)
         return law.masked_fill(self.impossible[:, None], float("-inf"))
 
     def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:

@@ -36,9 +36,9 @@ class VerifiesGreedily(Decoder):
 class ForgetsTemperature(Decoder):
     """Temperature reaches the bonus slot only; verified slots are judged at temperature 1."""
 
-    def target_law(self, penalised: Tensor) -> Tensor:
+    def sharpened(self, penalised: Tensor) -> Tensor:
         """Take the temperature out of all slots but the last."""
-        law = super().target_law(penalised)
+        law = super().sharpened(penalised)
         hot = law[:, :-1] * self.rows.controls.safe_temperature[:, None, None]
         return torch.cat([hot, law[:, -1:]], dim=1)
 
@@ -47,17 +47,17 @@ class ForgetsTemperature(Decoder):
 class ForgetsCuts(Decoder):
     """Top-k, top-p and min-p reach the bonus slot only."""
 
-    def target_law(self, penalised: Tensor) -> Tensor:
+    def sharpened(self, penalised: Tensor) -> Tensor:
         """Leave all slots but the last uncut."""
         uncut = penalised / self.rows.controls.safe_temperature[:, None, None]
-        return torch.cat([uncut[:, :-1], super().target_law(penalised)[:, -1:]], dim=1)
+        return torch.cat([uncut[:, :-1], super().sharpened(penalised)[:, -1:]], dim=1)
 
 
 @fault("cuts-swapped", family="F4", recreates="sglang #36173", caught_by="coupled")
 class SwapsCuts(Decoder):
     """Applies top-p before top-k."""
 
-    def target_law(self, penalised: Tensor) -> Tensor:
+    def sharpened(self, penalised: Tensor) -> Tensor:
         """Cut by mass, then by rank."""
         controls = self.rows.controls
         every = torch.full_like(controls.top_k, controls.vocab)
@@ -71,7 +71,7 @@ class SwapsCuts(Decoder):
 class FixesTemperature(Decoder):
     """Every temperature above 0 is 1."""
 
-    def target_law(self, penalised: Tensor) -> Tensor:
+    def sharpened(self, penalised: Tensor) -> Tensor:
         """Sharpen at temperature 1."""
         neutral = torch.ones_like(self.rows.controls.safe_temperature)
         return sharpen(penalised, with_other(self.rows.controls, safe_temperature=neutral))
@@ -81,7 +81,7 @@ class FixesTemperature(Decoder):
 class MistakesProbabilities(Decoder):
     """Verified slots take probabilities for logits, which flattens every law."""
 
-    def target_law(self, penalised: Tensor) -> Tensor:
+    def sharpened(self, penalised: Tensor) -> Tensor:
         """Apply softmax once too often."""
-        law = super().target_law(penalised)
+        law = super().sharpened(penalised)
         return torch.cat([law[:, :-1].softmax(dim=-1), law[:, -1:]], dim=1)
