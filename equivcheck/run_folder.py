@@ -14,12 +14,12 @@ from typing import Literal
 import msgspec
 
 from equivcheck.cases import Suite
-from equivcheck.drawing.kept import SCORES_NAME
 from equivcheck.errors import OtherRunError, RecordsError, unknown_name
 from equivcheck.findings import Finding
 from equivcheck.records import TARGET, Evidence, SuiteRef
 from equivcheck.records_file import RECORDS_NAME, read_evidence
 from equivcheck.resuming import first_difference
+from equivcheck.scores_file import SCORES_NAME
 from equivcheck.settings import Settings
 
 REPORTS = Path("reports")

@@ -13,18 +13,15 @@ from typing import TYPE_CHECKING
 
 from equivcheck.errors import RecordsError
 from equivcheck.records import Scored
+from equivcheck.scores_file import SCORES_NAME, read_scores, write_scores
 
 if TYPE_CHECKING:
     from equivcheck.records_file import RecordsWriter
     from equivcheck.scores import ScoreTable
 
-SCORES_NAME = "scores.safetensors"
-
 
 def keep_scores(folder: Path, table: ScoreTable, *, writer: RecordsWriter) -> Scored:
     """Put a table in the place of an earlier, shorter one, and note it in the records."""
-    from equivcheck.scores_file import write_scores
-
     fresh = folder / f"{SCORES_NAME}.new"
     write_scores(fresh, table)
     scored = Scored(outputs=len(table.keys), tokens=table.rows, sha256=_digest(fresh))
@@ -48,8 +45,6 @@ def kept_scores(folder: Path, scored: Sequence[Scored]) -> ScoreTable | None:
         return None
     if _digest(path) not in {each.sha256 for each in scored}:
         raise RecordsError(f"{path}: holds other scores than those of this run's draws")
-    from equivcheck.scores_file import read_scores
-
     return read_scores(path)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from equivcheck.drawing.ledger import Ledger, Output
 from equivcheck.engines.protocol import Engine
+from equivcheck.scores_file import concatenate
 
 if TYPE_CHECKING:
     from equivcheck.scores import ScoreTable
@@ -61,8 +62,6 @@ def draw_and_score(
 
 def score_new(ledger: Ledger, scorer: Scorer) -> None:
     """Score what is drawn and not scored yet; nothing where something cannot be scored."""
-    from equivcheck.scores_file import concatenate
-
     new = ledger.outputs()[ledger.scored :]
     if ledger.broken or not new:
         return

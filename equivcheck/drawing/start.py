@@ -11,7 +11,7 @@ import msgspec
 from equivcheck.drawing.ledger import Ledger, Output
 from equivcheck.drawing.loop import Refuted, Scorer, draw_and_score, draw_tokens
 from equivcheck.drawing.plan import DrawPlan
-from equivcheck.engines.protocol import Engine
+from equivcheck.engines.protocol import Capabilities, Engine
 from equivcheck.logbook import Progress
 from equivcheck.records import SAMPLED, TARGET, Evidence, Header, Preflight
 from equivcheck.records_file import RecordsWriter
@@ -92,11 +92,18 @@ def open_scorer(header: Header) -> Scorer:
     """The scorer of a run; it remembers what it has scored."""
     from equivcheck.scoring.sampling_law import LawScorer
 
+    arm = header.arms[SAMPLED]
     return LawScorer(
         header.settings,
         eos_token_ids=header.eos_token_ids,
-        drafter=header.arms[SAMPLED].drafter,
+        drafter=arm.drafter,
+        stages=has_stages(arm),
     )
+
+
+def has_stages(arm: Capabilities) -> bool:
+    """Whether an engine follows the rejection rule and tells what each step did."""
+    return arm.rule == "rejection" and arm.reports_steps and arm.reports_rejected
 
 
 def hopeless(preflight: Preflight, header: Header) -> bool:
@@ -110,14 +117,14 @@ def refuter(header: Header) -> Refuted:
     from equivcheck.statistics.profiles import PROFILES
 
     profile = PROFILES[header.settings.profile]
-    arm = header.arms[SAMPLED]
+    stages = has_stages(header.arms[SAMPLED])
 
     def refuted(table: ScoreTable) -> bool:
         return evaluate(
             table,
             alpha=profile.alpha,
             alpha_pass=profile.alpha_pass,
-            stages=arm.rule == "rejection" and arm.reports_rejected,
+            stages=stages,
         ).broken
 
     return refuted

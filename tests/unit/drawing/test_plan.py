@@ -1,0 +1,113 @@
+"""Which cases are drawn, by which engine, in which company and how far ahead."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from equivcheck.cases import Case, Sampling, Suite
+from equivcheck.drawing.plan import DrawPlan, drawing_setup, plan_draws, rounds_ahead, sampled_spec
+from equivcheck.engines.protocol import Rule
+from equivcheck.planning import make_plan
+from equivcheck.records import SAMPLED, SAMPLED_TARGET
+from equivcheck.settings import EngineSetup, Settings
+from tests.unit.drawing.fakes import CASES, COMPANY, PLAN
+from tests.unit.make import make_capabilities, make_request
+
+
+def make_suite(workload: str, *, law: bool) -> Suite:
+    cases = tuple(
+        Case(id=f"c{index}", prompt="p", sampling=Sampling(temperature=index % 2))
+        for index in range(4)
+    )
+    return Suite(
+        path=f"{workload}.jsonl",
+        workload=workload,
+        description="",
+        cases=cases,
+        lines=(2, 3, 4, 5),
+        digest="d",
+        law=law,
+    )
+
+
+DEFAULTS = Settings()
+SUITES = (make_suite("code", law=False), make_suite("law", law=True))
+
+
+def planned(settings: Settings = DEFAULTS, *, rule: Rule = "coupled") -> DrawPlan:
+    plan = make_plan(settings, SUITES, encode=lambda case: [1, 2])
+    return plan_draws(settings, SUITES, plan, candidate=make_capabilities(rule=rule))
+
+
+def test_of_a_coupled_candidate_only_suites_that_ask_for_it_are_drawn() -> None:
+    plan = planned()
+    assert plan.planned == {SAMPLED: ("law/c1", "law/c3")}
+    assert [each.key for each in plan.company] == ["law/c0", "law/c2"]
+
+
+def test_of_a_candidate_that_rejects_every_sampled_case_is_drawn() -> None:
+    plan = planned(rule="rejection")
+    assert plan.planned == {SAMPLED: ("code/c1", "code/c3", "law/c1", "law/c3")}
+    assert [each.key for each in plan.company] == ["law/c0", "law/c2"]
+
+
+def test_nothing_is_drawn_where_that_is_off_or_the_candidate_cannot_sample() -> None:
+    assert planned(Settings(sampled=None), rule="rejection").planned == {}
+    plan = make_plan(Settings(), SUITES, encode=lambda case: [1])
+    cannot = make_capabilities(rule="greedy", sampled=False)
+    assert plan_draws(Settings(), SUITES, plan, candidate=cannot).planned == {}
+
+
+def test_where_tokens_are_the_evidence_the_target_draws_too() -> None:
+    assert set(planned(Settings(law_evidence="tokens")).planned) == {SAMPLED, SAMPLED_TARGET}
+
+
+@pytest.mark.parametrize(
+    ("settings", "spec"),
+    [
+        (Settings(), "native:gamma=4,rule=rejection"),
+        (Settings(candidate="native"), "native:rule=rejection"),
+        (Settings(candidate="native:rule=coupled,fault=x"), "native:rule=rejection,fault=x"),
+        (Settings(candidate="native:rule=rejection,gamma=2"), "native:rule=rejection,gamma=2"),
+        (Settings(candidate="transformers:mode=lookup"), "transformers:mode=lookup"),
+        (Settings(sampled="native:gamma=7"), "native:gamma=7"),
+    ],
+)
+def test_the_engine_that_draws(settings: Settings, spec: str) -> None:
+    assert sampled_spec(settings) == spec
+
+
+def test_a_round_asks_each_case_once_with_some_company() -> None:
+    keys = [request.key for request in PLAN.round(2, seed=1)]
+    assert keys == ["law/plain#2", "law/a#2", "law/b#2", "law/c#2", "law/d#2", "law/e#2"]
+
+
+def test_company_takes_turns_and_never_comes_twice() -> None:
+    guests = tuple(make_request(f"law/g{index}") for index in range(3))
+    plan = DrawPlan(cases=CASES, company=guests)
+    seen = []
+    for number in (1, 2, 3):
+        keys = [request.key for request in plan.round(number, seed=0)]
+        assert len(keys) == len(set(keys)) == 7
+        seen += [key.partition("#")[0] for key in keys if "/g" in key]
+    assert sorted(seen) == ["law/g0", "law/g0", "law/g1", "law/g1", "law/g2", "law/g2"]
+    alone = DrawPlan(cases=CASES, company=()).round(1, seed=0)
+    assert len(alone) == 5
+
+
+def test_the_cache_is_as_long_as_needed_unless_somebody_chose() -> None:
+    settings = Settings(sampled_batch=16)
+    assert drawing_setup(settings, PLAN) == EngineSetup(batch_size=16, context=128)
+    chosen = msgspec.structs.replace(settings, setup=EngineSetup(context=512))
+    assert drawing_setup(chosen, PLAN).context == 512
+    long = DrawPlan(cases=(make_request("law/x", max_new_tokens=5000),), company=COMPANY)
+    assert drawing_setup(settings, long).context == EngineSetup().context
+
+
+def test_an_eighth_of_the_budget_is_asked_and_never_more_than_is_left() -> None:
+    lengths = {case.key: 8.0 for case in CASES}
+    assert rounds_ahead(PLAN, lengths, drawn=0, budget=1600) == 5
+    assert rounds_ahead(PLAN, lengths, drawn=1500, budget=1600) == 3
+    assert rounds_ahead(PLAN, lengths, drawn=1599, budget=1600) == 1
+    assert rounds_ahead(PLAN, {}, drawn=0, budget=1600) == 4
