@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from equivcheck.checks.coupled import identity_is_claimed
-from equivcheck.generation import Request
+from equivcheck.generation import Generation, Request
 from equivcheck.pairing import Pair, join
 from equivcheck.records import (
     CANDIDATE,
@@ -95,6 +95,8 @@ def parted(evidence: Evidence) -> list[Parted]:
         if pair.position is not None
         and (pair.key, arm) not in done
         and (claimed or evidence.asked[pair.key].request.sampling.greedy)
+        and can_be_scored(pair.target, evidence)
+        and can_be_scored(pair.other, evidence)
     ]
 
 
@@ -113,8 +115,15 @@ def sampled(evidence: Evidence) -> list[Sampled]:
         Sampled(key, arm)
         for key in chosen
         for arm in (TARGET, CANDIDATE)
-        if key in evidence.captured.get(arm, {}) and (key, arm) not in done
+        if key in evidence.captured.get(arm, {})
+        and (key, arm) not in done
+        and can_be_scored(evidence.captured[arm][key].generation, evidence)
     ]
+
+
+def can_be_scored(answer: Generation, evidence: Evidence) -> bool:
+    """Whether all ids are in the vocabulary; where not, `stopping` fails the answer."""
+    return all(0 <= token < evidence.header.vocab_size for token in answer.token_ids)
 
 
 class Scorer:

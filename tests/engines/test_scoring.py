@@ -221,3 +221,20 @@ def test_every_nth_output_is_scored_in_full_and_nothing_twice(
     assert len(read_evidence(path).rescored) == 4
     score(path)
     assert path.read_bytes() == once
+
+
+def test_ids_outside_the_vocabulary_are_left_to_the_stop_rules(
+    setup: EngineSetup, reference: Reference, tmp_path: Path
+) -> None:
+    best = greedy_output(reference)
+    made_up = (*best[:3], 304, *best[4:])
+    given = {
+        TARGET: [make_generation(best, key="code/c0")],
+        CANDIDATE: [make_generation(made_up, key="code/c0")],
+    }
+    path = tmp_path / "records.jsonl"
+    evidence = make_records(path, setup, given)
+    assert evidence.header.vocab_size == 304
+    assert not parted(evidence)
+    score(path)
+    assert [found.arm for found in read_evidence(path).rescored] == [TARGET]
