@@ -1,0 +1,102 @@
+"""What running one fault or control has shown. One JSON line each in the ledger."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from equivcheck.faults.fault import Breaks
+from equivcheck.findings import Finding, Outcome, worst
+from equivcheck.proving.degradation import Degradation
+from equivcheck.verdict import Verdict
+
+IDENTITY = frozenset({"greedy", "coupled", "sampled", "determinism", "batching"})
+"""Checks that say that the output is not the target's."""
+
+
+class Said(enum.StrEnum):
+    """What the tool says of a decoder, in the words of the matrix."""
+
+    NOT_EQUIVALENT = "not equivalent"
+    INTERFACE = "broken interface"
+    ACCOUNTING = "broken accounting"
+    DEGRADED = "lossless, draft degraded"
+    NOT_TESTED = "not put to the test"
+    INCONCLUSIVE = "inconclusive"
+    EQUIVALENT = "equivalent"
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """One run of one fault or control."""
+
+    id: str
+    family: str
+    summary: str
+    recreates: str
+    breaks: Breaks
+    caught_by: str
+    label: str | None
+    candidate: str
+    schedules: tuple[str, ...]
+    seed: int
+    cases: str
+    """Digest of all that decides the run, so that a stored result can be trusted."""
+    headline: str
+    checks: dict[str, Outcome]
+    """Check to the worst of its findings."""
+    said: Said
+    caught: bool
+    """As its entry wants it; of a control, that it was not accused."""
+    accused: bool
+    """Whether any check failed."""
+    requests: int | None = None
+    """Requests up to the first that the designated check fails, in the order of asking."""
+    tokens: int | None = None
+    """Tokens the candidate had given by then."""
+    answered: int = 0
+    """Tokens the candidate gave in all."""
+    missing: tuple[str, ...] = ()
+    """Events that did not occur."""
+    degradations: tuple[Degradation, ...] = ()
+    message: tuple[str, ...] = ()
+    """The designated check's first failure, as users see it."""
+    seconds: float = 0.0
+    """Wall time; of no meaning on a busy machine."""
+
+
+def by_check(findings: Sequence[Finding]) -> dict[str, Outcome]:
+    """The worst outcome of each check, in their order."""
+    gathered: dict[str, list[Outcome]] = {}
+    for finding in findings:
+        gathered.setdefault(finding.check, []).append(finding.outcome)
+    return {check: worst(outcomes) for check, outcomes in gathered.items()}
+
+
+def say(verdict: Verdict, *, degraded: bool, missing: Sequence[str]) -> Said:
+    """Put a verdict into the words of the matrix, the gravest first."""
+    checks = by_check(verdict.findings)
+    failed = {check for check, outcome in checks.items() if outcome is Outcome.FAIL}
+    unsure = {check for check, outcome in checks.items() if outcome is Outcome.INCONCLUSIVE}
+    if failed & IDENTITY:
+        return Said.NOT_EQUIVALENT
+    if failed:
+        return Said.ACCOUNTING if failed == {"counters"} else Said.INTERFACE
+    # Without accepted drafts `engaged` has doubts, and a worse drafter is what explains them.
+    if degraded and unsure <= {"engaged"}:
+        return Said.DEGRADED
+    if unsure:
+        return Said.NOT_TESTED if unsure == {"engaged"} else Said.INCONCLUSIVE
+    return Said.INCONCLUSIVE if missing else Said.EQUIVALENT
+
+
+def is_caught(said: Said, checks: dict[str, Outcome], *, breaks: Breaks, caught_by: str) -> bool:
+    """Whether the designated check has spoken, and the tool has called the fault by its kind."""
+    if breaks == "nothing":
+        return said in (Said.EQUIVALENT, Said.NOT_TESTED)
+    if breaks == "speed":
+        return said is (Said.NOT_TESTED if caught_by == "engaged" else Said.DEGRADED)
+    if breaks == "measurement" and said is not Said.ACCOUNTING:
+        return False
+    return checks.get(caught_by) is Outcome.FAIL

@@ -1,0 +1,128 @@
+"""Rigs: what a fault is held against. The sound arms are captured once a rig and then replayed."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from equivcheck.cases import Suite
+from equivcheck.faults.fault import Fault
+from equivcheck.faults.recurrence import TARGET, Recurrent
+from equivcheck.proving.schedules import CONTEXT, ROWS, WRITERS, schedule
+from equivcheck.records import CONTROL
+from equivcheck.records import TARGET as TARGET_ARM
+from equivcheck.settings import EngineSetup, Settings
+
+PAIR = "tiny"
+UNLIMITED = 1e9
+"""Nats. The reference knows no recurrent layer, so its log-probabilities say nothing there."""
+SOURCES = ("decoding", "faults", "checks", "proving", "statistics")
+"""Rooms whose code decides a result."""
+
+
+class Rig(Struct, frozen=True, kw_only=True):
+    """A target, a sound candidate and how strictly they are compared."""
+
+    name: str
+    settings: Settings
+    schedules: tuple[str, ...]
+
+
+def settings_with(**changes: Any) -> Settings:
+    """What all rigs share: a small batch, every case also asked again and among others."""
+    base = Settings(
+        setup=EngineSetup(pair=PAIR, batch_size=ROWS, context=CONTEXT, threads=1),
+        control=None,
+        probe_every=1,
+        rescore_every=4,
+        sampled=None,
+    )
+    return msgspec.structs.replace(base, **changes)
+
+
+RIGS = {
+    rig.name: rig
+    for rig in (
+        Rig(
+            name="standard",
+            settings=settings_with(),
+            schedules=tuple(name for name in WRITERS if name not in ("recurrent", "law")),
+        ),
+        Rig(
+            name="recurrent",
+            settings=settings_with(
+                target=TARGET,
+                candidate="native:gamma=4,fault=recurrent",
+                logprob_tolerance=UNLIMITED,
+            ),
+            schedules=("recurrent",),
+        ),
+        Rig(
+            name="unpromised",
+            settings=settings_with(
+                candidate="native:gamma=4,width=5", control="native:gamma=0,width=1"
+            ),
+            schedules=("plain", "repetitive"),
+        ),
+    )
+}
+
+
+def rig_of(entry: Fault) -> Rig:
+    """The rig that a fault or control is run on."""
+    if issubclass(entry.decoder, Recurrent):
+        return RIGS["recurrent"]
+    return RIGS["unpromised" if "width=" in entry.engine else "standard"]
+
+
+@functools.cache
+def suites_of(names: tuple[str, ...], *, seed: int) -> tuple[Suite, ...]:
+    """Schedules by name, written for the bundled pair."""
+    from equivcheck.pairs.load import load_tokenizer
+
+    tokenizer = load_tokenizer(PAIR)
+
+    def encode(text: str) -> Sequence[int]:
+        ids: Sequence[int] = tokenizer(text)["input_ids"]
+        return ids
+
+    eos = tokenizer.eos_token_id
+    return tuple(schedule(name, seed=seed, encode=encode, eos=eos) for name in names)
+
+
+def against(rig: Rig, entry: Fault, *, sound: Path) -> Settings:
+    """The rig's settings with a fault for a candidate, and everybody else replayed."""
+    replayed = {"target": f"replay:file={sound},arm={TARGET_ARM}"}
+    if rig.settings.control is not None:
+        replayed["control"] = f"replay:file={sound},arm={CONTROL}"
+    return msgspec.structs.replace(rig.settings, candidate=entry.candidate, **replayed)
+
+
+def asked_of(entry: Fault, *, quick: bool) -> tuple[str, ...]:
+    """The schedules that a fault is run on: its own, or all that its rig has."""
+    return entry.asked if quick or entry.breaks == "nothing" else rig_of(entry).schedules
+
+
+@functools.cache
+def source_digest() -> str:
+    """sha256 of the code that decides a result."""
+    package = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for room in SOURCES:
+        for file in sorted((package / room).rglob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def digest_of(entry: Fault, *, quick: bool, seed: int) -> str:
+    """Digest of everything that decides a fault's result."""
+    rig = rig_of(entry)
+    suites = suites_of(asked_of(entry, quick=quick), seed=seed)
+    parts = (source_digest(), entry.candidate, rig.settings, [suite.digest for suite in suites])
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]

@@ -1,0 +1,238 @@
+"""Schedules: suites made to bring about what faults need, each in one or two full batches.
+
+A schedule is one workload. Events that must have occurred in it are in `events.py`. Another seed
+gives other prompts, orders and random streams of the same shape.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from equivcheck.cases import Case, Sampling, Suite
+from equivcheck.errors import unknown_name
+from equivcheck.proving.prompts import REPETITIVE, VARIED
+
+ROWS = 8
+"""Rows of a batch; every schedule has a multiple of as many cases."""
+CONTEXT = 256
+PAGES = (62, 63, 64, 65, 66, 127, 128)
+"""Prompt lengths around the borders of pages and of prefill chunks."""
+FORCED, MORE_FORCED = 1e3, 1e6
+"""Biases that decide a choice, the second over the first."""
+TIED = 2.0**30
+"""A bias under which fp32 logits of any size come out equal: an exact tie."""
+
+Encode = Callable[[str], Sequence[int]]
+
+
+class Writer:
+    """What a schedule is written with."""
+
+    def __init__(self, *, seed: int, encode: Encode, eos: int) -> None:
+        """Shuffle the prompts by `seed`."""
+        self.encode, self.eos = encode, eos
+        self.random = random.Random(seed)
+        self.varied = self.random.sample(VARIED, len(VARIED))
+        self.repetitive = self.random.sample(REPETITIVE, len(REPETITIVE))
+
+    def ids(self, text: str) -> tuple[int, ...]:
+        """Token ids of a text."""
+        return tuple(self.encode(text))
+
+    def filler(self, length: int) -> tuple[int, ...]:
+        """A prompt of exactly so many tokens, some of it repetitive."""
+        ids: list[int] = []
+        while len(ids) < length:
+            ids += self.ids(self.random.choice((*VARIED, *REPETITIVE)) + "\n")
+        return tuple(ids[len(ids) - length :])
+
+
+LAWS = (
+    Sampling(temperature=0.7),
+    Sampling(temperature=1.0),
+    Sampling(temperature=1.3),
+    Sampling(temperature=1.0, top_k=5, top_p=0.6),
+    Sampling(temperature=0.9, top_p=0.8),
+    Sampling(temperature=1.2, min_p=0.1),
+    Sampling(temperature=0.8, top_k=3),
+    Sampling(temperature=0.5),
+)
+GREEDY = Sampling()
+
+
+def plain(write: Writer) -> Iterator[Case]:
+    """Greedy, prompts of every kind."""
+    for prompt in write.varied[:ROWS]:
+        yield Case(id="", prompt=prompt, max_new_tokens=32)
+
+
+def repetitive(write: Writer) -> Iterator[Case]:
+    """Greedy, with long runs of accepted drafts."""
+    for prompt in write.repetitive:
+        yield Case(id="", prompt=prompt, max_new_tokens=48)
+
+
+def long(write: Writer) -> Iterator[Case]:
+    """Greedy, long outputs."""
+    for prompt in (*write.varied[:4], *write.repetitive[:4]):
+        yield Case(id="", prompt=prompt, max_new_tokens=112, ignore_eos=True)
+
+
+def sampled(write: Writer) -> Iterator[Case]:
+    """Eight laws in one batch."""
+    for prompt, law in zip(write.varied, LAWS, strict=False):
+        yield Case(id="", prompt=prompt, max_new_tokens=32, sampling=law)
+
+
+def mixed(write: Writer) -> Iterator[Case]:
+    """Greedy and sampled rows in one batch, which shrinks as they end one by one."""
+    prompts = (*write.varied[:4], *write.repetitive[:4])
+    for index, (prompt, law) in enumerate(zip(prompts, LAWS, strict=True)):
+        yield Case(
+            id="",
+            prompt=prompt,
+            max_new_tokens=40 - 4 * ((3 * index + 3) % ROWS),
+            sampling=law if index % 2 else GREEDY,
+            ignore_eos=True,
+        )
+
+
+def penalised(write: Writer) -> Iterator[Case]:
+    """Penalties and biases, on texts that repeat themselves."""
+    common = dict.fromkeys(write.ids(" the of and in a to is, ."), -20.0)
+    comma = dict.fromkeys(write.ids(","), 4.0)
+    laws = (
+        Sampling(frequency_penalty=0.4),
+        Sampling(repetition_penalty=1.3),
+        Sampling(presence_penalty=2.0),
+        Sampling(frequency_penalty=0.2),
+        Sampling(logit_bias=common),
+        Sampling(logit_bias=comma),
+        Sampling(temperature=0.8, presence_penalty=1.0, frequency_penalty=0.5),
+        Sampling(repetition_penalty=1.1, logit_bias=common),
+    )
+    prompts = (*write.repetitive[:4], *write.varied[:4])
+    for prompt, law in zip(prompts, laws, strict=True):
+        yield Case(id="", prompt=prompt, max_new_tokens=32, sampling=law)
+
+
+def endings(write: Writer) -> Iterator[Case]:
+    """The end of text in every slot; stop ids, stop strings, and stops that meet the limit."""
+    word, stop = write.ids(" man")[0], write.ids(";")[0]
+    prompts = iter(write.varied)
+    for least in range(ROWS):
+        law = Sampling(logit_bias={word: FORCED, write.eos: MORE_FORCED}, min_new_tokens=least)
+        yield Case(id="", prompt=next(prompts), max_new_tokens=24, sampling=law)
+    for least, limit in ((2, 24), (3, 24), (2, 3), (4, 5)):
+        law = Sampling(logit_bias={word: FORCED, stop: MORE_FORCED}, min_new_tokens=least)
+        yield Case(
+            id="",
+            prompt=next(prompts),
+            max_new_tokens=limit,
+            sampling=law,
+            stop_token_ids=(stop,),
+        )
+    for prompt, ending in zip(REPETITIVE, (",", '"', "three", "x"), strict=False):
+        yield Case(id="", prompt=prompt, max_new_tokens=32, stop=(ending,))
+
+
+def budgets(write: Writer) -> Iterator[Case]:
+    """Token limits from 1 to beyond a block."""
+    for limit, prompt in enumerate(write.repetitive, start=1):
+        yield Case(id="", prompt=prompt, max_new_tokens=limit, ignore_eos=True)
+
+
+def borders(write: Writer) -> Iterator[Case]:
+    """Prompts that end around borders, outputs that cross them, and one that fills the context."""
+    for length in PAGES:
+        yield Case(id="", token_ids=write.filler(length), max_new_tokens=40, ignore_eos=True)
+    yield Case(id="", token_ids=write.filler(CONTEXT - 40), max_new_tokens=40, ignore_eos=True)
+
+
+def repeats(write: Writer) -> Iterator[Case]:
+    """Four prompts, four times each, half of them penalised, in rows that served before."""
+    prompts = [(prompt + "\n") * 3 for prompt in write.varied[:4]]
+    for index in range(2 * ROWS):
+        law = Sampling(frequency_penalty=1.0) if index % 2 else GREEDY
+        yield Case(id="", prompt=prompts[index // 2 % 4], max_new_tokens=20, sampling=law)
+
+
+def ties(write: Writer) -> Iterator[Case]:
+    """Exact ties between two tokens in greedy rows, beside sampled ones."""
+    first, second = write.ids(" man")[0], write.ids(" king")[0]
+    for index, (prompt, law) in enumerate(zip(write.varied, LAWS, strict=False)):
+        planted = Sampling(logit_bias={first: TIED, second: TIED})
+        yield Case(id="", prompt=prompt, max_new_tokens=12, sampling=law if index % 2 else planted)
+
+
+def bans(write: Writer) -> Iterator[Case]:
+    """Each row bans another token, which would be certain if it did not."""
+    words = dict.fromkeys(write.ids(" sea king old man day night time house world little"))
+    for prompt, word in zip(write.varied, list(words)[:ROWS], strict=False):
+        law = Sampling(logit_bias={word: FORCED}, banned_tokens=(word,))
+        yield Case(id="", prompt=prompt, max_new_tokens=24, sampling=law)
+
+
+def recurrent(write: Writer) -> Iterator[Case]:
+    """For a target with a recurrent layer: drafts that come and go."""
+    for prompt in (*write.repetitive[:4], *write.varied[:4]):
+        yield Case(id="", prompt=prompt, max_new_tokens=40, ignore_eos=True)
+
+
+def law(write: Writer) -> Iterator[Case]:
+    """Sampled cases whose law is tested, with greedy ones for company."""
+    laws = (
+        Sampling(temperature=1.0),
+        Sampling(temperature=0.8),
+        Sampling(temperature=1.2, top_k=50),
+        Sampling(temperature=0.9, top_p=0.9),
+    )
+    for index, prompt in enumerate(write.varied[:ROWS]):
+        yield Case(id="", prompt=prompt, max_new_tokens=48, sampling=laws[index % 4])
+
+
+WRITERS: dict[str, Callable[[Writer], Iterator[Case]]] = {
+    written.__name__: written
+    for written in (
+        plain,
+        repetitive,
+        long,
+        sampled,
+        mixed,
+        penalised,
+        endings,
+        budgets,
+        borders,
+        repeats,
+        ties,
+        bans,
+        recurrent,
+        law,
+    )
+}
+
+
+def schedule(name: str, *, seed: int, encode: Encode, eos: int) -> Suite:
+    """One schedule as a suite.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    if name not in WRITERS:
+        raise KeyError(unknown_name("schedule", name, WRITERS))
+    written = WRITERS[name](Writer(seed=seed, encode=encode, eos=eos))
+    cases = tuple(
+        msgspec.structs.replace(case, id=f"{index:02}") for index, case in enumerate(written)
+    )
+    return Suite(
+        path=f"{name}.jsonl",
+        workload=name,
+        description=(WRITERS[name].__doc__ or "").strip(),
+        cases=cases,
+        lines=tuple(range(2, len(cases) + 2)),
+        digest=hashlib.sha256(msgspec.json.encode(cases)).hexdigest(),
+    )
