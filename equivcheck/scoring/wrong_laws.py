@@ -48,8 +48,10 @@ def log_ratios(laws: Compared, tokens: Tensor) -> Tensor:
 def _columns(laws: Compared, tokens: Tensor) -> Iterator[Tensor]:
     own, theirs = laws.target.at(tokens).double(), laws.draft.at(tokens).double()
     odds = torch.where(possible(theirs), (theirs - own).exp(), 0.0)
-    # Of the surplus at x, relative to p(x); where p = q the residual has no weight.
+    # Of the surplus at x, relative to p(x); where p = q the residual has no weight. It is a law, so
+    # that p(x) times it is 1 at most: where p and q differ by rounding only, it would be anything.
     residual = (1.0 - odds).clamp(min=0) / laws.distance.clamp(min=torch.finfo(odds.dtype).tiny)
+    residual = torch.minimum(residual, (-own).exp())
     for wrong in LIBRARY:
         yield _log_ratio(wrong, laws, own=own, odds=odds, residual=residual)
 
