@@ -104,7 +104,7 @@ class ForgetsDraftCache(Decoder):
     recreates="vLLM #9730",
     breaks="speed",
     caught_by="acceptance",
-    schedules=("repetitive", "long"),
+    engine="native:gamma=2",
 )
 class SkipsLastDraft(Decoder):
     """After full acceptance the draft model never reads the last draft."""
@@ -120,7 +120,6 @@ class SkipsLastDraft(Decoder):
     recreates="vLLM #52873",
     breaks="speed",
     caught_by="acceptance",
-    schedules=("long",),
 )
 class DraftsNearOnly(Decoder):
     """Past 64 positions the draft model's cache is lost, again and again."""

@@ -51,7 +51,7 @@ SCHEDULES = {
     "stopping": ("endings",),
     "logprobs": ("plain",),
     "counters": ("plain",),
-    "acceptance": ("plain", "long"),
+    "acceptance": ("drafts",),
     "engaged": ("plain",),
     "batching": ("sampled",),
     "determinism": ("sampled",),

@@ -123,6 +123,7 @@ EVENTS: dict[str, tuple[Event, ...]] = {
     "plain": (("drafts partly accepted", partly_accepted),),
     "repetitive": (("six drafts accepted at once", lambda seen: steps(seen, min(6, seen.gamma))),),
     "long": (("a block across position 64", lambda seen: crosses(seen, CHUNK)),),
+    "drafts": (("a block across position 64", lambda seen: crosses(seen, CHUNK)),),
     "sampled": (("different laws in one batch", laws_differ),),
     "mixed": (
         ("greedy and sampled rows in one batch", mixes),

@@ -26,6 +26,7 @@ class Said(enum.StrEnum):
     NOT_TESTED = "not put to the test"
     INCONCLUSIVE = "inconclusive"
     EQUIVALENT = "equivalent"
+    BROKE = "could not run"
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -43,6 +44,10 @@ class Result(Struct, frozen=True, kw_only=True):
     seed: int
     cases: str
     """Digest of all that decides the run, so that a stored result can be trusted."""
+    created: str
+    """UTC, ISO 8601."""
+    commit: str
+    """Of the code that ran, with a plus where it was changed."""
     headline: str
     checks: dict[str, Outcome]
     """Check to the worst of its findings."""

@@ -22,6 +22,8 @@ from equivcheck.settings import EngineSetup, Settings
 PAIR = "tiny"
 UNLIMITED = 1e9
 """Nats. The reference knows no recurrent layer, so its log-probabilities say nothing there."""
+SELDOM = 1000
+"""Every so many cases are asked again: the first of each schedule only."""
 SOURCES = ("decoding", "faults", "checks", "proving", "statistics")
 """Rooms whose code decides a result."""
 
@@ -46,39 +48,45 @@ def settings_with(**changes: Any) -> Settings:
     return msgspec.structs.replace(base, **changes)
 
 
-RIGS = {
-    rig.name: rig
-    for rig in (
-        Rig(
-            name="standard",
-            settings=settings_with(),
-            schedules=tuple(name for name in WRITERS if name not in ("recurrent", "law")),
-        ),
-        Rig(
-            name="recurrent",
-            settings=settings_with(
-                target=TARGET,
-                candidate="native:gamma=4,fault=recurrent",
-                logprob_tolerance=UNLIMITED,
-            ),
-            schedules=("recurrent",),
-        ),
-        Rig(
-            name="unpromised",
-            settings=settings_with(
-                candidate="native:gamma=4,width=5", control="native:gamma=0,width=1"
-            ),
-            schedules=("plain", "repetitive"),
-        ),
+STANDARD = Rig(
+    name="standard",
+    settings=settings_with(),
+    schedules=tuple(name for name in WRITERS if name not in ("drafts", "recurrent", "law")),
+)
+RECURRENT = Rig(
+    name="recurrent",
+    settings=settings_with(
+        target=TARGET,
+        candidate="native:gamma=4,fault=recurrent",
+        logprob_tolerance=UNLIMITED,
+    ),
+    schedules=("recurrent",),
+)
+"""Both arms have the toy layer."""
+UNPROMISED = Rig(
+    name="unpromised",
+    settings=settings_with(candidate="native:gamma=4,width=5", control="native:gamma=0,width=1"),
+    schedules=("plain", "repetitive"),
+)
+"""No identity contract, so near ties are weighed and held against a control arm."""
+
+
+def speed_rig(engine: str) -> Rig:
+    """Many prompts and no second asking; the sound candidate drafts like the faulty one."""
+    return Rig(
+        name=f"speed-{''.join(filter(str.isalnum, engine))}",
+        settings=settings_with(candidate=engine, probe_every=SELDOM),
+        schedules=("drafts",),
     )
-}
 
 
 def rig_of(entry: Fault) -> Rig:
     """The rig that a fault or control is run on."""
+    if entry.caught_by == "acceptance":
+        return speed_rig(entry.engine)
     if issubclass(entry.decoder, Recurrent):
-        return RIGS["recurrent"]
-    return RIGS["unpromised" if "width=" in entry.engine else "standard"]
+        return RECURRENT
+    return UNPROMISED if "width=" in entry.engine else STANDARD
 
 
 @functools.cache

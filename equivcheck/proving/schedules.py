@@ -82,6 +82,15 @@ def long(write: Writer) -> Iterator[Case]:
         yield Case(id="", prompt=prompt, max_new_tokens=112, ignore_eos=True)
 
 
+def drafts(write: Writer) -> Iterator[Case]:
+    """Greedy, many prompts: how often drafts are accepted, with room for a small difference."""
+    doubled = [
+        f"{one}\n\n{other}" for one, other in zip(write.varied, write.repetitive, strict=False)
+    ]
+    for prompt in (*write.varied, *write.repetitive, *doubled):
+        yield Case(id="", prompt=prompt, max_new_tokens=96, ignore_eos=True)
+
+
 def sampled(write: Writer) -> Iterator[Case]:
     """Eight laws in one batch."""
     for prompt, law in zip(write.varied, LAWS, strict=False):
@@ -201,6 +210,7 @@ WRITERS: dict[str, Callable[[Writer], Iterator[Case]]] = {
         plain,
         repetitive,
         long,
+        drafts,
         sampled,
         mixed,
         penalised,

@@ -5,41 +5,52 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
+from equivcheck.asking import describe
 from equivcheck.capture import run
+from equivcheck.environment import git_state
 from equivcheck.faults.fault import Fault
 from equivcheck.findings import Finding, Outcome
 from equivcheck.proving.degradation import Degradation, degradation
 from equivcheck.proving.events import missing_events
-from equivcheck.proving.result import Result, by_check, is_caught, say
-from equivcheck.proving.rigs import RIGS, Rig, against, asked_of, digest_of, rig_of, suites_of
+from equivcheck.proving.result import Result, Said, by_check, is_caught, say
+from equivcheck.proving.rigs import (
+    Rig,
+    against,
+    asked_of,
+    digest_of,
+    rig_of,
+    source_digest,
+    suites_of,
+)
 from equivcheck.records import CANDIDATE, Evidence
 from equivcheck.records_file import read_evidence
 from equivcheck.report.blocks import block_lines
+from equivcheck.run_folder import name_by_folder
+
+DONE = "done"
+"""Says which code the sound arms were captured with."""
 
 
-def capture_sound(rig: str, *, seed: int, folder: Path) -> None:
-    """Run a rig's sound arms over all its schedules, for all faults to be held against."""
-    wanted = RIGS[rig]
-    run(wanted.settings, suites_of(wanted.schedules, seed=seed), folder, resume=folder.exists())
-
-
-def run_trial(entry: Fault, *, quick: bool, seed: int, sound: Path, folder: Path) -> Result:
-    """Run one fault or control in a folder of its own, which is cleared before."""
-    started = time.perf_counter()
-    rig, names = rig_of(entry), asked_of(entry, quick=quick)
+def capture_sound(rig: Rig, *, seed: int, folder: Path) -> None:
+    """Run a rig's sound arms over all its schedules, unless that is done already."""
+    done = folder / DONE
+    if done.is_file() and done.read_text() == source_digest():
+        return
     shutil.rmtree(folder, ignore_errors=True)
-    settings = against(rig, entry, sound=sound)
-    verdict = run(settings, suites_of(names, seed=seed), folder)
-    evidence = read_evidence(folder)
-    degradations = compare_drafts(entry, evidence, sound=sound)
-    missing = missing_events(evidence)
-    checks = by_check(verdict.findings)
-    said = say(verdict, degraded=any(one.degraded for one in degradations), missing=missing)
-    finding = first_failure(evidence, verdict.findings, check=entry.caught_by)
-    requests, tokens = detection(evidence, finding)
-    return Result(
+    run(rig.settings, suites_of(rig.schedules, seed=seed), folder)
+    done.write_text(source_digest())
+
+
+def attempt_trial(entry: Fault, *, quick: bool, seed: int, sound: Path, folder: Path) -> Result:
+    """Run one fault or control in a folder of its own; whatever breaks it becomes its result."""
+    started = time.perf_counter()
+    git = git_state(Path.cwd())
+    blank = Result(
         id=entry.id,
         family=entry.family,
         summary=entry.summary,
@@ -48,9 +59,40 @@ def run_trial(entry: Fault, *, quick: bool, seed: int, sound: Path, folder: Path
         caught_by=entry.caught_by,
         label=entry.label,
         candidate=entry.candidate,
-        schedules=names,
+        schedules=asked_of(entry, quick=quick),
         seed=seed,
         cases=digest_of(entry, quick=quick, seed=seed),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        commit=f"{git.commit[:7]}{'+' if git.dirty else ''}" if git else "unknown",
+        headline="",
+        checks={},
+        said=Said.BROKE,
+        caught=False,
+        accused=False,
+    )
+    try:
+        result = run_trial(entry, blank, sound=sound, folder=folder)
+    # One fault that breaks the run must not cost all others theirs; it counts as not caught.
+    except Exception as error:
+        result = msgspec.structs.replace(blank, headline=describe(error))
+    return msgspec.structs.replace(result, seconds=round(time.perf_counter() - started, 2))
+
+
+def run_trial(entry: Fault, blank: Result, *, sound: Path, folder: Path) -> Result:
+    """Run, judge, compare; the result with all that was found."""
+    shutil.rmtree(folder, ignore_errors=True)
+    settings = against(rig_of(entry), entry, sound=sound)
+    verdict = run(settings, suites_of(blank.schedules, seed=blank.seed), folder)
+    evidence = read_evidence(folder)
+    degradations = compare_drafts(entry, evidence, sound=sound)
+    missing = missing_events(evidence)
+    checks = by_check(verdict.findings)
+    said = say(verdict, degraded=any(one.degraded for one in degradations), missing=missing)
+    finding = first_failure(evidence, verdict.findings, check=entry.caught_by)
+    requests, tokens = detection(evidence, finding)
+    shown = () if finding is None else tuple(block_lines(name_by_folder(finding, folder)))
+    return msgspec.structs.replace(
+        blank,
         headline=verdict.headline,
         checks=checks,
         said=said,
@@ -63,14 +105,13 @@ def run_trial(entry: Fault, *, quick: bool, seed: int, sound: Path, folder: Path
         ),
         missing=tuple(missing),
         degradations=degradations,
-        message=() if finding is None else tuple(block_lines(finding)),
-        seconds=round(time.perf_counter() - started, 2),
+        message=shown,
     )
 
 
 def compare_drafts(entry: Fault, evidence: Evidence, *, sound: Path) -> tuple[Degradation, ...]:
     """Acceptance by workload against the sound candidate's, where both draft alike."""
-    if entry.breaks != "speed":
+    if entry.caught_by != "acceptance":
         return ()
     healthy = read_evidence(sound).captured[CANDIDATE]
     ours = evidence.captured[CANDIDATE]

@@ -1,0 +1,53 @@
+"""The ledger: one JSON line a result, appended as they come; a killed proof is gone on with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from equivcheck.errors import RecordsError
+from equivcheck.proving.result import Result
+
+LEDGER_NAME = "ledger.jsonl"
+Key = tuple[str, int]
+"""Fault and seed."""
+
+
+def read_ledger(folder: Path) -> dict[Key, Result]:
+    """The latest result of each fault and seed; none where there is no ledger.
+
+    Raises:
+        RecordsError: a whole line cannot be read.
+    """
+    path = folder / LEDGER_NAME
+    if not path.is_file():
+        return {}
+    results = {}
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
+        # A line without its end is an interrupted write.
+        if not line.endswith(b"\n"):
+            break
+        try:
+            result = msgspec.json.decode(line, type=Result)
+        except msgspec.DecodeError as error:
+            raise RecordsError(f"{path}:{number}: {error}; delete the file to start anew") from None
+        results[result.id, result.seed] = result
+    return results
+
+
+def write_ledger(folder: Path, results: Iterable[Result]) -> None:
+    """Replace the ledger, which drops results that no longer hold."""
+    path = folder / LEDGER_NAME
+    new = path.with_suffix(".new")
+    new.write_bytes(b"".join(msgspec.json.encode(result) + b"\n" for result in results))
+    new.replace(path)
+
+
+def append(folder: Path, result: Result) -> None:
+    """Write one result down, whole."""
+    with (folder / LEDGER_NAME).open("ab", buffering=0) as file:
+        file.write(msgspec.json.encode(result) + b"\n")
+        os.fsync(file.fileno())
