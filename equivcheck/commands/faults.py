@@ -58,7 +58,8 @@ def command(
     did not bring about what it should.
     """
     from equivcheck.commands.progress import shown_progress
-    from equivcheck.proving.matrix import jobs_of, prove
+    from equivcheck.proving.job import jobs_of
+    from equivcheck.proving.matrix import prove
     from equivcheck.proving.render import render
     from equivcheck.proving.tally import sentence, tally
     from equivcheck.run_folder import lock

@@ -12,45 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-from equivcheck.faults.catalogue import find
-from equivcheck.faults.fault import Fault
+from equivcheck.proving.job import Job
 from equivcheck.proving.ledger import append, read_ledger, write_ledger
 from equivcheck.proving.result import Result
-from equivcheck.proving.rigs import digest_of, rig_of
-from equivcheck.proving.trial import attempt_trial, capture_sound, sound_folder
+from equivcheck.proving.trial import capture_sound, run_job
 
 Progress = Callable[[str, int, int], None]
 SOUND, PROVING = "sound arms", "faults"
 Done = TypeVar("Done")
-
-
-class Job(NamedTuple):
-    """One fault or control to run."""
-
-    id: str
-    seed: int
-    quick: bool
-
-    @property
-    def entry(self) -> Fault:
-        """Its entry in the catalogue."""
-        return find(self.id)
-
-    @property
-    def digest(self) -> str:
-        """Of all that decides its result."""
-        return digest_of(self.entry, quick=self.quick, seed=self.seed)
-
-
-def jobs_of(entries: Sequence[Fault], *, quick: bool, control_seeds: int) -> list[Job]:
-    """Faults once, controls with so many seeds."""
-    return [
-        Job(entry.id, seed, quick)
-        for entry in entries
-        for seed in range(control_seeds if entry.breaks == "nothing" else 1)
-    ]
 
 
 def prove(
@@ -74,28 +45,25 @@ def prove(
     waiting = [job for job in jobs if (job.id, job.seed) not in valid]
     if waiting:
         with pool(min(workers, len(waiting))) as executor:
-            rigs = {(rig_of(job.entry).name, job.seed): job for job in waiting}
-            sounds = [executor.submit(capture, job, out) for job in rigs.values()]
+            sounds = [executor.submit(capture_sound, job, out) for job in sound_jobs(waiting)]
             for _ in drain(sounds, progress, what=SOUND):
                 pass
-            trials = [executor.submit(attempt, job, out) for job in waiting]
+            trials = [executor.submit(run_job, job, out) for job in waiting]
             for result in drain(trials, progress, what=PROVING):
                 append(out, result)
                 valid[result.id, result.seed] = result
     return [valid[job.id, job.seed] for job in jobs]
 
 
-def capture(job: Job, out: Path) -> None:
-    """Capture the sound arms that a job is held against. Runs in a worker."""
-    rig = rig_of(job.entry)
-    capture_sound(rig, seed=job.seed, folder=sound_folder(out, rig, seed=job.seed))
-
-
-def attempt(job: Job, out: Path) -> Result:
-    """Run one job. Runs in a worker."""
-    sound = sound_folder(out, rig_of(job.entry), seed=job.seed)
-    folder = out / "runs" / (job.id if job.seed == 0 else f"{job.id}-{job.seed}")
-    return attempt_trial(job.entry, quick=job.quick, seed=job.seed, sound=sound, folder=folder)
+def sound_jobs(jobs: Sequence[Job]) -> list[Job]:
+    """One job for each rig and seed, with all schedules that are needed; the longest first."""
+    gathered: dict[tuple[str, int], Job] = {}
+    for job in jobs:
+        before = gathered.setdefault((job.rig.name, job.seed), job)
+        needed = {*before.schedules, *job.schedules}
+        ordered = tuple(name for name in job.rig.schedules if name in needed)
+        gathered[job.rig.name, job.seed] = before._replace(schedules=ordered)
+    return sorted(gathered.values(), key=lambda job: len(job.schedules), reverse=True)
 
 
 def drain(

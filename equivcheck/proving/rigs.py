@@ -1,9 +1,8 @@
-"""Rigs: what a fault is held against. The sound arms are captured once a rig and then replayed."""
+"""Rigs: what a fault is held against. Sound arms are captured once a rig and then replayed."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,6 @@ UNLIMITED = 1e9
 """Nats. The reference knows no recurrent layer, so its log-probabilities say nothing there."""
 SELDOM = 1000
 """Every so many cases are asked again: the first of each schedule only."""
-SOURCES = ("decoding", "faults", "checks", "proving", "statistics")
-"""Rooms whose code decides a result."""
 
 
 class Rig(Struct, frozen=True, kw_only=True):
@@ -110,27 +107,3 @@ def against(rig: Rig, entry: Fault, *, sound: Path) -> Settings:
     if rig.settings.control is not None:
         replayed["control"] = f"replay:file={sound},arm={CONTROL}"
     return msgspec.structs.replace(rig.settings, candidate=entry.candidate, **replayed)
-
-
-def asked_of(entry: Fault, *, quick: bool) -> tuple[str, ...]:
-    """The schedules that a fault is run on: its own, or all that its rig has."""
-    return entry.asked if quick or entry.breaks == "nothing" else rig_of(entry).schedules
-
-
-@functools.cache
-def source_digest() -> str:
-    """sha256 of the code that decides a result."""
-    package = Path(__file__).parent.parent
-    digest = hashlib.sha256()
-    for room in SOURCES:
-        for file in sorted((package / room).rglob("*.py")):
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
-def digest_of(entry: Fault, *, quick: bool, seed: int) -> str:
-    """Digest of everything that decides a fault's result."""
-    rig = rig_of(entry)
-    suites = suites_of(asked_of(entry, quick=quick), seed=seed)
-    parts = (source_digest(), entry.candidate, rig.settings, [suite.digest for suite in suites])
-    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]

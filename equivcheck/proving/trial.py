@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from equivcheck.asking import describe
 from equivcheck.capture import run
@@ -17,38 +18,40 @@ from equivcheck.faults.fault import Fault
 from equivcheck.findings import Finding, Outcome
 from equivcheck.proving.degradation import Degradation, degradation
 from equivcheck.proving.events import missing_events
+from equivcheck.proving.job import Job
 from equivcheck.proving.result import Result, Said, by_check, is_caught, say
-from equivcheck.proving.rigs import (
-    Rig,
-    against,
-    asked_of,
-    digest_of,
-    rig_of,
-    source_digest,
-    suites_of,
-)
+from equivcheck.proving.rigs import against, suites_of
 from equivcheck.records import CANDIDATE, Evidence
 from equivcheck.records_file import read_evidence
 from equivcheck.report.blocks import block_lines
 from equivcheck.run_folder import name_by_folder
 
 DONE = "done"
-"""Says which code the sound arms were captured with."""
+"""Says what the sound arms were captured with."""
 
 
-def capture_sound(rig: Rig, *, seed: int, folder: Path) -> None:
-    """Run a rig's sound arms over all its schedules, unless that is done already."""
-    done = folder / DONE
-    if done.is_file() and done.read_text() == source_digest():
-        return
+class Captured(Struct, frozen=True):
+    """What the sound arms in a folder were captured with."""
+
+    code: str
+    schedules: tuple[str, ...]
+
+
+def capture_sound(job: Job, out: Path) -> None:
+    """Run the sound arms of a job's rig over its schedules, unless that is done already."""
+    folder = job.sound_folder(out)
+    if (done := folder / DONE).is_file():
+        before = msgspec.json.decode(done.read_bytes(), type=Captured)
+        if before.code == job.code and {*job.schedules} <= {*before.schedules}:
+            return
     shutil.rmtree(folder, ignore_errors=True)
-    run(rig.settings, suites_of(rig.schedules, seed=seed), folder)
-    done.write_text(source_digest())
+    run(job.rig.settings, suites_of(job.schedules, seed=job.seed), folder)
+    done.write_bytes(msgspec.json.encode(Captured(job.code, job.schedules)))
 
 
-def attempt_trial(entry: Fault, *, quick: bool, seed: int, sound: Path, folder: Path) -> Result:
+def run_job(job: Job, out: Path) -> Result:
     """Run one fault or control in a folder of its own; whatever breaks it becomes its result."""
-    started = time.perf_counter()
+    started, entry = time.perf_counter(), job.entry
     git = git_state(Path.cwd())
     blank = Result(
         id=entry.id,
@@ -59,9 +62,9 @@ def attempt_trial(entry: Fault, *, quick: bool, seed: int, sound: Path, folder: 
         caught_by=entry.caught_by,
         label=entry.label,
         candidate=entry.candidate,
-        schedules=asked_of(entry, quick=quick),
-        seed=seed,
-        cases=digest_of(entry, quick=quick, seed=seed),
+        schedules=job.schedules,
+        seed=job.seed,
+        cases=job.digest,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         commit=f"{git.commit[:7]}{'+' if git.dirty else ''}" if git else "unknown",
         headline="",
@@ -71,18 +74,19 @@ def attempt_trial(entry: Fault, *, quick: bool, seed: int, sound: Path, folder: 
         accused=False,
     )
     try:
-        result = run_trial(entry, blank, sound=sound, folder=folder)
+        result = judged(job, blank, out)
     # One fault that breaks the run must not cost all others theirs; it counts as not caught.
     except Exception as error:
         result = msgspec.structs.replace(blank, headline=describe(error))
     return msgspec.structs.replace(result, seconds=round(time.perf_counter() - started, 2))
 
 
-def run_trial(entry: Fault, blank: Result, *, sound: Path, folder: Path) -> Result:
+def judged(job: Job, blank: Result, out: Path) -> Result:
     """Run, judge, compare; the result with all that was found."""
+    entry, sound, folder = job.entry, job.sound_folder(out), job.run_folder(out)
     shutil.rmtree(folder, ignore_errors=True)
-    settings = against(rig_of(entry), entry, sound=sound)
-    verdict = run(settings, suites_of(blank.schedules, seed=blank.seed), folder)
+    settings = against(job.rig, entry, sound=sound)
+    verdict = run(settings, suites_of(job.schedules, seed=job.seed), folder)
     evidence = read_evidence(folder)
     degradations = compare_drafts(entry, evidence, sound=sound)
     missing = missing_events(evidence)
@@ -152,8 +156,3 @@ def detection(evidence: Evidence, finding: Finding | None) -> tuple[int | None, 
     captured = evidence.captured[CANDIDATE]
     before = sum(len(captured[key].generation.token_ids) for key in upto[:-1] if key in captured)
     return len(upto), before + max(1, finding.n)
-
-
-def sound_folder(out: Path, rig: Rig, *, seed: int) -> Path:
-    """Where a rig's sound arms are kept."""
-    return out / "sound" / f"{rig.name}-{seed}"

@@ -1,0 +1,78 @@
+"""One fault or control to run: what is asked of it, with which seed, under which code."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from equivcheck.faults.catalogue import find
+from equivcheck.faults.fault import Fault
+from equivcheck.proving.rigs import Rig, rig_of, suites_of
+
+SOURCES = ("decoding", "faults", "checks", "proving", "statistics")
+"""Rooms whose code decides a result."""
+
+
+class Job(NamedTuple):
+    """One run of one entry of the catalogue; small enough to be sent to another process."""
+
+    id: str
+    seed: int
+    schedules: tuple[str, ...]
+    code: str
+    """`code_digest` when the job was made: code that changes later does not count as having run."""
+
+    @property
+    def entry(self) -> Fault:
+        """Its entry in the catalogue."""
+        return find(self.id)
+
+    @property
+    def rig(self) -> Rig:
+        """What it is held against."""
+        return rig_of(self.entry)
+
+    @property
+    def digest(self) -> str:
+        """Of all that decides its result."""
+        suites = [suite.digest for suite in suites_of(self.schedules, seed=self.seed)]
+        parts = (self.code, self.entry.candidate, self.rig.settings, suites)
+        return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
+
+    def sound_folder(self, out: Path) -> Path:
+        """Where the sound arms of its rig are kept."""
+        return out / "sound" / f"{self.rig.name}-{self.seed}"
+
+    def run_folder(self, out: Path) -> Path:
+        """Where its own run goes."""
+        return out / "runs" / (self.id if self.seed == 0 else f"{self.id}-{self.seed}")
+
+
+def jobs_of(entries: Sequence[Fault], *, quick: bool, control_seeds: int) -> list[Job]:
+    """Faults once, controls with so many seeds. Quick: each on its own schedules only."""
+    return [
+        Job(
+            entry.id,
+            seed,
+            entry.asked if quick or entry.breaks == "nothing" else rig_of(entry).schedules,
+            code_digest(),
+        )
+        for entry in entries
+        for seed in range(control_seeds if entry.breaks == "nothing" else 1)
+    ]
+
+
+@functools.cache
+def code_digest() -> str:
+    """sha256 of the code that decides a result."""
+    package = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for room in SOURCES:
+        for file in sorted((package / room).rglob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
