@@ -7,15 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from equivcheck.scores import Stage, Support, Violation
+from equivcheck.scores import BINS, Stage, Support, Violation
 from equivcheck.scoring.laws import Law, possible
-from equivcheck.scoring.reduction import (
-    Binned,
-    ratio_bins,
-    rejected_class,
-    residual_law,
-    transforms,
-)
+from equivcheck.scoring.reduction import Binned, bins_of_ratio, rejected_class, transforms
 from equivcheck.scoring.trace import NOTHING
 from equivcheck.scoring.wrong_laws import Compared, log_ratios
 
@@ -43,19 +37,18 @@ def columns(target: Law, draft: Law, drawn: Drawn, *, slack: Tensor) -> dict[str
         slack: nats by which the engine's arithmetic may have moved a log-probability, [rows].
     """
     laws = Compared(target, draft)
+    ratio_bins = bins_of_ratio(laws)
     token = drawn.token
-    own = target.at(token).double()
+    own = target.at(token)
     inside = possible(own)
     near = possible(target.highest(token, slack=slack))
-    support = torch.where(inside, Support.INSIDE, Support.BORDER)
-    support[~inside & ~near] = Support.OUTSIDE
-    ratio = torch.where(inside[:, None], log_ratios(laws, token), 0.0)
-    bins_of_ratio = ratio_bins(laws.log_ratio)
-    outputs = Binned(target.probs, bins_of_ratio)
+    outputs = Binned(target.probs, ratio_bins)
     pits = transforms(laws, token, drawn.noise)
     found = {
-        "support": support,
-        "log_ratio": ratio,
+        "support": torch.where(
+            inside, Support.INSIDE, torch.where(near, Support.BORDER, Support.OUTSIDE)
+        ),
+        "log_ratio": torch.where(inside[:, None], log_ratios(laws, token), 0.0),
         "bin": outputs.of(token),
         "bin_mass": outputs.mass,
         "pit_vocabulary": pits[:, 0],
@@ -67,7 +60,7 @@ def columns(target: Law, draft: Law, drawn: Drawn, *, slack: Tensor) -> dict[str
         "crossing_mass": mass_of(target, drawn.earlier),
         "twin_prob": mass_of(target, drawn.twin_token[:, None]),
     }
-    return found | stage_columns(laws, drawn, bins_of_ratio, slack=slack)
+    return found | stage_columns(laws, drawn, ratio_bins, slack=slack)
 
 
 def mass_of(law: Law, tokens: Tensor) -> Tensor:
@@ -77,34 +70,47 @@ def mass_of(law: Law, tokens: Tensor) -> Tensor:
 
 
 def stage_columns(
-    laws: Compared, drawn: Drawn, bins_of_ratio: Tensor, *, slack: Tensor
+    laws: Compared, drawn: Drawn, ratio_bins: Tensor, *, slack: Tensor
 ) -> dict[str, Tensor]:
     """The columns about the rejection rule; zero where its stage says nothing."""
     stage = drawn.stage.clone()
     tried = (stage == Stage.ACCEPTED) | (stage == Stage.RECOVERED)
     drafts = drawn.draft.clamp(min=0)
-    p, q = laws.target.at(drafts).double(), laws.draft.at(drafts).double()
+    p, q = laws.target.at(drafts), laws.draft.at(drafts)
     cut = tried & ~possible(q)
     never = cut & ~possible(laws.draft.highest(drafts, slack=slack))
     # A draft that only a slightly other cut rules out tells nothing.
     stage[cut & ~never] = Stage.UNKNOWN
     tried &= stage != Stage.UNKNOWN
     recovered = tried & (stage == Stage.RECOVERED)
-    odds = torch.where(possible(p), (p - q).clamp(max=0).exp(), 0.0)
-    drafted = Binned(laws.draft.probs, bins_of_ratio)
-    residual = Binned(residual_law(laws), bins_of_ratio)
     # A token without residual mass is a violation, or lies too near to one to tell.
     placed = recovered & (laws.surplus.gather(1, drawn.token[:, None])[:, 0] > 0)
+    odds = torch.where(possible(p), (p - q).clamp(max=0).exp(), 0.0)
+    residual = laws.surplus / laws.distance[:, None].to(laws.surplus.dtype)
+    draft_bin, draft_mass = binned(laws.draft.probs, ratio_bins, drafts, rows=tried)
+    recovered_bin, recovered_mass = binned(residual, ratio_bins, drawn.token, rows=placed)
     return {
         "stage": stage,
-        "draft_bin": torch.where(tried, drafted.of(drafts), 0),
-        "draft_mass": torch.where(tried[:, None], drafted.mass, 0.0),
+        "draft_bin": draft_bin,
+        "draft_mass": draft_mass,
         "accept_prob": torch.where(tried, odds, 0.0),
-        "recovered_bin": torch.where(placed, residual.of(drawn.token), 0),
-        "recovered_mass": torch.where(placed[:, None], residual.mass, 0.0),
+        "recovered_bin": recovered_bin,
+        "recovered_mass": recovered_mass,
         "rejected_class": torch.where(recovered, rejected_class(q), 0),
         "violation": violations(laws, drawn, never=never, recovered=recovered, slack=slack),
     }
+
+
+def binned(
+    law: Tensor, ratio_bins: Tensor, tokens: Tensor, *, rows: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Bin of the token [rows] and mass of all bins [rows, BINS] in some rows, 0 in the others."""
+    bins = torch.zeros_like(tokens)
+    mass = torch.zeros((len(law), BINS), dtype=law.dtype, device=law.device)
+    if bool(rows.any()):
+        found = Binned(law[rows], ratio_bins[rows])
+        bins[rows], mass[rows] = found.of(tokens[rows]), found.mass
+    return bins, mass
 
 
 def violations(

@@ -8,12 +8,13 @@ stand a slightly wider and a slightly narrower cut, since arithmetic may move th
 from __future__ import annotations
 
 import dataclasses
+import math
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from equivcheck.cases import Sampling
+from equivcheck.scoring.arithmetic import above, at_least, equal, exponential, falling
 
 HIDDEN = -1e9
 """Stands for the logarithm of zero: finite, so that differences and multiples stay numbers."""
@@ -42,6 +43,8 @@ class Law:
     """Normalised, [rows, vocab]."""
     probs: Tensor
     """Its exponential."""
+    inner: Tensor
+    """`log` in another order and without most of what is ruled out, [rows, some]."""
     whole: Tensor
     """The untruncated log-law."""
     loose: Border
@@ -79,60 +82,68 @@ def sampling_law(logits: Tensor, sampling: Sampling) -> Law:
     """
     if sampling.greedy:
         raise ValueError("a greedy request has no law to test; score sampled ones")
-    scaled = logits.clamp(min=HIDDEN) / sampling.temperature
-    whole = scaled.log_softmax(dim=-1).clamp_(min=HIDDEN)
+    whole = (logits / sampling.temperature).log_softmax(dim=-1).clamp_(min=HIDDEN)
     if not (sampling.top_k or sampling.top_p < 1.0 or sampling.min_p):
         return untruncated(whole)
     ordered = falling(whole)
-    exact, loose, tight = (border(ordered, sampling, band=band) for band in (0, 1, -1))
-    kept = whole >= exact.last
+    upto = exponential(ordered).cumsum(dim=-1)
+    exact, loose, tight = (border(ordered, upto, sampling, band=band) for band in (0, 1, -1))
+    kept = at_least(whole, exact.last)
     if bool((kept.sum(dim=-1, keepdim=True) > exact.size).any()):
         # A tie at the border goes to the smaller token ids.
-        ties = whole == exact.last
-        room = exact.size - (whole > exact.last).sum(dim=-1, keepdim=True)
-        kept &= ~ties | (ties.cumsum(dim=-1) <= room)
-    log = torch.where(kept, whole - exact.log_mass, HIDDEN)
-    return Law(log=log, probs=log.exp(), whole=whole, loose=loose, tight=tight)
+        ties = equal(whole, exact.last)
+        room = exact.size - above(whole, exact.last).sum(dim=-1, keepdim=True)
+        kept -= ties * (ties.cumsum(dim=-1) > room)
+    log = (kept - 1.0).mul_(-HIDDEN).add_(whole).sub_(exact.log_mass)
+    inner = ordered[:, : int(exact.size.max())] - exact.log_mass
+    inner[torch.arange(inner.shape[1], device=inner.device) >= exact.size] = HIDDEN
+    return Law(log=log, probs=exponential(log), inner=inner, whole=whole, loose=loose, tight=tight)
 
 
 def point_law(tokens: Tensor, *, otherwise: Law) -> Law:
     """All mass on one token a row; where `tokens` [rows] is negative, the other law."""
-    known = (tokens >= 0)[:, None]
-    point = torch.full_like(otherwise.log, HIDDEN)
-    point.scatter_(1, tokens.clamp(min=0)[:, None], 0.0)
-    return untruncated(torch.where(known, point, otherwise.log))
+    known = tokens >= 0
+    log = otherwise.log.clone()
+    log[known] = HIDDEN
+    log[known, tokens[known]] = 0.0
+    return untruncated(log)
 
 
 def untruncated(log: Tensor) -> Law:
     """A normalised log-law [rows, vocab] in which nothing is cut."""
     zero = torch.zeros_like(log[:, :1])
-    everything = Border(last=zero + HIDDEN / 2, log_mass=zero, size=zero + log.shape[1])
-    return Law(log=log, probs=log.exp(), whole=log, loose=everything, tight=everything)
-
-
-def border(ordered: Tensor, sampling: Sampling, *, band: int) -> Border:
-    """Where the cut falls in falling log-probabilities [rows, vocab].
-
-    `band` 1 is the widest cut that arithmetic may make, -1 the narrowest, 0 the one asked for.
-    """
-    probs = ordered.exp()
-    inside = torch.ones_like(probs, dtype=torch.bool)
-    if sampling.top_k:
-        inside[:, max(1, sampling.top_k + band * TOP_K_BAND) :] = False
-    upto = (probs * inside).cumsum(dim=-1)
-    if sampling.top_p < 1.0:
-        before = upto - probs
-        inside &= before < (sampling.top_p + band * TOP_P_BAND) * upto[:, -1:]
-    inside &= probs >= min(1.0, sampling.min_p * (1.0 - band * MIN_P_BAND)) * probs[:, :1]
-    # What is inside is a prefix of the order, and the first token always belongs to it.
-    size = inside.sum(dim=-1, keepdim=True).clamp(min=1)
-    return Border(
-        last=ordered.gather(1, size - 1), log_mass=upto.gather(1, size - 1).log(), size=size
+    everything = Border(last=zero + HIDDEN / 2, log_mass=zero, size=zero.long() + log.shape[1])
+    return Law(
+        log=log,
+        probs=exponential(log),
+        inner=log,
+        whole=log,
+        loose=everything,
+        tight=everything,
     )
 
 
-def falling(values: Tensor) -> Tensor:
-    """Each row sorted, largest first. On a CPU by numpy, whose sort is vectorised."""
-    if values.device.type != "cpu":
-        return values.sort(dim=-1, descending=True).values
-    return torch.from_numpy(np.sort(values.numpy(), axis=-1)).flip(-1)
+def border(ordered: Tensor, upto: Tensor, sampling: Sampling, *, band: int) -> Border:
+    """Where the cut falls.
+
+    Args:
+        ordered: falling log-probabilities, [rows, vocab].
+        upto: their probabilities, summed.
+        sampling: says what is cut.
+        band: 1 is the widest cut that arithmetic may make, -1 the narrowest, 0 the one asked for.
+    """
+    vocab = ordered.shape[1]
+    size = torch.full_like(ordered[:, :1], vocab, dtype=torch.int64)
+    if sampling.top_k:
+        size.clamp_(max=max(1, sampling.top_k + band * TOP_K_BAND))
+    if sampling.top_p < 1.0:
+        # A token stays while the mass before it falls short of what is asked for.
+        reach = (sampling.top_p + band * TOP_P_BAND) * upto.gather(1, size - 1)
+        size = torch.minimum(size, torch.searchsorted(upto, reach) + 1)
+    if sampling.min_p:
+        share = min(1.0, sampling.min_p * (1.0 - band * MIN_P_BAND))
+        least = ordered[:, :1] + math.log(share)
+        size = torch.minimum(size, torch.searchsorted(-ordered, -least, right=True))
+    return Border(
+        last=ordered.gather(1, size - 1), log_mass=upto.gather(1, size - 1).log(), size=size
+    )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from equivcheck.scores import BINS, PROBABILITY_EDGES, RATIO_EDGES, REJECTED_EDGES
-from equivcheck.scoring.laws import Law
+from equivcheck.scoring.arithmetic import above, bin_of, equal
 from equivcheck.scoring.wrong_laws import Compared
 
 SHARES = len(PROBABILITY_EDGES) + 1
@@ -18,36 +18,25 @@ SHARES = len(PROBABILITY_EDGES) + 1
 class Binned:
     """The bins of one law: every token's, and what each bin weighs."""
 
-    def __init__(self, weights: Tensor, ratio_bins: Tensor) -> None:
-        """Bin a law [rows, vocab], normalised or not at all where a row is all zero."""
-        # Two comparisons are cheaper than a search.
-        shares = (weights >= PROBABILITY_EDGES[0]).to(ratio_bins.dtype)
-        shares += weights >= PROBABILITY_EDGES[1]
-        self.bins = ratio_bins * SHARES + shares
-        mass = torch.zeros((len(weights), BINS), dtype=weights.dtype, device=weights.device)
-        self.mass = mass.scatter_add_(1, self.bins, weights)
+    def __init__(self, law: Tensor, ratio_bins: Tensor) -> None:
+        """Bin a law [rows, vocab] by its own probability and `ratio_bins` (`bins_of_ratio`)."""
+        self.bins = (ratio_bins + bin_of(law, PROBABILITY_EDGES)).long()
+        mass = torch.zeros((len(law), BINS), dtype=law.dtype, device=law.device)
+        self.mass = mass.scatter_add_(1, self.bins, law)
 
     def of(self, tokens: Tensor) -> Tensor:
         """Bin of one token a row, [rows]."""
         return self.bins.gather(1, tokens[:, None])[:, 0]
 
 
-def ratio_bins(log_ratio: Tensor) -> Tensor:
-    """Bin of every ln(q/p), int64: a value on a border belongs to the bin above."""
-    edges = torch.tensor(RATIO_EDGES, dtype=log_ratio.dtype, device=log_ratio.device)
-    return torch.bucketize(log_ratio, edges, right=True)
+def bins_of_ratio(laws: Compared) -> Tensor:
+    """First bin of every token's ln(q/p), uint8, [rows, vocab]."""
+    return bin_of(laws.log_ratio, RATIO_EDGES) * SHARES
 
 
 def rejected_class(log_probs: Tensor) -> Tensor:
-    """Class of a rejected draft's q, [rows]: a value on a border belongs to the class below."""
-    edges = torch.tensor(REJECTED_EDGES, dtype=log_probs.dtype, device=log_probs.device)
-    return torch.bucketize(log_probs.exp(), edges)
-
-
-def residual_law(laws: Compared) -> Tensor:
-    """max(p - q, 0) normalised, [rows, vocab]; all zero where p = q."""
-    total = laws.surplus.sum(dim=-1, keepdim=True)
-    return laws.surplus / torch.where(total > 0, total, 1.0)
+    """Class of a rejected draft's q, [rows]."""
+    return bin_of(log_probs.exp(), REJECTED_EDGES)
 
 
 def transforms(laws: Compared, tokens: Tensor, noise: Tensor) -> Tensor:
@@ -56,14 +45,25 @@ def transforms(laws: Compared, tokens: Tensor, noise: Tensor) -> Tensor:
     Tokens in order of id, of falling p, of falling q/p; equals by id. Uniform under p (Rosenblatt
     1952). `noise` [rows, 3] is uniform and independent of everything else.
     """
-    target: Law = laws.target
-    ids = torch.arange(target.log.shape[1], device=tokens.device)
+    probs, at = laws.target.probs, tokens[:, None]
+    own = probs.gather(1, at)[:, 0].double()
+    upto = probs.cumsum(dim=-1).gather(1, at)[:, 0].double()
+    below = [
+        upto - own,
+        mass_ahead(probs, laws.target.log, tokens),
+        mass_ahead(probs, laws.log_ratio, tokens),
+    ]
+    return (torch.stack(below, dim=1) + noise * own[:, None]).clamp(0.0, 1.0)
+
+
+def mass_ahead(probs: Tensor, key: Tensor, tokens: Tensor) -> Tensor:
+    """Mass of what stands before a token in falling order of a key, equals by id, [rows]."""
     at = tokens[:, None]
-    before = ids < at
-    own = target.probs.gather(1, at)[:, 0].double()
-    below = [(target.probs * before).sum(dim=-1)]
-    for key in (target.log, laws.log_ratio):
-        mine = key.gather(1, at)
-        ahead = (key > mine) | ((key == mine) & before)
-        below.append((target.probs * ahead).sum(dim=-1))
-    return (torch.stack(below, dim=1).double() + noise * own[:, None]).clamp(0.0, 1.0)
+    mine = key.gather(1, at)
+    ahead = above(key, mine).mul_(probs).sum(dim=-1).double()
+    equals = equal(key, mine)
+    tied = equals.sum(dim=-1) > 1
+    if bool(tied.any()):
+        before = torch.arange(key.shape[1], device=key.device) < at[tied]
+        ahead[tied] += (equals[tied] * probs[tied] * before).sum(dim=-1).double()
+    return ahead

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from equivcheck.scores import ALTERNATIVES
+from equivcheck.scoring.arithmetic import sum_exp
 from equivcheck.scoring.laws import Law, possible
 from equivcheck.statistics.alternatives import Alternative, parse_all
 
@@ -27,6 +28,7 @@ class Compared:
         log_ratio: ln(q/p), [rows, vocab]; far beyond any real value where one of them is zero.
         surplus: max(p - q, 0), [rows, vocab]: the residual, not normalised.
         distance: its sum, the total variation distance, fp64, [rows].
+        slopes: ln(q/p) within `CLIP` of zero, [rows, vocab].
     """
 
     def __init__(self, target: Law, draft: Law) -> None:
@@ -35,6 +37,7 @@ class Compared:
         self.log_ratio = draft.log - target.log
         self.surplus = (target.probs - draft.probs).clamp_(min=0)
         self.distance = self.surplus.sum(dim=-1).double()
+        self.slopes = self.log_ratio.clamp(-CLIP, CLIP)
 
 
 def log_ratios(laws: Compared, tokens: Tensor) -> Tensor:
@@ -46,7 +49,7 @@ def log_ratios(laws: Compared, tokens: Tensor) -> Tensor:
 
 
 def _columns(laws: Compared, tokens: Tensor) -> Iterator[Tensor]:
-    own, theirs = laws.target.at(tokens).double(), laws.draft.at(tokens).double()
+    own, theirs = laws.target.at(tokens), laws.draft.at(tokens)
     odds = torch.where(possible(theirs), (theirs - own).exp(), 0.0)
     # Of the surplus at x, relative to p(x); where p = q the residual has no weight. It is a law, so
     # that p(x) times it is 1 at most: where p and q differ by rounding only, it would be anything.
@@ -65,17 +68,16 @@ def _log_ratio(
         case "leak":  # A share of the output follows the draft: (1 - e) p + e q.
             return (1.0 - value + value * odds).log()
         case "lenience":  # Drafts are accepted with min(1, p / (l q)).
-            accepted = torch.minimum(laws.draft.probs, laws.target.probs / value)
+            accepted = torch.minimum(laws.draft.probs, laws.target.probs * (1.0 / value))
             rest = (1.0 - accepted.sum(dim=-1).double()).clamp(min=0)
             return (odds.clamp(max=1.0 / value) + rest * residual).log()
         case "recover-from-target":  # A rejected draft is replaced by a draw from p.
             return (odds.clamp(max=1.0) + laws.distance).log()
         case "temperature":  # p^(1/t), normalised.
             power = 1.0 / value
-            total = (laws.target.log * power).exp_().sum(dim=-1).double()
+            total = sum_exp(laws.target.inner * power)
             return (power - 1.0) * own - total.log()
         case "tilt":  # p exp(s clip(ln q/p)), normalised.
-            slopes = laws.log_ratio.clamp(-CLIP, CLIP)
-            total = (slopes * value).exp_().mul_(laws.target.probs).sum(dim=-1).double()
+            total = (laws.slopes * value).exp_().mul_(laws.target.probs).sum(dim=-1).double()
             return value * odds.log().clamp(-CLIP, CLIP) - total.log()
     raise AssertionError(f"no law for the alternative {wrong.name!r}")

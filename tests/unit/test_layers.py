@@ -22,6 +22,7 @@ MAY_IMPORT_FRAMEWORKS = {
     "engines.transformers_steps": "plugs into the library's hooks",
     "faults": "a fault overrides a seam of the decoder",
     "pairs": "loads and converts models and tokenizers",
+    "scoring.arithmetic": "works on laws on the device",
     "scoring.columns": "reduces laws on the device",
     "scoring.forcing": "runs forward passes over what was generated",
     "scoring.laws": "works on rows of logits",
