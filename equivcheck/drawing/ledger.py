@@ -166,6 +166,8 @@ def without_scores(generation: Generation) -> Generation:
         steps=tuple(msgspec.structs.replace(step, seconds=None) for step in generation.steps),
         scores=None,
         logit_digests=None,
+        prefill_seconds=None,
+        total_seconds=None,
     )
 
 

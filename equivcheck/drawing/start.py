@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from equivcheck.drawing.ledger import Ledger, Output
+from equivcheck.drawing.ledger import Ledger, Output, scorable
 from equivcheck.drawing.loop import Refuted, Scorer, draw_and_score, draw_tokens
 from equivcheck.drawing.plan import DrawPlan
-from equivcheck.engines.protocol import Capabilities, Engine
+from equivcheck.engines.protocol import Engine
 from equivcheck.logbook import Progress
 from equivcheck.records import SAMPLED, TARGET, Evidence, Header, Preflight
 from equivcheck.records_file import RecordsWriter
@@ -53,7 +53,7 @@ def draw(
         ledger.note(msgspec.structs.replace(found, tokens=found.tokens + budget_of(header)))
     if header.settings.law_evidence == "tokens":
         draw_tokens(ledger, engines)
-    elif ledger.preflight is not None and not hopeless(ledger.preflight, header):
+    elif promising(ledger.preflight, header):
         draw_and_score(ledger, engines, scorer=open_scorer(header), refuted=refuter(header))
 
 
@@ -82,8 +82,10 @@ def _answers(plan: DrawPlan, evidence: Evidence) -> Iterator[Output]:
     positions = 0
     captured = evidence.captured.get(TARGET, {})
     for case in plan.cases:
-        if case.key in captured and positions < PREFLIGHT_POSITIONS:
-            generation = captured[case.key].generation
+        if case.key not in captured or positions >= PREFLIGHT_POSITIONS:
+            continue
+        generation = captured[case.key].generation
+        if scorable(generation, vocab_size=evidence.header.vocab_size):
             positions += len(generation.token_ids)
             yield case, generation
 
@@ -97,18 +99,18 @@ def open_scorer(header: Header) -> Scorer:
         header.settings,
         eos_token_ids=header.eos_token_ids,
         drafter=arm.drafter,
-        stages=has_stages(arm),
+        stages=arm.tells_stages,
     )
 
 
-def has_stages(arm: Capabilities) -> bool:
-    """Whether an engine follows the rejection rule and tells what each step did."""
-    return arm.rule == "rejection" and arm.reports_steps and arm.reports_rejected
+def promising(found: Preflight | None, header: Header) -> bool:
+    """Whether the budget can show what the profile asks for, as far as was measured."""
+    from equivcheck.statistics.preflight import hopeless
+    from equivcheck.statistics.profiles import PROFILES
 
-
-def hopeless(preflight: Preflight, header: Header) -> bool:
-    """Whether the budget cannot show what the profile asks for."""
-    return False
+    if found is None or found.positions == 0:
+        return False
+    return not hopeless(found, PROFILES[header.settings.profile])
 
 
 def refuter(header: Header) -> Refuted:
@@ -117,7 +119,7 @@ def refuter(header: Header) -> Refuted:
     from equivcheck.statistics.profiles import PROFILES
 
     profile = PROFILES[header.settings.profile]
-    stages = has_stages(header.arms[SAMPLED])
+    stages = header.arms[SAMPLED].tells_stages
 
     def refuted(table: ScoreTable) -> bool:
         return evaluate(
