@@ -82,7 +82,7 @@ class Twin(IntEnum):
     DIFFERENT = 2
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class ScoreTable:
     """Scores of outputs in the order in which they were asked for. N rows, one a token."""
 

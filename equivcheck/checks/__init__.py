@@ -16,6 +16,7 @@ from equivcheck.checks import (
     engaged,
     greedy,
     logprobs,
+    sampled,
     score,
     stopping,
 )
@@ -28,6 +29,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("complete", complete.check),
     ("greedy", greedy.check),
     ("coupled", coupled.check),
+    ("sampled", sampled.check),
     ("engaged", engaged.check),
     ("determinism", determinism.check),
     ("batching", batching.check),

@@ -42,6 +42,11 @@ class Capabilities(Struct, frozen=True, kw_only=True, omit_defaults=True):
     versions: dict[str, str] = {}
     notes: tuple[str, ...] = ()
 
+    @property
+    def tells_stages(self) -> bool:
+        """Whether each step of the rejection rule can be held to its own law."""
+        return self.rule == "rejection" and self.reports_steps and self.reports_rejected
+
 
 class Engine(Protocol):
     """A decoder under test or its reference. Both arms of a run satisfy it."""

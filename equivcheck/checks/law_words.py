@@ -1,0 +1,173 @@
+"""What the battery found, in words and plain units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from equivcheck.checks.subjects import plural
+from equivcheck.escape import visible
+from equivcheck.records import SAMPLED, Evidence, Preflight
+
+if TYPE_CHECKING:
+    from equivcheck.statistics.battery import Battery
+    from equivcheck.statistics.margins import Margin
+    from equivcheck.statistics.preflight import Shortfall
+
+EVENTS = {
+    "emitted-outside": "tokens that the target rules out were emitted",
+    "rejected-sure": "drafts with p >= q were rejected",
+    "recovered-impossible": "replacements with p <= q were drawn",
+    "drafted-impossible": "tokens with q = 0 were drafted",
+}
+STAGES = {
+    "draft": "drafts do not follow q",
+    "accept": "drafts are not accepted with probability min(1, p/q)",
+    "recovered": "replacements of rejected drafts do not follow the residual",
+    "bonus": "tokens after a fully accepted block do not follow p",
+}
+PARTS = {
+    "output": "emitted tokens do not follow the target's law",
+    "stages": "a step of the rejection rule is off",
+    "serial": "tokens of one request depend on each other's noise",
+    "crossing": "requests share their noise",
+}
+KINDS = {
+    "leak": "a share {share} of the output follows the draft",
+    "lenience": "drafts are accepted as if p were 1/{value:g} of what it is",
+    "recover-from-target": "rejected drafts are replaced by a draw from p",
+    "temperature": "the temperature is {value:g} times what was asked for",
+    "tilt": "the output is tilted by {value:+g} along ln(q/p)",
+}
+TELLING = 3.0
+"""Standard errors from which a direction is named."""
+
+
+def broken_headline(battery: Battery) -> str:
+    """Why the law is refuted: what happened, in which direction, after how many tokens."""
+    if battery.impossible.first is not None:
+        first = battery.impossible.first
+        counted = "; ".join(
+            f"{count:,} {EVENTS[kind]}" for kind, count in battery.impossible.counts.items()
+        )
+        return (
+            f"sampled output cannot be the target's: {counted} in {battery.tokens:,} tokens, "
+            f"0 allowed (first: {visible(first.key)}, token {first.position})"
+        )
+    said = [
+        f"sampled output does not follow the target's law: {blame(battery)}",
+        *([leaning] if (leaning := direction(battery)) else []),
+        f"refuted after {plural(battery.failed_after or battery.tokens, 'token')} with "
+        f"{power(battery.combined.highest)} ({power(-math.log(battery.alpha))} allowed)",
+    ]
+    if battery.culprit_groups and len(battery.culprit_groups) < len(battery.groups):
+        said.append(f"with {', '.join(battery.culprit_groups)}")
+    return "; ".join(said)
+
+
+def blame(battery: Battery) -> str:
+    """The part of the battery that has the strongest evidence, and its stage if it is one."""
+    part = max(battery.parts, key=lambda name: battery.parts[name].highest)
+    if part == "output" and battery.best_alternative:
+        return f"{PARTS[part]} (fits best: {alternative(battery.best_alternative)})"
+    if part == "stages" and battery.stages:
+        return STAGES[max(battery.stages, key=lambda name: battery.stages[name].highest)]
+    return PARTS[part]
+
+
+def alternative(name: str) -> str:
+    """A wrong law in words."""
+    kind, _, text = name.partition("=")
+    value = float(text) if text else 0.0
+    return KINDS[kind].format(value=value, share=percent(value))
+
+
+def direction(battery: Battery) -> str | None:
+    """Which way the output leans, where that can be told."""
+    found = battery.excess
+    if abs(found.draft_lean) <= TELLING * found.draft_lean_error:
+        return None
+    way = "to" if found.draft_lean > 0 else "away from"
+    return (
+        f"output leans {way} the draft: excess mass {100 * found.draft_lean:+.2g} % "
+        f"± {100 * found.draft_lean_error:.1g} where q > p"
+    )
+
+
+def bounds_in_words(battery: Battery) -> str:
+    """What a pass excludes."""
+    margins = [words for margin in battery.margins if (words := margin_in_words(margin))]
+    return (
+        f"{', '.join(margins)}, each at {1 - battery.alpha_pass:.1%}; "
+        f"excess mass in monitored directions ≤ {percent(battery.excess.coarse_bound)}"
+    )
+
+
+def margin_in_words(margin: Margin) -> str | None:
+    """A bound that was reached; None where none was."""
+    if margin.bound is None:
+        return None
+    if margin.kind == "leak":
+        return f"leak < {percent(margin.bound)}"
+    if margin.kind == "temperature":
+        return f"temperature {'<' if margin.upward else '>'} {margin.bound:g} of that asked for"
+    return f"{margin.kind} {'<' if margin.upward else '>'} {margin.bound:g}"
+
+
+def missing_in_words(found: Preflight, short: Sequence[Shortfall], *, needed: int | None) -> str:
+    """What the budget cannot show, and how much would."""
+    names = ", ".join(each.required.name for each in short)
+    if needed is None:
+        why = (
+            f"target and draft hardly differ (mean distance {found.draft_distance:.2g}), so no "
+            f"number of tokens would do"
+        )
+    else:
+        why = f"it would take about {needed:,}; raise sampled_tokens or choose a smaller profile"
+    return f"{found.tokens:,} tokens cannot show {names}: {why}"
+
+
+def details_of(evidence: Evidence, battery: Battery) -> tuple[str, ...]:
+    """Everything else that the verdict rests on, a line each."""
+    return tuple(_details(evidence, battery))
+
+
+def _details(evidence: Evidence, battery: Battery) -> Iterator[str]:
+    scores, found = evidence.scores, evidence.preflight
+    assert scores is not None
+    yield (
+        f"{plural(battery.tokens, 'token')} of {plural(len(scores.keys), 'draw')} of "
+        f"{plural(len(battery.cases), 'case')}; alpha {battery.alpha:g} for the gate, "
+        f"{battery.alpha_pass:g} for each margin"
+    )
+    peaks = {"all": battery.combined} | battery.parts | battery.stages
+    yield "highest e-value: " + ", ".join(
+        f"{name} {power(peak.highest)}" for name, peak in peaks.items()
+    )
+    if best := battery.best_alternative:
+        yield f"the wrong law that fits best: {best}, {power(battery.alternatives[best])}"
+    if battery.culprit_groups:
+        yield f"parameters that stand out: {', '.join(battery.culprit_groups)}"
+    if found is not None:
+        yield (
+            f"mean distance of target and draft {found.draft_distance:.3g}, measured on "
+            f"{plural(found.positions, 'position')} beforehand"
+        )
+    yield (
+        f"draft law: {scores.draft_law}; {plural(battery.impossible.border, 'token')} at the "
+        f"border of a truncated law, where arithmetic decides"
+    )
+    if not battery.stages:
+        yield "the engine tells no stages: only its output was tested, and dependence of draws"
+    yield f"seeds derive from {evidence.header.draw_seed}; arm {SAMPLED}"
+
+
+def power(log_e: float) -> str:
+    """An e-value by its decimal exponent."""
+    return f"10^{log_e / math.log(10):.1f}"
+
+
+def percent(share: float) -> str:
+    """A share with two digits."""
+    return f"{100 * share:.2g} %"

@@ -1,0 +1,197 @@
+"""Gate: draws follow the target's law, as far as the planned number of tokens can tell.
+
+The battery of `statistics` decides; here is said what it means. A pass needs the whole budget, no
+refutation, and every departure that the profile requires excluded. Anything less is inconclusive.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import TYPE_CHECKING
+
+from equivcheck.checks.law_words import (
+    bounds_in_words,
+    broken_headline,
+    details_of,
+    missing_in_words,
+)
+from equivcheck.checks.parameters import parameter_groups
+from equivcheck.checks.subjects import RUN, plural
+from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.records import SAMPLED, Evidence
+
+if TYPE_CHECKING:
+    from equivcheck.scores import ScoreTable
+    from equivcheck.statistics.battery import Battery
+    from equivcheck.statistics.profiles import Profile
+
+
+def check(evidence: Evidence) -> list[Finding]:
+    """One finding about the run's sampled law, and one for each group or case that stands out."""
+    planned = evidence.header.planned.get(SAMPLED, ())
+    if not planned or evidence.header.settings.law_evidence != "scores":
+        return []
+    reason, doubt = _unfit(evidence)
+    if reason is not None:
+        return [_finding(evidence, Outcome.INCONCLUSIVE, reason, doubt)]
+    battery = law_of(evidence)
+    assert battery is not None
+    if battery.broken:
+        return _broken(evidence, battery)
+    return [_held_or_not(evidence, battery)]
+
+
+def law_of(evidence: Evidence) -> Battery | None:
+    """What the battery says of a run's scores; None where it has none."""
+    if evidence.scores is None:
+        return None
+    groups = parameter_groups(evidence, evidence.header.planned.get(SAMPLED, ()))
+    stages = SAMPLED in evidence.header.arms and evidence.header.arms[SAMPLED].tells_stages
+    return _evaluated(evidence.scores, profile_of(evidence), stages, tuple(groups.items()))
+
+
+def profile_of(evidence: Evidence) -> Profile:
+    """The profile that a run was made for."""
+    from equivcheck.statistics.profiles import PROFILES
+
+    return PROFILES[evidence.header.settings.profile]
+
+
+@functools.lru_cache(maxsize=2)
+def _evaluated(
+    scores: ScoreTable, profile: Profile, stages: bool, groups: tuple[tuple[str, str], ...]
+) -> Battery:
+    """Evaluate a table once for check and report. Tables are told apart by identity."""
+    # Imports scipy, which takes longer than all other checks together.
+    from equivcheck.statistics.battery import evaluate
+
+    return evaluate(
+        scores,
+        alpha=profile.alpha,
+        alpha_pass=profile.alpha_pass,
+        stages=stages,
+        groups=dict(groups),
+    )
+
+
+def _unfit(evidence: Evidence) -> tuple[Reason | None, str]:
+    """Why the evidence says nothing of the law; None where it does."""
+    from equivcheck.statistics.preflight import most_needed, shortfalls
+
+    found, draws = evidence.preflight, evidence.draws.get(SAMPLED, {})
+    if found is None:
+        return Reason.NOT_SAMPLED, "the sampled law was not tested: nothing was drawn"
+    if not draws:
+        short = shortfalls(found, profile_of(evidence)) if found.positions else []
+        if not short:
+            return Reason.NOT_SAMPLED, "the sampled law was not tested: nothing was drawn"
+        return Reason.UNDERPOWERED, missing_in_words(found, short, needed=most_needed(short))
+    if evidence.scores is None:
+        drawn = plural(len(draws), "draw")
+        return Reason.NOT_SAMPLED, f"the sampled law was not tested: {drawn} and no scores"
+    if evidence.scores.keys != tuple(draws):
+        known = set(evidence.scores.keys)
+        lacking = sum(key not in known for key in draws)
+        what = f"{plural(lacking, 'draw')} of {len(draws):,} lack scores"
+        if not lacking:
+            what = "its scores are not those of its draws"
+        return Reason.NOT_SAMPLED, f"the sampled law was not tested: {what}"
+    return None, ""
+
+
+def _broken(evidence: Evidence, battery: Battery) -> list[Finding]:
+    impossible = battery.impossible.total > 0
+    reason = Reason.IMPOSSIBLE if impossible else Reason.LAW_BROKEN
+    findings = [_finding(evidence, Outcome.FAIL, reason, broken_headline(battery), battery=battery)]
+    for kind, names in (
+        ("parameters", battery.culprit_groups),
+        ("case", battery.culprit_cases),
+    ):
+        peaks = battery.groups if kind == "parameters" else battery.cases
+        # Where every group stands out, naming them all says nothing more.
+        if len(names) == len(peaks):
+            continue
+        findings += [
+            Finding(
+                check="sampled",
+                subject=RUN if kind == "parameters" else name,
+                outcome=Outcome.FAIL,
+                reason=reason,
+                headline=f"the law is broken for {kind} {name}: "
+                f"{_power(peaks[name].highest)} by its draws alone",
+                repeat=_repeat(evidence),
+                estimate=_log10(peaks[name].highest),
+                limit=_log10(math.log(len(peaks) / battery.alpha)),
+                n=battery.tokens,
+            )
+            for name in names
+        ]
+    return findings
+
+
+def _held_or_not(evidence: Evidence, battery: Battery) -> Finding:
+    assert evidence.preflight is not None
+    profile, budget = profile_of(evidence), evidence.preflight.tokens
+    tokens = plural(battery.tokens, "token")
+    if battery.tokens < budget:
+        what = (
+            f"only {tokens} of {budget:,} were drawn; a law is not passed before the whole budget"
+        )
+        return _finding(evidence, Outcome.INCONCLUSIVE, Reason.NOT_SAMPLED, what, battery=battery)
+    left = [
+        required.name
+        for required in profile.required
+        if not any(required.excluded_by(margin) for margin in battery.margins)
+    ]
+    if left:
+        what = (
+            f"no departure from the target's law in {tokens}, but {', '.join(left)} cannot be "
+            f"excluded at {1 - battery.alpha_pass:.1%}; draw on with --continue"
+        )
+        return _finding(evidence, Outcome.INCONCLUSIVE, Reason.NOT_EXCLUDED, what, battery=battery)
+    what = f"no departure from the target's law in {tokens}: {bounds_in_words(battery)}"
+    return _finding(evidence, Outcome.PASS, Reason.LAW_HELD, what, battery=battery)
+
+
+def _finding(
+    evidence: Evidence,
+    outcome: Outcome,
+    reason: Reason,
+    headline: str,
+    *,
+    battery: Battery | None = None,
+) -> Finding:
+    if battery is None:
+        return Finding(
+            check="sampled",
+            subject=RUN,
+            outcome=outcome,
+            reason=reason,
+            headline=headline,
+            repeat=_repeat(evidence),
+        )
+    return Finding(
+        check="sampled",
+        subject=RUN,
+        outcome=outcome,
+        reason=reason,
+        headline=headline,
+        details=details_of(evidence, battery),
+        repeat=_repeat(evidence),
+        estimate=_log10(battery.combined.highest),
+        limit=_log10(-math.log(battery.alpha)),
+        n=battery.tokens,
+    )
+
+
+def _repeat(evidence: Evidence) -> str:
+    return f"equivcheck judge {evidence.header.run}"
+
+
+def _log10(log_e: float) -> float:
+    return round(log_e / math.log(10), 3)
+
+
+def _power(log_e: float) -> str:
+    return f"e-value 10^{_log10(log_e):.1f}"

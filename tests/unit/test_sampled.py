@@ -1,0 +1,235 @@
+"""The gate of the sampled law says what the battery means, and never passes what it cannot know."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from equivcheck.cases import Sampling
+from equivcheck.checks.parameters import parameter_group
+from equivcheck.checks.sampled import check, law_of
+from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.records import SAMPLED, Evidence, Preflight
+from equivcheck.scores import ScoreTable, Support
+from equivcheck.settings import Settings
+from equivcheck.statistics.preflight import preflight
+from tests.unit.make import make_capabilities, make_evidence, make_generation, make_request
+from tests.unit.statistics.tables import (
+    CASES,
+    LENGTH,
+    Decoder,
+    lenience,
+    make,
+    temperature,
+)
+
+SOUND = Decoder()
+ROUNDS = 470
+"""Enough for every margin of the default profile: 60,160 tokens."""
+Q_LEANING = Decoder(bonus=lambda p, q: q)
+
+
+@cache
+def table(decoder: Decoder, *, rounds: int, seed: int = 11) -> ScoreTable:
+    return make(decoder, seed=seed, rounds=rounds)
+
+
+def evidence_of(
+    scores: ScoreTable | None,
+    *,
+    ahead: Preflight | None = None,
+    settings: Settings | None = None,
+    traces: bool = True,
+    drawn: tuple[str, ...] | None = None,
+) -> Evidence:
+    """A run whose draws have these scores; half of its cases at T = 0.7, half at T = 1."""
+    cases = [f"code/{index}" for index in range(CASES)]
+    requests = [
+        make_request(
+            key, max_new_tokens=LENGTH, sampling=Sampling(temperature=(0.7, 1.0)[index % 2])
+        )
+        for index, key in enumerate(cases)
+    ]
+    arm = make_capabilities(rule="rejection", reports_steps=True, reports_rejected=traces)
+    keys = drawn if drawn is not None else scores.keys if scores else ()
+    base = make_evidence(
+        {"target": [make_generation(key=key) for key in cases]},
+        requests=requests,
+        arms={"target": make_capabilities(), SAMPLED: arm},
+        planned={"target": cases, SAMPLED: cases},
+        settings=settings,
+    )
+    return msgspec.structs.replace(
+        base,
+        preflight=ahead or look_ahead(),
+        draws={SAMPLED: {key: make_generation(key=key) for key in keys}} if keys else {},
+        scores=scores,
+    )
+
+
+@cache
+def look_ahead(tokens: int = 60_000) -> Preflight:
+    return preflight(make(SOUND, seed=1, rounds=40), tokens=tokens)
+
+
+def law_finding(evidence: Evidence) -> Finding:
+    return check(evidence)[0]
+
+
+def test_a_sound_decoder_passes_with_its_bounds() -> None:
+    finding = law_finding(evidence_of(table(SOUND, rounds=ROUNDS)))
+    assert (finding.outcome, finding.reason) == (Outcome.PASS, Reason.LAW_HELD)
+    assert finding.headline.startswith(
+        f"no departure from the target's law in {ROUNDS * CASES * LENGTH:,} tokens: leak < "
+    )
+    for word in ("lenience > 0.9", "temperature < 1.0", "temperature > 0.9", "excess mass in"):
+        assert word in finding.headline
+    assert finding.limit == 4.0
+    assert finding.estimate is not None
+    assert finding.estimate < finding.limit
+
+
+@pytest.mark.parametrize(
+    ("decoder", "said"),
+    [
+        (Decoder(accept=lambda odds: np.minimum(1, odds + 0.3)), "accepted with probability min"),
+        (Decoder(accept=lambda odds: np.ones_like(odds)), "output leans to the draft"),
+        (Q_LEANING, "after a fully accepted block do not follow p"),
+        (Decoder(share_noise=True), "requests share their noise"),
+        (Decoder(output=temperature(1.2)), "the temperature is 1.2 times"),
+        (Decoder(output=lenience(0.6)), "as if p were 1/0.6"),
+    ],
+    ids=["accept", "always", "bonus", "shared-noise", "temperature", "lenience"],
+)
+def test_a_fault_is_named(decoder: Decoder, said: str) -> None:
+    finding = law_finding(evidence_of(table(decoder, rounds=120)))
+    assert finding.outcome is Outcome.FAIL
+    assert said in finding.headline
+    assert finding.repeat == "equivcheck judge run-1"
+
+
+def test_an_impossible_event_needs_no_statistics() -> None:
+    sound = table(SOUND, rounds=4)
+    support = sound.support.copy()
+    support[LENGTH + 3] = Support.OUTSIDE
+    finding = law_finding(evidence_of(dataclasses.replace(sound, support=support)))
+    assert (finding.outcome, finding.reason) == (Outcome.FAIL, Reason.IMPOSSIBLE)
+    assert "1 tokens that the target rules out" in finding.headline
+    assert "first: code/1#1, token 3" in finding.headline
+
+
+def test_the_parameters_that_are_broken_are_named() -> None:
+    good, bad = (
+        table(decoder, rounds=100) for decoder in (SOUND, Decoder(output=temperature(1.3)))
+    )
+    wrong = (np.arange(good.rows) // LENGTH) % 2 == 0
+    columns = {
+        field.name: np.where(
+            wrong.reshape(-1, *[1] * (getattr(good, field.name).ndim - 1)),
+            getattr(bad, field.name),
+            getattr(good, field.name),
+        )
+        for field in dataclasses.fields(good)
+        if field.name not in ("keys", "starts", "alternatives", "draft_law")
+    }
+    findings = check(evidence_of(dataclasses.replace(good, **columns)))
+    assert "with T=0.7" in findings[0].headline
+    assert any("for parameters T=0.7" in finding.headline for finding in findings[1:])
+    assert not any("T=1" in finding.headline for finding in findings[1:])
+
+
+def test_a_budget_that_is_not_spent_is_no_pass() -> None:
+    finding = law_finding(evidence_of(table(SOUND, rounds=40)))
+    assert (finding.outcome, finding.reason) == (Outcome.INCONCLUSIVE, Reason.NOT_SAMPLED)
+    assert "only 5,120 tokens of 60,000" in finding.headline
+
+
+def test_margins_that_are_not_excluded_are_no_pass() -> None:
+    few = evidence_of(table(SOUND, rounds=40), ahead=look_ahead(tokens=5000))
+    finding = law_finding(few)
+    assert (finding.outcome, finding.reason) == (Outcome.INCONCLUSIVE, Reason.NOT_EXCLUDED)
+    assert "leak=0.05" in finding.headline
+
+
+def test_a_budget_that_cannot_show_what_is_required_is_refused_beforehand() -> None:
+    finding = law_finding(evidence_of(None, ahead=look_ahead(tokens=2000)))
+    assert (finding.outcome, finding.reason) == (Outcome.INCONCLUSIVE, Reason.UNDERPOWERED)
+    assert "2,000 tokens cannot show" in finding.headline
+    assert "it would take about" in finding.headline
+
+
+def test_where_target_and_draft_agree_no_budget_would_do() -> None:
+    same = msgspec.structs.replace(
+        look_ahead(),
+        draft_distance=0.0,
+        divergences=dict.fromkeys(look_ahead().divergences, 0.0),
+    )
+    finding = law_finding(evidence_of(None, ahead=same))
+    assert finding.reason is Reason.UNDERPOWERED
+    assert "no number of tokens would do" in finding.headline
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"preflight": None}, "nothing was drawn"),
+        ({"draws": {}}, "nothing was drawn"),
+        ({"scores": None}, "and no scores"),
+        ({"draws": {SAMPLED: {"code/0#1": make_generation(key="code/0#1")}}}, "not those of"),
+    ],
+)
+def test_missing_evidence_is_never_a_pass(changes: dict[str, Any], said: str) -> None:
+    whole = evidence_of(table(SOUND, rounds=4))
+    (finding,) = check(msgspec.structs.replace(whole, **changes))
+    assert (finding.outcome, finding.reason) == (Outcome.INCONCLUSIVE, Reason.NOT_SAMPLED)
+    assert said in finding.headline
+
+
+def test_a_draw_without_scores_is_not_dropped() -> None:
+    scores = table(SOUND, rounds=4)
+    (finding,) = check(evidence_of(scores, drawn=(*scores.keys, "code/0#5")))
+    assert "1 draw of 33 lack scores" in finding.headline
+
+
+def test_nothing_planned_says_nothing() -> None:
+    assert check(make_evidence({"target": [make_generation()]})) == []
+
+
+def test_without_a_trace_the_stages_are_left_out_and_said_to_be() -> None:
+    finding = law_finding(evidence_of(table(SOUND, rounds=ROUNDS), traces=False))
+    assert any("tells no stages" in line for line in finding.details)
+    assert "stages" not in "".join(finding.details[1])
+
+
+def test_the_same_evidence_gives_the_same_bytes() -> None:
+    def judged() -> bytes:
+        scores = make(Q_LEANING, seed=4, rounds=60)
+        return msgspec.json.encode(check(evidence_of(scores)))
+
+    assert judged() == judged()
+
+
+def test_check_and_report_share_one_evaluation() -> None:
+    evidence = evidence_of(table(SOUND, rounds=4))
+    assert law_of(evidence) is law_of(evidence)
+
+
+@pytest.mark.parametrize(
+    ("law", "name"),
+    [
+        (Sampling(temperature=1.0), "T=1"),
+        (Sampling(temperature=0.7, top_k=50, top_p=0.95), "T=0.7 top-k 50 top-p 0.95"),
+        (Sampling(temperature=1.3, min_p=0.05), "T=1.3 min-p 0.05"),
+        (
+            Sampling(temperature=1.0, presence_penalty=0.5, logit_bias={3: 1.0}),
+            "T=1 penalties bias",
+        ),
+    ],
+)
+def test_a_parameter_group_has_a_short_name(law: Sampling, name: str) -> None:
+    assert parameter_group(law) == name
