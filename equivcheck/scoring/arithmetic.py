@@ -14,12 +14,13 @@ from torch import Tensor
 
 UNDERFLOW = -87.0
 """Logarithm under which an exponential counts as zero: nearly the least of fp32."""
+LEAST = 2e-38
+"""A little more than its exponential."""
 
 
 def exponential(logs: Tensor) -> Tensor:
     """``exp(logs)``, and zero below `UNDERFLOW`."""
-    powers = logs.clamp(min=UNDERFLOW).exp_()
-    return torch.nn.functional.threshold_(powers, 2e-38, 0.0)
+    return torch.nn.functional.threshold(logs.clamp(min=UNDERFLOW).exp_(), LEAST, 0.0)
 
 
 def sum_exp(logs: Tensor) -> Tensor:

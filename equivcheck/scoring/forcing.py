@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
+BATCH = 32
+"""Outputs of one prompt that are read at once."""
 PROMPT_CHUNK = 256
 """Prompt tokens that a forward pass covers."""
 
@@ -25,6 +28,7 @@ class Teacher:
         """Wrap a causal language model."""
         self.model = model
         self.device: torch.device = model.device
+        self.vocab: int = model.get_output_embeddings().weight.shape[0]
 
     def read(self, tokens: Tensor, cache: DynamicCache, *, keep: int) -> Tensor:
         """Logits behind the last `keep` tokens (0: behind all) of [outputs, length]."""
@@ -62,3 +66,57 @@ class Teacher:
         fed = torch.cat([first, tokens[:, :-1]], dim=1)
         for start in range(0, fed.shape[1], width):
             yield self.read(fed[:, start : start + width], cache, keep=0)
+
+
+class Window(NamedTuple):
+    """Consecutive tokens of one output."""
+
+    output: int
+    """Which output."""
+    first: int
+    """Place of the first token in it."""
+    logits: tuple[Tensor, ...]
+    """Of each teacher, [tokens, vocab]."""
+
+
+def read(
+    teachers: Sequence[Teacher],
+    prompt: Sequence[int],
+    outputs: Sequence[Sequence[int]],
+    *,
+    elements: int,
+) -> Iterator[Window]:
+    """What models hold of all tokens of outputs that follow one prompt.
+
+    Args:
+        teachers: models of one vocabulary.
+        prompt: what comes before.
+        outputs: not empty each, neighbours best of similar length.
+        elements: logits of each model that are held at once, or those of one position.
+
+    Raises:
+        ValueError: the prompt is empty.
+    """
+    if not prompt:
+        raise ValueError("a prompt without a token cannot be scored")
+    memories = [teacher.remember(prompt) for teacher in teachers]
+    for start in range(0, len(outputs), BATCH):
+        batch = [torch.tensor(output) for output in outputs[start : start + BATCH]]
+        tokens = pad_sequence(batch, batch_first=True).to(teachers[0].device)
+        width = max(1, elements // (len(batch) * teachers[0].vocab))
+        parts = zip(
+            *(
+                teacher.windows(prompt, tokens, memory, width=width)
+                for teacher, memory in zip(teachers, memories, strict=True)
+            ),
+            strict=True,
+        )
+        for part, logits in enumerate(parts):
+            for line, output in enumerate(batch):
+                kept = min(width, len(output) - part * width)
+                if kept > 0:
+                    yield Window(
+                        output=start + line,
+                        first=part * width,
+                        logits=tuple(each[line, :kept] for each in logits),
+                    )

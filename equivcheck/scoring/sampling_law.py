@@ -21,7 +21,7 @@ from equivcheck.errors import SettingsError
 from equivcheck.generation import Generation, Request
 from equivcheck.scores import ScoreTable
 from equivcheck.scoring.columns import Drawn, columns
-from equivcheck.scoring.forcing import Teacher
+from equivcheck.scoring.forcing import Teacher, read
 from equivcheck.scoring.laws import Law, point_law, sampling_law
 from equivcheck.scoring.neighbours import Neighbours
 from equivcheck.scoring.penalties import changes_logits, penalise_output
@@ -30,28 +30,25 @@ from equivcheck.scoring.reference import ends_of, widened
 from equivcheck.scoring.table import TableBuilder
 from equivcheck.settings import Settings
 
-BATCH = 32
-"""Outputs of one prompt that are read at once."""
 WINDOW_ELEMENTS = 2**24
-"""Logits that a window may hold, of each model: bounds memory."""
-BLOCK_ELEMENTS = 2**18
-"""Logits that are reduced at once: what is made of them should stay in a processor's cache."""
+"""Logits that a window of outputs may hold, of each model: bounds memory."""
+CPU_BLOCK, DEVICE_BLOCK = 2**18, 2**25
+"""Logits that are reduced at once: on a CPU, what is made of them should stay in its cache."""
 LEAST_SLACK = 1e-3
 """Nats by which fp32 arithmetic never moves a log-probability."""
 
 
-class Window(NamedTuple):
-    """Rows whose logits are known."""
+class Stretch(NamedTuple):
+    """Consecutive tokens of one output and the raw logits behind them."""
 
-    target: Tensor
-    """Raw logits, [rows, vocab]."""
-    draft: Tensor | None
+    logits: tuple[Tensor, ...]
+    """Of the target and, if there is one, of the draft model, [tokens, vocab] each."""
     request: Request
     output: tuple[int, ...]
     first: int
-    """Place of the first row in its output."""
+    """Place of the first token in its output."""
     row: int
-    """Place of the first row in the table."""
+    """Place of the first token in the table."""
 
 
 class LawScorer:
@@ -99,9 +96,9 @@ class LawScorer:
         name = "draft model" if kind == "model" else "prompt lookup"
         self.draft_law = f"shadow {name}" if shadow else name
         self.stages = stages and not shadow
-        self.target = Teacher(widened(pair.target, settings))
-        self.draft = Teacher(widened(pair.draft, settings)) if kind == "model" else None
-        self.vocab = pair.vocab_size
+        models = [pair.target] if kind == "lookup" else [pair.target, pair.draft]
+        self.teachers = [Teacher(widened(model, settings)) for model in models]
+        self.device = self.teachers[0].device
         self.eos_token_ids = tuple(eos_token_ids)
         self.coarseness = coarseness(settings)
         self.neighbours = Neighbours()
@@ -119,75 +116,48 @@ class LawScorer:
             ValueError: a request is greedy, or its prompt is empty.
         """
         started = time.perf_counter()
-        where = places(asked, self.neighbours, stages=self.stages, lookup=self.draft is None)
-        rows = len(where.token)
+        lookup = len(self.teachers) == 1
+        where = places(asked, self.neighbours, stages=self.stages, lookup=lookup)
         builder = TableBuilder([request.key for request, _ in asked], where)
-        for window in self.windows(asked, where):
-            for row, found in self.reduced(window, where):
+        for stretch in self.stretches(asked, where):
+            for row, found in self.reduced(stretch, where):
                 builder.fill(row, {name: each.cpu().numpy() for name, each in found.items()})
-        self.tokens += rows
+        self.tokens += len(where.token)
         self.seconds += time.perf_counter() - started
         return builder.table(draft_law=self.draft_law)
 
-    def windows(
+    def stretches(
         self, asked: Sequence[tuple[Request, Generation]], where: Places
-    ) -> Iterator[Window]:
-        """Logits of all rows, outputs of one prompt together, the longest first."""
+    ) -> Iterator[Stretch]:
+        """Logits of all rows; outputs of one prompt are read together, similar lengths first."""
         prompts: dict[tuple[int, ...], list[int]] = {}
         for place, (request, generation) in enumerate(asked):
             if generation.token_ids:
                 prompts.setdefault(request.prompt_ids, []).append(place)
         for prompt, found in prompts.items():
-            if not prompt:
-                raise ValueError("a prompt without a token cannot be scored")
             found.sort(key=lambda place: -len(asked[place][1].token_ids))
-            memory = self.target.remember(prompt)
-            draft_memory = self.draft.remember(prompt) if self.draft else None
-            for start in range(0, len(found), BATCH):
-                batch = found[start : start + BATCH]
-                longest = len(asked[batch[0]][1].token_ids)
-                tokens = torch.zeros((len(batch), longest), dtype=torch.int64)
-                for line, place in enumerate(batch):
-                    output = asked[place][1].token_ids
-                    tokens[line, : len(output)] = torch.tensor(output)
-                tokens = tokens.to(self.target.device)
-                width = max(1, WINDOW_ELEMENTS // (len(batch) * self.vocab))
-                ours = self.target.windows(prompt, tokens, memory, width=width)
-                theirs: Iterator[Tensor | None] = iter(lambda: None, 0)
-                if self.draft is not None and draft_memory is not None:
-                    theirs = self.draft.windows(prompt, tokens, draft_memory, width=width)
-                for first, target, draft in zip(
-                    range(0, longest, width), ours, theirs, strict=False
-                ):
-                    for line, place in enumerate(batch):
-                        request, generation = asked[place]
-                        kept = min(width, len(generation.token_ids) - first)
-                        if kept > 0:
-                            yield Window(
-                                target=target[line, :kept],
-                                draft=None if draft is None else draft[line, :kept],
-                                request=request,
-                                output=generation.token_ids,
-                                first=first,
-                                row=int(where.starts[place]) + first,
-                            )
+            outputs = [asked[place][1].token_ids for place in found]
+            for window in read(self.teachers, prompt, outputs, elements=WINDOW_ELEMENTS):
+                request, generation = asked[found[window.output]]
+                yield Stretch(
+                    logits=window.logits,
+                    request=request,
+                    output=generation.token_ids,
+                    first=window.first,
+                    row=int(where.starts[found[window.output]]) + window.first,
+                )
 
-    def reduced(self, window: Window, where: Places) -> Iterator[tuple[int, dict[str, Tensor]]]:
-        """Columns of a window, block by block, each with its first row."""
-        size = max(1, BLOCK_ELEMENTS // self.vocab)
-        for start in range(0, len(window.target), size):
-            raw = window.target[start : start + size]
-            theirs = None if window.draft is None else window.draft[start : start + size]
-            first, row = window.first + start, window.row + start
-            rows = slice(row, row + len(raw))
-            target = self.law(raw, window, first=first)
-            if theirs is None:
-                draft = point_law(self.tensor(where.proposed[rows]), otherwise=target)
-                size_of = raw.abs().amax(dim=-1)
-            else:
-                draft = self.law(theirs, window, first=first)
-                size_of = torch.maximum(raw.abs().amax(dim=-1), theirs.abs().amax(dim=-1))
-            slack = self.coarseness * size_of / window.request.sampling.temperature
+    def reduced(self, stretch: Stretch, where: Places) -> Iterator[tuple[int, dict[str, Tensor]]]:
+        """Columns of a stretch, block by block, each with its first row."""
+        elements = CPU_BLOCK if self.device.type == "cpu" else DEVICE_BLOCK
+        size = max(1, elements // stretch.logits[0].shape[1])
+        for start in range(0, len(stretch.logits[0]), size):
+            raw = [logits[start : start + size] for logits in stretch.logits]
+            target, *rest = (self.law(each, stretch, first=stretch.first + start) for each in raw)
+            row = stretch.row + start
+            rows = slice(row, row + len(raw[0]))
+            proposed = self.tensor(where.proposed[rows])
+            draft = rest[0] if rest else point_law(proposed, otherwise=target)
             drawn = Drawn(
                 token=self.tensor(where.token[rows]),
                 stage=self.tensor(where.stage[rows]),
@@ -196,22 +166,30 @@ class LawScorer:
                 earlier=self.tensor(where.earlier[rows]),
                 twin_token=self.tensor(where.twin_token[rows]),
             )
+            magnitude = torch.stack([logits.abs().amax(dim=-1) for logits in raw]).amax(dim=0)
+            slack = self.coarseness * magnitude / stretch.request.sampling.temperature
             yield row, columns(target, draft, drawn, slack=slack.clamp(min=LEAST_SLACK))
 
-    def law(self, rows: Tensor, window: Window, *, first: int) -> Law:
-        """The law behind raw logits [rows, vocab] of one output."""
-        request = window.request
+    def law(self, logits: Tensor, stretch: Stretch, *, first: int) -> Law:
+        """The law behind raw logits [tokens, vocab] from the output's `first` token on."""
+        request = stretch.request
         if changes_logits(request):
             ends = ends_of(request, eos_token_ids=self.eos_token_ids)
-            rows = penalise_output(rows, request, output=window.output, first=first, end_ids=ends)
-        return sampling_law(rows, request.sampling)
+            logits = penalise_output(
+                logits, request, output=stretch.output, first=first, end_ids=ends
+            )
+        return sampling_law(logits, request.sampling)
 
     def tensor(self, values: NDArray[Any]) -> Tensor:
         """A column's rows on the device."""
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self.target.device)
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
 
 
 def coarseness(settings: Settings) -> float:
-    """Nats by which the compute dtype may move a logit, over the logit's magnitude."""
+    """Nats by which the compute dtype may move a logit, over the logit's magnitude.
+
+    As much as a near tie of greedy decoding is excused: with half precision, what lies nearer to a
+    border than this is neutral, and no violation.
+    """
     dtype: torch.dtype = getattr(torch, settings.setup.dtype)
     return settings.near_tie_ulps * torch.finfo(dtype).eps
