@@ -1,0 +1,170 @@
+"""The records of a measurement: the nouns of `bench.jsonl`. Reading and writing is `file.py`.
+
+One `BenchHeader`, then `Probed`, `Bandwidth`, `Measured` and `Session` lines as they come. Raw
+counts and seconds only: every rate follows from them, in `equivcheck.metrics`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from equivcheck.engines.protocol import Capabilities
+from equivcheck.generation import Generation
+from equivcheck.settings import EngineSetup
+
+SCHEMA = 1
+
+TARGET = "target"
+"""Arm: plain decoding by the identity contract, what speedups are against."""
+STOCK = "stock"
+"""Arm: plain decoding one token wide, without the contract."""
+
+Role = Literal["target", "stock", "candidate", "other"]
+
+
+class Point(Struct, frozen=True, kw_only=True):
+    """One setting at which all arms are compared."""
+
+    batch_size: int
+    context: int
+    """Positions of the cache."""
+    filled: bool = False
+    """Whether prompts are lengthened until prompt and output fill the context."""
+
+    @property
+    def name(self) -> str:
+        """``batch 1, context 1024``."""
+        return f"batch {self.batch_size}, context {self.context}{' filled' * self.filled}"
+
+
+class BenchArm(Struct, frozen=True, kw_only=True):
+    """One decoder that is measured."""
+
+    name: str
+    role: Role
+    spec: str
+    """Engine, as for `load_engine`."""
+    pair: str
+
+
+class BenchSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is measured: enough to measure it again."""
+
+    setup: EngineSetup
+    """Of the first point; a point's batch size and context replace its own."""
+    arms: tuple[BenchArm, ...]
+    points: tuple[Point, ...]
+    tokens: int
+    """New tokens a prompt; end-of-text ids do not end it, so that all arms do equal work."""
+    repeats: int = 1
+    warm_ups: int = 1
+    """Requests an arm answers before it counts."""
+
+
+class BenchHeader(Struct, frozen=True, kw_only=True, tag="header", omit_defaults=True):
+    """The manifest of a measurement."""
+
+    schema: int
+    run: str
+    created: str
+    """UTC, ISO 8601."""
+    settings: BenchSettings
+    prompts: dict[str, tuple[str, ...]]
+    """Workload to the keys of its prompts."""
+    suites: dict[str, str]
+    """Workload to the digest of its suite file."""
+    environment: dict[str, str]
+    models: dict[str, str] = {}
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+
+
+class Memory(Struct, frozen=True, kw_only=True):
+    """Bytes that an arm holds; None: the engine does not tell."""
+
+    target: int | None = None
+    """Weights of the target."""
+    draft: int | None = None
+    """Weights of the draft; 0 without one."""
+    kv: int | None = None
+    """Caches of both; None where they grow with the text and count as `working`."""
+    working: int | None = None
+    """How far the peak rose above the resting level while one chunk was answered."""
+    measured_by: Literal["device allocator", "peak RSS"] | None = None
+
+    @property
+    def peak(self) -> int | None:
+        """All of it; None where the weights are not known."""
+        if self.target is None:
+            return None
+        return self.target + (self.draft or 0) + (self.kv or 0) + (self.working or 0)
+
+
+class Probed(Struct, frozen=True, kw_only=True, tag="probe", omit_defaults=True):
+    """What was found out about an arm at a point, apart from the timed requests."""
+
+    point: int
+    arm: str
+    capabilities: Capabilities
+    clock: str
+    """What its seconds are measured by."""
+    memory: Memory = Memory()
+    draft_token_seconds: float | None = None
+    """Of one drafted token, proposing alone; None: it cannot be asked for alone."""
+    step_bytes: int | None = None
+    """Weight and cache bytes that one step of the target reads."""
+
+
+class Bandwidth(Struct, frozen=True, kw_only=True, tag="bandwidth"):
+    """What the device's memory can do: a copy between two large buffers, read plus written."""
+
+    bytes_per_second: float
+    buffer_bytes: int
+
+
+class Measured(Struct, frozen=True, kw_only=True, tag="measured", omit_defaults=True):
+    """One arm's answer to one prompt at one point, timed."""
+
+    point: int
+    arm: str
+    workload: str
+    repeat: int
+    chunk: int
+    """Prompts of one chunk are decoded together; at batch size 1 it is one prompt."""
+    seconds: float
+    """Of the whole chunk, prompt included."""
+    generation: Generation
+    """Without scores and fingerprints."""
+
+
+class Session(Struct, frozen=True, kw_only=True, tag="session"):
+    """One sitting of measuring, from the first timed request to the last."""
+
+    wall_seconds: float
+    engine_seconds: float
+    """Of these, inside engines. The rest is what measuring costs."""
+
+
+class Bench(Struct, frozen=True, kw_only=True):
+    """A measurement as read back."""
+
+    header: BenchHeader
+    measured: tuple[Measured, ...] = ()
+    probed: tuple[Probed, ...] = ()
+    bandwidth: Bandwidth | None = None
+    sessions: tuple[Session, ...] = ()
+
+    @property
+    def arms(self) -> dict[str, BenchArm]:
+        """By name, in the order of measuring."""
+        return {arm.name: arm for arm in self.header.settings.arms}
+
+    def probe(self, *, point: int, arm: str) -> Probed | None:
+        """The latest probe of an arm at a point."""
+        found = [each for each in self.probed if (each.point, each.arm) == (point, arm)]
+        return found[-1] if found else None
+
+
+BenchRecord = BenchHeader | Probed | Bandwidth | Measured | Session

@@ -1,0 +1,103 @@
+"""The answers of a measurement, arranged for comparing: by point, arm and workload. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from equivcheck.bench.records import Bench, Measured
+from equivcheck.generation import Generation
+
+Place = tuple[str, int]
+"""Workload and chunk."""
+
+
+class Timed(NamedTuple):
+    """One chunk, all repeats together."""
+
+    seconds: float
+    tokens: int
+
+    @property
+    def per_token(self) -> float:
+        """Seconds a token."""
+        return self.seconds / self.tokens
+
+
+class Answers(NamedTuple):
+    """One arm's answers at one point over some workloads."""
+
+    measured: tuple[Measured, ...]
+
+    @property
+    def first(self) -> dict[str, Generation]:
+        """By key, of the first repeat: counts repeat, so one answer a prompt is enough."""
+        return {each.generation.key: each.generation for each in reversed(self.measured)}
+
+    @property
+    def chunks(self) -> dict[Place, Timed]:
+        """Every chunk that has tokens, timed."""
+        seconds: dict[Place, dict[int, float]] = defaultdict(dict)
+        tokens: dict[Place, int] = defaultdict(int)
+        for each in self.measured:
+            place = (each.workload, each.chunk)
+            seconds[place][each.repeat] = each.seconds
+            tokens[place] += len(each.generation.token_ids)
+        return {
+            place: Timed(sum(by_repeat.values()), tokens[place])
+            for place, by_repeat in seconds.items()
+            if tokens[place]
+        }
+
+    @property
+    def later_step_seconds(self) -> float | None:
+        """Median of all steps but each answer's first, which may hold the prompt."""
+        found = [
+            step.seconds
+            for each in self.measured
+            for step in each.generation.steps[1:]
+            if step.seconds is not None
+        ]
+        return statistics.median(found) if found else None
+
+    @property
+    def generations(self) -> list[Generation]:
+        """All of them, in the order of asking."""
+        return [each.generation for each in self.measured]
+
+
+class Arranged(NamedTuple):
+    """Answers by point, arm and workload."""
+
+    found: dict[tuple[int, str, str], tuple[Measured, ...]]
+
+    def of(self, *, point: int, arm: str, workloads: Sequence[str]) -> Answers:
+        """An arm's answers at a point over these workloads."""
+        return Answers(
+            tuple(
+                each
+                for workload in workloads
+                for each in self.found.get((point, arm, workload), ())
+            )
+        )
+
+
+def arrange(bench: Bench) -> Arranged:
+    """Sort the lines of a measurement; of several answers to one question the last counts."""
+    last = {
+        (each.point, each.arm, each.generation.key, each.repeat): each for each in bench.measured
+    }
+    grouped: dict[tuple[int, str, str], list[Measured]] = defaultdict(list)
+    for each in sorted(last.values(), key=lambda each: each.repeat):
+        grouped[each.point, each.arm, each.workload].append(each)
+    return Arranged({place: tuple(found) for place, found in grouped.items()})
+
+
+def token_ids(measured: Iterable[Measured]) -> dict[str, set[tuple[int, ...]]]:
+    """Key to every answer that was given to it, over repeats."""
+    found: dict[str, set[tuple[int, ...]]] = defaultdict(set)
+    for each in measured:
+        found[each.generation.key].add(each.generation.token_ids)
+    return found

@@ -1,0 +1,84 @@
+"""What a step costs and what speed follows: c, v, predicted speedup, break-even acceptance. Pure.
+
+With R accepted per drafted token, a step of l drafts yields ``1 + l R`` tokens and costs
+``l c + v`` plain steps, where c is a draft token's and v the verification's cost in plain steps. So
+speculation pays from ``R = c + (v - 1) / l`` on (after Leviathan et al. 2023, without assuming that
+acceptances are independent). c and v are told apart only where drafting was timed alone; prediction
+and break-even need their sum ``l c + v`` alone, which is what the steps took.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from equivcheck.metrics.speculation import Speculation, ratio
+
+
+class Costs(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Cost of a candidate's step in plain steps of one baseline."""
+
+    c: float | None = None
+    """A draft token."""
+    v: float | None = None
+    """A verification."""
+    step_cost: float | None = None
+    """Draft and verification together: ``l c + v``."""
+    drafted_per_step: float | None = None
+    """l."""
+    predicted_speedup: float | None = None
+    """Of decoding; reading the prompt is not in it."""
+    break_even: float | None = None
+    """Acceptance rate at which the predicted speedup is 1."""
+
+
+def costs_of(
+    speculation: Speculation,
+    *,
+    step_seconds: float | None,
+    baseline_step_seconds: float | None,
+    draft_token_seconds: float | None,
+) -> Costs:
+    """Costs from median step times.
+
+    Args:
+        speculation: The candidate's counts.
+        step_seconds: Of a step of the candidate, draft and verification.
+        baseline_step_seconds: Of a plain step.
+        draft_token_seconds: Of one draft token, timed alone; None: not known.
+    """
+    drafted = speculation.drafted_per_step
+    if not step_seconds or not baseline_step_seconds or not drafted:
+        return Costs(drafted_per_step=drafted)
+    cost = step_seconds / baseline_step_seconds
+    c = v = None
+    if draft_token_seconds is not None:
+        c = draft_token_seconds / baseline_step_seconds
+        v = cost - drafted * c
+    rate = speculation.num_accepted_draft_tokens / speculation.num_draft_tokens
+    return Costs(
+        c=c,
+        v=v,
+        step_cost=cost,
+        drafted_per_step=drafted,
+        predicted_speedup=predicted_speedup(rate=rate, drafted=drafted, step_cost=cost),
+        break_even=break_even(drafted=drafted, step_cost=cost),
+    )
+
+
+def predicted_speedup(*, rate: float, drafted: float, step_cost: float) -> float:
+    """``(1 + l R) / (l c + v)``."""
+    return (1 + drafted * rate) / step_cost
+
+
+def break_even(*, drafted: float, step_cost: float) -> float:
+    """``c + (v - 1) / l``, that is ``(l c + v - 1) / l``; over 1: speculation can never pay."""
+    return (step_cost - 1) / drafted
+
+
+def memory_bandwidth_utilisation(
+    *, step_bytes: int | None, step_seconds: float | None, bandwidth: float | None
+) -> float | None:
+    """Weight and cache bytes a step over what a copy moves in the same time."""
+    if step_bytes is None or not step_seconds or not bandwidth:
+        return None
+    return ratio(step_bytes, step_seconds * bandwidth)

@@ -1,0 +1,142 @@
+"""The summary of a measurement: `BenchSummary`, what gates, advice and reports are given.
+
+Plain records, JSON both ways; made by `summarise.summarise`. Importing this loads numpy and scipy.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from equivcheck.bench.records import BenchArm, Memory, Point
+from equivcheck.metrics.costs import Costs
+from equivcheck.metrics.estimates import Estimate, Quantile
+from equivcheck.metrics.speculation import Speculation
+
+OVERALL = "overall"
+"""In place of a workload: all of them pooled."""
+
+
+class Speedup(Struct, frozen=True, kw_only=True):
+    """How many times as fast; above 1 is faster."""
+
+    geometric_mean: Estimate
+    """Of the paired ratios of times."""
+    totals: Estimate
+    """Ratio of all times together: what throughput gains."""
+
+
+class ArmSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One arm at one point over one workload."""
+
+    point: int
+    arm: str
+    workload: str
+    prompts: int
+    tokens: int
+    tokens_per_second: float | None = None
+    """Committed tokens over time inside the engine, prompt included."""
+    latency: dict[str, tuple[Quantile, ...]] = {}
+    """ttft, tpot, e2e, step_latency, itl_effective to p50, p90 and p99; seconds."""
+    step_seconds: float | None = None
+    """Median of its steps after the first of each answer."""
+    mbu: float | None = None
+    """Memory bandwidth utilisation of its plain steps."""
+
+
+class Comparison(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One drafting arm against the plain arms at one point over one workload."""
+
+    point: int
+    arm: str
+    workload: str
+    prompts: int
+    """Answered by this arm and by the target."""
+    identical: int
+    """Of these, with the target's token ids, in every repeat."""
+    diverged: tuple[str, ...] = ()
+    """Keys of the first few others."""
+    speculation: Speculation
+    speedup: Speedup | None = None
+    """Over the target; None: withheld, since tokens differ, or nothing to compare."""
+    speedup_over: dict[str, Speedup] = {}
+    """Name of every other arm to the speedup over it; empty where `speedup` is withheld."""
+    p50_ratio: Estimate = Estimate()
+    """Effective latency per token, candidate's over target's: below 1 is faster."""
+    p99_ratio: Estimate = Estimate()
+    costs: dict[str, Costs] = {}
+    """Plain arm (`target`, `stock`) to what a step costs in its steps."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether every prompt has the target's tokens, and there is one."""
+        return 0 < self.prompts == self.identical
+
+
+class Tax(Struct, frozen=True, kw_only=True):
+    """What the identity contract costs plain decoding, stock one-token decoding being 1."""
+
+    point: int
+    workload: str
+    identity_tax: Estimate
+
+
+class ArmFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an arm is and holds at one point."""
+
+    point: int
+    arm: str
+    engine: str
+    device: str
+    dtype: str
+    num_speculative_tokens: int
+    clock: str
+    memory: Memory = Memory()
+    memory_overhead: float | None = None
+    """Peak memory over the target arm's."""
+
+
+class BenchSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A measurement, summed up."""
+
+    run: str
+    created: str
+    points: tuple[Point, ...]
+    arms: tuple[BenchArm, ...]
+    workloads: tuple[str, ...]
+    candidate: str
+    """The first candidate: what is compared unless another is named."""
+    comparisons: tuple[Comparison, ...]
+    """Every drafting arm, point and workload, `OVERALL` last of the workloads."""
+    arm_summaries: tuple[ArmSummary, ...]
+    """Every arm, drafting ones too, point and workload."""
+    taxes: tuple[Tax, ...] = ()
+    facts: tuple[ArmFacts, ...] = ()
+    environment: dict[str, str] = {}
+    copy_bytes_per_second: float | None = None
+    measuring_cost: float | None = None
+    """Share of the measuring time that was spent outside engines."""
+    answers: int = 0
+    expected: int = 0
+    """Answers that a finished measurement has."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is missing."""
+        return self.answers == self.expected > 0
+
+    @property
+    def main(self) -> dict[str, Comparison]:
+        """The first candidate at the first point, by workload, `OVERALL` among them."""
+        return self.of(self.candidate)
+
+    def of(self, arm: str, *, point: int = 0) -> dict[str, Comparison]:
+        """One arm's comparisons at a point, by workload."""
+        return {
+            each.workload: each
+            for each in self.comparisons
+            if (each.arm, each.point) == (arm, point)
+        }
+
+    def facts_of(self, arm: str, *, point: int = 0) -> ArmFacts | None:
+        """What an arm is at a point, if it was opened there."""
+        return next((each for each in self.facts if (each.arm, each.point) == (arm, point)), None)

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from equivcheck.generation import Generation
+from equivcheck.metrics.summarise import summarise
+from equivcheck.metrics.summary import OVERALL, BenchSummary
+from tests.unit.metrics.make import (
+    CANDIDATE,
+    WORKLOADS,
+    answer,
+    make_bench,
+    speculative,
+    speculative_slower_later,
+)
+
+
+def test_a_known_measurement() -> None:
+    summary = summarise(make_bench())
+    assert summary.finished
+    assert list(summary.main) == [*WORKLOADS, OVERALL]
+    code = summary.main["code"]
+    assert (code.prompts, code.identical, code.holds) == (10, 10, True)
+    assert code.speculation.draft_acceptance_rate.value == 0.5
+    assert code.speculation.mean_acceptance_length == 3.0
+    assert code.speedup is not None
+    # Three tokens in 15 ms against three steps of 10 ms.
+    assert code.speedup.geometric_mean.value == pytest.approx(2.0)
+    assert code.speedup.totals.value == pytest.approx(2.0)
+    assert code.speedup_over["stock"].geometric_mean.value == pytest.approx(1.6)
+    assert code.p50_ratio.value == pytest.approx(0.5)
+    assert summary.measuring_cost == pytest.approx(0.005)
+
+
+def test_costs_against_both_plain_arms() -> None:
+    costs = summarise(make_bench()).main["code"].costs
+    assert costs["target"].c == pytest.approx(0.1)
+    assert costs["target"].v == pytest.approx(1.1)
+    assert costs["target"].break_even == pytest.approx(0.1 + 0.1 / 4)
+    assert costs["target"].predicted_speedup == pytest.approx(3.0 / 1.5)
+    assert costs["stock"].step_cost == pytest.approx(1.5 / 0.8)
+
+
+def test_the_tax_and_the_memory() -> None:
+    summary = summarise(make_bench())
+    assert {tax.workload for tax in summary.taxes} == {*WORKLOADS, OVERALL}
+    assert all(tax.identity_tax.value == pytest.approx(1.25) for tax in summary.taxes)
+    facts = summary.facts_of(CANDIDATE)
+    assert facts is not None
+    assert facts.memory.peak == 1550
+    assert facts.memory_overhead == pytest.approx(1550 / 1350)
+
+
+def one_differs(key: str) -> Generation:
+    return answer(key, blocks=[(4, 2)] * 10, token=8) if key == "code/p-3" else speculative(key)
+
+
+def test_a_speedup_is_withheld_where_a_token_differs() -> None:
+    found = summarise(make_bench(candidate=one_differs)).main
+    assert found["code"].diverged == ("code/p-3",)
+    assert (found["code"].speedup, found["code"].speedup_over) == (None, {})
+    assert (found[OVERALL].speedup, found[OVERALL].speedup_over) == (None, {})
+    assert found["chat"].speedup is not None
+
+
+def test_one_prompt_has_no_interval() -> None:
+    code = summarise(make_bench(prompts=1)).main["code"]
+    assert code.speedup is not None
+    assert code.speedup.geometric_mean.interval is None
+    assert code.speedup.totals.interval is None
+    assert code.speculation.draft_acceptance_rate.interval is None
+
+
+def test_intervals_hold_their_estimates() -> None:
+    code = summarise(make_bench(candidate=speculative_slower_later)).main["code"]
+    assert code.speedup is not None
+    for estimate in (code.speedup.geometric_mean, code.speedup.totals):
+        assert estimate.value is not None
+        assert estimate.interval is not None
+        assert estimate.interval.low < estimate.value < estimate.interval.high
+
+
+def test_the_summary_survives_json() -> None:
+    summary = summarise(make_bench())
+    assert msgspec.json.decode(msgspec.json.encode(summary), type=BenchSummary) == summary
+
+
+def test_an_unfinished_measurement_says_so() -> None:
+    bench = make_bench()
+    summary = summarise(msgspec.structs.replace(bench, measured=bench.measured[:-1]))
+    assert not summary.finished
+    assert summary.expected - summary.answers == 1
+    assert summary.main["code"].prompts == 9
+
+
+def test_an_answer_that_came_twice_counts_once() -> None:
+    bench = make_bench()
+    twice = msgspec.structs.replace(bench, measured=(*bench.measured, bench.measured[-1]))
+    assert summarise(twice) == summarise(bench)
