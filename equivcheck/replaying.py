@@ -21,7 +21,7 @@ from equivcheck.errors import RecordsError, did_you_mean
 from equivcheck.findings import Finding, Outcome, worst
 from equivcheck.records import CANDIDATE, Asked, Evidence
 from equivcheck.resuming import first_difference
-from equivcheck.verdict import EXIT_CODES, judge
+from equivcheck.verdict import EXIT_CODES, LAW_CHECK, about_case, judge
 
 if TYPE_CHECKING:
     from equivcheck.capture import Progress
@@ -78,24 +78,31 @@ def replay(
     if key not in evidence.asked:
         hint = did_you_mean(key, evidence.asked)
         raise RecordsError(f"run {evidence.header.run} has no case {key!r}{hint}")
-    before = worst([finding.outcome for finding in _about(judge(evidence).findings, key)])
+    found = _about(evidence, key)
+    before = worst([finding.outcome for finding in found])
     asked = evidence.asked[key]
-    again = _run(evidence, [asked], progress=progress)
-    told = _compare(evidence, again, key, before=before, alone=True)
+    law = any(finding.check == LAW_CHECK for finding in found)
+    again = _run(evidence, [asked], law=law, progress=progress)
+    told = _compare(evidence, again, key, before=before, alone=True, law=law)
     neighbours = [other for other in evidence.asked.values() if other.workload == asked.workload]
     if told.status is not Status.FIXED or alone or len(neighbours) == 1:
         return told
-    again = _run(evidence, neighbours, progress=progress)
-    return _compare(evidence, again, key, before=before, alone=False)
+    again = _run(evidence, neighbours, law=law, progress=progress)
+    return _compare(evidence, again, key, before=before, alone=False, law=law)
 
 
-def _run(evidence: Evidence, asked: Sequence[Asked], *, progress: Progress | None) -> Evidence:
+def _run(
+    evidence: Evidence, asked: Sequence[Asked], *, law: bool, progress: Progress | None
+) -> Evidence:
+    """Run cases again; with ``law`` those that are sampled are drawn again too."""
     from equivcheck.capture import run
     from equivcheck.records_file import read_evidence
 
     with tempfile.TemporaryDirectory(prefix="equivcheck-replay-") as folder:
-        suite = _suite_of(asked)
-        run(evidence.header.settings, (suite,), Path(folder), resume=False, progress=progress)
+        suite = msgspec.structs.replace(_suite_of(asked), law=law)
+        stored = evidence.header.settings
+        settings = stored if law else msgspec.structs.replace(stored, sampled=None)
+        run(settings, (suite,), Path(folder), resume=False, progress=progress)
         return read_evidence(folder)
 
 
@@ -126,9 +133,9 @@ def _case_of(asked: Asked) -> Case:
 
 
 def _compare(
-    evidence: Evidence, again: Evidence, key: str, *, before: Outcome, alone: bool
+    evidence: Evidence, again: Evidence, key: str, *, before: Outcome, alone: bool, law: bool
 ) -> Replayed:
-    findings = tuple(_about(judge(again).findings, key))
+    findings = tuple(_about(again, key, law=law))
     after = worst([finding.outcome for finding in findings])
     was_fine = before is Outcome.PASS
     status = {
@@ -148,13 +155,13 @@ def _compare(
     )
 
 
-def _about(findings: Sequence[Finding], key: str) -> list[Finding]:
-    """Without their commands: this run is thrown away."""
-    return [
-        msgspec.structs.replace(finding, repeat=None)
-        for finding in findings
-        if finding.subject == key
-    ]
+def _about(evidence: Evidence, key: str, *, law: bool = False) -> list[Finding]:
+    """Without their commands: this run is thrown away. With ``law`` the law of all draws too."""
+    findings = judge(evidence).findings
+    found = about_case(evidence, findings, key)
+    if law:
+        found += [each for each in findings if each.check == LAW_CHECK and each not in found]
+    return [msgspec.structs.replace(finding, repeat=None) for finding in found]
 
 
 def _tokens(evidence: Evidence, key: str) -> tuple[int, ...] | None:
@@ -166,6 +173,9 @@ def _changed(evidence: Evidence, again: Evidence) -> str | None:
     """The first difference that is not down to having selected fewer cases."""
     now = msgspec.structs.replace(
         again.header,
+        settings=evidence.header.settings,
+        arms=evidence.header.arms
+        | {arm: told for arm, told in again.header.arms.items() if arm in evidence.header.arms},
         suites=evidence.header.suites,
         planned=evidence.header.planned,
         git_commit=evidence.header.git_commit,

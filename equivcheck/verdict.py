@@ -13,7 +13,7 @@ from msgspec import Struct
 from equivcheck.checks import CHECKS
 from equivcheck.checks.subjects import RUN, plural
 from equivcheck.findings import Finding, Outcome, Reason, worst
-from equivcheck.records import CANDIDATE, TARGET, Evidence, Sealed
+from equivcheck.records import CANDIDATE, SAMPLED, TARGET, Evidence, Sealed
 
 EXIT_CODES = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INCONCLUSIVE: 3}
 """Exit code 2 is for what could not run at all: an `EquivcheckError`."""
@@ -23,7 +23,8 @@ WORDS = {
     Outcome.FAIL: "NOT EQUIVALENT",
     Outcome.INCONCLUSIVE: "INCONCLUSIVE",
 }
-_IDENTITY_CHECKS = frozenset({"greedy", "coupled"})
+IDENTITY_CHECKS = frozenset({"greedy", "coupled"})
+LAW_CHECK = "sampled"
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -75,6 +76,19 @@ def judge(evidence: Evidence, *, finished: bool = True) -> Verdict:
     return Verdict(outcome=outcome, headline=f"{WORDS[outcome]} — {sentence}", findings=findings)
 
 
+def about_case(evidence: Evidence, findings: Sequence[Finding], key: str) -> list[Finding]:
+    """What was found about a case.
+
+    One that was drawn, and was not held to token identity, stands or falls with the law of all
+    draws: what was found about that is part of it.
+    """
+    found = [finding for finding in findings if finding.subject == key]
+    drawn = key in evidence.header.planned.get(SAMPLED, ())
+    if drawn and not any(finding.check in IDENTITY_CHECKS for finding in found):
+        found += [each for each in findings if (each.check, each.subject) == (LAW_CHECK, RUN)]
+    return found
+
+
 def candidate_name(evidence: Evidence) -> str:
     """What the arm under test is called in sentences."""
     capabilities = evidence.header.arms.get(CANDIDATE)
@@ -87,7 +101,7 @@ def _sentence(evidence: Evidence, findings: Sequence[Finding], outcome: Outcome)
     cases = [
         finding
         for finding in findings
-        if finding.check in _IDENTITY_CHECKS and finding.subject in evidence.asked
+        if finding.check in IDENTITY_CHECKS and finding.subject in evidence.asked
     ]
     reasons = Counter(finding.reason for finding in cases)
     prompts = plural(len(cases), "prompt")
@@ -100,12 +114,19 @@ def _sentence(evidence: Evidence, findings: Sequence[Finding], outcome: Outcome)
     )
     if reasons[Reason.NUMERICS]:
         matched += f", {reasons[Reason.NUMERICS]} left it at near ties"
+    if held := _law_held(findings):
+        drew = f"drew {plural(held.n, 'token')} by the {TARGET}'s law"
+        matched = f"{matched} and {drew}" if cases else f"{name} {drew}"
     if outcome is Outcome.PASS:
         return matched
     gravest = [finding for finding in findings if finding.outcome is outcome]
     checks = ", ".join(dict.fromkeys(finding.check for finding in gravest))
     if outcome is Outcome.FAIL:
-        return f"{matched}, but failed: {checks}" if cases else f"failed: {checks}"
+        return f"{matched}, but failed: {checks}" if cases or held else f"failed: {checks}"
     first = gravest[0] if gravest else None
     doubt = f"{first.check}: {first.headline}" if first else "no check had anything to say"
-    return f"{matched}, but {doubt}" if cases else doubt
+    return f"{matched}, but {doubt}" if cases or held else doubt
+
+
+def _law_held(findings: Sequence[Finding]) -> Finding | None:
+    return next((each for each in findings if each.reason is Reason.LAW_HELD), None)

@@ -20,8 +20,9 @@ from equivcheck.errors import EquivcheckError
 from equivcheck.findings import Finding, Outcome
 from equivcheck.plugin.failing import GateNotPassed, failure_text
 from equivcheck.plugin.properties import of_findings
-from equivcheck.plugin.session import LAW_GATE, Session, session_of
+from equivcheck.plugin.session import Session, session_of
 from equivcheck.suites import load_suite
+from equivcheck.verdict import LAW_CHECK
 
 _SAMPLED_ONLY, _GREEDY_ONLY, _GRADED_ONLY = "coupled", "greedy", "score"
 _MARKS_WITH_A_MEANING = frozenset(
@@ -71,7 +72,7 @@ class SuiteFile(pytest.File):
             _SAMPLED_ONLY: False in greedy,
             _GREEDY_ONLY: True in greedy,
             _GRADED_ONLY: any(case.grader for case in self.suite.cases),
-            LAW_GATE: False in greedy
+            LAW_CHECK: False in greedy
             and may_be_drawn(session_of(self.config).settings, self.suite),
         }
         return applies.get(gate, True)

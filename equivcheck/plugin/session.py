@@ -34,15 +34,13 @@ from equivcheck.run_folder import (
 )
 from equivcheck.settings import Settings
 from equivcheck.suites import select
-from equivcheck.verdict import Verdict, judge
+from equivcheck.verdict import LAW_CHECK, Verdict, about_case, judge
 
 if TYPE_CHECKING:
     from equivcheck.plugin.items import SuiteItem
     from equivcheck.records import Evidence
 
 MARKER_NAME = "session.json"
-LAW_GATE = "sampled"
-"""The gate that costs draws: where no item of it is selected, nothing is drawn."""
 
 
 class Marker(Struct, frozen=True, kw_only=True):
@@ -87,7 +85,8 @@ class Session:
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise pytest.UsageError(f"equivcheck: two suites define the case {twice[0]!r}")
         self.suites = select([suite for suite, _ in wanted.values()], names)
-        laws = {item for item in self.collected if item.name == LAW_GATE and not item.keys}
+        laws = {item for item in self.collected if item.name == LAW_CHECK and not item.keys}
+        # Draws cost minutes, and are judged by this gate alone.
         if laws and not laws & chosen:
             self.settings = msgspec.structs.replace(self.settings, sampled=None)
         for item in self.collected:
@@ -161,8 +160,8 @@ class Session:
 
     def about_case(self, key: str, *, workload: str) -> list[Finding]:
         """What was found about a case; where nothing was, one finding that says so."""
-        found = [finding for finding in self._findings() if finding.subject == key]
-        if found:
+        assert self.evidence is not None
+        if found := about_case(self.evidence, self._findings(), key):
             return found
         doubts = [
             finding.headline
