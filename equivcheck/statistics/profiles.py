@@ -57,16 +57,16 @@ def _both(kind: str, step: float) -> tuple[Required, Required]:
 
 PROFILES: dict[ProfileName, Profile] = {
     "quick": Profile(
-        tokens=24_000,
+        tokens=12_000,
         required=(
             Required("leak", 0.1),
-            Required("lenience", 0.9),
+            Required("lenience", 0.8),
             *_both("temperature", 0.05),
-            *_both("tilt", 0.1),
+            *_both("tilt", 0.3),
         ),
     ),
     "default": Profile(
-        tokens=60_000,
+        tokens=40_000,
         required=(
             Required("leak", 0.05),
             Required("lenience", 0.9),
@@ -75,7 +75,7 @@ PROFILES: dict[ProfileName, Profile] = {
         ),
     ),
     "release": Profile(
-        tokens=200_000,
+        tokens=250_000,
         required=(
             Required("leak", 0.02),
             Required("lenience", 0.95),
@@ -84,4 +84,8 @@ PROFILES: dict[ProfileName, Profile] = {
         ),
     ),
 }
-"""By name: for a pull request, for a gate, for a release."""
+"""By name: for a pull request, for a gate, for a release.
+
+Each shows what it requires with 99 % probability on the bundled pair, whose laws lie .40 apart:
+there `quick` takes 7,700 tokens, `default` 20,400 and `release` 220,400.
+"""
