@@ -17,6 +17,8 @@ EDGE = 5
 BAR_WIDTH = 22
 BAR_HEIGHT = 40
 """Of a rate of 1."""
+CURVE_WIDTH = 420
+CURVE_HEIGHT = 120
 
 
 class IntervalMark(Struct, frozen=True, kw_only=True):
@@ -59,6 +61,21 @@ def bars(rates: Sequence[float]) -> tuple[Bar, ...]:
         )
         for slot, rate in enumerate(rates)
     )
+
+
+def curve(quantiles: Sequence[float], *, most: float) -> str:
+    """The path of a distribution function, from its values at even shares from 0 to 1.
+
+    Left edge is 0 and the right one ``most``; what lies beyond that is cut off.
+    """
+    last = len(quantiles) - 1
+    places = [
+        (round(CURVE_WIDTH * min(value / most, 1.0), 1), round(CURVE_HEIGHT * (1 - at / last), 1))
+        for at, value in enumerate(quantiles)
+        if at == 0 or value <= most
+    ]
+    (x, y), *others = places
+    return f"M{x} {y}" + "".join(f"H{x}V{y}" for x, y in others)
 
 
 def _along(rate: float) -> float:

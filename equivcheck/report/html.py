@@ -14,6 +14,7 @@ from equivcheck.escape import ELLIPSIS, visible
 from equivcheck.report import figures
 from equivcheck.report.blocks import MOST_DETAILS, SYMBOLS
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
+from equivcheck.report.latency import LATENCY_HEADER, drawn_up_to, latency_cells, milliseconds
 from equivcheck.report.layout import acceptance_words, count_words, workload_cells
 from equivcheck.report.view import RunView
 
@@ -53,6 +54,10 @@ def render(view: RunView) -> str:
             acceptance_words=acceptance_words,
             grade_header=GRADE_HEADER,
             grade_cells=grade_cells,
+            latency_header=LATENCY_HEADER,
+            latency_cells=latency_cells,
+            milliseconds=milliseconds,
+            latency_most=drawn_up_to(view.latencies),
             off_words=off_words(view.grades),
         )
         if len(text.encode()) <= MOST_BYTES:

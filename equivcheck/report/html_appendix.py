@@ -32,6 +32,8 @@ class CaseRow(Struct, frozen=True, kw_only=True):
     """That the candidate answered with; None: it did not answer."""
     drafted: int
     accepted: int
+    grade: str | None
+    """What the graders said of both arms' answers; None: the case has none."""
 
 
 class ArmRow(Struct, frozen=True, kw_only=True):
@@ -80,11 +82,28 @@ def _case_rows(evidence: Evidence, findings: Sequence[Finding]) -> tuple[CaseRow
     for finding in findings:
         if finding.subject in about:
             about[finding.subject].append(finding)
-    rows = [_case_row(evidence, key, found) for key, found in about.items()]
+    grades = _grade_words(evidence)
+    rows = [_case_row(evidence, key, found, grades.get(key)) for key, found in about.items()]
     return tuple(sorted(rows, key=lambda row: -row.outcome.severity))
 
 
-def _case_row(evidence: Evidence, key: str, found: Sequence[Finding]) -> CaseRow:
+def _grade_words(evidence: Evidence) -> dict[str, str]:
+    """One word where the arms agree, else one for each."""
+    told: dict[str, dict[str, str]] = {}
+    for found in evidence.grades:
+        told.setdefault(found.key, {})[found.arm] = _GRADES[found.result]
+    return {
+        key: next(iter(words.values()))
+        if len({*words.values()}) == 1
+        else ", ".join(f"{head(arm, cells=CELLS)} {word}" for arm, word in words.items())
+        for key, words in told.items()
+    }
+
+
+_GRADES = {"right": "right", "wrong": "wrong", "off": "off", "broken": "could not be"}
+
+
+def _case_row(evidence: Evidence, key: str, found: Sequence[Finding], grade: str | None) -> CaseRow:
     outcome = worst([finding.outcome for finding in found])
     telling = next((each.headline for each in found if each.outcome is outcome), "not compared")
     asked = evidence.asked[key]
@@ -98,6 +117,7 @@ def _case_row(evidence: Evidence, key: str, found: Sequence[Finding]) -> CaseRow
         tokens=len(captured.generation.token_ids) if captured else None,
         drafted=sum(step.drafted for step in steps),
         accepted=sum(step.accepted for step in steps),
+        grade=grade,
     )
 
 

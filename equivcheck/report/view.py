@@ -17,6 +17,7 @@ from equivcheck.findings import Finding, Interval, Outcome, Reason, worst
 from equivcheck.records import CANDIDATE, TARGET, Evidence, Header
 from equivcheck.report.grades import GradeRow, grade_rows
 from equivcheck.report.html_appendix import Appendix, appendix_of
+from equivcheck.report.latency import LatencyRow, latency_rows
 from equivcheck.verdict import Verdict
 
 _IDENTITY_CHECKS = ("greedy", "coupled")
@@ -76,6 +77,8 @@ class RunView(Struct, frozen=True, kw_only=True):
     """Findings that did not pass, worst first, cases before workloads."""
     near_ties: tuple[Block, ...]
     """Cases that parted and were excused."""
+    latencies: tuple[LatencyRow, ...]
+    """Empty where no engine reports times."""
     environment: tuple[str, ...]
     appendix: Appendix
 
@@ -99,6 +102,7 @@ def view_of(evidence: Evidence, verdict: Verdict) -> RunView:
             and finding.check in _IDENTITY_CHECKS
             and finding.subject in evidence.asked
         ),
+        latencies=tuple(latency_rows(evidence)),
         environment=tuple(
             f"{name} {head(header_value, cells=60)}"
             for name in _TOLD

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from equivcheck.exporting.prometheus import metrics_of
-from equivcheck.records import CANDIDATE, TARGET, Evidence, Grade
+from equivcheck.records import CANDIDATE, TARGET, Evidence, Grade, GradeResult
 from equivcheck.verdict import judge
 from tests.unit.test_report import make_run
 
@@ -31,9 +31,10 @@ def timed_run() -> Evidence:
         }
         for arm, answers in evidence.captured.items()
     }
+    results: dict[str, GradeResult] = {"code/c0": "right", "chat/c1": "wrong"}
     grades = tuple(
         Grade(key=key, arm=arm, grader="exact", result=result, why="is it")
-        for key, result in (("code/c0", "right"), ("chat/c1", "wrong"))
+        for key, result in results.items()
         for arm in (TARGET, CANDIDATE)
     )
     return msgspec.structs.replace(evidence, captured=captured, grades=grades)

@@ -71,7 +71,7 @@ def assert_harmless(text: str) -> Page:
     allowed = {"html", "head", "meta", "title", "style", "body", "header", "nav", "main", "section"}
     allowed |= {"footer", "article", "details", "summary", "div", "span", "p", "h1", "h2", "h3"}
     allowed |= {"a", "pre", "code", "table", "caption", "thead", "tbody", "tr", "th", "td"}
-    allowed |= {"dl", "dt", "dd", "svg", "desc", *NO_CLOSING}
+    allowed |= {"dl", "dt", "dd", "svg", "desc", "text", *NO_CLOSING}
     assert {tag for tag, _ in page.tags} <= allowed
     for _, attributes in page.tags:
         assert not any(name.startswith("on") or name in {"style", "src"} for name in attributes)
