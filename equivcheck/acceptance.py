@@ -9,7 +9,7 @@ narrow.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from msgspec import Struct
 
@@ -17,8 +17,7 @@ from equivcheck.checks.subjects import by_workload
 from equivcheck.findings import Interval
 from equivcheck.generation import Generation
 from equivcheck.records import CANDIDATE, Evidence
-
-LEVEL = 0.95
+from equivcheck.statistics.ratios import ratio_interval
 
 
 class Acceptance(Struct, frozen=True, kw_only=True):
@@ -85,26 +84,6 @@ def acceptance_by_workload(evidence: Evidence, *, arm: str = CANDIDATE) -> dict[
     answers = [captured[key].generation for key in evidence.asked if key in captured]
     gathered = by_workload(evidence, answers, key=lambda answer: answer.key)
     return {workload: acceptance_of(found) for workload, found in gathered.items()}
-
-
-def ratio_interval(*, accepted: Sequence[int], drafted: Sequence[int]) -> Interval | None:
-    """Interval of the pooled ratio with prompts as clusters, by linearisation.
-
-    With residuals ``e = accepted - rate * drafted`` per prompt, the standard error is
-    ``sqrt(m / (m - 1) * sum(e**2)) / sum(drafted)``, against Student's t with m - 1 degrees of
-    freedom (Cochran, Sampling Techniques, ratio estimator).
-    """
-    prompts, total = len(drafted), sum(drafted)
-    if prompts < 2 or total == 0:
-        return None
-    # scipy takes longer to import than all of judging; only a rate with an interval pays for it.
-    from scipy.special import stdtrit
-
-    rate = sum(accepted) / total
-    squares = sum((a - rate * d) ** 2 for a, d in zip(accepted, drafted, strict=True))
-    error = (prompts / (prompts - 1) * squares) ** 0.5 / total
-    half = float(stdtrit(prompts - 1, 0.5 + LEVEL / 2)) * error
-    return Interval(low=max(0.0, rate - half), high=min(1.0, rate + half))
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from equivcheck.acceptance import LEVEL
 from equivcheck.findings import Interval
 from equivcheck.generation import Generation
+from equivcheck.statistics.ratios import Counts, acceptance_change
 
 
 class Degradation(Struct, frozen=True, kw_only=True):
@@ -36,36 +36,22 @@ def degradation(
 ) -> Degradation | None:
     """Compare two decoders on the prompts that both answered; None with fewer than two.
 
-    With residuals ``e = (a - r d) / D`` of each decoder's accepted `a` and drafted `d` tokens of a
-    prompt, its rate `r` and its total `D`, the standard error of the difference of rates is that of
-    ``sum(e_ours - e_sound)`` over prompts, against Student's t (Cochran, Sampling Techniques,
-    difference of two ratios on one sample).
+    The interval is that of `acceptance_change`.
     """
-    keys = [key for key in sound if key in ours]
-    counts = [(counted(ours[key]), counted(sound[key])) for key in keys]
-    drafted, sound_drafted = (sum(pair[side][1] for pair in counts) for side in (0, 1))
-    if len(keys) < 2 or not drafted or not sound_drafted:
+    change = acceptance_change(
+        {key: counted(answer) for key, answer in sound.items()},
+        {key: counted(answer) for key, answer in ours.items()},
+    )
+    if change.base is None or change.new is None or change.interval is None:
         return None
-    from scipy.special import stdtrit
-
-    rate = sum(one[0] for one, _ in counts) / drafted
-    sound_rate = sum(other[0] for _, other in counts) / sound_drafted
-    squares = sum(
-        ((one[0] - rate * one[1]) / drafted - (other[0] - sound_rate * other[1]) / sound_drafted)
-        ** 2
-        for one, other in counts
-    )
-    error = (len(keys) / (len(keys) - 1) * squares) ** 0.5
-    half = float(stdtrit(len(keys) - 1, 0.5 + LEVEL / 2)) * error
-    difference = rate - sound_rate
     return Degradation(
-        workload=workload,
-        sound=sound_rate,
-        rate=rate,
-        interval=Interval(low=difference - half, high=difference + half),
+        workload=workload, sound=change.base, rate=change.new, interval=change.interval
     )
 
 
-def counted(answer: Generation) -> tuple[int, int]:
-    """Accepted and drafted tokens of one answer."""
-    return sum(step.accepted for step in answer.steps), sum(step.drafted for step in answer.steps)
+def counted(answer: Generation) -> Counts:
+    """Drafted and accepted tokens of one answer."""
+    return Counts(
+        drafted=sum(step.drafted for step in answer.steps),
+        accepted=sum(step.accepted for step in answer.steps),
+    )

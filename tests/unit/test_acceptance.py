@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from equivcheck.acceptance import acceptance_by_workload, acceptance_of, ratio_interval
+from equivcheck.acceptance import acceptance_by_workload, acceptance_of
 from equivcheck.records import CANDIDATE
+from equivcheck.statistics.ratios import ratio_interval
 from tests.unit.make import make_evidence, make_generation, make_steps
 
 BLOCKS = st.lists(st.integers(0, 5).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))))

@@ -1,0 +1,101 @@
+"""Pooled ratios such as the acceptance rate, and their change, with prompts as the sample.
+
+Tokens of one prompt rise and fall together, so a prompt is one cluster, and two runs are compared
+on the prompts that both answered.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from equivcheck.findings import Interval
+
+LEVEL = 0.95
+
+
+class Counts(NamedTuple):
+    """What one prompt adds to a pooled acceptance rate."""
+
+    drafted: int
+    """Draft tokens put to the target."""
+    accepted: int
+    """Of these, accepted; the bonus token is not counted."""
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """A pooled rate of two runs on the prompts that both answered."""
+
+    prompts: int
+    """Answered by both, with drafts in at least one of the two."""
+    base: float | None
+    """Accepted per drafted token; None: nothing was drafted."""
+    new: float | None
+    interval: Interval | None
+    """95 %, of `difference`; None with fewer than two prompts, or a rate that is undefined."""
+
+    @property
+    def difference(self) -> float | None:
+        """New rate less base rate."""
+        return None if self.base is None or self.new is None else self.new - self.base
+
+
+def acceptance_change(base: Mapping[str, Counts], new: Mapping[str, Counts]) -> Change:
+    """Change of the pooled rate, paired by key: keys that only one side has are left out.
+
+    With residuals ``e = (accepted - rate * drafted) / total`` of each run and prompt, the standard
+    error of the difference of the two rates is ``sqrt(m / (m - 1) * sum((e_new - e_base)**2))``
+    over m prompts, against Student's t with m - 1 degrees of freedom (linearisation; Cochran,
+    Sampling Techniques, 3rd ed., section 6.18: two ratios on one sample).
+    """
+    keys = [key for key in base if key in new and (base[key].drafted or new[key].drafted)]
+    before, after = [base[key] for key in keys], [new[key] for key in keys]
+    rate, changed = _rate(before), _rate(after)
+    interval = None
+    if rate is not None and changed is not None and len(keys) >= 2:
+        residuals = zip(_residuals(before, rate), _residuals(after, changed), strict=True)
+        half = _half_width(sum((e_new - e) ** 2 for e, e_new in residuals), prompts=len(keys))
+        low, high = changed - rate - half, changed - rate + half
+        interval = Interval(low=max(-1.0, low), high=min(1.0, high))
+    return Change(prompts=len(keys), base=rate, new=changed, interval=interval)
+
+
+def ratio_interval(*, accepted: Sequence[int], drafted: Sequence[int]) -> Interval | None:
+    """Interval of the pooled ratio, by the same linearisation; None with fewer than two prompts.
+
+    With residuals ``e = accepted - rate * drafted`` per prompt, the standard error is
+    ``sqrt(m / (m - 1) * sum(e**2)) / sum(drafted)`` (Cochran, ratio estimator).
+    """
+    counts = [Counts(d, a) for a, d in zip(accepted, drafted, strict=True)]
+    rate = _rate(counts)
+    if rate is None or len(counts) < 2:
+        return None
+    half = _half_width(sum(e**2 for e in _residuals(counts, rate)), prompts=len(counts))
+    return Interval(low=max(0.0, rate - half), high=min(1.0, rate + half))
+
+
+def student_quantile(probability: float, *, freedom: int) -> float:
+    """Quantile of Student's t with ``freedom`` degrees of freedom."""
+    # scipy takes longer to import than all of judging; only what has an interval pays for it.
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, probability))
+
+
+def _rate(counts: Sequence[Counts]) -> float | None:
+    drafted = sum(each.drafted for each in counts)
+    return sum(each.accepted for each in counts) / drafted if drafted else None
+
+
+def _residuals(counts: Sequence[Counts], rate: float) -> list[float]:
+    """What each prompt adds to the linearised rate; they sum to 0."""
+    total = sum(each.drafted for each in counts)
+    return [(each.accepted - rate * each.drafted) / total for each in counts]
+
+
+def _half_width(squares: float, *, prompts: int) -> float:
+    error = math.sqrt(prompts / (prompts - 1) * squares)
+    return student_quantile(0.5 + LEVEL / 2, freedom=prompts - 1) * error
