@@ -68,7 +68,7 @@ def latency_cells(row: LatencyRow) -> tuple[str, ...]:
 
 
 def drawn_up_to(rows: Sequence[LatencyRow]) -> float:
-    """Seconds at the right edge of the drawing: what 98 % of each arm's tokens keep to, and a bit."""
+    """Seconds at the right edge of the drawing: 98 % of each arm's tokens keep to it."""
     return 1.05 * max((row.quantiles[-2] for row in rows), default=0.0) or 1.0
 
 
