@@ -1,0 +1,159 @@
+"""Scores survive the disk, and a file that is not whole is refused by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from equivcheck.errors import RecordsError
+from equivcheck.scores import ScoreTable
+from equivcheck.scores_file import SCORES_NAME, concatenate, read_scores, write_scores
+from tests.unit.statistics import tables
+
+TABLE = tables.make(tables.Decoder(), seed=1, rounds=2)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / SCORES_NAME
+
+
+def assert_equal(one: ScoreTable, other: ScoreTable) -> None:
+    for field in dataclasses.fields(ScoreTable):
+        ours, theirs = getattr(one, field.name), getattr(other, field.name)
+        if isinstance(ours, np.ndarray):
+            assert ours.dtype == theirs.dtype, field.name
+            np.testing.assert_array_equal(ours, theirs, err_msg=field.name)
+        else:
+            assert ours == theirs, field.name
+
+
+def part(table: ScoreTable, first: int, last: int) -> ScoreTable:
+    """The rows of outputs `first` to `last`, not included."""
+    rows = slice(int(table.starts[first]), int(table.starts[last]))
+    columns = {
+        field.name: getattr(table, field.name)[rows]
+        for field in dataclasses.fields(ScoreTable)
+        if isinstance(getattr(table, field.name), np.ndarray) and field.name != "starts"
+    }
+    starts = table.starts[first : last + 1] - table.starts[first]
+    return dataclasses.replace(table, keys=table.keys[first:last], starts=starts, **columns)
+
+
+def test_a_table_survives_the_disk(path: Path) -> None:
+    hostile = dataclasses.replace(TABLE, keys=("a\n\u202e\x00#1", *TABLE.keys[1:]))
+    write_scores(path, TABLE)
+    write_scores(path, hostile)
+    assert_equal(read_scores(path), hostile)
+    assert [file.name for file in path.parent.iterdir()] == [SCORES_NAME]
+
+
+def test_an_empty_table_survives_the_disk(path: Path) -> None:
+    write_scores(path, part(TABLE, 0, 0))
+    assert read_scores(path).rows == 0
+
+
+def test_the_old_table_stays_where_writing_breaks_off(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_scores(path, TABLE)
+
+    def broken(file: int) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OSError, match="full"):
+        write_scores(path, part(TABLE, 0, 3))
+    assert_equal(read_scores(path), TABLE)
+
+
+def test_parts_put_together_are_the_whole() -> None:
+    parts = [part(TABLE, 0, 5), part(TABLE, 5, 5), part(TABLE, 5, len(TABLE.keys))]
+    assert_equal(concatenate(parts), TABLE)
+
+
+def test_tables_of_other_laws_are_not_put_together() -> None:
+    with pytest.raises(ValueError, match="no tables"):
+        concatenate([])
+    with pytest.raises(ValueError, match="draft_law: 'draft model' and 'shadow'"):
+        concatenate([TABLE, dataclasses.replace(TABLE, draft_law="shadow")])
+
+
+Change = Callable[[dict[str, Any], dict[str, str]], object]
+CHANGES: dict[str, tuple[Change, str]] = {
+    "a column is missing": (lambda columns, _: columns.pop("bin"), "column bin is missing"),
+    "a column too many": (
+        lambda columns, _: columns.update(more=np.zeros(2)),
+        "column more is unknown",
+    ),
+    "a column is short": (
+        lambda columns, _: columns.update(entropy=columns["entropy"][1:]),
+        r"column entropy: float32 of shape \(255,\), expected float32 of shape \(256,\)",
+    ),
+    "other bins": (
+        lambda columns, _: columns.update(bin_mass=columns["bin_mass"][:, 1:].copy()),
+        r"column bin_mass: float32 of shape \(256, 29\), expected float32 of shape \(256, 30\)",
+    ),
+    "other alternatives": (
+        lambda _, told: told.update(alternatives='["leak=1"]'),
+        r"column log_ratio: .*expected float32 of shape \(256, 1\)",
+    ),
+    "another kind": (
+        lambda columns, _: columns.update(ends=columns["ends"].astype(np.uint8)),
+        "column ends: uint8 .* expected bool",
+    ),
+    "other outputs": (
+        lambda columns, _: columns.update(starts=columns["starts"][1:].copy()),
+        "column starts: .* for 16 outputs",
+    ),
+    "starts that fall": (
+        lambda columns, _: columns.update(starts=columns["starts"][::-1].copy()),
+        "column starts: does not rise from 0",
+    ),
+    "no keys": (lambda _, told: told.pop("keys"), "column keys is missing or no JSON"),
+    "keys that are no names": (lambda _, told: told.update(keys="[1]"), "no list of names"),
+    "a law without a name": (lambda _, told: told.update(draft_law="3"), "draft_law: no text"),
+    "another format": (lambda _, told: told.update(format="else"), "holds no scores"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), CHANGES.values(), ids=CHANGES)
+def test_a_table_that_does_not_fit_itself_is_refused(
+    change: Change, message: str, path: Path
+) -> None:
+    write_scores(path, TABLE)
+    with safe_open(path, framework="numpy") as file:
+        told, names = dict(file.metadata()), list(file.keys())
+        columns = {name: file.get_tensor(name) for name in names}
+    change(columns, told)
+    save_file(columns, path, metadata=told)
+    with pytest.raises(RecordsError, match=message) as caught:
+        read_scores(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 200, -1])
+def test_a_torn_file_is_refused(kept: int, path: Path) -> None:
+    write_scores(path, TABLE)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(RecordsError, match=r"scores\.safetensors: cannot be read as scores"):
+        read_scores(path)
+
+
+def test_a_foreign_file_and_a_missing_one_are_refused(path: Path) -> None:
+    with pytest.raises(RecordsError, match="there is no such file"):
+        read_scores(path)
+    save_file({"weight": np.zeros(3)}, path)
+    with pytest.raises(RecordsError, match="holds no scores"):
+        read_scores(path)
+    path.write_bytes(b"PK\x03\x04 something else altogether")
+    with pytest.raises(RecordsError, match="cannot be read"):
+        read_scores(path)
