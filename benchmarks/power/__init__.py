@@ -1,0 +1,1 @@
+"""How often the sampled gate accuses a sound decoder, and how soon it finds each seeded fault."""

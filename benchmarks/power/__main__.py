@@ -1,0 +1,84 @@
+"""Measure size and power of the test of the sampled law, and write them down.
+
+    python -m benchmarks.power --out reports/cpu/power.jsonl
+
+One line a stream; a line that is there is not measured again. The summary is written beside it,
+as Markdown, whenever a line has come.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.power.measure import power_record, sound_record, sound_stream
+from benchmarks.power.plan import PLANS
+from benchmarks.power.size import tabular_record
+from benchmarks.power.streams import LAWS
+from benchmarks.power.summary import summary
+from equivcheck.settings import EngineSetup
+
+
+def name_of(record: dict[str, Any]) -> str:
+    """What tells a record from others."""
+    return ":".join(str(record.get(field, "")) for field in ("part", "fault", "law", "pair"))
+
+
+def main() -> None:
+    """Measure what is missing."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.power")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--most", type=int, default=60_000, help="tokens of a fault at most")
+    parser.add_argument("--replicates", type=int, default=100, help="orders of a pool")
+    parser.add_argument("--sound-rounds", type=int, default=16, help="of the reference at T=1")
+    parser.add_argument("--other-rounds", type=int, default=6, help="of the other references")
+    parser.add_argument("--gates", type=int, default=1000, help="null gates on the tabular pair")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--faults", nargs="*", default=[plan.fault for plan in PLANS])
+    arguments = parser.parse_args()
+    setup = EngineSetup(batch_size=arguments.batch_size, context=128, threads=1)
+    out: Path = arguments.out
+    out.parent.mkdir(parents=True, exist_ok=True)
+    records: list[dict[str, Any]] = []
+    if out.exists():
+        records = [json.loads(line) for line in out.read_text().splitlines()]
+
+    def keep(record: dict[str, Any]) -> None:
+        records.append(record)
+        with out.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        out.with_suffix(".md").write_text(summary(records), encoding="utf-8")
+        print(json.dumps(record), flush=True)
+
+    @functools.cache
+    def reference(law: str) -> Any:
+        rounds = arguments.sound_rounds if law == "T=1" else arguments.other_rounds
+        return sound_stream(law, rounds=rounds, setup=setup)
+
+    done = {name_of(record) for record in records}
+    for plan in PLANS:
+        wanted = plan.fault in arguments.faults
+        if wanted and name_of({"part": "power", **plan._asdict()}) not in done:
+            if name_of({"part": "sound", "law": plan.law}) not in done:
+                keep(sound_record(plan.law, reference(plan.law)))
+                done.add(name_of({"part": "sound", "law": plan.law}))
+            keep(
+                power_record(
+                    plan,
+                    reference(plan.law),
+                    most=arguments.most,
+                    replicates=arguments.replicates,
+                    setup=setup,
+                )
+            )
+    if arguments.gates and name_of({"part": "size", "pair": "tabular"}) not in done:
+        keep(tabular_record(gates=arguments.gates, outputs=8, seed=7))
+    assert LAWS
+    out.with_suffix(".md").write_text(summary(records), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
