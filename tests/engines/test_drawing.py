@@ -39,7 +39,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def settings(setup: EngineSetup) -> Settings:
-    return Settings(setup=setup, candidate="native:gamma=3", control=None)
+    return Settings(setup=setup, candidate="native:gamma=3", control=None, sampled_batch=8)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,8 @@ def finished(setup: EngineSetup, tmp_path_factory: pytest.TempPathFactory) -> Pa
     folder = tmp_path_factory.mktemp("law") / "finished"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PROFILES, "default", SMALL)
-        run(Settings(setup=setup, candidate="native:gamma=3", control=None), SUITES, folder)
+        settings = Settings(setup=setup, candidate="native:gamma=3", control=None, sampled_batch=8)
+        run(settings, SUITES, folder)
     return folder
 
 
@@ -75,7 +76,7 @@ def test_the_law_of_a_sound_decoder_holds(finished: Path) -> None:
     header = evidence.header
     assert header.planned[SAMPLED] == DRAWN
     assert header.arms[SAMPLED].engine == "native:gamma=3,rule=rejection"
-    assert header.arms[SAMPLED].batch_size == 32
+    assert header.arms[SAMPLED].batch_size == 8
     assert header.draw_seed == header.settings.seed
     assert SAMPLED not in evidence.captured
     assert whole_rounds(evidence)
