@@ -42,6 +42,11 @@ class SoundGreedy(Decoder):
     """The decoder as it is, under the greedy rule."""
 
 
+@control("sound-rejection", schedules=("law",), engine="native:gamma=4,rule=rejection")
+class SoundRejection(Decoder):
+    """The decoder as it is, under the rejection rule, its law tested on drawn tokens."""
+
+
 @control("empty-drafts", schedules=FEW, engine="native:gamma=4,drafter=lookup")
 class SoundLookup(Decoder):
     """Prompt lookup: many steps have no draft, or fewer than gamma."""

@@ -16,7 +16,7 @@ from equivcheck.faults.recurrence import TARGET, Recurrent
 from equivcheck.proving.schedules import CONTEXT, ROWS, WRITERS, schedule
 from equivcheck.records import CONTROL
 from equivcheck.records import TARGET as TARGET_ARM
-from equivcheck.settings import EngineSetup, Settings
+from equivcheck.settings import AUTO, EngineSetup, Settings
 
 PAIR = "tiny"
 UNLIMITED = 1e9
@@ -68,6 +68,19 @@ UNPROMISED = Rig(
 """No identity contract, so near ties are weighed and held against a control arm."""
 
 
+LAW = Rig(
+    name="law",
+    settings=settings_with(
+        candidate="native:gamma=4,rule=rejection",
+        probe_every=SELDOM,
+        profile="quick",
+        sampled=AUTO,
+    ),
+    schedules=("law",),
+)
+"""Sampled by the rejection rule, which promises the target's law and not its tokens."""
+
+
 def speed_rig(engine: str) -> Rig:
     """Many prompts and no second asking; the sound candidate drafts like the faulty one."""
     return Rig(
@@ -81,6 +94,8 @@ def rig_of(entry: Fault) -> Rig:
     """The rig that a fault or control is run on."""
     if entry.caught_by == "acceptance":
         return speed_rig(entry.engine)
+    if "rule=rejection" in entry.engine:
+        return LAW
     if issubclass(entry.decoder, Recurrent):
         return RECURRENT
     return UNPROMISED if "width=" in entry.engine else STANDARD

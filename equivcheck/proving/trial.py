@@ -45,7 +45,8 @@ def capture_sound(job: Job, out: Path) -> None:
         if before.code == job.code and {*job.schedules} <= {*before.schedules}:
             return
     shutil.rmtree(folder, ignore_errors=True)
-    run(job.rig.settings, suites_of(job.schedules, seed=job.seed), folder)
+    settings = msgspec.structs.replace(job.rig.settings, sampled=None)
+    run(settings, suites_of(job.schedules, seed=job.seed), folder)
     done.write_bytes(msgspec.json.encode(Captured(job.code, job.schedules)))
 
 

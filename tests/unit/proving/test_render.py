@@ -1,0 +1,83 @@
+"""The matrix in numbers and in Markdown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from equivcheck.errors import EquivcheckError
+from equivcheck.findings import Interval, Outcome
+from equivcheck.proving.degradation import Degradation
+from equivcheck.proving.render import SECTIONS, render
+from equivcheck.proving.result import Said
+from equivcheck.proving.tally import sentence, tally
+from tests.unit.proving.make import make_control, make_result
+
+SLOW = make_result(
+    id="draft-late",
+    family="F20",
+    breaks="speed",
+    caught_by="acceptance",
+    checks={"greedy": Outcome.PASS},
+    said=Said.DEGRADED,
+    accused=False,
+    requests=None,
+    tokens=None,
+    degradations=(
+        Degradation(workload="drafts", sound=0.5, rate=0.25, interval=Interval(-0.3, -0.2)),
+    ),
+)
+MISSED = make_result(id="quiet", said=Said.EQUIVALENT, caught=False, accused=False)
+
+
+def test_counts() -> None:
+    counted = tally([make_result(), SLOW, make_control(), make_control(seed=1)])
+    assert sentence(counted) == (
+        "2 of 2 seeded faults caught (losslessness 1 of 1, speed only 1 of 1); "
+        "0 of 2 control runs accused"
+    )
+    assert counted.exit_code == 0
+    assert sentence(tally([])) == "nothing was run"
+
+
+@pytest.mark.parametrize(
+    ("result", "code"),
+    [
+        (MISSED, 1),
+        (make_control(accused=True, caught=False, said=Said.ACCOUNTING), 1),
+        (make_control(caught=False, said=Said.BROKE), 1),
+        (make_control(caught=False, said=Said.INCONCLUSIVE), 3),
+        (make_control(said=Said.NOT_TESTED), 0),
+    ],
+)
+def test_exit_codes(result: object, code: int) -> None:
+    assert tally([make_result(), result]).exit_code == code  # type: ignore[list-item]
+
+
+def test_markers_are_filled_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    parts = [f"before {name}\n<!-- {name} -->\nold\n<!-- /{name} -->\n" for name in SECTIONS]
+    path.write_text("".join(parts), encoding="utf-8")
+    results = [make_result(id="skip-first-check"), SLOW, MISSED, make_control()]
+    assert render(path, results) == list(SECTIONS)
+    once = path.read_text(encoding="utf-8")
+    assert "old" not in once
+    assert once.count("before ") == len(SECTIONS)
+    assert "(2026-11-24, commit abcdef0)." in once
+    assert "| F8 | `skip-first-check` | [✗] | ? |  | not equivalent | 2 / 1,234 |" in once
+    assert "| 0.50 → 0.25 | lossless, draft degraded |  |" in once
+    assert "**missed**: equivalent" in once
+    assert "```text\n✗ fail plain/01 · greedy\n  candidate | diverged\n```" in once
+    assert "| `sound` | Trimming does nothing | `native:gamma=4` | 1 | 0 | 1 equivalent |" in once
+    render(path, results)
+    assert path.read_text(encoding="utf-8") == once
+
+
+def test_a_page_without_markers_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text("nothing here\n", encoding="utf-8")
+    with pytest.raises(EquivcheckError, match="has none of the markers <!-- faults-summary -->"):
+        render(path, [make_result()])
+    with pytest.raises(EquivcheckError, match="cannot be read: No such file"):
+        render(tmp_path / "other.md", [make_result()])
