@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from equivcheck.checks.subjects import plural
 from equivcheck.escape import visible
-from equivcheck.records import SAMPLED, Evidence, Preflight
+from equivcheck.records import Evidence, Preflight
 
 if TYPE_CHECKING:
     from equivcheck.statistics.battery import Battery
@@ -16,61 +16,50 @@ if TYPE_CHECKING:
     from equivcheck.statistics.preflight import Shortfall
 
 EVENTS = {
-    "emitted-outside": "tokens that the target rules out were emitted",
-    "rejected-sure": "drafts with p >= q were rejected",
-    "recovered-impossible": "replacements with p <= q were drawn",
-    "drafted-impossible": "tokens with q = 0 were drafted",
+    "emitted-outside": "token that the target rules out",
+    "rejected-sure": "rejection of a draft with p ≥ q",
+    "recovered-impossible": "replacement with p ≤ q",
+    "drafted-impossible": "draft with q = 0",
 }
 STAGES = {
     "draft": "drafts do not follow q",
     "accept": "drafts are not accepted with probability min(1, p/q)",
-    "recovered": "replacements of rejected drafts do not follow the residual",
-    "bonus": "tokens after a fully accepted block do not follow p",
+    "recovered": "replacements do not follow the residual",
+    "bonus": "tokens after accepted blocks do not follow p",
 }
 PARTS = {
-    "output": "emitted tokens do not follow the target's law",
+    "output": "tokens do not follow p",
     "stages": "a step of the rejection rule is off",
-    "serial": "tokens of one request depend on each other's noise",
+    "serial": "tokens of a request depend on each other's noise",
     "crossing": "requests share their noise",
 }
 KINDS = {
-    "leak": "a share {share} of the output follows the draft",
+    "leak": "{share} of it follows the draft",
     "lenience": "drafts are accepted as if p were 1/{value:g} of what it is",
     "recover-from-target": "rejected drafts are replaced by a draw from p",
-    "temperature": "the temperature is {value:g} times what was asked for",
-    "tilt": "the output is tilted by {value:+g} along ln(q/p)",
+    "temperature": "the temperature is {value:g} times that asked for",
+    "tilt": "it is tilted by {value:+g} along ln(q/p)",
 }
 TELLING = 3.0
 """Standard errors from which a direction is named."""
 
 
 def broken_headline(battery: Battery) -> str:
-    """Why the law is refuted: what happened, in which direction, after how many tokens."""
-    if battery.impossible.first is not None:
-        first = battery.impossible.first
+    """Why the law is refuted: what happened, and after how many tokens."""
+    if battery.impossible.counts:
         counted = "; ".join(
-            f"{count:,} {EVENTS[kind]}" for kind, count in battery.impossible.counts.items()
+            f"{plural(count, EVENTS[kind])}" for kind, count in battery.impossible.counts.items()
         )
-        return (
-            f"sampled output cannot be the target's: {counted} in {battery.tokens:,} tokens, "
-            f"0 allowed (first: {visible(first.key)}, token {first.position})"
-        )
-    said = [
-        f"sampled output does not follow the target's law: {blame(battery)}",
-        *([leaning] if (leaning := direction(battery)) else []),
-        f"refuted after {plural(battery.failed_after or battery.tokens, 'token')} with "
-        f"{power(battery.combined.highest)} ({power(-math.log(battery.alpha))} allowed)",
-    ]
-    if battery.culprit_groups and len(battery.culprit_groups) < len(battery.groups):
-        said.append(f"with {', '.join(battery.culprit_groups)}")
-    return "; ".join(said)
+        return f"sampled output cannot be the target's: {counted} (0 allowed)"
+    tokens = plural(battery.failed_after or battery.tokens, "token")
+    return f"sampled output breaks the target's law after {tokens}: {blame(battery)}"
 
 
 def blame(battery: Battery) -> str:
-    """The part of the battery that has the strongest evidence, and its stage if it is one."""
+    """The part of the battery with the strongest evidence, as its stage or best alternative."""
     part = max(battery.parts, key=lambda name: battery.parts[name].highest)
     if part == "output" and battery.best_alternative:
-        return f"{PARTS[part]} (fits best: {alternative(battery.best_alternative)})"
+        return alternative(battery.best_alternative)
     if part == "stages" and battery.stages:
         return STAGES[max(battery.stages, key=lambda name: battery.stages[name].highest)]
     return PARTS[part]
@@ -97,22 +86,15 @@ def direction(battery: Battery) -> str | None:
 
 def bounds_in_words(battery: Battery) -> str:
     """What a pass excludes."""
-    margins = [words for margin in battery.margins if (words := margin_in_words(margin))]
-    return (
-        f"{', '.join(margins)}, each at {1 - battery.alpha_pass:.1%}; "
-        f"excess mass in monitored directions ≤ {percent(battery.excess.coarse_bound)}"
-    )
+    return ", ".join(words for margin in battery.margins if (words := margin_in_words(margin)))
 
 
 def margin_in_words(margin: Margin) -> str | None:
     """A bound that was reached; None where none was."""
     if margin.bound is None:
         return None
-    if margin.kind == "leak":
-        return f"leak < {percent(margin.bound)}"
-    if margin.kind == "temperature":
-        return f"temperature {'<' if margin.upward else '>'} {margin.bound:g} of that asked for"
-    return f"{margin.kind} {'<' if margin.upward else '>'} {margin.bound:g}"
+    value = percent(margin.bound) if margin.kind == "leak" else f"{margin.bound:g}"
+    return f"{margin.kind} {'<' if margin.upward else '>'} {value}"
 
 
 def missing_in_words(found: Preflight, short: Sequence[Shortfall], *, needed: int | None) -> str:
@@ -129,26 +111,37 @@ def missing_in_words(found: Preflight, short: Sequence[Shortfall], *, needed: in
 
 
 def details_of(evidence: Evidence, battery: Battery) -> tuple[str, ...]:
-    """Everything else that the verdict rests on, a line each."""
+    """Everything else that the verdict rests on, a line each, the most telling first."""
     return tuple(_details(evidence, battery))
 
 
 def _details(evidence: Evidence, battery: Battery) -> Iterator[str]:
     scores, found = evidence.scores, evidence.preflight
     assert scores is not None
-    yield (
-        f"{plural(battery.tokens, 'token')} of {plural(len(scores.keys), 'draw')} of "
-        f"{plural(len(battery.cases), 'case')}; alpha {battery.alpha:g} for the gate, "
-        f"{battery.alpha_pass:g} for each margin"
-    )
+    if first := battery.impossible.first:
+        yield f"first impossible event: {visible(first.key)}, token {first.position}"
+    if leaning := direction(battery):
+        yield leaning
+    if 0 < len(battery.culprit_groups) < len(battery.groups):
+        yield f"parameters that stand out: {', '.join(battery.culprit_groups)}"
     peaks = {"all": battery.combined} | battery.parts | battery.stages
-    yield "highest e-value: " + ", ".join(
-        f"{name} {power(peak.highest)}" for name, peak in peaks.items()
+    yield (
+        "highest e-value: "
+        + ", ".join(f"{name} {power(peak.highest)}" for name, peak in peaks.items())
+        + f" ({power(-math.log(battery.alpha))} allowed)"
     )
     if best := battery.best_alternative:
         yield f"the wrong law that fits best: {best}, {power(battery.alternatives[best])}"
-    if battery.culprit_groups:
-        yield f"parameters that stand out: {', '.join(battery.culprit_groups)}"
+    yield (
+        f"{plural(battery.tokens, 'token')} of {plural(len(scores.keys), 'draw')} of "
+        f"{plural(len(battery.cases), 'case')}; alpha {battery.alpha:g} for the gate, "
+        f"{battery.alpha_pass:g} for each bound"
+    )
+    yield f"bounds: {bounds_in_words(battery) or 'none'}"
+    yield (
+        f"excess mass in monitored directions: {percent(battery.excess.coarse)} seen, "
+        f"{percent(battery.excess.coarse_bound)} at most"
+    )
     if found is not None:
         yield (
             f"mean distance of target and draft {found.draft_distance:.3g}, measured on "
@@ -160,7 +153,7 @@ def _details(evidence: Evidence, battery: Battery) -> Iterator[str]:
     )
     if not battery.stages:
         yield "the engine tells no stages: only its output was tested, and dependence of draws"
-    yield f"seeds derive from {evidence.header.draw_seed}; arm {SAMPLED}"
+    yield f"draws are seeded from {evidence.header.draw_seed}"
 
 
 def power(log_e: float) -> str:
@@ -169,5 +162,5 @@ def power(log_e: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share with two digits."""
-    return f"{100 * share:.2g} %"
+    """A share with two digits, never as a power of ten."""
+    return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.2g} %"

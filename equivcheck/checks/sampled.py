@@ -135,9 +135,7 @@ def _held_or_not(evidence: Evidence, battery: Battery) -> Finding:
     profile, budget = profile_of(evidence), evidence.preflight.tokens
     tokens = plural(battery.tokens, "token")
     if battery.tokens < budget:
-        what = (
-            f"only {tokens} of {budget:,} were drawn; a law is not passed before the whole budget"
-        )
+        what = f"only {tokens} of {budget:,} were drawn; none passes before the whole budget"
         return _finding(evidence, Outcome.INCONCLUSIVE, Reason.NOT_SAMPLED, what, battery=battery)
     left = [
         required.name
@@ -146,11 +144,10 @@ def _held_or_not(evidence: Evidence, battery: Battery) -> Finding:
     ]
     if left:
         what = (
-            f"no departure from the target's law in {tokens}, but {', '.join(left)} cannot be "
-            f"excluded at {1 - battery.alpha_pass:.1%}; draw on with --continue"
+            f"no departure in {tokens}, but {', '.join(left)} not excluded; draw on with --continue"
         )
         return _finding(evidence, Outcome.INCONCLUSIVE, Reason.NOT_EXCLUDED, what, battery=battery)
-    what = f"no departure from the target's law in {tokens}: {bounds_in_words(battery)}"
+    what = f"{tokens} follow the target's law: {bounds_in_words(battery)}"
     return _finding(evidence, Outcome.PASS, Reason.LAW_HELD, what, battery=battery)
 
 

@@ -27,6 +27,8 @@ from equivcheck.statistics.serial import serial_process
 from equivcheck.statistics.stages import stage_processes
 from equivcheck.statistics.wealth import Logs, mean_of
 
+POINTS = 200
+"""Of the trajectory that is kept."""
 ALWAYS_NEEDED = ("log_ratio", "bin_mass", "pit_vocabulary", "pit_ratio")
 """Columns that every token inside the support has; others may be empty where they do not apply."""
 
@@ -40,6 +42,8 @@ class Battery:
     tokens: int
     impossible: Impossible
     combined: Peak
+    trajectory: tuple[tuple[int, float], ...]
+    """Tokens and log wealth of the combined e-process at some of its looks, the last included."""
     failed_after: int | None
     """Tokens after which the combined e-process first reached ``1 / alpha``; None if never."""
     parts: dict[str, Peak]
@@ -119,6 +123,7 @@ def evaluate(
         tokens=scores.rows,
         impossible=impossible_events(scores, stages=stages),
         combined=peak_of(combined, looks=looks),
+        trajectory=_thinned(combined, looks=looks),
         failed_after=failed_after,
         parts={name: peak_of(process, looks=looks) for name, process in parts.items()},
         stages={name: peak_of(process, looks=looks) for name, process in by_stage.items()},
@@ -132,6 +137,14 @@ def evaluate(
         margins=margins(scores, alpha_pass=alpha_pass),
         excess=excess(scores, level=alpha_pass),
     )
+
+
+def _thinned(process: Logs, *, looks: NDArray[np.bool_]) -> tuple[tuple[int, float], ...]:
+    """At most `POINTS` looks, evenly spread, each with the process there."""
+    rows = np.flatnonzero(looks)
+    if rows.size > POINTS:
+        rows = rows[np.linspace(0, rows.size - 1, POINTS).round().astype(np.int64)]
+    return tuple((int(row) + 1, round(float(process[row]), 3)) for row in rows)
 
 
 def _refuse_nan(scores: ScoreTable) -> None:
