@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from equivcheck.errors import OtherRunError
-from equivcheck.records import Header
 
 _FREE = frozenset({"run", "created", "draw_seed"})
 _FREE_TAILS = ("notes",)
@@ -29,12 +29,12 @@ class Difference(NamedTuple):
     wanted: Any
 
 
-def first_difference(found: Header, wanted: Header) -> Difference | None:
+def first_difference(found: Struct, wanted: Struct) -> Difference | None:
     """The first field, in the header's order, in which two runs differ; None if in none."""
     return next(_differences(msgspec.to_builtins(found), msgspec.to_builtins(wanted), ""), None)
 
 
-def refuse_other_run(path: Path, *, found: Header, wanted: Header) -> None:
+def refuse_other_run(path: Path, *, found: Struct, wanted: Struct) -> None:
     """Refuse to append one run's records to another's.
 
     Raises:

@@ -6,7 +6,7 @@ counts and seconds only: every rate follows from them, in `equivcheck.metrics`.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -147,6 +147,15 @@ class Session(Struct, frozen=True, kw_only=True, tag="session"):
     """Of these, inside engines. The rest is what measuring costs."""
 
 
+class Question(NamedTuple):
+    """What one answer is an answer to."""
+
+    point: int
+    arm: str
+    key: str
+    repeat: int
+
+
 class Bench(Struct, frozen=True, kw_only=True):
     """A measurement as read back."""
 
@@ -160,6 +169,21 @@ class Bench(Struct, frozen=True, kw_only=True):
     def arms(self) -> dict[str, BenchArm]:
         """By name, in the order of measuring."""
         return {arm.name: arm for arm in self.header.settings.arms}
+
+    @property
+    def asked(self) -> set[Question]:
+        """What was answered."""
+        return {
+            Question(each.point, each.arm, each.generation.key, each.repeat)
+            for each in self.measured
+        }
+
+    @property
+    def expected(self) -> int:
+        """Answers that a finished measurement has."""
+        settings = self.header.settings
+        prompts = sum(len(keys) for keys in self.header.prompts.values())
+        return prompts * len(settings.points) * len(settings.arms) * settings.repeats
 
     def probe(self, *, point: int, arm: str) -> Probed | None:
         """The latest probe of an arm at a point."""

@@ -37,7 +37,6 @@ def summarise(bench: Bench) -> BenchSummary:
     drafting = [arm.name for arm in settings.arms if arm.role in ("candidate", "other")]
     inside = sum(session.engine_seconds for session in bench.sessions)
     wall = sum(session.wall_seconds for session in bench.sessions)
-    prompts = sum(len(keys) for keys in bench.header.prompts.values())
     return BenchSummary(
         run=bench.header.run,
         created=bench.header.created,
@@ -77,8 +76,8 @@ def summarise(bench: Bench) -> BenchSummary:
         environment=bench.header.environment,
         copy_bytes_per_second=bench.bandwidth.bytes_per_second if bench.bandwidth else None,
         measuring_cost=ratio(wall - inside, wall),
-        answers=sum(len(found) for found in arranged.found.values()),
-        expected=prompts * len(points) * len(settings.arms) * settings.repeats,
+        answers=len(bench.asked),
+        expected=bench.expected,
     )
 
 

@@ -14,6 +14,8 @@ from tests.unit.source import PACKAGE, ROOT, imports, module_of, modules, tracke
 
 FRAMEWORKS = {"torch", "transformers"}
 MAY_IMPORT_FRAMEWORKS = {
+    "bench.clocks": "times work on a GPU by events in its stream",
+    "bench.probing": "asks tensors for their size and the device for its peak",
     "decoding": "the decoder is tensor arithmetic",
     "engines.device": "asks torch which device there is and what sets its arithmetic",
     "engines.native": "opens the decoder",
@@ -35,10 +37,12 @@ MAY_IMPORT_FRAMEWORKS = {
 """Module or room of the package, to why it needs torch or transformers. Nobody else does."""
 
 FORBIDDEN = {
+    "bench": ("checks", "metrics", "report", "plugin", "commands"),
     "checks": ("report", "capture", "decoding", "engines.native", "pairs", "plugin", "commands"),
     "drawing": ("decoding", "report", "plugin", "commands", "pairs", "checks"),
     "decoding": ("engines", "checks", "faults", "capture", "report", "pairs"),
     "report": ("decoding", "capture", "engines", "pairs", "plugin", "commands"),
+    "metrics": ("capture", "decoding", "engines", "pairs", "plugin", "commands", "report"),
     "scoring": ("decoding", "report", "plugin", "commands"),
     "faults": ("engines", "checks", "capture", "report"),
     "engines": ("checks", "capture", "report", "plugin", "commands"),

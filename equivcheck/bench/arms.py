@@ -1,0 +1,163 @@
+"""Which decoders a measurement compares, from what was asked for; and at which settings. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from equivcheck.bench.records import STOCK, TARGET, BenchArm, Point
+from equivcheck.engines.registry import EngineSpec, known_engines
+from equivcheck.errors import SettingsError
+from equivcheck.settings import EngineSetup, Settings
+
+WORST = "never-right"
+"""Engine that drafts what the target will not say."""
+SLOTS = 8
+SWEPT = ("batch", "gamma", "context")
+
+
+class Sweeps(NamedTuple):
+    """The values that are gone through; empty: the setting stays as it is."""
+
+    batch: tuple[int, ...] = ()
+    gamma: tuple[int, ...] = ()
+    context: tuple[int, ...] = ()
+
+    @classmethod
+    def parse(cls, given: Sequence[str]) -> Sweeps:
+        """Read ``batch=1,2,4`` and the like.
+
+        Raises:
+            SettingsError: another name, no number, or a name twice.
+        """
+        found: dict[str, tuple[int, ...]] = {}
+        for text in given:
+            name, _, listed = text.partition("=")
+            if name not in SWEPT or name in found:
+                problem = "given twice" if name in found else f"one of {', '.join(SWEPT)}"
+                raise SettingsError(f"--sweep {text!r}: {name!r} has to be {problem}")
+            try:
+                found[name] = tuple(sorted({int(value) for value in listed.split(",")}))
+            except ValueError:
+                raise SettingsError(f"--sweep {text!r}: write {name}=1,2,4") from None
+            if min(found[name]) < 1:
+                raise SettingsError(f"--sweep {text!r}: {min(found[name])} is below 1")
+        return cls(**found)
+
+
+def points_of(setup: EngineSetup, sweeps: Sweeps) -> tuple[Point, ...]:
+    """Every batch size at every context."""
+    return tuple(
+        Point(batch_size=batch, context=context, filled=bool(sweeps.context))
+        for batch in sweeps.batch or (setup.batch_size,)
+        for context in sweeps.context or (setup.context,)
+    )
+
+
+def arms_of(
+    settings: Settings,
+    *,
+    drafts: Sequence[str],
+    others: Sequence[str],
+    gammas: Sequence[int] = (),
+    worst: bool = False,
+    stock: bool = True,
+) -> tuple[BenchArm, ...]:
+    """Target, stock, candidates (every draft with every gamma), others, in this order.
+
+    Native arms get one width, the widest that any of them needs: bits are equal at equal width.
+
+    Args:
+        settings: Target, candidate and pair.
+        drafts: Engines (``native:drafter=lookup``) or pairs (``TARGET+DRAFT``), in place of the
+            candidate.
+        others: Engines measured beside them.
+        gammas: Numbers of drafts to go through.
+        worst: Whether to add the draft that is never right, with fixed and with adaptive gamma.
+        stock: Whether to add plain decoding one token wide, where the target is native.
+
+    Raises:
+        SettingsError: a specification is wrong, or two arms are the same.
+    """
+    pair = settings.setup.pair
+    candidates = [
+        _with_gamma(spec, gamma) if gamma else spec
+        for spec in (_draft(text, settings) for text in drafts or (settings.candidate,))
+        for gamma in (gammas or (0,))
+    ]
+    if worst:
+        gamma = candidates[0].spec.options.get("gamma", "4")
+        for adaptive in ("false", "true"):
+            options = {"gamma": gamma, "adaptive": adaptive}
+            candidates.append(_Drafting(EngineSpec(name=WORST, options=options), pair))
+    target = EngineSpec.parse(settings.target)
+    specs = [target, *(each.spec for each in candidates)]
+    width = max((_slots(spec) for spec in specs if _is_native(spec)), default=SLOTS)
+    arms = [
+        BenchArm(name=TARGET, role="target", spec=str(_wide(target, width)), pair=pair),
+    ]
+    if stock and target.name == "native":
+        arms.append(BenchArm(name=STOCK, role="stock", spec="native:gamma=0,width=1", pair=pair))
+    for each in candidates:
+        spec = _wide(each.spec, width)
+        name = str(each.spec) if each.pair == pair else f"{each.spec} on {each.pair}"
+        role = "other" if spec.name == WORST else "candidate"
+        arms.append(
+            BenchArm(
+                name=name,
+                role="candidate" if role == "candidate" else "other",
+                spec=str(spec),
+                pair=each.pair,
+            )
+        )
+    for text in others:
+        spec = EngineSpec.parse(text)
+        arms.append(BenchArm(name=str(spec), role="other", spec=str(spec), pair=pair))
+    _refuse_twins(arms)
+    return tuple(arms)
+
+
+class _Drafting(NamedTuple):
+    spec: EngineSpec
+    pair: str
+
+
+def _draft(text: str, settings: Settings) -> _Drafting:
+    if text.partition(":")[0].strip() in known_engines():
+        return _Drafting(EngineSpec.parse(text), settings.setup.pair)
+    return _Drafting(EngineSpec.parse(settings.candidate), text)
+
+
+def _with_gamma(drafting: _Drafting, gamma: int) -> _Drafting:
+    options = {"gamma": str(gamma)} | drafting.spec.options | {"gamma": str(gamma)}
+    return drafting._replace(spec=EngineSpec(name=drafting.spec.name, options=options))
+
+
+def _is_native(spec: EngineSpec) -> bool:
+    return spec.name in ("native", WORST)
+
+
+def _slots(spec: EngineSpec) -> int:
+    given = spec.options.get("width", "none")
+    if given.isdigit():
+        return int(given)
+    gamma = spec.options.get("gamma", "4")
+    return SLOTS * math.ceil((int(gamma) + 1) / SLOTS) if gamma.isdigit() else SLOTS
+
+
+def _wide(spec: EngineSpec, width: int) -> EngineSpec:
+    """With the common width, said only where it is not the usual one."""
+    if not _is_native(spec) or "width" in spec.options or width == _slots(spec):
+        return spec
+    return EngineSpec(name=spec.name, options=spec.options | {"width": str(width)})
+
+
+def _refuse_twins(arms: Sequence[BenchArm]) -> None:
+    names = [arm.name for arm in arms]
+    for name in _twice(names):
+        raise SettingsError(f"two arms are {name!r}; each has to be another decoder")
+
+
+def _twice(names: Sequence[str]) -> Iterator[str]:
+    return (name for at, name in enumerate(names) if name in names[:at])

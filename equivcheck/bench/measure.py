@@ -1,0 +1,207 @@
+"""Measures: opens all arms of a point, warms them up, asks them in turn, writes each answer down.
+
+Arms take turns prompt by prompt, and each round starts with another arm, so that a machine that
+slows down slows all of them. Nothing is computed between requests; what that costs is counted.
+
+PYTEST_DONT_REWRITE: this code is timed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+
+from equivcheck.asking import describe
+from equivcheck.bench.arms import WORST
+from equivcheck.bench.clocks import Clock, clock_of
+from equivcheck.bench.probing import (
+    copy_bandwidth,
+    draft_token_seconds,
+    measure_memory,
+    step_bytes,
+)
+from equivcheck.bench.prompts import at_point
+from equivcheck.bench.records import Bench, BenchHeader, Measured, Probed, Question, Session
+from equivcheck.bench.records_file import BenchWriter
+from equivcheck.engines.device import choose_device
+from equivcheck.engines.protocol import Engine
+from equivcheck.engines.registry import lent, load_engine
+from equivcheck.errors import EngineError
+from equivcheck.generation import Generation, Request
+
+Chunk = tuple[Request, ...]
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
+
+
+class Turn(NamedTuple):
+    """One chunk, to be put to every arm, once in each repeat."""
+
+    workload: str
+    chunk: int
+    repeat: int
+    requests: Chunk
+
+
+def measure(
+    header: BenchHeader,
+    requests: Mapping[str, Sequence[Request]],
+    writer: BenchWriter,
+    *,
+    done: Bench,
+    progress: Progress | None = None,
+) -> None:
+    """Ask every arm at every point what it has not answered yet.
+
+    Raises:
+        EngineError, PairError, SettingsError: an arm cannot be opened, or breaks; names the arm.
+    """
+    from equivcheck.bench.worst import open_engine
+
+    asked, device = done.asked, choose_device(header.settings.setup)
+    clock = clock_of(device)
+    if done.bandwidth is None:
+        writer.append(copy_bandwidth(device, clock=clock))
+    with lent({WORST: open_engine}):
+        for point in range(len(header.settings.points)):
+            turns = turns_of(header, requests, point=point)
+            if all(
+                question in asked for turn in turns for question in questions(header, turn, point)
+            ):
+                continue
+            with ExitStack() as stack:
+                arms = open_arms(header, point=point, stack=stack)
+                prepare(header, arms, turns, writer, point=point, clock=clock)
+                sit(arms, turns, writer, point=point, asked=asked, clock=clock, progress=progress)
+
+
+def turns_of(
+    header: BenchHeader, requests: Mapping[str, Sequence[Request]], *, point: int
+) -> list[Turn]:
+    """All turns of a point, workload by workload."""
+    chunks = at_point(requests, header.settings.points[point])
+    return [
+        Turn(workload, chunk, repeat, asked)
+        for workload, of_workload in chunks.items()
+        for chunk, asked in enumerate(of_workload)
+        for repeat in range(header.settings.repeats)
+    ]
+
+
+def questions(header: BenchHeader, turn: Turn, point: int) -> list[Question]:
+    """What a turn asks of all arms."""
+    return [
+        Question(point, arm.name, request.key, turn.repeat)
+        for arm in header.settings.arms
+        for request in turn.requests
+    ]
+
+
+def open_arms(header: BenchHeader, *, point: int, stack: ExitStack) -> dict[str, Engine]:
+    """Every arm's engine at a point, by name; the stack closes them."""
+    place = header.settings.points[point]
+    return {
+        arm.name: stack.enter_context(
+            closing(
+                load_engine(
+                    arm.spec,
+                    msgspec.structs.replace(
+                        header.settings.setup,
+                        pair=arm.pair,
+                        batch_size=place.batch_size,
+                        context=place.context,
+                    ),
+                )
+            )
+        )
+        for arm in header.settings.arms
+    }
+
+
+def prepare(
+    header: BenchHeader,
+    arms: Mapping[str, Engine],
+    turns: Sequence[Turn],
+    writer: BenchWriter,
+    *,
+    point: int,
+    clock: Clock,
+) -> None:
+    """Warm every arm up and write down what can be found out about it apart from timed work."""
+    device, first = choose_device(header.settings.setup), turns[0].requests
+    for name, engine in arms.items():
+        for _ in range(header.settings.warm_ups):
+            answers(engine, first, arm=name)
+        memory = measure_memory(engine, partial(answers, engine, first, arm=name), device=device)
+        writer.append(
+            Probed(
+                point=point,
+                arm=name,
+                capabilities=engine.capabilities,
+                clock=clock.name,
+                memory=memory,
+                draft_token_seconds=draft_token_seconds(engine, first, clock=clock),
+                step_bytes=step_bytes(engine),
+            )
+        )
+
+
+def sit(
+    arms: Mapping[str, Engine],
+    turns: Sequence[Turn],
+    writer: BenchWriter,
+    *,
+    point: int,
+    asked: set[Question],
+    clock: Clock,
+    progress: Progress | None,
+) -> None:
+    """Put every turn to every arm, starting with another one each time."""
+    names, inside = list(arms), 0.0
+    started = time.perf_counter()
+    for at, turn in enumerate(turns):
+        for name in names[at % len(names) :] + names[: at % len(names)]:
+            wanted = [Question(point, name, each.key, turn.repeat) for each in turn.requests]
+            if all(question in asked for question in wanted):
+                continue
+            engine = arms[name]
+            found, spent = clock.time(partial(answers, engine, turn.requests, arm=name))
+            inside += spent.wall
+            writer.append(
+                *(
+                    Measured(
+                        point=point,
+                        arm=name,
+                        workload=turn.workload,
+                        repeat=turn.repeat,
+                        chunk=turn.chunk,
+                        seconds=spent.seconds,
+                        generation=msgspec.structs.replace(each, scores=None, logit_digests=None),
+                    )
+                    for each in found
+                )
+            )
+        if progress is not None:
+            progress(f"point {point + 1}", at + 1, len(turns))
+    writer.append(Session(wall_seconds=time.perf_counter() - started, engine_seconds=inside))
+
+
+def answers(engine: Engine, requests: Chunk, *, arm: str) -> list[Generation]:
+    """An engine's answers to a chunk, in the order of asking.
+
+    Raises:
+        EngineError: it broke, or answered anything else than what it was asked.
+    """
+    try:
+        found = {each.key: each for each in engine.generate(requests)}
+    # An adapter may raise anything; here it ends the measurement, which can be gone on with.
+    except Exception as error:
+        raise EngineError(f"arm {arm} broke: {describe(error)}") from error
+    if found.keys() != {request.key for request in requests}:
+        raise EngineError(f"arm {arm} answered {len(found)} of {len(requests)} requests")
+    return [found[request.key] for request in requests]

@@ -1,0 +1,165 @@
+"""What is found out about an arm beside its timed requests: memory, drafting alone, bandwidth.
+
+PYTEST_DONT_REWRITE: this code is timed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from equivcheck.bench.clocks import Clock
+from equivcheck.bench.records import Bandwidth, Memory
+from equivcheck.decoding.cache import StaticCache
+from equivcheck.decoding.decoder import Decoder
+from equivcheck.decoding.drafters import ModelDrafter
+from equivcheck.decoding.weights import Weights
+from equivcheck.engines.native import NativeEngine
+from equivcheck.engines.protocol import Engine
+from equivcheck.generation import Request
+
+COPY_BYTES = 2**28
+COPIES = 7
+PROPOSALS = 15
+STATUS = Path("/proc/self/status")
+RESET_PEAK = Path("/proc/self/clear_refs")
+
+
+class Working(NamedTuple):
+    """How far memory rose."""
+
+    bytes: int
+    measured_by: Literal["device allocator", "peak RSS"]
+
+
+def measure_memory(engine: Engine, call: Callable[[], object], *, device: torch.device) -> Memory:
+    """What an arm holds, and what it takes on top while `call` has it answer."""
+    working = working_memory(call, device=device)
+    held = _held(engine)
+    return Memory(
+        target=held.get("target"),
+        draft=held.get("draft"),
+        kv=held.get("kv"),
+        working=working.bytes if working else None,
+        measured_by=working.measured_by if working else None,
+    )
+
+
+def working_memory(call: Callable[[], object], *, device: torch.device) -> Working | None:
+    """Rise of the peak above the resting level; None where the system does not tell."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        resting = torch.cuda.memory_allocated(device)
+        call()
+        torch.cuda.synchronize(device)
+        return Working(torch.cuda.max_memory_allocated(device) - resting, "device allocator")
+    try:
+        # Linux: 5 lowers the recorded peak to what is resident now.
+        RESET_PEAK.write_text("5", encoding="ascii")
+        resting = _status("VmRSS")
+        call()
+        return Working(max(0, _status("VmHWM") - resting), "peak RSS")
+    except OSError:
+        call()
+        return None
+
+
+def draft_token_seconds(
+    engine: Engine, requests: Sequence[Request], *, clock: Clock
+) -> float | None:
+    """Seconds of one draft token, from proposing alone in a seated batch; median."""
+    if not isinstance(engine, NativeEngine) or engine.decoder.drafter is None:
+        return None
+    decoder, gamma = engine.decoder, engine.options.gamma
+    with torch.inference_mode():
+        decoder.clear()
+        decoder.fill(deque(requests))
+        try:
+            spent = [_propose(decoder, gamma=gamma, clock=clock) for _ in range(PROPOSALS)]
+        finally:
+            decoder.clear()
+    return statistics.median(spent[PROPOSALS // 3 :]) / gamma
+
+
+def _propose(decoder: Decoder, *, gamma: int, clock: Clock) -> float:
+    key = ("propose alone", gamma, decoder.rows.controls.features)
+
+    def propose() -> Tensor:
+        return decoder.runner.run(key, lambda: decoder.propose(gamma=gamma, unread=2).tokens)
+
+    return clock.time(propose)[1].seconds
+
+
+def step_bytes(engine: Engine) -> int | None:
+    """Weights and cache that one step reads: the static cache is attended to as a whole."""
+    if not isinstance(engine, NativeEngine):
+        return None
+    weights = engine.model.weights
+    unread = 0 if _same(weights.embedding, weights.head) else weights.embedding.nbytes
+    return _bytes(_tensors(weights)) - unread + _bytes(_tensors(engine.decoder.cache))
+
+
+def copy_bandwidth(device: torch.device, *, clock: Clock) -> Bandwidth:
+    """Best of several copies between two large buffers; bytes read plus bytes written."""
+    source = torch.ones(COPY_BYTES, dtype=torch.uint8, device=device)
+    copy = torch.empty_like(source)
+    best = min(clock.time(lambda: copy.copy_(source))[1].seconds for _ in range(COPIES))
+    return Bandwidth(bytes_per_second=2 * COPY_BYTES / best, buffer_bytes=COPY_BYTES)
+
+
+def _held(engine: Engine) -> dict[str, int]:
+    """Bytes by part, where the engine is one of those whose tensors can be seen."""
+    if isinstance(engine, NativeEngine):
+        decoder = engine.decoder
+        # A drafter that wraps another one has the tensors inside.
+        drafter = getattr(decoder.drafter, "drafter", decoder.drafter)
+        own: ModelDrafter | None = drafter if isinstance(drafter, ModelDrafter) else None
+        caches = [decoder.cache, *([own.cache] if own else [])]
+        return {
+            "target": _bytes(_tensors(engine.model.weights)),
+            "draft": _bytes(_tensors(own.model.weights)) if own else 0,
+            "kv": _bytes(tensor for cache in caches for tensor in _tensors(cache)),
+        }
+    models: dict[str, Any] = {"target": getattr(engine, "target", None)}
+    if not isinstance(models["target"], torch.nn.Module):
+        return {}
+    draft = getattr(engine, "draft", None)
+    return {
+        "target": _bytes(models["target"].state_dict().values()),
+        "draft": _bytes(draft.state_dict().values()) if isinstance(draft, torch.nn.Module) else 0,
+    }
+
+
+def _tensors(holder: Weights | StaticCache | Any) -> Iterator[Tensor]:
+    if isinstance(holder, Tensor):
+        yield holder
+    elif isinstance(holder, tuple | list):
+        for each in holder:
+            yield from _tensors(each)
+    elif dataclasses.is_dataclass(holder) and not isinstance(holder, type):
+        for field in dataclasses.fields(holder):
+            yield from _tensors(getattr(holder, field.name))
+
+
+def _bytes(tensors: Iterator[Tensor] | Any) -> int:
+    """Shared storage counts once."""
+    return sum({tensor.data_ptr(): int(tensor.nbytes) for tensor in tensors}.values())
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.data_ptr() == other.data_ptr()
+
+
+def _status(name: str) -> int:
+    for line in STATUS.read_text(encoding="ascii").splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"{STATUS} has no {name}")

@@ -1,0 +1,85 @@
+"""What every arm is asked: the first greedy prompts of each suite, all for the same work. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from equivcheck.bench.records import Point
+from equivcheck.cases import Case, Suite
+from equivcheck.errors import SuiteError
+from equivcheck.generation import Request
+
+Encode = Callable[[Case], Sequence[int]]
+
+
+def requests_of(
+    suites: Sequence[Suite], *, prompts: int, tokens: int, fill: int, encode: Encode
+) -> dict[str, tuple[Request, ...]]:
+    """Requests by workload, `prompts` of each, rounded up to whole chunks of `fill`.
+
+    Stops, penalties and end-of-text ids are left out: arms that stop at different places could not
+    be compared. Where a suite has fewer greedy cases than a chunk takes, they come again under
+    another key.
+
+    Raises:
+        SuiteError: a suite has no greedy case, or two have the same workload.
+    """
+    found: dict[str, tuple[Request, ...]] = {}
+    for suite in suites:
+        cases = [case for case in suite.cases if case.sampling.greedy][:prompts]
+        if not cases:
+            raise SuiteError(f"{suite.path}: no greedy case to measure with")
+        if suite.workload in found:
+            raise SuiteError(f"{suite.path}: workload {suite.workload!r} is in another suite too")
+        wanted = -(-len(cases) // fill) * fill
+        rounds = itertools.cycle(cases)
+        found[suite.workload] = tuple(
+            Request(
+                key=_key(suite.key(case), at // len(cases)),
+                prompt_ids=tuple(encode(case)),
+                max_new_tokens=tokens,
+                ignore_eos=True,
+            )
+            for at, case in zip(range(wanted), rounds, strict=False)
+        )
+    return found
+
+
+def at_point(
+    requests: Mapping[str, Sequence[Request]], point: Point
+) -> dict[str, tuple[tuple[Request, ...], ...]]:
+    """The same requests in chunks of the point's batch size, lengthened where it is filled."""
+    return {
+        workload: tuple(_chunks(_filled(asked, point), size=point.batch_size))
+        for workload, asked in requests.items()
+    }
+
+
+def _filled(asked: Sequence[Request], point: Point) -> list[Request]:
+    """Put other prompts of the workload in front until prompt and output fill the context."""
+    if not point.filled:
+        return list(asked)
+    text = [token for request in asked for token in request.prompt_ids]
+    filled = []
+    for request in asked:
+        missing = point.context - request.max_new_tokens - len(request.prompt_ids)
+        if missing < 0:
+            raise SuiteError(
+                f"{request.key}: prompt and output need {point.context - missing} positions, "
+                f"the context is {point.context}"
+            )
+        before = tuple(itertools.islice(itertools.cycle(text), missing))
+        filled.append(msgspec.structs.replace(request, prompt_ids=(*before, *request.prompt_ids)))
+    return filled
+
+
+def _chunks(asked: Sequence[Request], *, size: int) -> Iterator[tuple[Request, ...]]:
+    for start in range(0, len(asked), size):
+        yield tuple(asked[start : start + size])
+
+
+def _key(key: str, again: int) -> str:
+    return f"{key}~{again + 1}" if again else key

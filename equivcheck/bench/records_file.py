@@ -1,0 +1,178 @@
+"""Read and write `bench.jsonl`: one JSON line a record, appended whole as it comes.
+
+A process killed at any moment leaves complete lines and at most one torn tail, which is not read
+and is cut off when the measurement goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import msgspec
+
+from equivcheck.bench.records import (
+    SCHEMA,
+    Bandwidth,
+    Bench,
+    BenchHeader,
+    BenchRecord,
+    Measured,
+    Probed,
+    Session,
+)
+from equivcheck.errors import RecordsError, unknown_name
+from equivcheck.resuming import refuse_other_run
+from equivcheck.validation import explain
+
+BENCH_NAME = "bench.jsonl"
+_TYPES = ("header", "probe", "bandwidth", "measured", "session")
+_decode = msgspec.json.Decoder(BenchRecord).decode
+
+
+class _Kind(msgspec.Struct):
+    type: str
+    schema: int | None = None
+
+
+_decode_kind = msgspec.json.Decoder(_Kind).decode
+
+
+def bench_path(place: str | Path) -> Path:
+    """The file of a measurement that is named by its folder or by itself."""
+    path = Path(place)
+    return path if path.suffix == ".jsonl" else path / BENCH_NAME
+
+
+class BenchWriter:
+    """Appends records. Use as a context manager."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        """Write to an unbuffered file that stands at its end."""
+        self._file = file
+
+    @classmethod
+    def create(cls, path: Path, header: BenchHeader) -> Self:
+        """Start a new file, in place of any other."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writer = cls(path.open("wb", buffering=0))
+        writer.append(header)
+        return writer
+
+    @classmethod
+    def resume(cls, path: Path, header: BenchHeader) -> tuple[Self, Bench]:
+        """Go on with an interrupted file.
+
+        Raises:
+            OtherRunError: it belongs to another measurement; names the first field that differs.
+            RecordsError: it cannot be read.
+        """
+        bench = read_bench(path)
+        refuse_other_run(path, found=bench.header, wanted=header)
+        with path.open("rb") as written:
+            whole = sum(len(line) for line in written if line.endswith(b"\n"))
+        file = path.open("r+b", buffering=0)
+        file.truncate(whole)
+        file.seek(whole)
+        return cls(file), bench
+
+    def append(self, *records: BenchRecord) -> None:
+        """Write each record as one line."""
+        for record in records:
+            rest = memoryview(msgspec.json.encode(record) + b"\n")
+            while rest:
+                rest = rest[self._file.write(rest) :]
+
+    def __enter__(self) -> Self:
+        """Return the writer itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close; what was written stays."""
+        self._file.close()
+
+
+def read_bench(place: str | Path) -> Bench:
+    """Read a measurement back, from its folder or its file.
+
+    Raises:
+        RecordsError: there is none, or a line cannot be used; names file, line and field.
+    """
+    path = bench_path(place)
+    if not path.is_file():
+        raise RecordsError(f"{path}: no such measurement; equivcheck bench makes one")
+    lines = list(_lines(path))
+    if not lines or not isinstance(lines[0], BenchHeader):
+        raise RecordsError(f"{path}:1: not a measurement: its first line is no header")
+    for number, line in enumerate(lines[1:], start=2):
+        if isinstance(line, BenchHeader):
+            raise RecordsError(f"{path}:{number}: a second header")
+        _refuse_unknown(path, line, number=number, header=lines[0])
+    return Bench(
+        header=lines[0],
+        measured=tuple(line for line in lines if isinstance(line, Measured)),
+        probed=tuple(line for line in lines if isinstance(line, Probed)),
+        bandwidth=next((line for line in reversed(lines) if isinstance(line, Bandwidth)), None),
+        sessions=tuple(line for line in lines if isinstance(line, Session)),
+    )
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether there is a measurement to go on with.
+
+    Raises:
+        RecordsError: there is a file, and it cannot be read.
+    """
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        if not file.readline().endswith(b"\n"):
+            return False
+    bench = read_bench(path)
+    return len(bench.asked) < bench.expected
+
+
+def _refuse_unknown(path: Path, line: BenchRecord, *, number: int, header: BenchHeader) -> None:
+    if not isinstance(line, Measured | Probed):
+        return
+    arms = [arm.name for arm in header.settings.arms]
+    if line.arm not in arms:
+        raise RecordsError(f"{path}:{number}: arm: {unknown_name('arm', line.arm, arms)}")
+    if not 0 <= line.point < len(header.settings.points):
+        raise RecordsError(
+            f"{path}:{number}: point: {line.point}, but the header has "
+            f"{len(header.settings.points)}"
+        )
+    if isinstance(line, Measured) and line.workload not in header.prompts:
+        known = unknown_name("workload", line.workload, header.prompts)
+        raise RecordsError(f"{path}:{number}: workload: {known}")
+
+
+def _lines(path: Path) -> Iterator[BenchRecord]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            yield _parse(line, where=f"{path}:{number}")
+
+
+def _parse(line: bytes, *, where: str) -> BenchRecord:
+    try:
+        kind = _decode_kind(line)
+        if kind.type not in _TYPES:
+            raise RecordsError(f"{where}: type: {unknown_name('record type', kind.type, _TYPES)}")
+        if kind.type == "header" and kind.schema != SCHEMA:
+            raise RecordsError(
+                f"{where}: schema: {kind.schema}, but this equivcheck reads schema {SCHEMA}"
+            )
+        record: BenchRecord = _decode(line)
+        return record
+    except msgspec.DecodeError as error:
+        raise RecordsError(f"{where}: {explain(error, {})}") from error

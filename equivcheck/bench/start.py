@@ -1,0 +1,88 @@
+"""Starts a measurement, or goes on with one that was interrupted: settings in, records out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from equivcheck.bench.measure import Progress, measure
+from equivcheck.bench.prompts import requests_of
+from equivcheck.bench.records import SCHEMA, Bench, BenchHeader, BenchSettings
+from equivcheck.bench.records_file import BenchWriter, is_unfinished, read_bench
+from equivcheck.cases import Suite
+from equivcheck.engines.device import device_facts, load_setup
+from equivcheck.environment import fingerprint, git_state
+from equivcheck.errors import OtherRunError
+from equivcheck.generation import Request
+
+
+def run_bench(
+    settings: BenchSettings,
+    suites: Sequence[Suite],
+    path: Path,
+    *,
+    prompts: int,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> Bench:
+    """Measure into the file `path` and read it back.
+
+    A finished measurement there is replaced; an unfinished one with the same settings is gone on
+    with, and another one is in the way unless `fresh`.
+
+    Raises:
+        OtherRunError: an unfinished measurement with other settings is there.
+        EquivcheckError: something cannot be used as it is, or an arm broke.
+    """
+    pair = load_setup(settings.setup)
+    from equivcheck.pairs.prompts import encode
+
+    requests = requests_of(
+        suites,
+        prompts=prompts,
+        tokens=settings.tokens,
+        fill=max(point.batch_size for point in settings.points),
+        encode=partial(encode, pair.tokenizer),
+    )
+    header = make_header(settings, suites, requests, run=path.stem, models=pair.digests)
+    if is_unfinished(path) and not fresh:
+        try:
+            writer, done = BenchWriter.resume(path, header)
+        except OtherRunError as error:
+            raise OtherRunError(
+                f"{error}; throw it away with --fresh, or name another place with --out"
+            ) from error
+    else:
+        writer, done = BenchWriter.create(path, header), Bench(header=header)
+    with writer:
+        measure(header, requests, writer, done=done, progress=progress)
+    return read_bench(path)
+
+
+def make_header(
+    settings: BenchSettings,
+    suites: Sequence[Suite],
+    requests: dict[str, tuple[Request, ...]],
+    *,
+    run: str,
+    models: dict[str, str],
+) -> BenchHeader:
+    """The manifest of a measurement that begins now."""
+    git = git_state(Path.cwd())
+    return BenchHeader(
+        schema=SCHEMA,
+        run=run,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        settings=settings,
+        prompts={
+            workload: tuple(request.key for request in asked)
+            for workload, asked in requests.items()
+        },
+        suites={suite.workload: suite.digest for suite in suites},
+        environment=fingerprint() | device_facts(settings.setup),
+        models=models,
+        git_commit=git.commit if git else None,
+        git_dirty=git.dirty if git else None,
+    )

@@ -1,0 +1,52 @@
+"""The worst case: a draft that is never right, as an engine of its own.
+
+What an adaptive gamma is for is to bound what such a draft costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from equivcheck.bench.arms import WORST
+from equivcheck.decoding.drafters import Drafter
+from equivcheck.decoding.rows import Rows
+from equivcheck.decoding.verification import Proposal, VerificationRule
+from equivcheck.engines.native import NativeEngine, NativeOptions
+from equivcheck.engines.registry import decode_options
+from equivcheck.errors import SettingsError
+from equivcheck.settings import EngineSetup
+
+
+def open_engine(options: Mapping[str, str], setup: EngineSetup) -> NativeEngine:
+    """The native engine, with its drafts made wrong.
+
+    Raises:
+        SettingsError: an option is wrong, or nothing is drafted.
+        PairError: the pair cannot be loaded or run.
+    """
+    engine = NativeEngine(decode_options(WORST, options, NativeOptions), setup)
+    drafter = engine.decoder.drafter
+    if drafter is None:
+        raise SettingsError(f"{WORST}: gamma=0 drafts nothing that could be wrong")
+    engine.decoder.drafter = NeverRight(drafter, vocab=engine.model.architecture.vocab)
+    return engine
+
+
+class NeverRight:
+    """Drafts at the full cost of another drafter, and proposes other tokens than that one.
+
+    Half the vocabulary away from the draft's choice. Nothing rules out that the target says just
+    that; the measured acceptance tells.
+    """
+
+    def __init__(self, drafter: Drafter, *, vocab: int) -> None:
+        """Spoil `drafter`."""
+        self.drafter, self.vocab = drafter, vocab
+        self.admit = drafter.admit
+
+    def propose(self, rows: Rows, rule: VerificationRule, *, gamma: int, unread: int) -> Proposal:
+        """Let it draft, then exchange the tokens."""
+        proposal = self.drafter.propose(rows, rule, gamma=gamma, unread=unread)
+        return proposal._replace(
+            tokens=(proposal.tokens + self.vocab // 2) % self.vocab, log_law=None
+        )

@@ -1,0 +1,134 @@
+"""``equivcheck bench``: measure what speculation gains, on the same prompts as plain decoding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from equivcheck.commands.output import Output, json_option, note
+from equivcheck.commands.setup_options import read_settings, setup_options
+
+SUITES = ("code", "json_sql", "chat", "multilingual", "creative")
+OUT = "reports/bench"
+INTERRUPTED = 130
+NOT_EQUIVALENT = 1
+
+
+@click.command("bench")
+@click.argument("suites", nargs=-1, metavar="[SUITES]...")
+@setup_options
+@click.option(
+    "--draft",
+    "drafts",
+    multiple=True,
+    metavar="SPEC",
+    help="Candidate to compare: an engine (native:drafter=lookup) or a pair (TARGET+DRAFT). "
+    "May be repeated; in place of --candidate.",
+)
+@click.option(
+    "--against",
+    "others",
+    multiple=True,
+    metavar="ENGINE",
+    help="Another engine to measure beside them, e.g. transformers:mode=assisted,scores=false.",
+)
+@click.option(
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    metavar="NAME=1,2,...",
+    help="Go through values of batch, gamma or context. May be repeated.",
+)
+@click.option("--worst-case", is_flag=True, help="Add a draft that is never right.")
+@click.option("--no-stock", is_flag=True, help="Leave plain one-token decoding out.")
+@click.option("--prompts", type=click.IntRange(1), default=8, help="Per workload. [8]")
+@click.option("--tokens", type=click.IntRange(2), default=96, help="New tokens a prompt. [96]")
+@click.option("--repeats", type=click.IntRange(1), default=1, help="Of every prompt. [1]")
+@click.option("--warm-ups", type=click.IntRange(0), default=1, help="Of every arm. [1]")
+@click.option("--out", default=OUT, metavar="PLACE", help=f"Folder, or file.jsonl. [{OUT}]")
+@click.option("--fresh", is_flag=True, help="Throw an unfinished measurement away.")
+@json_option
+def command(
+    *,
+    suites: tuple[str, ...],
+    drafts: tuple[str, ...],
+    others: tuple[str, ...],
+    sweeps: tuple[str, ...],
+    worst_case: bool,
+    no_stock: bool,
+    prompts: int,
+    tokens: int,
+    repeats: int,
+    warm_ups: int,
+    out: str,
+    fresh: bool,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    **flags: Any,
+) -> int:
+    """Measure candidate and plain decoding in turn over the greedy prompts of SUITES.
+
+    Batch size is 1 unless it is given or swept. A speedup is printed only where all tokens are the
+    target's; otherwise the exit code is 1. An interrupted measurement is gone on with.
+    """
+    from equivcheck.threads import wait_without_spinning
+
+    wait_without_spinning()
+    import msgspec
+
+    from equivcheck.bench.arms import Sweeps, arms_of, points_of
+    from equivcheck.bench.records import BenchSettings
+    from equivcheck.bench.records_file import bench_path
+    from equivcheck.run_folder import lock
+    from equivcheck.suites import load_suites
+
+    settings = read_settings(flags, overrides)
+    setup = settings.setup
+    if flags.get("batch_size") is None:
+        setup = msgspec.structs.replace(setup, batch_size=1)
+    swept = Sweeps.parse(sweeps)
+    bench = BenchSettings(
+        setup=setup,
+        arms=arms_of(
+            settings,
+            drafts=drafts,
+            others=others,
+            gammas=swept.gamma,
+            worst=worst_case,
+            stock=not no_stock,
+        ),
+        points=points_of(setup, swept),
+        tokens=tokens,
+        repeats=repeats,
+        warm_ups=warm_ups,
+    )
+    chosen = load_suites(suites or [f"suites/{name}.jsonl" for name in SUITES])
+    path = bench_path(out)
+    with lock(path.parent):
+        try:
+            return _measure(bench, chosen, path, prompts=prompts, fresh=fresh, as_json=as_json)
+        except KeyboardInterrupt:
+            note(f"\ninterrupted; what was measured is kept in {path}; run the same again")
+            return INTERRUPTED
+
+
+def _measure(
+    settings: Any, suites: Any, path: Path, *, prompts: int, fresh: bool, as_json: bool
+) -> int:
+    from equivcheck.bench.start import run_bench
+    from equivcheck.commands.bench_words import lines_of
+    from equivcheck.commands.progress import shown_progress
+    from equivcheck.metrics.summarise import summarise
+
+    with shown_progress() as progress:
+        bench = run_bench(settings, suites, path, prompts=prompts, fresh=fresh, progress=progress)
+    summary = summarise(bench)
+    output = Output(as_json=as_json)
+    output.say("\n".join(lines_of(summary)))
+    output.say(f"records: {path}")
+    output.document(summary)
+    candidates = {arm.name for arm in summary.arms if arm.role == "candidate"}
+    held = all(each.holds for each in summary.comparisons if each.arm in candidates)
+    return 0 if held and summary.finished else NOT_EQUIVALENT
