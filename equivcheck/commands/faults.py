@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from equivcheck.faults.fault import Fault
     from equivcheck.proving.result import Result
 
-FOLDER = "reports/faults"
+FOLDER = "reports/runs/faults"
 INTERRUPTED = 130
 
 
@@ -29,6 +29,7 @@ INTERRUPTED = 130
 )
 @click.option("--quick", is_flag=True, help="Each fault on the schedules made for it only.")
 @click.option("--seeds", default=1, show_default=True, help="Runs of each control.")
+@click.option("--stored", is_flag=True, help="Run nothing: show what the folder holds.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes. [one a core]")
 @click.option("--out", default=FOLDER, show_default=True, metavar="FOLDER", help="Where runs go.")
 @click.option(
@@ -44,6 +45,7 @@ def command(
     only: tuple[str, ...],
     quick: bool,
     seeds: int,
+    stored: bool,
     jobs: int | None,
     out: str,
     rendered: tuple[str, ...],
@@ -65,10 +67,19 @@ def command(
     from equivcheck.run_folder import lock
 
     folder, output = Path(out), Output(as_json=as_json)
-    wanted = jobs_of(_chosen(only), quick=quick, control_seeds=seeds)
+    entries = _chosen(only)
     with lock(folder), shown_progress() as progress:
         try:
-            results = prove(wanted, folder, workers=jobs or os.cpu_count() or 1, progress=progress)
+            results = (
+                _stored(entries, folder)
+                if stored
+                else prove(
+                    jobs_of(entries, quick=quick, control_seeds=seeds),
+                    folder,
+                    workers=jobs or os.cpu_count() or 1,
+                    progress=progress,
+                )
+            )
         except KeyboardInterrupt:
             note(f"\ninterrupted; what is done is kept in {folder}; run the same again to go on")
             return INTERRUPTED
@@ -91,10 +102,15 @@ def _chosen(only: Sequence[str]) -> list[Fault]:
     from fnmatch import fnmatchcase
 
     from equivcheck.faults.catalogue import CATALOGUE, CONTROLS, find
+    from equivcheck.faults.fault import AFFORDABLE
 
     entries = [*CATALOGUE, *CONTROLS]
     if not only:
-        return entries
+        affordable = [entry for entry in entries if entry.draws <= AFFORDABLE]
+        for entry in entries:
+            if entry not in affordable:
+                note(f"{entry.id}: takes {entry.draws:,} draws; run it with --only {entry.id}")
+        return affordable
     chosen = {
         pattern: [
             entry
@@ -107,6 +123,15 @@ def _chosen(only: Sequence[str]) -> list[Fault]:
         if not fitting:
             find(pattern)
     return [entry for entry in entries if any(entry in fitting for fitting in chosen.values())]
+
+
+def _stored(entries: Sequence[Fault], folder: Path) -> list[Result]:
+    """What the ledger holds of some entries, whatever code it was made with."""
+    from equivcheck.proving.ledger import read_ledger
+
+    places = {entry.id: place for place, entry in enumerate(entries)}
+    held = [result for result in read_ledger(folder).values() if result.id in places]
+    return sorted(held, key=lambda result: (places[result.id], result.seed))
 
 
 def _lines(results: Sequence[Result]) -> Iterator[str]:

@@ -45,6 +45,9 @@ FAMILIES = {
 }
 """Class of fault to its subject."""
 
+DRAWS = 24_000
+AFFORDABLE = 100_000
+"""Faults that take more draws than this are run only when they are named."""
 SCHEDULES = {
     "greedy": ("plain",),
     "coupled": ("sampled",),
@@ -79,6 +82,8 @@ class Fault(Struct, frozen=True, kw_only=True):
     """What it is asked; empty: as for its check in `SCHEDULES`."""
     label: Literal["lossy"] | None = None
     """lossy: known and sold as such, which does not make it lossless."""
+    draws: int = DRAWS
+    """Tokens to draw at most, where the law of sampling is tested."""
 
     @property
     def candidate(self) -> str:
@@ -106,6 +111,7 @@ def fault(
     engine: str = "native:gamma=4",
     schedules: tuple[str, ...] = (),
     label: Literal["lossy"] | None = None,
+    draws: int = DRAWS,
 ) -> Callable[[Kind], Kind]:
     """Put a decoder into the catalogue; its docstring's first line is the summary.
 
@@ -129,6 +135,7 @@ def fault(
                 engine=engine,
                 schedules=schedules,
                 label=label,
+                draws=draws,
             ),
         )
 

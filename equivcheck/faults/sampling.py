@@ -16,7 +16,7 @@ from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.streams import Purpose
 from equivcheck.decoding.verification import Laws, Proposal, RejectionRule
-from equivcheck.faults.fault import fault
+from equivcheck.faults.fault import DRAWS, fault
 
 ENGINE = "native:gamma=4,rule=rejection"
 LENIENCE = 0.9
@@ -39,7 +39,12 @@ class OtherRule(Decoder):
 
 
 def rule_fault(
-    fault_id: str, *, family: str, recreates: str, label: Literal["lossy"] | None = None
+    fault_id: str,
+    *,
+    family: str,
+    recreates: str,
+    label: Literal["lossy"] | None = None,
+    draws: int = DRAWS,
 ) -> Callable[[Rule], Rule]:
     """Put a broken rule into the catalogue; its docstring's first line is the summary.
 
@@ -57,6 +62,7 @@ def rule_fault(
             caught_by="sampled",
             engine=ENGINE,
             label=label,
+            draws=draws,
         )(decoder)
         return rule
 
@@ -118,14 +124,14 @@ class Leaks(RejectionRule):
         return super().accepts(laws, proposal, rows) | (second < self.share)
 
 
-@rule_fault("leak-5", family="F1", recreates="lattice #243 (one draft in twenty)")
+@rule_fault("leak-5", family="F1", recreates="lattice #243 (one draft in twenty)", draws=60_000)
 class LeaksFivePercent(Leaks):
     """One draft in twenty is committed without being verified."""
 
     share = 0.05
 
 
-@rule_fault("leak-1", family="F1", recreates="lattice #243 (one draft in a hundred)")
+@rule_fault("leak-1", family="F1", recreates="lattice #243 (one draft in a hundred)", draws=600_000)
 class LeaksOnePercent(Leaks):
     """One draft in a hundred is committed without being verified."""
 

@@ -132,6 +132,7 @@ class HeatsFivePercent(Heats):
     recreates="lattice #974 (by a fiftieth)",
     caught_by="sampled",
     engine=ENGINE,
+    draws=60_000,
 )
 class HeatsTwoPercent(Heats):
     """The target's temperature is 2 % too high."""

@@ -41,7 +41,8 @@ class Job(NamedTuple):
     def digest(self) -> str:
         """Of all that decides its result."""
         suites = [suite.digest for suite in suites_of(self.schedules, seed=self.seed)]
-        parts = (self.code, self.entry.candidate, self.rig.settings, suites)
+        entry = self.entry
+        parts = (self.code, entry.candidate, entry.draws, self.rig.settings, suites)
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
     def sound_folder(self, out: Path) -> Path:
@@ -54,17 +55,16 @@ class Job(NamedTuple):
 
 
 def jobs_of(entries: Sequence[Fault], *, quick: bool, control_seeds: int) -> list[Job]:
-    """Faults once, controls with so many seeds. Quick: each on its own schedules only."""
-    return [
-        Job(
-            entry.id,
-            seed,
-            entry.asked if quick or entry.breaks == "nothing" else rig_of(entry).schedules,
-            code_digest(),
-        )
-        for entry in entries
-        for seed in range(control_seeds if entry.breaks == "nothing" else 1)
-    ]
+    """Faults once; controls once on all of their schedules, and with further seeds on one each."""
+    jobs = []
+    for entry in entries:
+        sound = entry.breaks == "nothing"
+        whole = entry.asked if quick or sound else rig_of(entry).schedules
+        jobs.append(Job(entry.id, 0, whole, code_digest()))
+        for seed in range(1, control_seeds if sound else 1):
+            one = entry.asked[seed % len(entry.asked)]
+            jobs.append(Job(entry.id, seed, (one,), code_digest()))
+    return jobs
 
 
 @functools.cache

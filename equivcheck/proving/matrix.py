@@ -17,6 +17,7 @@ from typing import TypeVar
 from equivcheck.proving.job import Job
 from equivcheck.proving.ledger import append, read_ledger, write_ledger
 from equivcheck.proving.result import Result
+from equivcheck.proving.rigs import LAW
 from equivcheck.proving.trial import capture_sound, run_job
 
 Progress = Callable[[str, int, int], None]
@@ -42,7 +43,10 @@ def prove(
     }
     others = [result for key, result in known.items() if key not in asked]
     write_ledger(out, [*others, *valid.values()])
-    waiting = [job for job in jobs if (job.id, job.seed) not in valid]
+    # What draws many tokens comes last.
+    waiting = sorted(
+        (job for job in jobs if (job.id, job.seed) not in valid), key=lambda job: job.rig == LAW
+    )
     if waiting:
         with pool(min(workers, len(waiting))) as executor:
             sounds = [executor.submit(capture_sound, job, out) for job in sound_jobs(waiting)]

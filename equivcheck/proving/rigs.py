@@ -121,4 +121,5 @@ def against(rig: Rig, entry: Fault, *, sound: Path) -> Settings:
     replayed = {"target": f"replay:file={sound},arm={TARGET_ARM}"}
     if rig.settings.control is not None:
         replayed["control"] = f"replay:file={sound},arm={CONTROL}"
-    return msgspec.structs.replace(rig.settings, candidate=entry.candidate, **replayed)
+    settings = msgspec.structs.replace(rig.settings, candidate=entry.candidate, **replayed)
+    return msgspec.structs.replace(settings, sampled_tokens=entry.draws)

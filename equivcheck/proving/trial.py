@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from equivcheck.asking import describe
 from equivcheck.capture import run
+from equivcheck.checks.subjects import RUN
 from equivcheck.environment import git_state
 from equivcheck.faults.fault import Fault
 from equivcheck.findings import Finding, Outcome
@@ -136,13 +137,15 @@ def compare_drafts(entry: Fault, evidence: Evidence, *, sound: Path) -> tuple[De
 def first_failure(evidence: Evidence, findings: Sequence[Finding], *, check: str) -> Finding | None:
     """The designated check's finding about the first case, in the order of asking, that failed.
 
-    Falls back on a finding about no single case.
+    A finding about the run goes before, where the check starts with it; others come behind.
     """
     failed = [
         finding
         for finding in findings
         if finding.check == check and finding.outcome is not Outcome.PASS
     ]
+    if failed and failed[0].subject == RUN:
+        return failed[0]
     order = {key: place for place, key in enumerate(evidence.asked)}
     return min(failed, key=lambda one: order.get(one.subject, len(order)), default=None)
 
