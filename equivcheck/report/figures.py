@@ -78,5 +78,26 @@ def curve(quantiles: Sequence[float], *, most: float) -> str:
     return f"M{x} {y}" + "".join(f"H{x}V{y}" for x, y in others)
 
 
+def line(points: Sequence[tuple[float, float]], *, right: float, bottom: float, top: float) -> str:
+    """The path through points, from x = 0 to ``right`` and from ``bottom`` to ``top`` upwards.
+
+    What lies above or below is drawn at the edge.
+    """
+    places = [
+        (
+            round(CURVE_WIDTH * x / right, 1),
+            height(y, bottom=bottom, top=top),
+        )
+        for x, y in points
+    ]
+    return "M" + "L".join(f"{x} {y}" for x, y in places)
+
+
+def height(value: float, *, bottom: float, top: float) -> float:
+    """Where a value stands on a curve's canvas, counted from above."""
+    share = (min(max(value, bottom), top) - bottom) / (top - bottom)
+    return round(CURVE_HEIGHT * (1 - share), 1)
+
+
 def _along(rate: float) -> float:
     return round(EDGE + rate * (MARK_WIDTH - 2 * EDGE), 1)

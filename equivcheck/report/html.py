@@ -15,6 +15,7 @@ from equivcheck.report import figures
 from equivcheck.report.blocks import MOST_DETAILS, SYMBOLS
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
 from equivcheck.report.latency import LATENCY_HEADER, drawn_up_to, latency_cells, milliseconds
+from equivcheck.report.law import BOUND_HEADER, LAW_HEADER
 from equivcheck.report.layout import acceptance_words, count_words, workload_cells
 from equivcheck.report.view import RunView
 
@@ -54,6 +55,8 @@ def render(view: RunView) -> str:
             acceptance_words=acceptance_words,
             grade_header=GRADE_HEADER,
             grade_cells=grade_cells,
+            law_header=LAW_HEADER,
+            bound_header=BOUND_HEADER,
             latency_header=LATENCY_HEADER,
             latency_cells=latency_cells,
             milliseconds=milliseconds,

@@ -30,23 +30,23 @@ def _lines(view: RunView) -> Iterator[str]:
     yield f"{count_words(view)} · run {escape(view.run)}"
     if view.workloads:
         yield ""
-        yield from _table(
+        yield from table(
             ("state", *WORKLOAD_HEADER[1:]), [workload_cells(row) for row in view.workloads]
         )
     if view.grades:
         yield ""
-        yield from _table(GRADE_HEADER, [grade_cells(row) for row in view.grades])
+        yield from table(GRADE_HEADER, [grade_cells(row) for row in view.grades])
         if off := off_words(view.grades):
             yield ""
             yield escape(off)
     yield ""
-    yield from _table(("state", "gate", "what it found"), [gate_cells(row) for row in view.gates])
+    yield from table(("state", "gate", "what it found"), [gate_cells(row) for row in view.gates])
     yield from _blocks(view.problems)
     if view.near_ties:
         yield ""
         yield "### Near ties"
         yield ""
-        yield from _table(
+        yield from table(
             ("case", "what differs"),
             [
                 (block.finding.subject, block.finding.headline)
@@ -63,7 +63,8 @@ def escape(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", text)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Header, rule and rows, cells escaped."""
     yield f"| {' | '.join(header)} |"
     yield f"|{' --- |' * len(header)}"
     for row in rows:

@@ -18,6 +18,7 @@ from equivcheck.records import CANDIDATE, TARGET, Evidence, Header
 from equivcheck.report.grades import GradeRow, grade_rows
 from equivcheck.report.html_appendix import Appendix, appendix_of
 from equivcheck.report.latency import LatencyRow, latency_rows
+from equivcheck.report.law import LawView, law_view
 from equivcheck.verdict import Verdict
 
 _IDENTITY_CHECKS = ("greedy", "coupled")
@@ -77,6 +78,8 @@ class RunView(Struct, frozen=True, kw_only=True):
     """Findings that did not pass, worst first, cases before workloads."""
     near_ties: tuple[Block, ...]
     """Cases that parted and were excused."""
+    law: LawView | None
+    """None where no sampled law was tested."""
     latencies: tuple[LatencyRow, ...]
     """Empty where no engine reports times."""
     environment: tuple[str, ...]
@@ -102,6 +105,7 @@ def view_of(evidence: Evidence, verdict: Verdict) -> RunView:
             and finding.check in _IDENTITY_CHECKS
             and finding.subject in evidence.asked
         ),
+        law=law_view(evidence),
         latencies=tuple(latency_rows(evidence)),
         environment=tuple(
             f"{name} {head(header_value, cells=60)}"

@@ -1,0 +1,75 @@
+"""What the draws say of the sampled law: part of the view, and absent where none was tested."""
+
+from __future__ import annotations
+
+import math
+
+from msgspec import Struct
+
+from equivcheck.checks.law_words import margin_in_words
+from equivcheck.checks.sampled import law_of, profile_of
+from equivcheck.records import Evidence
+
+SHARES = tuple(share / 50 for share in range(1, 50))
+"""At which the transform's distribution is kept."""
+LAW_HEADER = ("part", "highest e-value")
+BOUND_HEADER = ("required", "reached")
+NOT_REACHED = "not reached"
+
+
+class LawView(Struct, frozen=True, kw_only=True):
+    """One run's draws against the target's law. E-values are decimal exponents."""
+
+    tokens: int
+    draws: int
+    limit: float
+    """The e-value from which the law is refuted."""
+    curve: tuple[tuple[int, float], ...]
+    """Tokens, and the gate's e-value after them."""
+    quantiles: tuple[float, ...]
+    """Of the randomised probability integral transform, at `SHARES`: a sound decoder's lie on
+    the diagonal."""
+    parts: tuple[tuple[str, str], ...]
+    """What was tested, and the highest e-value against it."""
+    bounds: tuple[tuple[str, str], ...]
+    """What the profile requires to exclude, and what was excluded."""
+
+    @property
+    def transform(self) -> tuple[tuple[float, float], ...]:
+        """Quantiles of the uniform law, each with the one observed."""
+        return tuple(zip(SHARES, self.quantiles, strict=True))
+
+
+def law_view(evidence: Evidence) -> LawView | None:
+    """Arrange what the battery found; None where nothing was drawn and scored."""
+    scores, battery = evidence.scores, law_of(evidence)
+    if scores is None or battery is None or not scores.rows:
+        return None
+    import numpy as np
+
+    peaks = {"all": battery.combined} | battery.parts | battery.stages
+    required = profile_of(evidence).required
+    reached = {
+        each.name: next(
+            (
+                words
+                for margin in battery.margins
+                if each.excluded_by(margin) and (words := margin_in_words(margin))
+            ),
+            NOT_REACHED,
+        )
+        for each in required
+    }
+    return LawView(
+        tokens=battery.tokens,
+        draws=len(scores.keys),
+        limit=round(-math.log10(battery.alpha), 3),
+        curve=tuple(
+            (tokens, round(log_e / math.log(10), 3)) for tokens, log_e in battery.trajectory
+        ),
+        quantiles=tuple(round(float(value), 4) for value in np.quantile(scores.pit_rank, SHARES)),
+        parts=tuple(
+            (name, f"10^{peak.highest / math.log(10):.1f}") for name, peak in peaks.items()
+        ),
+        bounds=tuple(reached.items()),
+    )

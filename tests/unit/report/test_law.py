@@ -1,0 +1,67 @@
+"""The sampled law in the report: what was tested, how close it came, what was excluded."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from equivcheck.report import html
+from equivcheck.report.figures import CURVE_HEIGHT, CURVE_WIDTH, height, line
+from equivcheck.report.law import NOT_REACHED, SHARES, law_view
+from equivcheck.report.view import view_of
+from equivcheck.verdict import judge
+from tests.unit.statistics.tables import Decoder, temperature
+from tests.unit.test_sampled import evidence_of, table
+
+
+def test_a_run_without_draws_has_no_section() -> None:
+    evidence = evidence_of(None)
+    assert law_view(evidence) is None
+    assert 'id="law"' not in html.render(view_of(evidence, judge(evidence)))
+
+
+def test_the_view_holds_what_the_battery_found() -> None:
+    view = law_view(evidence_of(table(Decoder(), rounds=40)))
+    assert view is not None
+    assert (view.tokens, view.draws, view.limit) == (5120, 320, 4.0)
+    assert view.curve[-1][0] == view.tokens
+    assert max(value for _, value in view.curve) < view.limit
+    assert dict(view.parts).keys() >= {"all", "output", "stages", "serial", "crossing", "bonus"}
+    assert dict(view.bounds)["leak=0.05"] == NOT_REACHED
+    assert max(abs(seen - share) for share, seen in view.transform) < 0.03
+
+
+def test_a_refuted_law_leaves_diagonal_and_limit() -> None:
+    view = law_view(evidence_of(table(Decoder(output=temperature(1.3)), rounds=120)))
+    assert view is not None
+    assert view.curve[-1][1] > view.limit
+    assert max(seen - share for share, seen in view.transform) > 0.02
+
+
+def test_the_report_draws_both_pictures() -> None:
+    evidence = evidence_of(table(Decoder(), rounds=40))
+    text = html.render(view_of(evidence, judge(evidence)))
+    section = text[text.index('<section id="law"') :].partition("</section>")[0]
+    assert len(re.findall("<svg", section)) == 2
+    assert "Evidence against the law, by tokens drawn" in section
+    assert "5,120 tokens of 320 draws" in section
+    assert "NaN" not in section
+    assert "nan" not in section
+
+
+def test_a_line_keeps_to_its_canvas() -> None:
+    path = line([(0, -99), (50, 0), (100, 99)], right=100, bottom=-8, top=8)
+    assert (
+        path
+        == f"M0.0 {float(CURVE_HEIGHT)}L{CURVE_WIDTH / 2} {CURVE_HEIGHT / 2}L{CURVE_WIDTH}.0 0.0"
+    )
+
+
+@pytest.mark.parametrize(("value", "at"), [(0.0, CURVE_HEIGHT), (1.0, 0), (0.25, 90), (7.0, 0)])
+def test_heights_count_from_above(value: float, at: float) -> None:
+    assert height(value, bottom=0.0, top=1.0) == at
+
+
+def test_shares_are_spread_evenly() -> None:
+    assert SHARES[0] + SHARES[-1] == pytest.approx(1.0)
