@@ -48,13 +48,13 @@ class Output:
 
 
 def say_error(message: str) -> None:
-    """One error, to stderr."""
-    _write(f"equivcheck: {message}", sys.stderr)
+    """One error, to stderr. It may quote an engine or a file, so it is made visible here."""
+    _write(f"equivcheck: {_harmless(message)}", sys.stderr)
 
 
 def note(message: str) -> None:
     """A remark for people that must not disturb stdout."""
-    _write(message, sys.stderr)
+    _write(_harmless(message), sys.stderr)
 
 
 def json_option(function: Function) -> Function:
@@ -63,6 +63,14 @@ def json_option(function: Function) -> Function:
         "--json", "as_json", is_flag=True, help="One compact JSON document instead of words."
     )
     return option(function)
+
+
+def _harmless(message: str) -> str:
+    """With controls as escapes; its own line ends and backslashes stay."""
+    from equivcheck.escape import visible
+
+    lines = message.split("\n")
+    return "\n".join("\\".join(visible(part) for part in line.split("\\")) for line in lines)
 
 
 def _write(text: str, stream: TextIO) -> None:

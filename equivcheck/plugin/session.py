@@ -19,7 +19,7 @@ from equivcheck.cases import Suite
 from equivcheck.checks.subjects import RUN
 from equivcheck.configuration import find_settings_file, load_settings
 from equivcheck.errors import EquivcheckError, OtherRunError
-from equivcheck.escape import visible
+from equivcheck.escape import head, visible
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.plugin.properties import RunNote, of_run
 from equivcheck.pytest_plugin import SESSION
@@ -144,7 +144,7 @@ class Session:
         ]
         if unanswered:
             failed = unanswered[0]
-            engine = self.evidence.header.arms[failed.arm].engine
+            engine = head(self.evidence.header.arms[failed.arm].engine, cells=60)
             pytest.fail(f"{failed.arm} ({engine}): {visible(failed.message)}", pytrace=False)
 
     def about_gate(self, gate: SuiteItem) -> list[Finding] | None:
