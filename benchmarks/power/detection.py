@@ -54,6 +54,13 @@ def alone(scores: ScoreTable) -> ScoreTable:
     )
 
 
+def begun(scores: ScoreTable, outputs: int) -> ScoreTable:
+    """Without twins in the first outputs, which have none before them."""
+    twin = scores.twin.copy()
+    twin[: scores.starts[min(outputs, len(scores.keys))]] = Twin.NONE
+    return dataclasses.replace(scores, twin=twin)
+
+
 def times(scores: ScoreTable, *, stages: bool = True) -> Times:
     """Run the battery over a table."""
     found = evaluate(scores, alpha=ALPHA, alpha_pass=1e-3, stages=stages)
@@ -94,7 +101,7 @@ def replicated(
         length = scores.rows / len(scores.keys)
         outputs = int(np.ceil(first / length))
         while True:
-            time = times(taken(pool, order[:outputs]), stages=stages)
+            time = times(begun(taken(pool, order[:outputs]), whole_rounds), stages=stages)
             if time.wealth is not None or outputs >= len(order):
                 break
             outputs *= 2

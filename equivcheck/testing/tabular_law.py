@@ -1,0 +1,86 @@
+"""Judges the tabular pair: the whole law of every context, and the scores of every token."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+
+from equivcheck.scores import ScoreTable
+from equivcheck.scoring.columns import Drawn, columns
+from equivcheck.scoring.laws import sampling_law
+from equivcheck.scoring.neighbours import Neighbours
+from equivcheck.scoring.places import places
+from equivcheck.scoring.table import TableBuilder
+from equivcheck.testing.tabular import Asked, TabularPair, contexts
+
+SLACK = 1e-3
+"""Nats: the tables are exact, so that only fp32 sums differ."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Variation:
+    """How far the laws of all contexts lie from those wanted, by counts."""
+
+    tokens: int
+    estimate: float
+    """The largest observed total variation distance of a context."""
+    bound: float
+    """No context's true distance is larger, but with probability at most the level."""
+    least: float
+    """And one context's is at least this, likewise."""
+    p_value: float
+    """Of Pearson's chi-square over all contexts."""
+
+
+def variation(counts: NDArray[np.int64], law: NDArray[np.float64], *, level: float) -> Variation:
+    """Hold counts [contexts, V] to the laws [contexts, V].
+
+    In a context with N tokens the distance is within ``sqrt((V ln 2 + ln(C / level)) / 2N)`` of the
+    observed one: Hoeffding's inequality for each of the 2^V sets of tokens, and a union over them
+    and the C contexts (Weissman et al. 2003). Given its context, a token of a decoder whose draws
+    are independent has one law, so its first N visits are a sample of fixed size.
+    """
+    seen = counts.sum(axis=1)
+    distance = np.abs(counts / seen[:, None] - law).sum(axis=1) / 2
+    size = law.shape[1] * math.log(2) + math.log(len(law) / level)
+    slack = np.sqrt(size / (2 * seen))
+    expected = law * seen[:, None]
+    statistic = float(((counts - expected) ** 2 / expected).sum())
+    return Variation(
+        tokens=int(seen.sum()),
+        estimate=float(distance.max()),
+        bound=float((distance + slack).max()),
+        least=max(0.0, float((distance - slack).max())),
+        p_value=float(stats.chi2.sf(statistic, law.size - len(law))),
+    )
+
+
+def scored(pair: TabularPair, asked: Asked) -> ScoreTable:
+    """The scores of outputs that were all drawn under one sampling, without a model.
+
+    Raises:
+        ValueError: the sampling is greedy.
+    """
+    where = places(asked, Neighbours(), stages=True, lookup=False)
+    rows = contexts(asked)
+    sampling = asked[0][0].sampling
+    drawn = Drawn(
+        **{
+            name: torch.from_numpy(np.ascontiguousarray(getattr(where, name)))
+            for name in Drawn._fields
+        }
+    )
+    found = columns(
+        sampling_law(pair.target[rows], sampling),
+        sampling_law(pair.draft[rows], sampling),
+        drawn,
+        slack=torch.full((len(rows),), SLACK),
+    )
+    builder = TableBuilder([request.key for request, _ in asked], where)
+    builder.fill(0, {name: values.cpu().numpy() for name, values in found.items()})
+    return builder.table(draft_law="draft model")

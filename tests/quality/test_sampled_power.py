@@ -1,0 +1,87 @@
+"""Power of the test of the sampled law: blatant faults of rejection sampling do not get past it.
+
+On the tabular pair, through the real decode loop. What every fault takes on the bundled pair is
+measured by ``benchmarks.power``.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from equivcheck.cases import Sampling
+from equivcheck.decoding.decoder import Decoder
+from equivcheck.faults.catalogue import find
+from equivcheck.statistics.battery import Battery, evaluate
+from equivcheck.testing.tabular import TabularPair
+from equivcheck.testing.tabular_law import scored
+
+PAIR = TabularPair.make(distance=0.3)
+LAWS = {
+    "plain": Sampling(temperature=1.0),
+    "cold": Sampling(temperature=0.7),
+    "nucleus": Sampling(temperature=0.8, top_p=0.9),
+    "cut": Sampling(temperature=1.0, top_k=5),
+    "floor": Sampling(temperature=1.2, min_p=0.1),
+}
+
+
+@functools.cache
+def judged(fault: str | None, law: str, outputs: int) -> Battery:
+    kind = find(fault).decoder if fault else Decoder
+    asked = PAIR.drawn(kind, outputs=outputs, sampling=LAWS[law])
+    return evaluate(scored(PAIR, asked), alpha=1e-4, alpha_pass=1e-3, stages=True)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_a_sound_decoder_is_not_accused(law: str) -> None:
+    found = judged(None, law, 128)
+    assert not found.broken
+    assert found.impossible.total == 0
+
+
+BLATANT = {
+    "accepts-every-draft": "plain",
+    "coin-zero-or-one": "plain",
+    "greedy-draft-soft-law": "plain",
+    "law-of-slot-before": "plain",
+    "nucleus-ignored": "nucleus",
+    "nucleus-one-short": "nucleus",
+    "raw-draft-law": "cut",
+    "recovers-from-next-slot": "plain",
+    "recovers-from-target": "plain",
+    "residual-target-untempered": "cold",
+    "stream-shared-rejection": "plain",
+    "typical-acceptance-rejection": "plain",
+}
+
+
+@pytest.mark.parametrize("fault", BLATANT)
+def test_a_blatant_fault_is_caught_at_once(fault: str) -> None:
+    found = judged(fault, BLATANT[fault], 64)
+    assert found.tokens == 4_096
+    assert found.broken
+
+
+SEEN_BY = {
+    "bonus-from-draft": "bonus",
+    "draft-shares-coin": "accept",
+    "greedy-draft-soft-law": "draft",
+    "lenience": "accept",
+    "one-coin-a-step": "accept",
+    "recovery-shares-coin": "recovered",
+    "recovery-shares-noise": "recovered",
+}
+
+
+@pytest.mark.parametrize("fault", SEEN_BY)
+def test_the_broken_stage_is_named(fault: str) -> None:
+    found = judged(fault, "plain", 256)
+    assert found.failed_after is not None
+    assert max(found.stages, key=lambda name: found.stages[name].highest) == SEEN_BY[fault]
+
+
+def test_noise_that_outputs_share_is_seen_side_by_side() -> None:
+    found = judged("stream-shared-rejection", "plain", 64)
+    assert max(found.parts, key=lambda name: found.parts[name].highest) == "crossing"
