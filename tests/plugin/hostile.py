@@ -14,7 +14,8 @@ from equivcheck.settings import EngineSetup
 from tests.plugin.toy import steps_of
 
 TEXT = (
-    "<script>alert(1)</script>{{ 7 * 7 }}<img src=x onerror=alert(2)>\x1b[31m\x1b]0;owned\x07\x00\u202e\u2066"
+    "<script>alert(1)</script>{{ 7 * 7 }}<img src=x onerror=alert(2)>"
+    "\x1b[31m\x1b]0;owned\x07\x00\u202e\u2066"
     "\r\n| a | b |\n|---|---|\n```\n<!-- -->\n# heading\n[link](javascript:alert(3)) "
     "\"'&{} {% raw %} \\n ::error file=x::owned\u2028\u0301"
 )
