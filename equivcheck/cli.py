@@ -17,7 +17,21 @@ from equivcheck import __version__
 from equivcheck.commands.output import Output, say_error
 from equivcheck.errors import EquivcheckError, did_you_mean
 
-VERBS = ("run", "judge", "replay", "report", "export", "bench", "faults", "pairs", "engines", "doctor")
+VERBS = (
+    "run",
+    "judge",
+    "compare",
+    "baseline",
+    "replay",
+    "report",
+    "export",
+    "bench",
+    "advise",
+    "faults",
+    "pairs",
+    "engines",
+    "doctor",
+)
 COULD_NOT_RUN = 2
 INTERRUPTED = 130
 

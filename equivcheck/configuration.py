@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from equivcheck.errors import SettingsError
-from equivcheck.settings import EngineSetup, Settings
+from equivcheck.settings import EngineSetup, Settings, WorkloadLimits
 from equivcheck.validation import explain
 
 OWN_FILE = "equivcheck.toml"
@@ -99,10 +99,22 @@ def _override(settings: Settings, override: str) -> Settings:
 
 
 def _convert(table: Any, *, where: str, strict: bool) -> Settings:
+    _check_limits(table, where=where, strict=strict)
     try:
         return msgspec.convert(_without_none(table, Settings), Settings, strict=strict)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{where}{explain(error, _SHAPES)}") from error
+
+
+def _check_limits(table: Any, *, where: str, strict: bool) -> None:
+    """Convert each workload's limits by themselves: otherwise nobody says which is wrong."""
+    limits = table.get("workload") if isinstance(table, dict) else None
+    for name, given in limits.items() if isinstance(limits, dict) else ():
+        try:
+            msgspec.convert(given, WorkloadLimits, strict=strict)
+        except msgspec.ValidationError as error:
+            what = explain(error, {"": WorkloadLimits})
+            raise SettingsError(f"{where}workload.{name}: {what}") from error
 
 
 def _without_none(table: Any, shape: type[Struct]) -> Any:

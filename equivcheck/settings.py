@@ -26,6 +26,21 @@ class EngineSetup(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """Most positions (prompt and output) a request may take; the static cache's length."""
 
 
+class WorkloadLimits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one workload is held to: ``[tool.equivcheck.workload.NAME]``. None: no limit."""
+
+    min_acceptance: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
+    """Least accepted share of drafted tokens."""
+    max_acceptance_drop: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
+    """Most that the acceptance rate may lie below the baseline's, as a difference."""
+    min_speedup: Annotated[float, Meta(gt=0.0)] | None = None
+    """Least geometric mean of times, target over candidate; of measurements."""
+    max_p99_ratio: Annotated[float, Meta(gt=0.0)] | None = None
+    """Most p99 of the latency a token, candidate over target; of measurements."""
+    max_memory_ratio: Annotated[float, Meta(gt=0.0)] | None = None
+    """Most peak memory, candidate over target; of measurements."""
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is run against what, and how strictly it is judged."""
 
@@ -65,3 +80,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     law_evidence: Literal["scores", "tokens"] = "scores"
     """What the sampled law is judged by: every token scored by the target, or the tokens of both
     engines alone, where the target cannot score."""
+    baseline: str | None = None
+    """Saved run that this one is held against, by name or file. None: none."""
+    workload: dict[str, WorkloadLimits] = {}
+    """Limits by workload. Token identity needs none: it is always held."""

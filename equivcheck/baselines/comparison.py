@@ -1,0 +1,70 @@
+"""What comes of holding a new run against a base: the nouns of a comparison."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from equivcheck.baselines.cells import ABSENT, Cell, Terms
+from equivcheck.baselines.facts import Differing
+from equivcheck.findings import Outcome
+
+Word = Literal[
+    "SAME OR BETTER",
+    "REGRESSED",
+    "NOT EQUIVALENT",
+    "INCONCLUSIVE",
+    "NOT COMPARABLE",
+    "NO BASELINE",
+]
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One workload of both runs."""
+
+    workload: str
+    outcome: Outcome
+    prompts: int
+    """That both answered."""
+    missing: int
+    """Prompts of the base that the new run left out."""
+    passing: int
+    """Of the new run's prompts, those about which nothing but passes was found."""
+    acceptance: Cell = ABSENT
+    speedup: Cell = ABSENT
+    """Within each run, so it may be compared across machines."""
+    p99_ratio: Cell = ABSENT
+    tokens_per_second: Cell = ABSENT
+    """Absolute: on the same machine only, and told without being gated on."""
+
+
+class Broken(Struct, frozen=True, kw_only=True):
+    """One case that does not pass now."""
+
+    key: str
+    state: str
+    before: str | None
+    """Its state in the base; None: it was not there."""
+    fails: bool
+    newly: bool
+    """Whether it was better in the base."""
+
+
+class Comparison(Struct, frozen=True, kw_only=True):
+    """A new run held against a base."""
+
+    outcome: Outcome
+    word: Word
+    headline: str
+    base: str
+    new: str
+    terms: Terms
+    differences: tuple[Differing, ...] = ()
+    """What is not the same, and allowed to differ."""
+    broken: tuple[Broken, ...] = ()
+    """Newly broken cases first."""
+    rows: tuple[Row, ...] = ()
+    memory: Cell = ABSENT
+    not_comparable: Differing | None = None
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,82 @@
+"""A comparison in words: the verdict's sentence, and what has to be known beside it. Pure."""
+
+from __future__ import annotations
+
+from equivcheck.baselines.cells import Cell
+from equivcheck.baselines.comparison import Broken, Row, Word
+from equivcheck.baselines.snapshot import Baseline
+from equivcheck.findings import Outcome
+
+
+def sentence(
+    new: Baseline,
+    rows: tuple[Row, ...],
+    broken: tuple[Broken, ...],
+    memory: Cell,
+    outcome: Outcome,
+) -> tuple[Word, str]:
+    """The word for what was found, and the sentence that follows it."""
+    if fails := [each for each in broken if each.fails]:
+        newly = [each for each in fails if each.newly]
+        if not newly:
+            return (
+                "NOT EQUIVALENT",
+                f"{_cases(len(fails))} not the target's, as in the base already",
+            )
+        first = f"first {newly[0].key}: {newly[0].state}"
+        return "NOT EQUIVALENT", (
+            f"{_cases(len(fails))} not the target's, {len(newly)} of them newly; {first}"
+        )
+    if new.verdict is Outcome.FAIL:
+        return "NOT EQUIVALENT", f"the new run failed: {new.headline}"
+    worse = [told for row in rows for told in _worse(row)]
+    if memory.state == "worse":
+        worse.append(f"memory overhead {memory.base:.2f} → {memory.new:.2f}")
+    if outcome is Outcome.FAIL:
+        return "REGRESSED", "; ".join(worse[:3]) + ("; …" if worse[3:] else "")
+    if outcome is Outcome.INCONCLUSIVE:
+        return "INCONCLUSIVE", _doubt(new, rows)
+    better = sum("better" in (row.acceptance.state, row.speedup.state) for row in rows)
+    prompts = sum(row.prompts for row in rows)
+    improved = f", {better} of {len(rows)} workloads better" if better else ""
+    return "SAME OR BETTER", f"nothing is worse on {prompts} paired prompts{improved}"
+
+
+def _worse(row: Row) -> list[str]:
+    told = []
+    if row.acceptance.state == "worse":
+        a = row.acceptance
+        told.append(f"acceptance of {row.workload} {a.base:.2f} → {a.new:.2f}")
+    for name, cell in (("speedup", row.speedup), ("p99 ratio", row.p99_ratio)):
+        if cell.state == "worse":
+            told.append(f"{name} of {row.workload} {cell.base:.2f} → {cell.new:.2f}")
+    return told
+
+
+def _doubt(new: Baseline, rows: tuple[Row, ...]) -> str:
+    if new.verdict is Outcome.INCONCLUSIVE:
+        return f"the new run is: {new.headline}"
+    if not any(row.prompts for row in rows):
+        return "no prompt was answered in both runs"
+    missing = sum(row.missing for row in rows)
+    if missing:
+        return f"{missing} of the base's prompts were not run"
+    unsure = next(row.workload for row in rows if row.outcome is Outcome.INCONCLUSIVE)
+    return f"too few prompts in {unsure} to exclude the loss that is allowed for"
+
+
+def notes(base: Baseline, new: Baseline) -> list[str]:
+    """What a reader has to know beside the figures."""
+    notes = []
+    if base.forced:
+        notes.append(f"the base did not pass and was saved nevertheless: {base.forced}")
+    if base.bench and new.bench and base.bench.machine != new.bench.machine:
+        notes.append("measured on different machines: only ratios within a run are compared")
+    added = [name for name in new.workloads if name not in base.workloads]
+    if added:
+        notes.append(f"not in the base: {', '.join(added)}")
+    return notes
+
+
+def _cases(count: int) -> str:
+    return "1 case is" if count == 1 else f"{count} cases are"

@@ -1,0 +1,157 @@
+"""What is kept of a run to hold later ones against: small, readable, made to be committed.
+
+Nouns only. Taken from a run by `taking.py`, kept by `store.py`, compared by `comparing.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from equivcheck.findings import Interval, Outcome
+from equivcheck.statistics.ratios import Counts
+
+SCHEMA = 1
+
+
+class CaseFact(Struct, frozen=True, kw_only=True, array_like=True):
+    """One case of a run."""
+
+    drafted: int
+    accepted: int
+    outcome: Outcome
+    """The worst of what was found about the case."""
+    state: str
+    """The reason of that finding: ``identical``, ``diverged``, ``stop-rule``."""
+
+    @property
+    def counts(self) -> Counts:
+        """For the paired change of acceptance."""
+        return Counts(self.drafted, self.accepted)
+
+
+class CaseTimes(Struct, frozen=True, kw_only=True, array_like=True):
+    """One chunk of prompts of a measurement; one prompt at batch size 1."""
+
+    target: float
+    """Seconds a token, plain."""
+    candidate: float
+    """Seconds a token, speculative."""
+
+    @property
+    def speedup(self) -> float:
+        """Above 1 is faster."""
+        return self.target / self.candidate
+
+
+class Ratio(Struct, frozen=True, kw_only=True):
+    """A ratio within one run, candidate over target."""
+
+    value: float
+    interval: Interval | None = None
+    """95 %, by prompt."""
+
+
+class BenchFigures(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a measurement adds: times of the first candidate at the first point."""
+
+    facts: dict[str, str]
+    """What has to be equal for its ratios to be comparable."""
+    machine: str
+    """GPU, or CPU: absolute times are compared on the same only."""
+    times: dict[str, dict[str, CaseTimes]]
+    """Workload, then the chunk's first prompt."""
+    p99_ratio: dict[str, Ratio] = {}
+    """By workload: p99 of the effective latency a token; absent where not estimable."""
+    memory_overhead: float | None = None
+    """Peak memory over the target's."""
+
+
+class Point(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One earlier state of a baseline: an entry of its history."""
+
+    created: str
+    """Of the run; UTC, ISO 8601."""
+    run: str
+    commit: str | None = None
+    counts: dict[str, Counts]
+    """By workload, all prompts together."""
+
+
+class Baseline(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A run as later ones are held against it."""
+
+    equivcheck_baseline: int
+    """The schema."""
+    kind: Literal["run", "bench"] = "run"
+    """bench: of a measurement alone, whose prompts run to a fixed length."""
+    name: str
+    run: str
+    created: str
+    """Of the run; UTC, ISO 8601."""
+    verdict: Outcome
+    headline: str
+    forced: str | None = None
+    """Why a run that did not pass is a baseline nevertheless."""
+    facts: dict[str, str]
+    """What has to be equal for anything to be comparable; ``suites.NAME`` is a suite's digest."""
+    under_test: dict[str, str]
+    """What may differ, and is told: candidate, draft, commit."""
+    environment: dict[str, str]
+    """Where it ran; differences are told."""
+    cases: dict[str, CaseFact]
+    """By case key, in the order of the suites."""
+    bench: BenchFigures | None = None
+    history: tuple[Point, ...] = ()
+    """Earlier states under this name with equal facts, the oldest first."""
+
+    @property
+    def run_key(self) -> tuple[str, str]:
+        """Tells one run from another."""
+        return self.run, self.created
+
+    def counts(self, workload: str) -> dict[str, Counts]:
+        """A workload's counts by case key."""
+        return {key: c.counts for key, c in self.cases.items() if workload_of(key) == workload}
+
+    @property
+    def workloads(self) -> tuple[str, ...]:
+        """In the order of the suites; those that were only measured come last."""
+        measured = self.bench.times if self.bench else {}
+        return tuple(dict.fromkeys([*map(workload_of, self.cases), *measured]))
+
+
+class Against(Struct, frozen=True, kw_only=True, tag="baseline", omit_defaults=True):
+    """The record of the baseline that a run was to be held against, so that judging needs no file.
+
+    Of several in one run the last counts.
+    """
+
+    name: str
+    problem: str | None = None
+    """State and what is wrong, e.g. ``missing: ...``; None: `baseline` is there."""
+    fix: str | None = None
+    """One command that mends the problem."""
+    baseline: Baseline | None = None
+
+
+def workload_of(key: str) -> str:
+    """Of ``workload/case``."""
+    return key.partition("/")[0]
+
+
+def point_of(baseline: Baseline) -> Point:
+    """The entry that a baseline leaves in the history of what replaces it."""
+    pooled: dict[str, Counts] = {}
+    for key, case in baseline.cases.items():
+        before = pooled.get(workload_of(key), Counts(0, 0))
+        pooled[workload_of(key)] = Counts(
+            before.drafted + case.drafted, before.accepted + case.accepted
+        )
+    return Point(
+        created=baseline.created,
+        run=baseline.run,
+        commit=baseline.under_test.get("commit"),
+        counts=pooled,
+    )

@@ -1,0 +1,61 @@
+"""A trend as lines: a sparkline a workload, and under it where it stepped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from equivcheck.baselines.trend import Trend, Trends
+from equivcheck.escape import head
+from equivcheck.report.layout import columns
+
+BARS = "▁▂▃▄▅▆▇█"
+MOST_POINTS = 40
+LEAST_SPAN = 0.05
+"""Of the sparkline's axis, in acceptance: noise must not fill it."""
+
+
+def trend_lines(found: Trends) -> Iterator[str]:
+    """One row a workload, then the steps, then what could not be lined up."""
+    points = max((len(trend.values) for trend in found.trends), default=0)
+    yield f"acceptance over {points} {'state' if points == 1 else 'states'} of {found.name}"
+    rows = [
+        (
+            trend.workload,
+            sparkline([value.rate for value in trend.values]),
+            f"{trend.values[0].rate:.3f}",
+            f"{trend.values[-1].rate:.3f}",
+            step_words(trend) or "no step",
+        )
+        for trend in found.trends
+    ]
+    if rows:
+        yield from columns(
+            [("workload", "oldest first", "first", "last", "steps"), *rows], last_cells=70
+        )
+    for differing in found.left_out:
+        yield f"x not comparable, left out: {head(differing.words, cells=80)}"
+
+
+def step_words(trend: Trend) -> str:
+    """``0.61 → 0.52 at 2026-11-02 (3fa2c1e)``, of every step."""
+    told = []
+    for before, value in pairwise(trend.values):
+        if value.step:
+            where = value.commit or value.run
+            told.append(
+                f"{before.rate:.3f} → {value.rate:.3f} at {value.created[:10]} "
+                f"({head(where, cells=20)})"
+            )
+    return "; ".join(told)
+
+
+def sparkline(rates: Sequence[float]) -> str:
+    """One bar a value, the newest `MOST_POINTS`, on an axis of their own."""
+    shown = rates[-MOST_POINTS:]
+    low, high = min(shown), max(shown)
+    middle = (low + high) / 2
+    span = max(high - low, LEAST_SPAN)
+    return "".join(
+        BARS[min(len(BARS) - 1, int(len(BARS) * ((rate - middle) / span + 0.5)))] for rate in shown
+    )

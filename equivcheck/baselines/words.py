@@ -1,0 +1,217 @@
+"""A comparison as lines for a terminal, as Markdown, and the command to go on with."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from equivcheck.baselines.cells import Cell, State
+from equivcheck.baselines.comparison import Broken, Comparison, Row
+from equivcheck.baselines.facts import Differing
+from equivcheck.baselines.snapshot import Baseline
+from equivcheck.baselines.store import DEFAULT, is_name
+from equivcheck.escape import clip, head
+from equivcheck.findings import Outcome
+from equivcheck.report.blocks import SYMBOLS, WIDTH
+from equivcheck.report.layout import columns
+from equivcheck.report.markdown import escape, table
+
+MARKS: dict[State, str] = {
+    "same": "=",
+    "noise": "~",
+    "better": "+",
+    "worse": "✗",
+    "inconclusive": "?",
+    "not comparable": "x",
+    "absent": "",
+}
+LEGEND = "= the same · ~ not significant · + better · ✗ worse · ? inconclusive · x not comparable"
+MOST_BROKEN = 10
+MOST_DIFFERENCES = 12
+HEADER = ("", "workload", "prompts", "passing", "acceptance", "change (95 %)")
+TIMES = ("speedup", "change (95 %)", "p99 ratio", "tokens/s")
+
+
+def lines_of(found: Comparison, *, command: str) -> Iterator[str]:
+    """The verdict, what differs, newly broken cases, the table, the terms, and one command."""
+    yield clip(head(found.headline, cells=3 * WIDTH), cells=3 * WIDTH)
+    yield clip(f"base {head(found.base, cells=80)}", cells=WIDTH)
+    yield clip(f"new  {head(found.new, cells=80)}", cells=WIDTH)
+    if found.broken:
+        yield ""
+        yield from (clip(broken_words(each), cells=WIDTH) for each in found.broken[:MOST_BROKEN])
+        if (more := len(found.broken) - MOST_BROKEN) > 0:
+            yield f"… {more} more cases"
+    if found.rows:
+        yield ""
+        yield from columns([header_of(found), *(cells_of(row, found) for row in found.rows)])
+        if words := memory_words(found):
+            yield words
+    if found.differences:
+        yield ""
+        yield "differs from the base:"
+        for each in found.differences[:MOST_DIFFERENCES]:
+            yield clip(f"  {difference_words(each)}", cells=WIDTH)
+        if (more := len(found.differences) - MOST_DIFFERENCES) > 0:
+            yield f"  … {more} more"
+    for note in found.notes:
+        yield clip(f"note: {head(note, cells=WIDTH)}", cells=WIDTH)
+    yield ""
+    yield from terms_lines(found)
+    yield command
+
+
+def markdown_of(found: Comparison, *, command: str) -> str:
+    """The same for a pull request, ending in a line end."""
+    lines = [f"## {escape(head(found.headline, cells=3 * WIDTH))}", ""]
+    if found.differences:
+        lines += ["> Differs from the base:"]
+        lines += [
+            f"> - {escape(difference_words(each))}" for each in found.differences[:MOST_DIFFERENCES]
+        ]
+        lines += [""]
+    lines += [f"base {escape(found.base)}, new {escape(found.new)}", ""]
+    if found.broken:
+        lines += [f"- {escape(broken_words(each))}" for each in found.broken[:MOST_BROKEN]] + [""]
+    if found.rows:
+        first, *rest = header_of(found)
+        rows = [cells_of(row, found) for row in found.rows]
+        lines += [*table((first or "state", *rest), rows), ""]
+        if words := memory_words(found):
+            lines += [escape(words), ""]
+    lines += [f"note: {escape(head(note, cells=WIDTH))}" for note in found.notes]
+    lines += [escape(line) for line in terms_lines(found)]
+    return "\n".join([*lines, "", f"`{command}`"]) + "\n"
+
+
+def terms_lines(found: Comparison) -> Iterator[str]:
+    """From where on a change counts, and what has to be excluded."""
+    terms = found.terms
+    if found.rows:
+        yield LEGEND
+        yield (
+            f"paired by prompt, 95 % intervals; acceptance: a change counts from {terms.effect:g}, "
+            f"a drop of {terms.margin:g} has to be excluded"
+        )
+    if has_times(found):
+        yield (
+            f"times: a change counts from {terms.time_effect:.0%}, "
+            f"a loss of {terms.time_margin:.0%} has to be excluded"
+        )
+
+
+def header_of(found: Comparison) -> tuple[str, ...]:
+    """With the columns of times where something was measured."""
+    return HEADER + (TIMES if has_times(found) else ())
+
+
+def cells_of(row: Row, found: Comparison) -> tuple[str, ...]:
+    """State, workload, prompts, passing, acceptance and its change; then times."""
+    prompts = f"{row.prompts}" + (f" ({row.missing} not run)" if row.missing else "")
+    cells = (
+        f"{SYMBOLS[row.outcome]} {row.outcome.value}",
+        row.workload,
+        prompts,
+        str(row.passing),
+        from_to(row.acceptance),
+        change_words(row.acceptance),
+    )
+    if not has_times(found):
+        return cells
+    return (
+        *cells,
+        from_to(row.speedup),
+        change_words(row.speedup, relative=True),
+        f"{from_to(row.p99_ratio)} {MARKS[row.p99_ratio.state]}".strip(),
+        f"{change_words(row.tokens_per_second, relative=True)}",
+    )
+
+
+def has_times(found: Comparison) -> bool:
+    """Whether any row has a figure of time."""
+    return any(row.speedup.base is not None for row in found.rows)
+
+
+def from_to(cell: Cell) -> str:
+    """``0.61 → 0.58``."""
+    if cell.base is None and cell.new is None:
+        return MARKS[cell.state]
+    return " → ".join("n/a" if each is None else f"{each:.2f}" for each in (cell.base, cell.new))
+
+
+def change_words(cell: Cell, *, relative: bool = False) -> str:
+    """``✗ -0.21 [-0.25, -0.17]``, or with ``relative`` ``~ +1 % [-2 %, +4 %]``."""
+    if cell.change is None:
+        return MARKS[cell.state]
+
+    def shown(value: float) -> str:
+        return f"{100 * value:+.1f} %" if relative else f"{value:+.3f}"
+
+    words = f"{MARKS[cell.state]} {shown(cell.change)}".strip()
+    if cell.interval is not None:
+        words += f" [{shown(cell.interval.low)}, {shown(cell.interval.high)}]"
+    return words
+
+
+def memory_words(found: Comparison) -> str | None:
+    """One line about memory; None where neither run knows."""
+    cell = found.memory
+    if cell.base is None or cell.new is None or cell.change is None:
+        return None
+    return (
+        f"{MARKS[cell.state]} memory overhead {cell.base:.2f} → {cell.new:.2f} "
+        f"({100 * cell.change:+.1f} %)"
+    )
+
+
+def broken_words(each: Broken) -> str:
+    """``✗ newly diverged code/fib (identical in the base)``."""
+    mark = SYMBOLS[Outcome.FAIL if each.fails else Outcome.INCONCLUSIVE]
+    before = f"{each.before} in the base" if each.before else "not in the base"
+    return (
+        f"{mark} {'newly ' if each.newly else ''}{each.state} {head(each.key, cells=60)} ({before})"
+    )
+
+
+def difference_words(each: Differing) -> str:
+    """``candidate: native:gamma=4 in the baseline, native:gamma=7 here``."""
+    return head(each.words, cells=2 * WIDTH)
+
+
+def next_command(found: Comparison, *, base: str, new: str) -> str:
+    """What to type next, given the names that were compared."""
+    ours, theirs = shlex.quote(new), shlex.quote(base)
+    if fails := [each for each in found.broken if each.fails]:
+        return f"equivcheck replay {ours} {shlex.quote(fails[0].key)}"
+    if found.word in ("NOT COMPARABLE", "SAME OR BETTER"):
+        return f"equivcheck baseline accept {ours} --name {saved_name(base)}"
+    return f"equivcheck compare {theirs} {ours}"
+
+
+def saved_name(base: str) -> str:
+    """The name that a base was saved under, or the default for what is no saved baseline."""
+    stem = base.removesuffix(".json").rpartition("/")[2]
+    return stem if is_name(stem) and "/" not in base.removesuffix(".json") else DEFAULT
+
+
+def shown_lines(baseline: Baseline) -> Iterator[str]:
+    """One baseline: where it is from, what has to be equal, acceptance by workload."""
+    yield clip(f"{baseline.name}: {head(baseline.headline, cells=WIDTH)}", cells=WIDTH)
+    if baseline.forced:
+        yield clip(
+            f"saved although it did not pass: {head(baseline.forced, cells=80)}", cells=WIDTH
+        )
+    yield f"run {head(baseline.run, cells=40)} · {baseline.created}"
+    rows = []
+    for workload in baseline.workloads:
+        counts = list(baseline.counts(workload).values())
+        drafted = sum(each.drafted for each in counts)
+        accepted = sum(each.accepted for each in counts)
+        rate = f"{accepted / drafted:.3f}" if drafted else "n/a"
+        rows.append((head(workload, cells=30), f"{len(counts)}", rate, f"{accepted:,}/{drafted:,}"))
+    if rows:
+        yield ""
+        yield from columns([("workload", "prompts", "acceptance", "accepted"), *rows])
+    yield ""
+    facts = {**baseline.facts, **baseline.under_test}
+    yield from columns([(name, head(value, cells=60)) for name, value in facts.items()])
