@@ -111,6 +111,8 @@ def compare(
     }
     # A comparison may set aside the baseline's own divergence, never the compared arm's.
     over = {} if diverged else {name: faster(ours, other) for name, other in others.items()}
+    plain_arms = {name: other for name, other in others.items() if name in (TARGET, STOCK)}
+    p99 = {name: latency_ratio(ours, plain, p=0.99) for name, plain in plain_arms.items()}
     speculation = speculation_of(list(ours.first.values()))
     probe = bench.probe(point=point, arm=arm)
     return Comparison(
@@ -124,12 +126,12 @@ def compare(
         speedup=over.get(TARGET),
         speedup_over={name: found for name, found in over.items() if found},
         p50_ratio=latency_ratio(ours, target, p=0.5),
-        p99_ratio=latency_ratio(ours, target, p=0.99),
+        p99_ratio=p99.get(TARGET, Estimate()),
+        p99_over=p99,
         costs={
             name: found
-            for name, plain in others.items()
-            if name in (TARGET, STOCK)
-            and (
+            for name, plain in plain_arms.items()
+            if (
                 found := costs_of(
                     speculation,
                     step_seconds=ours.later_step_seconds,
@@ -236,6 +238,7 @@ def facts(bench: Bench) -> Iterator[ArmFacts]:
                 device=probe.capabilities.device,
                 dtype=probe.capabilities.dtype,
                 num_speculative_tokens=probe.capabilities.num_speculative_tokens,
+                drafter=probe.capabilities.drafter,
                 clock=probe.clock,
                 memory=probe.memory,
                 memory_overhead=None if peak is None or not whole else peak / whole,

@@ -5,6 +5,8 @@ Plain records, JSON both ways; made by `summarise.summarise`. Importing this loa
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
 
 from equivcheck.bench.records import BenchArm, Memory, Point
@@ -63,6 +65,8 @@ class Comparison(Struct, frozen=True, kw_only=True, omit_defaults=True):
     p50_ratio: Estimate = Estimate()
     """Effective latency per token, candidate's over target's: below 1 is faster."""
     p99_ratio: Estimate = Estimate()
+    p99_over: dict[str, Estimate] = {}
+    """Plain arm (`target`, `stock`) to the same, over that arm's."""
     costs: dict[str, Costs] = {}
     """Plain arm (`target`, `stock`) to what a step costs in its steps."""
 
@@ -89,6 +93,7 @@ class ArmFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     device: str
     dtype: str
     num_speculative_tokens: int
+    drafter: Literal["model", "lookup"] | None = None
     clock: str
     memory: Memory = Memory()
     memory_overhead: float | None = None

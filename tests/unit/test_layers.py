@@ -39,6 +39,7 @@ MAY_IMPORT_FRAMEWORKS = {
 """Module or room of the package, to why it needs torch or transformers. Nobody else does."""
 
 FORBIDDEN = {
+    "advising": ("capture", "decoding", "engines", "pairs", "plugin", "commands", "report"),
     "bench": ("checks", "metrics", "report", "plugin", "commands"),
     "checks": ("report", "capture", "decoding", "engines.native", "pairs", "plugin", "commands"),
     "drawing": ("decoding", "report", "plugin", "commands", "pairs", "checks"),

@@ -1,0 +1,167 @@
+"""From a summary, a proof and the routes there were to the routes there should be. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from equivcheck.advising.decide import Figures, decide
+from equivcheck.advising.policy import Cost, Policy, Proof, Route, Routes
+from equivcheck.bench.records import STOCK, TARGET
+from equivcheck.errors import SettingsError, unknown_name
+from equivcheck.metrics.costs import Costs
+from equivcheck.metrics.estimates import Estimate
+from equivcheck.metrics.speculation import ratio
+from equivcheck.metrics.summary import BenchSummary, Comparison
+from equivcheck.metrics.sweeps import best_drafts, sweeps_of
+
+TOKENS_PRICED = 1_000_000
+SECONDS_AN_HOUR = 3600
+
+
+def advise(
+    summary: BenchSummary,
+    *,
+    proof_of: Callable[[str], Proof],
+    policy: Policy,
+    previous: Routes | None = None,
+    arm: str | None = None,
+    baseline: str | None = None,
+    point: int = 0,
+    price_per_hour: float | None = None,
+) -> Routes:
+    """Advise on every workload.
+
+    Args:
+        summary: Of a measurement.
+        proof_of: What is known of the equivalence of a candidate, by the arm's name.
+        policy: Thresholds.
+        previous: The routes in force; where there are none, nothing is enabled.
+        arm: Candidate; None: the fastest of them for each workload.
+        baseline: Plain arm that one would run otherwise; None: the stock one, if it was measured.
+        point: Which of the measurement's points.
+        price_per_hour: Of the machine, in any currency.
+
+    Raises:
+        SettingsError: there is no such arm, baseline or point, or nothing to advise on.
+    """
+    candidates = [each.name for each in summary.arms if each.role == "candidate"]
+    plain = [each.name for each in summary.arms if each.role in (TARGET, STOCK)]
+    if arm is not None and arm not in candidates:
+        raise SettingsError(unknown_name("candidate", arm, candidates))
+    if baseline is not None and baseline not in plain:
+        raise SettingsError(unknown_name("baseline", baseline, plain))
+    if not 0 <= point < len(summary.points):
+        raise SettingsError(f"no point {point}; the measurement has {len(summary.points)}")
+    against = baseline or (STOCK if STOCK in plain else TARGET)
+    fastest = {best.workload: best.arm for best in best_drafts(summary) if best.point == point}
+    chosen: dict[str, Comparison] = {}
+    for workload in summary.workloads:
+        name = arm or fastest.get(workload, summary.candidate)
+        found = summary.of(name, point=point).get(workload)
+        if found is not None:
+            chosen[workload] = found
+    if not chosen:
+        raise SettingsError(f"{summary.run}: nothing was measured that could be advised on")
+    proofs = {each.arm: proof_of(each.arm) for each in chosen.values()}
+    return Routes(
+        run=summary.run,
+        created=summary.created,
+        policy=policy,
+        proof=min(proofs.values(), key=_trust),
+        picked_among=1 if arm else len(candidates),
+        routes={
+            workload: route(
+                summary,
+                comparison,
+                proof=proofs[comparison.arm],
+                policy=policy,
+                was_enabled=_was_enabled(previous, workload),
+                against=against,
+                price_per_hour=price_per_hour,
+            )
+            for workload, comparison in chosen.items()
+        },
+    )
+
+
+def route(
+    summary: BenchSummary,
+    comparison: Comparison,
+    *,
+    proof: Proof,
+    policy: Policy,
+    was_enabled: bool,
+    against: str,
+    price_per_hour: float | None,
+) -> Route:
+    """What to do for one workload."""
+    costs = comparison.costs.get(against, Costs())
+    over = comparison.speedup_over.get(against)
+    speedup = over.geometric_mean if over else None
+    figures = Figures(
+        speedup=speedup,
+        acceptance=comparison.speculation.draft_acceptance_rate,
+        p99_ratio=comparison.p99_over.get(against, Estimate()),
+        break_even=costs.break_even,
+    )
+    decided = decide(figures, policy=policy, proof=proof)
+    facts = summary.facts_of(comparison.arm, point=comparison.point)
+    pair = next(arm.pair for arm in summary.arms if arm.name == comparison.arm)
+    return Route(
+        workload=comparison.workload,
+        decision=decided.decision,
+        enabled=was_enabled if decided.decision == "hold" else decided.decision == "enable",
+        arm=comparison.arm,
+        pair=pair,
+        num_speculative_tokens=facts.num_speculative_tokens if facts else 0,
+        drafter=facts.drafter if facts else None,
+        baseline=against,
+        reasons=decided.reasons,
+        prompts=comparison.prompts,
+        more_prompts=decided.more_prompts,
+        acceptance=figures.acceptance,
+        acceptance_needed=max(policy.enable_at, costs.break_even or 0.0),
+        speedup=speedup or Estimate(),
+        p99_ratio=figures.p99_ratio,
+        costs=costs,
+        cost=_cost(summary, comparison, against=against, price_per_hour=price_per_hour),
+        crossovers={
+            sweep.swept: sweep.crossover
+            for sweep in sweeps_of(summary)
+            if (sweep.arm, sweep.workload) == (comparison.arm, comparison.workload)
+            and sweep.crossover is not None
+        },
+    )
+
+
+def price_of_tokens(*, tokens_per_second: float | None, price_per_hour: float) -> float | None:
+    """Of a million tokens, with the machine to itself."""
+    if not tokens_per_second:
+        return None
+    return ratio(price_per_hour * TOKENS_PRICED, tokens_per_second * SECONDS_AN_HOUR)
+
+
+def _cost(
+    summary: BenchSummary, comparison: Comparison, *, against: str, price_per_hour: float | None
+) -> Cost | None:
+    if price_per_hour is None or comparison.speedup is None:
+        return None
+    speeds = {
+        each.arm: each.tokens_per_second
+        for each in summary.arm_summaries
+        if (each.point, each.workload) == (comparison.point, comparison.workload)
+    }
+    plain, ours = (
+        price_of_tokens(tokens_per_second=speeds.get(name), price_per_hour=price_per_hour)
+        for name in (against, comparison.arm)
+    )
+    return Cost(plain=plain, speculative=ours)
+
+
+def _was_enabled(previous: Routes | None, workload: str) -> bool:
+    found = previous.routes.get(workload) if previous else None
+    return found is not None and found.enabled
+
+
+def _trust(proof: Proof) -> int:
+    return ("fail", "none", "inconclusive", "pass").index(proof.state)

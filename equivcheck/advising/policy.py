@@ -1,0 +1,132 @@
+"""The nouns of advice: `Policy`, `Proof`, `Route`, and the file `routes.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from equivcheck.errors import RecordsError, SettingsError
+from equivcheck.metrics.costs import Costs
+from equivcheck.metrics.estimates import Estimate
+from equivcheck.validation import explain
+
+SCHEMA = 1
+ROUTES_NAME = "routes.json"
+
+Decision = Literal["enable", "disable", "hold"]
+
+
+class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When speculation is worth it."""
+
+    enable_at: Annotated[float, Meta(ge=0, le=1)] = 0.40
+    """Acceptance rate that is enough to switch on."""
+    disable_at: Annotated[float, Meta(ge=0, le=1)] = 0.35
+    """Below it, speculation is switched off; between the two it stays as it is."""
+    least_speedup: Annotated[float, Meta(gt=0)] = 1.05
+    p99_limit: Annotated[float, Meta(gt=0)] = 1.5
+    """Most that the p99 of the effective latency a token may be, the plain arm's being 1."""
+
+    def __post_init__(self) -> None:
+        """Hold the thresholds in order.
+
+        Raises:
+            SettingsError: it would be switched on below where it is switched off.
+        """
+        if self.disable_at > self.enable_at:
+            raise SettingsError(
+                f"disable at {self.disable_at:g} is above enable at {self.enable_at:g}: a route "
+                f"would flap"
+            )
+
+
+class Proof(Struct, frozen=True, kw_only=True):
+    """What is known of the decoder's equivalence."""
+
+    state: Literal["pass", "inconclusive", "fail", "none"]
+    why: str
+    """One line: which run, or what is missing."""
+
+
+NO_PROOF = Proof(state="none", why="no equivalence verdict was given (--verdict RUN)")
+
+
+class Cost(Struct, frozen=True, kw_only=True):
+    """Price of a million tokens."""
+
+    plain: float | None
+    speculative: float | None
+
+
+class Route(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What to do for one workload, and why."""
+
+    workload: str
+    decision: Decision
+    enabled: bool
+    """The state after the decision; a hold leaves what was."""
+    arm: str
+    """Which candidate this is about."""
+    pair: str
+    num_speculative_tokens: int
+    drafter: Literal["model", "lookup"] | None
+    baseline: str
+    """The plain arm that it is held against."""
+    reasons: tuple[str, ...]
+    """One line each; what decided comes first."""
+    prompts: int
+    more_prompts: int | None = None
+    """About as many prompts in all as would settle it, were the estimates right."""
+    acceptance: Estimate = Estimate()
+    acceptance_needed: float | None = None
+    """The larger of policy and break-even."""
+    speedup: Estimate = Estimate()
+    p99_ratio: Estimate = Estimate()
+    costs: Costs = Costs()
+    cost: Cost | None = None
+    crossovers: dict[str, float] = {}
+    """Setting (batch, context) to the value at which speculation stops paying in a sweep."""
+
+
+class Routes(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """`routes.json`: the advice of one measurement, and the state for the next."""
+
+    schema: int = SCHEMA
+    run: str
+    created: str
+    policy: Policy
+    proof: Proof
+    picked_among: int = 1
+    """Candidates among which the fastest was taken, on the same prompts."""
+    routes: dict[str, Route]
+    """By workload."""
+
+
+def read_routes(path: Path) -> Routes:
+    """Read the routes of an earlier advice.
+
+    Raises:
+        RecordsError: there are none, or they cannot be used; names file and field.
+    """
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=Routes)
+    except FileNotFoundError:
+        raise RecordsError(f"{path}: no such routes file") from None
+    except IsADirectoryError:
+        raise RecordsError(f"{path}: a folder; name the {ROUTES_NAME} in it") from None
+    except msgspec.DecodeError as error:
+        raise RecordsError(f"{path}: {explain(error, {'': Routes})}") from error
+    if found.schema != SCHEMA:
+        raise RecordsError(
+            f"{path}: schema: {found.schema}, but this equivcheck reads schema {SCHEMA}"
+        )
+    return found
+
+
+def write_routes(path: Path, routes: Routes) -> None:
+    """Write them, readable."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(routes), indent=2) + b"\n")

@@ -1,0 +1,157 @@
+"""``equivcheck advise``: whether a measured speculation is worth switching on, by workload."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from equivcheck.commands.output import Output, json_option
+
+if TYPE_CHECKING:
+    from equivcheck.advising.policy import Route, Routes
+
+
+@click.command("advise")
+@click.argument("bench", metavar="RUN")
+@click.option("--verdict", metavar="RUN", help="Judged run of the same candidate.")
+@click.option("--previous", metavar="FILE", help="The routes.json in force: what a hold keeps.")
+@click.option("--arm", metavar="NAME", help="Candidate. [the fastest for each workload]")
+@click.option("--baseline", metavar="ARM", help="Plain arm one would run otherwise. [stock]")
+@click.option("--point", type=int, default=0, help="Which of the measurement's settings. [0]")
+@click.option("--enable-at", type=float, default=0.40, help="Acceptance to enable at. [0.40]")
+@click.option("--disable-at", type=float, default=0.35, help="Acceptance to disable at. [0.35]")
+@click.option("--least-speedup", type=float, default=1.05, help="[1.05]")
+@click.option("--p99-limit", type=float, default=1.5, help="Most of the p99 ratio. [1.5]")
+@click.option("--price-per-hour", type=float, help="Of the machine, for the cost of tokens.")
+@click.option("--out", metavar="FILE", help="Where the routes go. [routes.json beside RUN]")
+@json_option
+def command(
+    *,
+    bench: str,
+    verdict: str | None,
+    previous: str | None,
+    arm: str | None,
+    baseline: str | None,
+    point: int,
+    enable_at: float,
+    disable_at: float,
+    least_speedup: float,
+    p99_limit: float,
+    price_per_hour: float | None,
+    out: str | None,
+    as_json: bool,
+) -> int:
+    """Say for each workload of the measurement RUN whether speculation should be on.
+
+    Bounds of intervals decide, not estimates. Without a passing verdict nothing is enabled.
+    """
+    from equivcheck.advising.advise import advise
+    from equivcheck.advising.policy import ROUTES_NAME, Policy, read_routes, write_routes
+    from equivcheck.advising.proofs import proofs_from
+    from equivcheck.bench.records_file import bench_path, read_bench
+    from equivcheck.metrics.summarise import summarise
+    from equivcheck.records_file import read_evidence
+    from equivcheck.run_folder import find_run
+
+    measured = read_bench(bench)
+    evidence = read_evidence(find_run(verdict), scores=False) if verdict else None
+    routes = advise(
+        summarise(measured),
+        proof_of=proofs_from(evidence, measured),
+        policy=Policy(
+            enable_at=enable_at,
+            disable_at=disable_at,
+            least_speedup=least_speedup,
+            p99_limit=p99_limit,
+        ),
+        previous=read_routes(Path(previous)) if previous else None,
+        arm=arm,
+        baseline=baseline,
+        point=point,
+        price_per_hour=price_per_hour,
+    )
+    path = Path(out) if out else bench_path(bench).with_name(ROUTES_NAME)
+    write_routes(path, routes)
+    output = Output(as_json=as_json)
+    output.say("\n".join(lines_of(routes)))
+    output.say(f"\nroutes: {path}")
+    output.document(routes)
+    return 0
+
+
+def lines_of(routes: Routes) -> Iterator[str]:
+    """The advice in words, the sum of it first."""
+    from equivcheck.advising.engine_settings import engine_settings
+    from equivcheck.commands.bench_words import number, times
+    from equivcheck.escape import visible
+    from equivcheck.report.layout import columns
+
+    counts = {
+        decision: [name for name, each in routes.routes.items() if each.decision == decision]
+        for decision in ("enable", "disable", "hold")
+    }
+    yield " · ".join(f"{name}: {', '.join(of) or 'none'}" for name, of in counts.items())
+    yield f"equivalence: {routes.proof.state}: {visible(routes.proof.why)}"
+    if routes.picked_among > 1:
+        yield (
+            f"the fastest of {routes.picked_among} candidates was taken on the prompts that it is "
+            f"judged by: measure it alone on others before relying on a narrow win"
+        )
+    yield ""
+    rows = [
+        (
+            each.workload,
+            f"{each.decision} ({'on' if each.enabled else 'off'})",
+            visible(each.arm),
+            times(each.acceptance, unit=""),
+            number(each.costs.break_even),
+            number(each.costs.c, digits=3),
+            number(each.costs.v, digits=3),
+            times(each.speedup),
+            times(each.p99_ratio),
+        )
+        for each in routes.routes.values()
+    ]
+    over = next(iter(routes.routes.values())).baseline
+    yield from columns(
+        [
+            (
+                "workload",
+                "advice (state)",
+                "candidate",
+                f"acceptance (policy {routes.policy.enable_at:.2f})",
+                "break-even",
+                "c",
+                "v",
+                f"speedup over {over}",
+                "p99 ratio",
+            ),
+            *rows,
+        ]
+    )
+    for each in routes.routes.values():
+        yield ""
+        yield f"{each.workload}: {each.decision}"
+        yield from (f"  {visible(reason)}" for reason in each.reasons)
+        yield from _remarks(each)
+    for arm in dict.fromkeys(each.arm for each in routes.routes.values()):
+        of_arm = [each for each in routes.routes.values() if each.arm == arm]
+        if settings := engine_settings(of_arm[0]):
+            yield ""
+            yield f"settings of {visible(arm)}, for {', '.join(each.workload for each in of_arm)}"
+            yield from (f"  {engine}: {visible(line)}" for engine, line in settings.items())
+
+
+def _remarks(route: Route) -> Iterator[str]:
+    if route.more_prompts:
+        yield f"  about {route.more_prompts} prompts would settle it; {route.prompts} were measured"
+    if route.cost and route.cost.plain is not None and route.cost.speculative is not None:
+        yield (
+            f"  a million tokens cost {route.cost.plain:.3f} without, "
+            f"{route.cost.speculative:.3f} with speculation"
+        )
+    for setting, value in route.crossovers.items():
+        yield f"  stops paying at about {setting} {value:.1f}"
