@@ -1,0 +1,112 @@
+"""What is run, what is taken from the ledger, and what the verb says of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from equivcheck import cli
+from equivcheck.faults.catalogue import CONTROLS, find
+from equivcheck.proving.job import jobs_of
+from equivcheck.proving.ledger import append
+from equivcheck.proving.matrix import prove, sound_jobs
+from equivcheck.proving.result import Result, Said
+from tests.unit.proving.make import make_control, make_result
+
+
+def test_faults_run_once_and_controls_with_every_seed() -> None:
+    entries = [find("no-trim"), find("sound-gamma-7")]
+    jobs = jobs_of(entries, quick=True, control_seeds=3)
+    assert [(job.id, job.seed, len(job.schedules)) for job in jobs] == [
+        ("no-trim", 0, 1),
+        ("sound-gamma-7", 0, len(find("sound-gamma-7").asked)),
+        ("sound-gamma-7", 1, 1),
+        ("sound-gamma-7", 2, 1),
+    ]
+    assert jobs[2].schedules != jobs[3].schedules
+    (whole, *_) = jobs_of(entries, quick=False, control_seeds=1)
+    assert set(whole.schedules) > {"plain", "sampled", "endings"}
+
+
+def test_one_capture_serves_all_faults_of_a_rig() -> None:
+    names = ("no-trim", "verify-greedy", "state-not-restored", "draft-lacks-bonus", "leak-5")
+    jobs = jobs_of([find(name) for name in names], quick=True, control_seeds=1)
+    captures = {job.rig.name: job.schedules for job in sound_jobs(jobs)}
+    assert captures == {
+        "standard": ("plain", "sampled"),
+        "recurrent": ("recurrent",),
+        "speed-nativegamma2": ("drafts",),
+        "law": ("law",),
+    }
+
+
+def test_a_digest_holds_all_that_decides(tmp_path: Path) -> None:
+    (job,) = jobs_of([find("no-trim")], quick=True, control_seeds=1)
+    others = [
+        job._replace(seed=1),
+        job._replace(schedules=("sampled",)),
+        job._replace(code="other"),
+        job._replace(id="cache-reset"),
+    ]
+    assert len({each.digest for each in (job, *others)}) == 5
+    assert job.digest == job._replace().digest
+
+
+def test_what_the_ledger_holds_is_not_run_again(tmp_path: Path) -> None:
+    jobs = jobs_of([find("no-trim")], quick=True, control_seeds=1)
+    kept = make_result(cases=jobs[0].digest)
+    for result in (make_result(id="other", cases="old"), kept):
+        append(tmp_path, result)
+    assert prove(jobs, tmp_path, workers=1) == [kept]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A ledger of one caught, one missed and one sound."""
+    missed = make_result(
+        id="cache-reset", said=Said.EQUIVALENT, caught=False, missing=("an event",)
+    )
+    for result in (make_control(), make_result(), missed):
+        append(tmp_path, result)
+    return tmp_path
+
+
+def test_stored_results_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["faults", "--stored", "--out", str(folder)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "✓ caught      F8       no-trim      greedy  after 1,234 tokens" in lines
+    assert "✗ MISSED      F8       cache-reset  greedy  after 1,234 tokens" in lines
+    assert "✓ equivalent  control  sound                after 1,234 tokens" in lines
+    assert lines[-2].startswith("cache-reset: equivalent: NOT EQUIVALENT")
+    assert lines[-2].endswith("did not occur: an event")
+    assert lines[-1].startswith("1 of 2 seeded faults caught")
+
+
+def test_one_document_for_machines(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    verb = ["faults", "--stored", "--only", "no-*", "--json", "--out", str(folder)]
+    assert cli.run(verb) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert msgspec.convert(document["results"][0], Result) == make_result()
+    assert (document["exit_code"], len(document["results"])) == (0, 1)
+
+
+def test_pages_are_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = folder / "page.md"
+    page.write_text("<!-- faults-summary -->\n<!-- /faults-summary -->\n", encoding="utf-8")
+    assert cli.run(["faults", "--stored", "--out", str(folder), "--render", str(page)]) == 1
+    assert "1 of 2 seeded faults caught" in page.read_text(encoding="utf-8")
+    assert f"{page}: wrote faults-summary" in capsys.readouterr().err
+
+
+def test_a_wrong_name_gets_a_suggestion(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["faults", "--only", "no-trimm", "--out", str(tmp_path)]) == 2
+    assert "did you mean 'no-trim'" in capsys.readouterr().err
+
+
+def test_controls_are_many() -> None:
+    assert {"sound", "unpromised-noise", "perfect-draft", "terrible-draft", "empty-drafts"} <= {
+        entry.id for entry in CONTROLS
+    }

@@ -1,0 +1,46 @@
+"""Schedules have the shape that events and batches rely on, whatever the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from equivcheck.cases import Suite
+from equivcheck.proving.schedules import CONTEXT, PAGES, ROWS, WRITERS, schedule
+
+
+def encode(text: str) -> Sequence[int]:
+    """One id a character."""
+    return [ord(character) % 250 + 2 for character in text]
+
+
+def written(name: str, seed: int = 0) -> Suite:
+    return schedule(name, seed=seed, encode=encode, eos=0)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_batches_are_full_and_seeds_matter(name: str) -> None:
+    suite = written(name)
+    assert len(suite.cases) % ROWS == 0
+    assert len({case.id for case in suite.cases}) == len(suite.cases) == len(suite.lines)
+    assert suite.digest == written(name).digest != written(name, seed=1).digest
+    assert suite.workload == name
+    assert suite.description
+
+
+def test_prompts_end_where_borders_are() -> None:
+    lengths = [len(case.token_ids or ()) for case in written("borders", seed=3).cases]
+    assert lengths == [*PAGES, CONTEXT - 40]
+
+
+def test_bans_are_of_what_would_be_certain() -> None:
+    cases = written("bans").cases
+    banned = [case.sampling.banned_tokens for case in cases]
+    assert len(set(banned)) == ROWS
+    assert all({*case.sampling.logit_bias} == {*case.sampling.banned_tokens} for case in cases)
+
+
+def test_an_unknown_schedule_gets_a_suggestion() -> None:
+    with pytest.raises(KeyError, match="did you mean 'borders'"):
+        written("border")
