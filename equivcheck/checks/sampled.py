@@ -10,6 +10,7 @@ import functools
 import math
 from typing import TYPE_CHECKING
 
+from equivcheck.checks import tokens_alone
 from equivcheck.checks.law_words import (
     bounds_in_words,
     broken_headline,
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
 def check(evidence: Evidence) -> list[Finding]:
     """One finding about the run's sampled law, and one for each group or case that stands out."""
     planned = evidence.header.planned.get(SAMPLED, ())
-    if not planned or evidence.header.settings.law_evidence != "scores":
+    if not planned:
         return []
+    if evidence.header.settings.law_evidence == "tokens":
+        return tokens_alone.check(evidence)
     reason, doubt = _unfit(evidence)
     if reason is not None:
         return [_finding(evidence, Outcome.INCONCLUSIVE, reason, doubt)]

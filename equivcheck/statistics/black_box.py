@@ -1,0 +1,125 @@
+"""T8: tokens alone, where nobody can score them: do two engines draw the same outputs?
+
+Whole outputs are permuted between the engines within each prompt, so no law has to be known. Far
+weaker than scores: only marginals of positions are compared, and small departures take a hundred
+times the tokens and more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+ALPHA = 1e-3
+"""For all statistics together: permutations resolve no smaller one at a bearable price."""
+PERMUTATIONS = 9_999
+POSITIONS = 16
+"""Output positions compared, from the first."""
+BLOCK = 1_000
+"""Permutations worked on at once."""
+POWER_QUANTILE = 2.326
+SEED = 1
+STATISTICS = ("all positions", "first token", "second token")
+ENDED = -1
+"""Stands in the positions behind an output's end."""
+
+Tokens = Sequence[Sequence[int]]
+Values = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What permutation says."""
+
+    outputs: int
+    """Of both engines."""
+    prompts: int
+    p_values: dict[str, float]
+    """By `STATISTICS`, each uncorrected."""
+    detectable: float
+    """Mean squared distance of the engines' position laws, summed over tokens, that would have
+    shown with 99 % probability."""
+
+    @property
+    def p_value(self) -> float:
+        """Of all statistics together (Bonferroni)."""
+        if not self.p_values:
+            return 1.0
+        return min(1.0, len(self.p_values) * min(self.p_values.values()))
+
+
+def compare(outputs: Mapping[str, tuple[Tokens, Tokens]]) -> Comparison:
+    """Test whether two engines draw from one law, prompt by prompt.
+
+    Args:
+        outputs: Prompt to the outputs of each engine. Prompts with fewer than two of either say
+            nothing and are left out.
+
+    The first statistic is the unbiased squared MMD under the Hamming kernel (Gao, Liang and
+    Guestrin, arXiv 2410.20247), from counts: a kernel matrix is never made. The others are
+    chi-square statistics of homogeneity at one position. The same permutations serve all three,
+    and are the same in every process.
+    """
+    random = np.random.default_rng(SEED)
+    usable = {key: pair for key, pair in outputs.items() if min(map(len, pair)) >= 2}
+    observed = np.zeros(len(STATISTICS))
+    permuted = np.zeros((PERMUTATIONS, len(STATISTICS)))
+    for ours, theirs in usable.values():
+        prompt = _Prompt(ours, theirs)
+        observed += prompt.statistics(prompt.labels[None])[0]
+        for start in range(0, PERMUTATIONS, BLOCK):
+            size = min(BLOCK, PERMUTATIONS - start)
+            shuffled = random.permuted(np.tile(prompt.labels, (size, 1)), axis=1)
+            permuted[start : start + size] += prompt.statistics(shuffled)
+    # Rounding must not tell an arrangement from its equal.
+    reached = permuted >= observed - 1e-9 * np.abs(observed)
+    p_values = (1 + reached.sum(axis=0)) / (PERMUTATIONS + 1)
+    return Comparison(
+        outputs=sum(len(ours) + len(theirs) for ours, theirs in usable.values()),
+        prompts=len(usable),
+        p_values=dict(zip(STATISTICS, p_values.tolist(), strict=True)) if usable else {},
+        detectable=_detectable(permuted[:, 0], prompts=len(usable)),
+    )
+
+
+class _Prompt:
+    """The outputs of both engines for one prompt."""
+
+    def __init__(self, ours: Tokens, theirs: Tokens) -> None:
+        rows = [[*row[:POSITIONS], *[ENDED] * (POSITIONS - len(row))] for row in (*ours, *theirs)]
+        tokens = np.array(rows, dtype=np.int64)
+        self.labels = np.array([1.0] * len(ours) + [0.0] * len(theirs))
+        columns, position = [], []
+        for place in range(POSITIONS):
+            for token in np.unique(tokens[:, place]):
+                columns.append(tokens[:, place] == token)
+                position.append(place)
+        self.seen = np.stack(columns, axis=1).astype(np.float64)
+        """[outputs, tokens of positions]: which output has which token where."""
+        self.total = self.seen.sum(axis=0)
+        self.position = np.array(position)
+
+    def statistics(self, labels: Values) -> Values:
+        """[arrangements, outputs] to [arrangements, STATISTICS]."""
+        here = labels @ self.seen
+        there = self.total - here
+        n, m = labels[0].sum(), (1 - labels[0]).sum()
+        within = (here**2 - here) / (n * (n - 1)) + (there**2 - there) / (m * (m - 1))
+        found = [(within - 2 * here * there / (n * m)).sum(axis=1)]
+        expected = self.total * n / (n + m)
+        excess = (here - expected) ** 2 * (1 / expected + 1 / (self.total - expected))
+        found += [excess[:, self.position == place].sum(axis=1) for place in (0, 1)]
+        return np.stack(found, axis=1)
+
+
+def _detectable(permuted: Values, *, prompts: int) -> float:
+    """The threshold of the first statistic plus what its noise takes, a prompt and position."""
+    if not prompts:
+        return math.inf
+    threshold = np.quantile(permuted, 1 - ALPHA / len(STATISTICS))
+    reach = float(threshold + POWER_QUANTILE * permuted.std())
+    return round(reach / (prompts * POSITIONS), 6)
