@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -95,6 +96,28 @@ def places(
         found.twin[here], found.twin_token[here] = neighbours.twins(generation)
         neighbours.add(generation)
     return found
+
+
+def within(
+    asked: Sequence[tuple[Request, Generation]], *, vocab: int
+) -> tuple[list[tuple[Request, Generation]], NDArray[np.bool_]]:
+    """The same outputs with ids that a model can read, and which of their tokens were none: [N].
+
+    An engine can say anything. Ids outside the vocabulary are read as 0.
+    """
+    alien: list[bool] = []
+    known = []
+    for request, generation in asked:
+        strange = [not 0 <= token < vocab for token in generation.token_ids]
+        rejected = [step.rejected or 0 for step in generation.steps]
+        if any(strange) or not all(0 <= token < vocab for token in rejected):
+            tokens = zip(generation.token_ids, strange, strict=True)
+            generation = msgspec.structs.replace(
+                generation, token_ids=tuple(0 if odd else token for token, odd in tokens), steps=()
+            )
+        alien += strange
+        known.append((request, generation))
+    return known, np.array(alien, np.bool_)
 
 
 def noise_of(key: str, *, tokens: int) -> NDArray[np.float64]:

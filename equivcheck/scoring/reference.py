@@ -8,6 +8,7 @@ so. Reads tokens, generates none; shares no code with `decoding/`.
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -26,6 +27,8 @@ CHUNK = 128
 LOWEST = -1e30
 """Stands for the logarithm of zero: JSON has no minus infinity."""
 DECIMALS = 9
+WIDENED_KEPT = 2
+"""A run's target and draft."""
 
 
 class Law(NamedTuple):
@@ -50,7 +53,7 @@ class Reference:
     def __init__(self, settings: Settings, *, eos_token_ids: Sequence[int]) -> None:
         """Load the run's target and widen it to the precision of arbitration."""
         configure_arithmetic(settings.setup)
-        self.model = widened(load_setup(settings.setup).target, settings)
+        self.model = widened(load_setup(settings.setup).target, settings.arbitration)
         self.eos_token_ids = tuple(eos_token_ids)
         self.name = f"transformers {settings.arbitration}"
 
@@ -113,10 +116,11 @@ class Reference:
                 yield logits[first:]
 
 
-def widened(model: Any, settings: Settings) -> Any:
-    """A model in the precision of arbitration, its weights those of the run's compute dtype."""
-    precision: torch.dtype = getattr(torch, settings.arbitration)
-    return model if model.dtype == precision else copy.deepcopy(model).to(precision)
+@functools.lru_cache(maxsize=WIDENED_KEPT)
+def widened(model: Any, precision: str) -> Any:
+    """A model in a higher precision, its weights those of the run's compute dtype."""
+    dtype: torch.dtype = getattr(torch, precision)
+    return model if model.dtype == dtype else copy.deepcopy(model).to(dtype)
 
 
 def ends_of(request: Request, *, eos_token_ids: Sequence[int]) -> tuple[int, ...]:

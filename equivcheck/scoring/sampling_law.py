@@ -8,7 +8,7 @@ the columns of `ScoreTable`. Shares no code with `decoding/`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ from equivcheck.scoring.forcing import Teacher, read
 from equivcheck.scoring.laws import Law, point_law, sampling_law
 from equivcheck.scoring.neighbours import Neighbours
 from equivcheck.scoring.penalties import changes_logits, penalise_output
-from equivcheck.scoring.places import Places, places
+from equivcheck.scoring.places import Places, places, within
 from equivcheck.scoring.reference import ends_of, widened
 from equivcheck.scoring.table import TableBuilder
 from equivcheck.settings import Settings
@@ -97,16 +97,17 @@ class LawScorer:
         self.draft_law = f"shadow {name}" if shadow else name
         self.stages = stages and not shadow
         models = [pair.target] if kind == "lookup" else [pair.target, pair.draft]
-        self.teachers = [Teacher(widened(model, settings)) for model in models]
+        self.teachers = [Teacher(widened(model, settings.arbitration)) for model in models]
         self.device = self.teachers[0].device
         self.eos_token_ids = tuple(eos_token_ids)
         self.coarseness = coarseness(settings)
         self.neighbours = Neighbours()
         self.tokens, self.seconds = 0, 0.0
 
-    def recall(self, asked: Iterable[tuple[Request, Generation]]) -> None:
+    def recall(self, asked: Sequence[tuple[Request, Generation]]) -> None:
         """Take note of draws that were scored before, so that the next ones meet them."""
-        self.neighbours.recall(generation for _, generation in asked)
+        known, _ = within(asked, vocab=self.teachers[0].vocab)
+        self.neighbours.recall(generation for _, generation in known)
 
     @torch.inference_mode()
     def score(self, asked: Sequence[tuple[Request, Generation]]) -> ScoreTable:
@@ -117,11 +118,13 @@ class LawScorer:
         """
         started = time.perf_counter()
         lookup = len(self.teachers) == 1
+        asked, alien = within(asked, vocab=self.teachers[0].vocab)
         where = places(asked, self.neighbours, stages=self.stages, lookup=lookup)
         builder = TableBuilder([request.key for request, _ in asked], where)
         for stretch in self.stretches(asked, where):
             for row, found in self.reduced(stretch, where):
                 builder.fill(row, {name: each.cpu().numpy() for name, each in found.items()})
+        builder.rule_out(alien)
         self.tokens += len(where.token)
         self.seconds += time.perf_counter() - started
         return builder.table(draft_law=self.draft_law)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equivcheck.scores import ALTERNATIVES, BINS, ScoreTable, Twin
+from equivcheck.scores import ALTERNATIVES, BINS, ScoreTable, Support, Twin
 from equivcheck.scoring.places import Places
 
 WIDTHS = {
@@ -57,6 +57,12 @@ class TableBuilder:
         """Write consecutive rows of all columns that depend on a law."""
         for name, values in columns.items():
             self.columns[name][first : first + len(values)] = values
+
+    def rule_out(self, rows: NDArray[np.bool_]) -> None:
+        """Mark tokens [N] as impossible, whatever was filled in for them."""
+        self.columns["support"][rows] = Support.OUTSIDE
+        self.columns["log_ratio"][rows] = 0.0
+        self.columns["surprisal"][rows] = np.inf
 
     def table(self, *, draft_law: str) -> ScoreTable:
         """The finished table."""

@@ -246,6 +246,21 @@ def test_what_cannot_be_scored_is_refused(wide: EngineSetup, sound: Draws) -> No
         scorer(wide).score([(empty, answer)])
 
 
+@pytest.mark.parametrize("alien", [304, -1, 2**40])
+def test_an_id_outside_the_vocabulary_is_impossible_and_breaks_nothing(
+    alien: int, wide: EngineSetup, sound: Draws
+) -> None:
+    request, answer = sound[0]
+    strange = msgspec.structs.replace(answer, token_ids=(*answer.token_ids[:3], alien, 5))
+    again = (msgspec.structs.replace(request, key=f"law/c0{ROUND_MARK}99"), answer)
+    scored = scorer(wide)
+    found = scored.score([(request, strange), again])
+    assert found.support[:5].tolist()[:4] == [0, 0, 0, Support.OUTSIDE]
+    assert judged(found).broken
+    scored.recall([(request, strange)])
+    assert scored.score([again]).rows == len(answer.token_ids)
+
+
 def test_outputs_without_a_token_keep_their_place(wide: EngineSetup, sound: Draws) -> None:
     (one, first), (two, second), (three, third) = sound[:3]
     nothing = msgspec.structs.replace(second, token_ids=(), steps=())
