@@ -37,11 +37,6 @@ class Neighbours:
             table[place, : len(there)] = there
         return table
 
-    @property
-    def watched(self) -> bool:
-        """Whether the next output has any before it in its group."""
-        return bool(self.group)
-
     def twins(self, generation: Generation) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Each token's `Twin` and the twin's token, up to where the two part."""
         ours = generation.token_ids
