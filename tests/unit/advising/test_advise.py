@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from equivcheck.advising.advise import advise, price_of_tokens
+from equivcheck.advising.policy import (
+    NO_PROOF,
+    Policy,
+    Proof,
+    Routes,
+    read_routes,
+    write_routes,
+)
+from equivcheck.advising.proofs import proof_from, proofs_from
+from equivcheck.bench.records import Bench
+from equivcheck.errors import RecordsError, SettingsError
+from equivcheck.findings import Outcome
+from equivcheck.metrics.summarise import summarise
+from equivcheck.records import CANDIDATE, Evidence, Sealed
+from tests.unit.make import make_capabilities, make_header
+from tests.unit.metrics.make import CANDIDATE as ARM
+from tests.unit.metrics.make import make_bench, speculative
+
+PROVED = Proof(state="pass", why="run r: equivalent")
+SUMMARY = summarise(
+    make_bench(
+        # 20 prompts of 30 tokens: enough values for a ratio of p99.
+        prompts=20,
+        candidate=lambda key: speculative(key, seconds=0.009),
+    )
+)
+
+
+def advice(**options: object) -> Routes:
+    return advise(
+        SUMMARY,
+        **{"proof_of": lambda arm: PROVED, "policy": Policy(), **options},  # type: ignore[arg-type]
+    )
+
+
+def test_a_good_candidate_is_enabled_for_every_workload() -> None:
+    routes = advice().routes
+    assert {name: route.decision for name, route in routes.items()} == {
+        "chat": "enable",
+        "code": "enable",
+    }
+    code = routes["code"]
+    assert (code.enabled, code.arm, code.baseline) == (True, ARM, "stock")
+    assert code.speedup.value == pytest.approx(0.8 * 0.01 / (0.009 / 3))
+    assert code.acceptance_needed == pytest.approx(0.40)
+    assert (code.num_speculative_tokens, code.pair) == (4, "tiny")
+
+
+def test_the_break_even_is_that_of_the_baseline() -> None:
+    over_stock = advice().routes["code"].costs.break_even
+    over_target = advice(baseline="target").routes["code"].costs.break_even
+    assert over_stock == pytest.approx((0.9 / 0.8 - 1) / 4)
+    assert over_target == pytest.approx((0.9 - 1) / 4)
+
+
+def test_a_hold_keeps_the_state_that_was() -> None:
+    before = advice()
+    held = advice(proof_of=lambda arm: NO_PROOF)
+    assert {route.enabled for route in held.routes.values()} == {False}
+    kept = advice(proof_of=lambda arm: NO_PROOF, previous=before)
+    assert {route.decision for route in kept.routes.values()} == {"hold"}
+    assert {route.enabled for route in kept.routes.values()} == {True}
+
+
+def test_the_price_of_tokens() -> None:
+    assert price_of_tokens(tokens_per_second=1000.0, price_per_hour=3.6) == pytest.approx(1.0)
+    assert price_of_tokens(tokens_per_second=None, price_per_hour=3.6) is None
+    cost = advice(price_per_hour=3.6).routes["code"].cost
+    assert cost is not None
+    assert cost.plain is not None
+    assert cost.speculative is not None
+    assert cost.plain / cost.speculative == pytest.approx(0.008 / 0.003)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"arm": "native:gama=4"}, "did you mean 'native:gamma=4'"),
+        ({"baseline": "plain"}, "no baseline named 'plain'"),
+        ({"point": 1}, "no point 1; the measurement has 1"),
+    ],
+)
+def test_what_is_not_there_is_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError, match=message.replace("(", r"\(")):
+        advice(**options)
+
+
+def test_routes_survive_the_disk(tmp_path: Path) -> None:
+    routes = advice(price_per_hour=2.0)
+    write_routes(tmp_path / "deep" / "routes.json", routes)
+    assert read_routes(tmp_path / "deep" / "routes.json") == routes
+
+
+def test_bad_routes_name_file_and_field(tmp_path: Path) -> None:
+    path = tmp_path / "routes.json"
+    with pytest.raises(RecordsError, match=r"no such routes file"):
+        read_routes(path)
+    path.write_text('{"schema": 1, "run": 3}')
+    with pytest.raises(RecordsError, match=r"routes\.json: run: expected `str`"):
+        read_routes(path)
+    path.write_text("{")
+    with pytest.raises(RecordsError, match=r"routes\.json: not valid JSON"):
+        read_routes(path)
+
+
+def judged(bench: Bench, outcome: Outcome = Outcome.PASS) -> Evidence:
+    header = msgspec.structs.replace(
+        make_header(),
+        arms={CANDIDATE: make_capabilities(engine=ARM)},
+        models=bench.header.models,
+    )
+    setup = msgspec.structs.replace(header.settings.setup, pair="tiny")
+    settings = msgspec.structs.replace(header.settings, setup=setup)
+    return Evidence(
+        header=msgspec.structs.replace(header, settings=settings),
+        asked={},
+        captured={},
+        sealed=Sealed(outcome=outcome, headline="said so", counts={}),
+    )
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_judged_run_of_the_same_decoder_is_a_proof(outcome: Outcome) -> None:
+    bench = make_bench()
+    proof = proof_from(judged(bench, outcome), bench, bench.arms[ARM])
+    assert proof.state == outcome.value
+    assert proof.why.endswith(": said so")
+
+
+def test_a_run_of_another_decoder_proves_nothing() -> None:
+    bench = make_bench()
+    evidence = judged(bench)
+    other = msgspec.structs.replace(
+        evidence,
+        header=msgspec.structs.replace(
+            evidence.header, arms={CANDIDATE: make_capabilities(engine="native:gamma=2")}
+        ),
+    )
+    proof = proof_from(other, bench, bench.arms[ARM])
+    assert proof.state == "none"
+    assert "is about another engine: 'native:gamma=2', not 'native:gamma=4'" in proof.why
+
+
+def test_an_unfinished_run_proves_nothing() -> None:
+    bench = make_bench()
+    unfinished = msgspec.structs.replace(judged(bench), sealed=None)
+    assert proof_from(unfinished, bench, bench.arms[ARM]).state == "none"
+    assert proofs_from(None, bench)(ARM) == NO_PROOF
