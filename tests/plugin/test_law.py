@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from equivcheck import cli
+from equivcheck.continuing import tokens_drawn
 from equivcheck.records import SAMPLED, Evidence
 from equivcheck.records_file import read_evidence
 from equivcheck.statistics.profiles import PROFILES, Profile, Required
@@ -22,8 +24,8 @@ def lawful(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setitem(PROFILES, "default", small)
     (project.path / "suites/code.jsonl").unlink()
     for workload, law in (("law", True), ("plain", False)):
-        header = {"equivcheck": 1, "workload": workload} | ({"law": True} if law else {})
-        cases = [
+        header: dict[str, object] = {"equivcheck": 1, "workload": workload, "law": law}
+        cases: list[dict[str, object]] = [
             {"id": "loop", "prompt": "for i in range(10):\n    print("},
             {"id": "warm", "prompt": "The moon rose over ", "sampling": {"temperature": 1.0}},
             {"id": "cool", "prompt": "Dear Anna, I ", "sampling": {"temperature": 0.7}},
@@ -76,3 +78,26 @@ def test_cases_of_a_broken_law_fall_with_it(lawful: Project) -> None:
             "FAILED suites/law.jsonl::sampled - *",
         ]
     )
+
+
+def test_a_finished_run_is_drawn_on_from_the_command_line(
+    lawful: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(lawful.path)
+    only = ("--only", "law/*")
+    assert cli.run(["run", *only, "--continue"]) == 2
+    assert "--continue, but no run is there" in capsys.readouterr().err
+    assert cli.run(["run", *only]) == 0
+    before = tokens_drawn(evidence(lawful))
+    capsys.readouterr()
+    assert cli.run(["run", *only, "--continue"]) == 0
+    shown = capsys.readouterr()
+    after = tokens_drawn(evidence(lawful))
+    assert after >= 2 * TOKENS
+    assert f"going on with the finished run in reports/latest: {before} tokens" in shown.err
+    assert f"{after} tokens are drawn now" in shown.err
+    assert f"drew {after} tokens by the target's law" in " ".join(shown.out.split())
+    assert cli.run(["run", "--continue", "--sampled", "none"]) == 2
+    assert "settings.sampled is 'auto' there, None here" in capsys.readouterr().err
+    assert cli.run(["run", "--continue", "--fresh"]) == 2
+    assert "no --resume, no --fresh" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from equivcheck.engines.protocol import Capabilities
 from equivcheck.generation import FinishReason, Generation, Request, Step, TokenScore
 from equivcheck.records import (
     CANDIDATE,
+    SAMPLED,
     SCHEMA,
     TARGET,
     Arbitration,
@@ -173,3 +174,19 @@ def make_evidence(
 
 def make_gaps(*gaps: float, magnitude: float | None = 20.0) -> tuple[Gap, ...]:
     return tuple(Gap(gap=gap, best=10, magnitude=magnitude) for gap in gaps)
+
+
+def make_drawn(
+    *draws: Generation, told: Capabilities | None = None, request: Request | None = None
+) -> Evidence:
+    """Evidence that holds draws of ``code/one`` and nothing else."""
+    header = make_header(
+        arms={SAMPLED: told or make_capabilities()}, planned={SAMPLED: ("code/one",)}
+    )
+    asked = request or make_request(max_new_tokens=3)
+    return Evidence(
+        header=header,
+        asked={asked.key: make_asked(asked)},
+        captured={},
+        draws={SAMPLED: {draw.key: draw for draw in draws}},
+    )

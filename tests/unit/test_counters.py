@@ -8,7 +8,13 @@ from equivcheck.checks.counters import check, faults_of
 from equivcheck.findings import Outcome, Reason
 from equivcheck.generation import Step
 from equivcheck.records import CANDIDATE, TARGET
-from tests.unit.make import make_capabilities, make_evidence, make_generation, make_steps
+from tests.unit.make import (
+    make_capabilities,
+    make_drawn,
+    make_evidence,
+    make_generation,
+    make_steps,
+)
 
 SPECULATIVE = make_capabilities(num_speculative_tokens=4, reports_steps=True)
 BLOCKS = st.lists(
@@ -112,3 +118,19 @@ def test_a_trace_names_the_rejected_draft_and_no_other(step: Step, what: str) ->
     answer = make_generation(range(step.emitted), steps=(step,))
     assert list(faults_of(answer, SPECULATIVE)) == []
     assert list(faults_of(answer, tracing)) == [what]
+
+
+def test_draws_are_held_to_their_counters_too() -> None:
+    evidence = make_drawn(
+        make_generation(range(3), key="code/one#1", steps=make_steps((2, 2))),
+        make_generation(range(3), key="code/one#2", steps=make_steps((2, 1))),
+        make_generation(range(3), key="code/one#3", steps=make_steps((2, 1))),
+        told=SPECULATIVE,
+    )
+    broken, workload = check(evidence)
+    assert (broken.subject, broken.headline) == (
+        "code/one",
+        "sampled: steps emitted 2 tokens, the output has 3",
+    )
+    assert broken.details == ("in code/one#2",)
+    assert (workload.outcome, workload.n) == (Outcome.FAIL, 3)

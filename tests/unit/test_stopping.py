@@ -13,6 +13,7 @@ from tests.unit.make import (
     EOS,
     VOCAB,
     make_captured,
+    make_drawn,
     make_evidence,
     make_generation,
     make_header,
@@ -157,3 +158,29 @@ def test_many_faults_are_bounded() -> None:
     case = check(evidence)[0]
     assert len(case.details) == 6
     assert case.details[-1] == "and 95 more"
+
+
+def test_draws_end_where_they_have_to() -> None:
+    evidence = make_drawn(
+        make_generation((10, 11, 12), key="code/one#1"),
+        make_generation((10, EOS, 12), key="code/one#2"),
+        make_generation((10, 11, 12, 13), key="code/one#3"),
+        make_generation((10, 11, VOCAB), key="code/one#4"),
+    )
+    broken, workload = check(evidence)
+    assert (broken.subject, broken.headline) == (
+        "code/one",
+        "sampled: 1 token after stop id 2 at 1",
+    )
+    assert broken.details == ("in code/one#2",)
+    assert workload.headline == "3 outputs of 4 broke a stop or length rule"
+
+
+def test_draws_with_stop_strings_are_judged_by_their_tokens_alone() -> None:
+    stopping = make_request(max_new_tokens=3, stop=("x",))
+    draw = make_generation((10,), key="code/one#1", finish_reason="stop")
+    (workload,) = check(make_drawn(draw, request=stopping))
+    assert workload.outcome is Outcome.PASS
+    wild = make_generation((VOCAB,), key="code/one#1", finish_reason="stop")
+    broken, _ = check(make_drawn(wild, request=stopping))
+    assert broken.headline == f"sampled: token 0 is id {VOCAB}, of {VOCAB} ids"

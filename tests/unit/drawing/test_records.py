@@ -1,0 +1,71 @@
+"""Draws in the records: in order, of planned cases only; what other gates make of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from equivcheck.checks import complete, coupled
+from equivcheck.errors import RecordsError
+from equivcheck.findings import Outcome, Reason
+from equivcheck.records import SAMPLED, SAMPLED_TARGET, Drawn, Failed
+from equivcheck.records_file import RecordsWriter
+from tests.unit.drawing.fakes import CASES, Room, header
+from tests.unit.make import make_drawn, make_generation
+
+
+def drawn(key: str, *, arm: str = SAMPLED) -> Drawn:
+    return Drawn(arm=arm, generation=make_generation(key=key))
+
+
+def store(folder: Path, *records: Drawn) -> Room:
+    room = Room(folder)
+    writer, _ = RecordsWriter.resume(room.path, header())
+    with writer:
+        writer.append(*records)
+    return room
+
+
+def test_draws_are_read_in_the_order_of_asking(tmp_path: Path) -> None:
+    keys = ("law/c#2", "law/b#1", "law/a#2", "law/a#10", "law/a#1")
+    room = store(tmp_path, *map(drawn, keys))
+    read = room.read().draws[SAMPLED]
+    assert list(read) == ["law/a#1", "law/b#1", "law/a#2", "law/c#2", "law/a#10"]
+    assert all(draw.key == key for key, draw in read.items())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (drawn("law/a#1"), "sampled draws 'law/a#1' a second time"),
+        (drawn("law/plain#1"), "sampled draws 'law/plain#1', which was never asked"),
+        (drawn("law/a"), "'law/a' is not a case"),
+        (drawn("law/a#2", arm=SAMPLED_TARGET), "no arm named 'sampled-target'"),
+    ],
+)
+def test_what_cannot_be_a_draw_is_refused(tmp_path: Path, wrong: Drawn, message: str) -> None:
+    room = store(tmp_path, drawn("law/a#1"), wrong)
+    with pytest.raises(RecordsError, match=message):
+        room.read()
+
+
+def test_a_draw_that_failed_counts_until_it_came_after_all() -> None:
+    evidence = make_drawn(make_generation(key="code/one#1"))
+    lost = Failed(arm=SAMPLED, key="code/one#2", message="device lost")
+    found = complete.check(msgspec.structs.replace(evidence, failures=(lost,)))
+    assert found[0].headline == "sampled failed on 1 of 2 draws"
+    assert (found[0].outcome, found[0].reason) == (Outcome.INCONCLUSIVE, Reason.MISSING)
+    came = Failed(arm=SAMPLED, key="code/one#1", message="device lost")
+    found = complete.check(msgspec.structs.replace(evidence, failures=(came,)))
+    assert [finding.reason for finding in found] == [Reason.NOTHING_COMPARED]
+
+
+def test_drawn_cases_are_left_to_the_law(tmp_path: Path) -> None:
+    evidence = store(tmp_path).read()
+    assert set(evidence.header.planned[SAMPLED]) == {case.key for case in CASES}
+    assert coupled.check(evidence) == []
+    without = msgspec.structs.replace(evidence.header, planned={})
+    (finding,) = coupled.check(msgspec.structs.replace(evidence, header=without))
+    assert finding.reason is Reason.NOT_COMPARABLE
