@@ -16,8 +16,7 @@ from typing import Any
 
 from benchmarks.power.measure import power_record, sound_record, sound_stream
 from benchmarks.power.plan import PLANS
-from benchmarks.power.size import tabular_record
-from benchmarks.power.streams import LAWS
+from benchmarks.power.size import tabular_record, variation_record
 from benchmarks.power.summary import summary
 from equivcheck.settings import EngineSetup
 
@@ -36,6 +35,9 @@ def main() -> None:
     parser.add_argument("--sound-rounds", type=int, default=16, help="of the reference at T=1")
     parser.add_argument("--other-rounds", type=int, default=6, help="of the other references")
     parser.add_argument("--gates", type=int, default=1000, help="null gates on the tabular pair")
+    parser.add_argument(
+        "--tabular-tokens", type=int, default=1_600_000, help="for the bound on the whole law"
+    )
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--faults", nargs="*", default=[plan.fault for plan in PLANS])
     arguments = parser.parse_args()
@@ -75,8 +77,9 @@ def main() -> None:
                 )
             )
     if arguments.gates and name_of({"part": "size", "pair": "tabular"}) not in done:
-        keep(tabular_record(gates=arguments.gates, outputs=8, seed=7))
-    assert LAWS
+        keep(tabular_record(gates=arguments.gates, outputs=16, seed=7))
+    if arguments.tabular_tokens and name_of({"part": "variation", "pair": "tabular"}) not in done:
+        keep(variation_record(tokens=arguments.tabular_tokens, seed=7))
     out.with_suffix(".md").write_text(summary(records), encoding="utf-8")
 
 

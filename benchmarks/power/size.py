@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from typing import Any
 
@@ -9,28 +10,40 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.power.detection import taken
+from equivcheck.cases import Sampling
 from equivcheck.scores import ScoreTable
 from equivcheck.statistics.battery import evaluate
+from equivcheck.testing.tabular import CONTEXTS, TOKENS, TabularPair, counts
+from equivcheck.testing.tabular_law import scored, variation
 
 ALPHAS = (0.05, 0.01, 0.001, 1e-4)
+LEVEL = 1e-3
+"""Probability that the bound on a context's law is wrong."""
+LAWS = (
+    Sampling(temperature=1.0),
+    Sampling(temperature=0.7),
+    Sampling(temperature=0.8, top_p=0.9),
+    Sampling(temperature=1.0, top_k=5),
+    Sampling(temperature=1.2, min_p=0.1),
+)
 
 
 def crossed_of(table: ScoreTable, *, each: int) -> dict[str, int]:
     """Cut a table into gates of `each` outputs; count how many reach 1/alpha, per alpha."""
-    counts: Counter[str] = Counter({"gates": 0, "impossible": 0})
-    counts.update({f"{alpha:g}": 0 for alpha in ALPHAS})
+    found: Counter[str] = Counter({"gates": 0, "impossible": 0})
+    found.update({f"{alpha:g}": 0 for alpha in ALPHAS})
     for start in range(0, len(table.keys) - each + 1, each):
-        count(counts, taken(table, np.arange(start, start + each)))
-    return dict(counts)
+        count(found, taken(table, np.arange(start, start + each)))
+    return dict(found)
 
 
-def count(counts: Counter[str], table: ScoreTable) -> None:
+def count(found_in: Counter[str], table: ScoreTable) -> None:
     """Evaluate one gate."""
     found = evaluate(table, alpha=min(ALPHAS), alpha_pass=1e-3, stages=True)
-    counts["gates"] += 1
-    counts["impossible"] += int(found.impossible.total > 0)
+    found_in["gates"] += 1
+    found_in["impossible"] += int(found.impossible.total > 0)
     for alpha in ALPHAS:
-        counts[f"{alpha:g}"] += int(found.combined.highest >= -np.log(alpha))
+        found_in[f"{alpha:g}"] += int(found.combined.highest >= -np.log(alpha))
 
 
 def interval(hits: int, gates: int) -> tuple[float, float]:
@@ -41,12 +54,24 @@ def interval(hits: int, gates: int) -> tuple[float, float]:
 
 def tabular_record(*, gates: int, outputs: int, seed: int) -> dict[str, Any]:
     """Gates on the tabular pair through the real decode loop, under several laws."""
-    from equivcheck.testing.tabular import LAWS, TabularPair
-
-    counts: Counter[str] = Counter()
+    crossed: Counter[str] = Counter()
     pair = TabularPair.make(seed=seed)
-    each = gates // len(LAWS)
     for turn, law in enumerate(LAWS):
-        table = pair.scored(outputs=each * outputs, sampling=law, seed=seed + turn)
-        counts.update(crossed_of(table, each=outputs))
-    return {"part": "size", "pair": "tabular", "outputs": outputs, "counts": dict(counts)}
+        drawn = pair.drawn(outputs=gates // len(LAWS) * outputs, sampling=law, seed=seed + turn)
+        crossed.update(crossed_of(scored(pair, drawn), each=outputs))
+    return {"part": "size", "pair": "tabular", "outputs": outputs, "counts": dict(crossed)}
+
+
+def variation_record(*, tokens: int, seed: int) -> dict[str, Any]:
+    """How close the whole law of each context is proven to be to the target's."""
+    pair, law, chunks = TabularPair.make(seed=seed), Sampling(temperature=1.0), 20
+    each = tokens // CONTEXTS // chunks
+    total = sum(
+        counts(
+            pair.drawn(outputs=round(1.15 * tokens / chunks / TOKENS), sampling=law, seed=chunk),
+            each=each,
+        )
+        for chunk in range(chunks)
+    )
+    found = variation(np.asarray(total), pair.law(law), level=LEVEL)
+    return {"part": "variation", "pair": "tabular", "level": LEVEL} | dataclasses.asdict(found)

@@ -1,19 +1,24 @@
 """Power of the test of the sampled law: blatant faults of rejection sampling do not get past it.
 
-On the tabular pair, through the real decode loop. What every fault takes on the bundled pair is
-measured by ``benchmarks.power``.
+On the tabular pair, through the real decode loop, and a few as whole runs of the bundled pair. What
+every fault takes there is measured by ``benchmarks.power``.
 """
 
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 import pytest
 
-from equivcheck.cases import Sampling
+from equivcheck.capture import run
+from equivcheck.cases import Case, Sampling, Suite
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.faults.catalogue import find
+from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.settings import EngineSetup, Settings
 from equivcheck.statistics.battery import Battery, evaluate
+from equivcheck.statistics.profiles import PROFILES, Profile, Required
 from equivcheck.testing.tabular import TabularPair
 from equivcheck.testing.tabular_law import scored
 
@@ -85,3 +90,55 @@ def test_the_broken_stage_is_named(fault: str) -> None:
 def test_noise_that_outputs_share_is_seen_side_by_side() -> None:
     found = judged("stream-shared-rejection", "plain", 64)
     assert max(found.parts, key=lambda name: found.parts[name].highest) == "crossing"
+
+
+SMALL = Profile(tokens=1_200, required=(Required("leak", 1.0),))
+"""What a few draws can tell."""
+SUITE = Suite(
+    path="law.jsonl",
+    workload="law",
+    description="",
+    cases=tuple(
+        Case(
+            id=f"case-{index}",
+            prompt=prompt,
+            max_new_tokens=32,
+            ignore_eos=True,
+            sampling=Sampling(temperature=1.0),
+        )
+        for index, prompt in enumerate(
+            ("The king looked out upon", "SELECT name FROM", "def main(", "Dear Anna, I")
+        )
+    ),
+    lines=(2, 3, 4, 5),
+    digest="0",
+    law=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("accepts-every-draft", Reason.LAW_BROKEN),
+        ("recovers-from-target", Reason.IMPOSSIBLE),
+    ],
+)
+def test_a_whole_run_of_the_bundled_pair_says_so(
+    fault: str, reason: Reason, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PROFILES, "quick", SMALL)
+    settings = Settings(
+        setup=EngineSetup(batch_size=4, context=128, threads=1),
+        candidate=find(fault).candidate,
+        control=None,
+        probe_every=4,
+        rescore_every=4,
+        profile="quick",
+    )
+    found = sampled(run(settings, [SUITE], tmp_path).findings)
+    assert (found.outcome, found.reason) == (Outcome.FAIL, reason), found.headline
+
+
+def sampled(findings: tuple[Finding, ...]) -> Finding:
+    """What is said of the run's sampled law as a whole, which comes first."""
+    return next(finding for finding in findings if finding.check == "sampled")
