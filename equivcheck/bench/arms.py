@@ -35,7 +35,7 @@ class Sweeps(NamedTuple):
         for text in given:
             name, _, listed = text.partition("=")
             if name not in SWEPT or name in found:
-                problem = "given twice" if name in found else f"one of {', '.join(SWEPT)}"
+                problem = "named once" if name in found else f"one of {', '.join(SWEPT)}"
                 raise SettingsError(f"--sweep {text!r}: {name!r} has to be {problem}")
             try:
                 found[name] = tuple(sorted({int(value) for value in listed.split(",")}))

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+
+from equivcheck.bench.arms import WORST, Sweeps, arms_of, points_of
+from equivcheck.errors import SettingsError
+from equivcheck.settings import EngineSetup, Settings
+
+SETTINGS = Settings(candidate="native:gamma=4")
+
+
+def specs(**options: object) -> list[tuple[str, str]]:
+    given = {"drafts": (), "others": ()} | options
+    return [(arm.role, arm.spec) for arm in arms_of(SETTINGS, **given)]  # type: ignore[arg-type]
+
+
+def test_target_stock_and_candidate_by_default() -> None:
+    assert specs() == [
+        ("target", "native:gamma=0"),
+        ("stock", "native:gamma=0,width=1"),
+        ("candidate", "native:gamma=4"),
+    ]
+
+
+def test_every_draft_with_every_gamma() -> None:
+    arms = arms_of(
+        SETTINGS, drafts=("native:drafter=lookup", "tiny+other"), others=(), gammas=(2, 4)
+    )
+    assert [(arm.name, arm.pair) for arm in arms if arm.role == "candidate"] == [
+        ("native:gamma=2,drafter=lookup", "tiny"),
+        ("native:gamma=4,drafter=lookup", "tiny"),
+        ("native:gamma=2 on tiny+other", "tiny+other"),
+        ("native:gamma=4 on tiny+other", "tiny+other"),
+    ]
+
+
+def test_native_arms_share_the_widest_width() -> None:
+    assert specs(gammas=(4, 12)) == [
+        ("target", "native:gamma=0,width=16"),
+        ("stock", "native:gamma=0,width=1"),
+        ("candidate", "native:gamma=4,width=16"),
+        ("candidate", "native:gamma=12"),
+    ]
+
+
+def test_others_and_the_worst_case_stand_beside() -> None:
+    assert specs(others=("transformers:mode=assisted",), worst=True, stock=False)[2:] == [
+        ("other", f"{WORST}:gamma=4,adaptive=false"),
+        ("other", f"{WORST}:gamma=4,adaptive=true"),
+        ("other", "transformers:mode=assisted"),
+    ]
+
+
+def test_two_arms_alike_are_refused() -> None:
+    with pytest.raises(SettingsError, match="two arms are 'native:gamma=4'"):
+        specs(drafts=("native:gamma=4", "native:gamma=4"))
+
+
+def test_sweeps_are_read() -> None:
+    sweeps = Sweeps.parse(["batch=4,1,2", "context=512"])
+    assert sweeps == Sweeps(batch=(1, 2, 4), context=(512,))
+    points = points_of(EngineSetup(), sweeps)
+    assert [(point.batch_size, point.context, point.filled) for point in points] == [
+        (1, 512, True),
+        (2, 512, True),
+        (4, 512, True),
+    ]
+    (single,) = points_of(EngineSetup(batch_size=1), Sweeps())
+    assert (single.batch_size, single.context, single.filled) == (1, 1024, False)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["batches=1"], "has to be one of batch, gamma, context"),
+        (["gamma=1", "gamma=2"], "has to be named once"),
+        (["gamma=one"], "write gamma=1,2,4"),
+        (["gamma=0,2"], "0 is below 1"),
+    ],
+)
+def test_sweeps_that_cannot_be_read(given: list[str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        Sweeps.parse(given)

@@ -1,0 +1,153 @@
+"""The measuring loop with engines that need no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from equivcheck.bench import measure as measuring
+from equivcheck.bench.records import Bandwidth, Bench, BenchArm, BenchHeader, BenchSettings, Point
+from equivcheck.bench.records_file import BenchWriter, read_bench
+from equivcheck.engines.protocol import Capabilities
+from equivcheck.engines.registry import lent
+from equivcheck.errors import EngineError
+from equivcheck.generation import Generation, Request
+from equivcheck.metrics.summarise import summarise
+from equivcheck.settings import EngineSetup
+from tests.unit.make import make_capabilities
+from tests.unit.metrics.make import plain, speculative
+
+KEYS = ("code/a", "code/b", "code/c", "code/d")
+ARMS = (
+    BenchArm(name="target", role="target", spec="fake:plain=yes", pair="tiny"),
+    BenchArm(name="fast", role="candidate", spec="fake", pair="tiny"),
+)
+
+
+class FakeEngine:
+    """Answers at once; breaks on one key where it is told to."""
+
+    def __init__(self, options: Mapping[str, str], setup: EngineSetup, log: list[str]) -> None:
+        self.options, self.setup, self.log = options, setup, log
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return make_capabilities(
+            engine="fake", num_speculative_tokens=0 if "plain" in self.options else 4
+        )
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
+        self.log.append(f"{'plain' if 'plain' in self.options else 'fast'} {len(requests)}")
+        for request in requests:
+            if request.key == self.options.get("breaks"):
+                raise RuntimeError("out of memory")
+            yield plain(request.key) if "plain" in self.options else speculative(request.key)
+
+    def close(self) -> None:
+        self.log.append("closed")
+
+
+def make_header(
+    *, arms: tuple[BenchArm, ...] = ARMS, batches: Sequence[int] = (1,), repeats: int = 1
+) -> BenchHeader:
+    return BenchHeader(
+        schema=1,
+        run="fake",
+        created="2026-01-01T00:00:00+00:00",
+        settings=BenchSettings(
+            setup=EngineSetup(device="cpu", batch_size=1),
+            arms=arms,
+            points=tuple(Point(batch_size=batch, context=128) for batch in batches),
+            tokens=30,
+            repeats=repeats,
+        ),
+        prompts={"code": KEYS},
+        suites={"code": "d"},
+        environment={},
+    )
+
+
+def measure(path: Path, header: BenchHeader, *, resume: bool = False) -> list[str]:
+    log: list[str] = []
+    requests = {
+        "code": tuple(Request(key=key, prompt_ids=(1, 2), max_new_tokens=30) for key in KEYS)
+    }
+    if resume:
+        writer, done = BenchWriter.resume(path, header)
+    else:
+        writer, done = BenchWriter.create(path, header), Bench(header=header)
+    bandwidth = Bandwidth(bytes_per_second=1e9, buffer_bytes=1)
+    done = msgspec.structs.replace(done, bandwidth=bandwidth)
+    with (
+        writer,
+        lent({"fake": lambda options, setup: FakeEngine(options, setup, log)}),
+    ):
+        measuring.measure(header, requests, writer, done=done)
+    return log
+
+
+def test_every_arm_answers_every_prompt_in_turn(tmp_path: Path) -> None:
+    path = tmp_path / "bench.jsonl"
+    log = measure(path, make_header(repeats=2))
+    bench = read_bench(path)
+    assert len(bench.asked) == bench.expected == 2 * 2 * len(KEYS)
+    order = [each.arm for each in bench.measured]
+    # Each round starts with another arm.
+    assert order == ["target", "fast", "fast", "target"] * len(KEYS)
+    # Warm-up and the look at memory come before.
+    assert log[:4] == ["plain 1", "plain 1", "fast 1", "fast 1"]
+    assert log[-2:] == ["closed", "closed"]
+    assert {probe.arm for probe in bench.probed} == {"target", "fast"}
+    assert summarise(bench).finished
+
+
+def test_measuring_counts_its_own_time(tmp_path: Path) -> None:
+    path = tmp_path / "bench.jsonl"
+    measure(path, make_header())
+    (session,) = read_bench(path).sessions
+    assert 0 < session.engine_seconds < session.wall_seconds
+    cost = summarise(read_bench(path)).measuring_cost
+    assert cost == pytest.approx(1 - session.engine_seconds / session.wall_seconds)
+
+
+def test_chunks_are_decoded_together_and_share_their_time(tmp_path: Path) -> None:
+    path = tmp_path / "bench.jsonl"
+    log = measure(path, make_header(batches=(1, 4)))
+    assert "fast 4" in log
+    bench = read_bench(path)
+    together = [each for each in bench.measured if (each.point, each.arm) == (1, "fast")]
+    assert len({each.seconds for each in together}) == 1
+    assert [each.generation.key for each in together] == list(KEYS)
+
+
+def test_an_interrupted_measurement_asks_for_nothing_twice(tmp_path: Path) -> None:
+    path = tmp_path / "bench.jsonl"
+    broken = make_header(
+        arms=(ARMS[0], msgspec.structs.replace(ARMS[1], spec="fake:breaks=code/c"))
+    )
+    with pytest.raises(EngineError, match="arm fast broke: RuntimeError: out of memory"):
+        measure(path, broken)
+    kept = read_bench(path)
+    assert 0 < len(kept.measured) < kept.expected
+    path.write_bytes(path.read_bytes().replace(b"fake:breaks=code/c", b"fake"))
+    measure(path, make_header(), resume=True)
+    bench = read_bench(path)
+    assert len(bench.measured) == bench.expected
+    assert bench.measured[: len(kept.measured)] == kept.measured
+
+
+def test_a_finished_point_is_not_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / "bench.jsonl"
+    measure(path, make_header())
+    assert measure(path, make_header(), resume=True) == []
+
+
+def test_an_engine_that_leaves_a_prompt_out_is_named() -> None:
+    engine = FakeEngine({}, EngineSetup(), [])
+    engine.generate = lambda requests: iter(())  # type: ignore[method-assign]
+    request = Request(key="code/a", prompt_ids=(1,), max_new_tokens=4)
+    with pytest.raises(EngineError, match="arm fast answered 0 of 1 requests"):
+        measuring.answers(engine, (request,), arm="fast")

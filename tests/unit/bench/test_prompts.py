@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from equivcheck.bench.prompts import at_point, requests_of
+from equivcheck.bench.records import Point
+from equivcheck.cases import Case, Sampling, Suite
+from equivcheck.errors import SuiteError
+from equivcheck.generation import Request
+
+
+def make_suite(*cases: Case, workload: str = "code") -> Suite:
+    return Suite(
+        path=f"{workload}.jsonl",
+        workload=workload,
+        digest="d",
+        description="",
+        lines=(),
+        cases=cases,
+    )
+
+
+def case(name: str, *, temperature: float = 0.0) -> Case:
+    return Case(
+        id=name,
+        prompt="abc",
+        max_new_tokens=64,
+        sampling=Sampling(temperature=temperature),
+    )
+
+
+def requests(
+    *suites: Suite, prompts: int = 2, tokens: int = 16, fill: int = 1
+) -> dict[str, tuple[Request, ...]]:
+    return requests_of(
+        suites, prompts=prompts, tokens=tokens, fill=fill, encode=lambda case: (1, 2, 3)
+    )
+
+
+def keys(asked: Sequence[Request]) -> list[str]:
+    return [request.key for request in asked]
+
+
+def test_the_first_greedy_cases_ask_for_equal_work() -> None:
+    suite = make_suite(case("a"), case("warm", temperature=0.7), case("b"), case("c"))
+    (first, second) = requests(suite)["code"]
+    assert keys([first, second]) == ["code/a", "code/b"]
+    assert (first.max_new_tokens, first.ignore_eos, first.stop) == (16, True, ())
+
+
+def test_chunks_are_filled_with_the_same_prompts_again() -> None:
+    found = requests(make_suite(case("a"), case("b")), prompts=2, fill=4)["code"]
+    assert keys(found) == ["code/a", "code/b", "code/a~2", "code/b~2"]
+    (chunk,) = at_point({"code": found}, Point(batch_size=4, context=64))["code"]
+    assert len(chunk) == 4
+
+
+def test_a_filled_context_is_full() -> None:
+    found = requests(make_suite(case("a"), case("b")))
+    chunks = at_point(found, Point(batch_size=1, context=64, filled=True))["code"]
+    assert [len(chunk[0].prompt_ids) for chunk in chunks] == [48, 48]
+    assert chunks[0][0].prompt_ids[-3:] == (1, 2, 3)
+
+
+def test_what_cannot_be_measured_is_refused() -> None:
+    with pytest.raises(SuiteError, match="no greedy case"):
+        requests(make_suite(case("warm", temperature=1.0)))
+    with pytest.raises(SuiteError, match="'code' is in another suite too"):
+        requests(make_suite(case("a")), make_suite(case("b")))
+    small = Point(batch_size=1, context=16, filled=True)
+    with pytest.raises(SuiteError, match="need 19 positions, the context is 16"):
+        at_point(requests(make_suite(case("a"))), small)

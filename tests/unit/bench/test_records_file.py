@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from equivcheck.bench.records import Bench, BenchHeader
+from equivcheck.bench.records_file import BenchWriter, bench_path, is_unfinished, read_bench
+from equivcheck.errors import OtherRunError, RecordsError
+from tests.unit.metrics.make import make_bench
+
+
+def written(path: Path, bench: Bench) -> Path:
+    with BenchWriter.create(path, bench.header) as writer:
+        writer.append(*bench.probed, *bench.measured, *bench.sessions)
+    return path
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    bench = make_bench(prompts=3)
+    path = written(tmp_path / "deep" / "bench.jsonl", bench)
+    assert read_bench(path) == bench
+    assert read_bench(path.parent) == bench
+    assert not is_unfinished(path)
+
+
+def test_a_file_names_itself_and_a_folder_its_file() -> None:
+    assert bench_path("reports/bench") == Path("reports/bench/bench.jsonl")
+    assert bench_path("reports/bench-tiny.jsonl") == Path("reports/bench-tiny.jsonl")
+
+
+def test_a_torn_tail_is_cut_off_and_gone_on_from(tmp_path: Path) -> None:
+    bench = make_bench(prompts=2)
+    path = written(tmp_path / "bench.jsonl", bench)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.rindex(b'{"type":"measured"') + 30])
+    assert is_unfinished(path)
+    writer, found = BenchWriter.resume(path, bench.header)
+    with writer:
+        assert found.measured == bench.measured[:-1]
+        writer.append(bench.measured[-1])
+    assert read_bench(path).measured == bench.measured
+
+
+def test_another_measurement_is_not_gone_on_with(tmp_path: Path) -> None:
+    bench = make_bench(prompts=2)
+    path = written(tmp_path / "bench.jsonl", bench)
+    settings = msgspec.structs.replace(bench.header.settings, tokens=31)
+    other: BenchHeader = msgspec.structs.replace(bench.header, settings=settings)
+    with pytest.raises(OtherRunError, match=r"settings\.tokens is 30 there and 31 here"):
+        BenchWriter.resume(path, other)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"type":"mesured"}', r"bench\.jsonl:2: type: no record type named 'mesured' \(did you"),
+        ('{"type":"session","wall_seconds":"1"}', r"bench\.jsonl:2: wall_seconds: expected"),
+        ("{", r"bench\.jsonl:2: not valid JSON"),
+        ("HEADER", r"bench\.jsonl:2: a second header"),
+        ('"arm":"gone"', r"bench\.jsonl:2: arm: no arm named 'gone'"),
+        ('"workload":"prose"', r"bench\.jsonl:2: workload: no workload named 'prose'"),
+        ('"point":7', r"bench\.jsonl:2: point: 7, but the header has 1"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
+    bench = make_bench(prompts=1)
+    path = written(tmp_path / "bench.jsonl", bench)
+    header, *_ = path.read_text().splitlines()
+    measured = msgspec.json.encode(bench.measured[0]).decode()
+    for field, found in (
+        ("arm", '"arm":"target"'),
+        ("workload", '"workload":"chat"'),
+        ("point", '"point":0'),
+    ):
+        if line.startswith(f'"{field}"'):
+            line = measured.replace(found, line)
+    path.write_text("\n".join([header, header if line == "HEADER" else line]) + "\n")
+    with pytest.raises(RecordsError, match=message):
+        read_bench(path)
+
+
+def test_no_measurement_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(RecordsError, match="no such measurement; equivcheck bench makes one"):
+        read_bench(tmp_path)
+    (tmp_path / "bench.jsonl").write_text("")
+    with pytest.raises(RecordsError, match="its first line is no header"):
+        read_bench(tmp_path)
+    assert not is_unfinished(tmp_path / "bench.jsonl")
+
+
+def test_an_older_schema_is_refused(tmp_path: Path) -> None:
+    bench = make_bench(prompts=1)
+    header = msgspec.structs.replace(bench.header, schema=0)
+    path = written(tmp_path / "bench.jsonl", msgspec.structs.replace(bench, header=header))
+    with pytest.raises(RecordsError, match="schema: 0, but this equivcheck reads schema 1"):
+        read_bench(path)
