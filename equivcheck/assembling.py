@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from equivcheck.baselines.snapshot import Against
 from equivcheck.drawing.keys import in_order, parse_draw
 from equivcheck.errors import RecordsError, unknown_name
 from equivcheck.findings import Finding
@@ -53,6 +54,7 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
     rescored: list[Rescored] = []
     failures: list[Failed] = []
     grades: dict[tuple[str, str], Grade] = {}
+    against: Against | None = None
     preflight: Preflight | None = None
     draws: dict[str, dict[str, Generation]] = {}
     scored: list[Scored] = []
@@ -89,6 +91,8 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
                     answer = f"{record.arm}'s answer to {record.key!r}"
                     raise RecordsError(f"{where}: grades {answer}, which it has not given")
                 grades[record.key, record.arm] = record
+            case Against():
+                against = record
             case Preflight():
                 preflight = record
             case Drawn():
@@ -103,6 +107,7 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
         rescored=tuple(rescored),
         failures=tuple(failures),
         grades=tuple(grades.values()),
+        against=against,
         preflight=preflight,
         draws={arm: _in_order(drawn, header.planned[arm]) for arm, drawn in draws.items()},
         scored=tuple(scored),

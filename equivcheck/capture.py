@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from equivcheck.asking import ask
+from equivcheck.baselines.adopting import adopt_baseline
 from equivcheck.cases import Suite
 from equivcheck.detokenise import detokeniser
 from equivcheck.drawing.plan import DrawPlan, drawing_setup, plan_draws, sampled_spec
@@ -64,6 +65,7 @@ def run(
     path = capture(settings, suites, folder, resume=resume, more=more, progress=progress)
     score(path, progress=progress)
     grade_answers(path, suites, progress=progress)
+    adopt_baseline(path)
     evidence = read_evidence(path)
     verdict = judge(evidence)
     seal(path, findings=verdict.findings, sealed=verdict.sealed())

@@ -49,6 +49,9 @@ class Reason(enum.StrEnum):
     NOT_SAMPLED = "not-sampled"
     SCORE_DIFFERS = "score-differs"
     NOT_GRADED = "not-graded"
+    ACCEPTANCE_LOW = "acceptance-low"
+    ACCEPTANCE_DROPPED = "acceptance-dropped"
+    NO_BASELINE = "no-baseline"
 
 
 class Interval(NamedTuple):

@@ -29,6 +29,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--equivcheck-candidate", metavar="ENGINE", help="engine under test")
     group.addoption("--equivcheck-target", metavar="ENGINE", help="reference engine")
     group.addoption(
+        "--equivcheck-baseline", metavar="NAME", help="saved run to hold this one against"
+    )
+    group.addoption(
         "--equivcheck-out", metavar="FOLDER", help="folder of the run (default: reports/latest)"
     )
     group.addoption(

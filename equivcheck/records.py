@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
+from equivcheck.baselines.snapshot import Against
 from equivcheck.engines.protocol import Capabilities
 from equivcheck.findings import Finding, Outcome
 from equivcheck.generation import Generation, Request
@@ -230,6 +231,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     failures: tuple[Failed, ...] = ()
     grades: tuple[Grade, ...] = ()
     """At most one for each answer."""
+    against: Against | None = None
+    """The baseline that the run is held against."""
     preflight: Preflight | None = None
     draws: dict[str, dict[str, Generation]] = {}
     """Arm (`SAMPLED`, `SAMPLED_TARGET`), then ``workload/case#round``, in the order of asking."""
@@ -249,6 +252,7 @@ Record = (
     | Arbitration
     | Rescored
     | Grade
+    | Against
     | Preflight
     | Drawn
     | Scored

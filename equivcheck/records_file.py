@@ -35,6 +35,7 @@ _TYPES = (
     "arbitration",
     "rescored",
     "grade",
+    "baseline",
     "preflight",
     "drawn",
     "scored",

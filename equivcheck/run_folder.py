@@ -142,9 +142,10 @@ def shown(path: Path) -> str:
 def name_by_folder(finding: Finding, folder: Path) -> Finding:
     """The finding with a repeat command that works from here, whatever folder the run is in."""
     words = (finding.repeat or "").split(" ")
-    if words[:2] != ["equivcheck", "replay"]:
+    place = {"replay": 2, "report": 2, "compare": 3}.get("".join(words[1:2]))
+    if words[0] != "equivcheck" or place is None:
         return finding
-    words[2] = shlex.quote(shown(folder))
+    words[place] = shlex.quote(shown(folder))
     return msgspec.structs.replace(finding, repeat=" ".join(words))
 
 

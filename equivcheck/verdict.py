@@ -25,6 +25,9 @@ WORDS = {
 }
 IDENTITY_CHECKS = frozenset({"greedy", "coupled"})
 LAW_CHECK = "sampled"
+LIMIT_CHECKS = frozenset({"baseline", "acceptance"})
+"""About what speculation gains, not about what it answers."""
+LIMIT_WORD = "LIMIT NOT MET"
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -73,7 +76,15 @@ def judge(evidence: Evidence, *, finished: bool = True) -> Verdict:
     findings = found if finished else (INTERRUPTED, *found)
     outcome = worst([finding.outcome for finding in findings])
     sentence = _sentence(evidence, findings, outcome)
-    return Verdict(outcome=outcome, headline=f"{WORDS[outcome]} — {sentence}", findings=findings)
+    return Verdict(
+        outcome=outcome, headline=f"{_word(findings, outcome)} — {sentence}", findings=findings
+    )
+
+
+def _word(findings: Sequence[Finding], outcome: Outcome) -> str:
+    """What is lossless and only falls short of a limit is not called different."""
+    failed = {finding.check for finding in findings if finding.outcome is Outcome.FAIL}
+    return LIMIT_WORD if failed and failed <= LIMIT_CHECKS else WORDS[outcome]
 
 
 def about_case(evidence: Evidence, findings: Sequence[Finding], key: str) -> list[Finding]:
@@ -120,6 +131,8 @@ def _sentence(evidence: Evidence, findings: Sequence[Finding], outcome: Outcome)
     if outcome is Outcome.PASS:
         return matched
     gravest = [finding for finding in findings if finding.outcome is outcome]
+    if outcome is Outcome.FAIL and all(finding.check in LIMIT_CHECKS for finding in gravest):
+        return f"{matched}, but {gravest[0].subject}: {gravest[0].headline}"
     checks = ", ".join(dict.fromkeys(finding.check for finding in gravest))
     if outcome is Outcome.FAIL:
         return f"{matched}, but failed: {checks}" if cases or held else f"failed: {checks}"

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from equivcheck.checks import (
+    acceptance,
+    baseline,
     batching,
     complete,
     counters,
@@ -37,5 +39,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("logprobs", logprobs.check),
     ("counters", counters.check),
     ("score", score.check),
+    ("baseline", baseline.check),
+    ("acceptance", acceptance.check),
 )
 """Name and function of every gate, in the order their findings are shown."""

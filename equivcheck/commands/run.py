@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from equivcheck.commands.output import Output, json_option, note
-from equivcheck.commands.setup_options import law_options, read_settings, setup_options
+from equivcheck.commands.setup_options import (
+    baseline_option,
+    law_options,
+    read_settings,
+    setup_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +29,7 @@ INTERRUPTED = 130
 @click.argument("suites", nargs=-1, metavar="[SUITES]...")
 @setup_options
 @law_options
+@baseline_option
 @click.option(
     "--only",
     multiple=True,

@@ -26,6 +26,7 @@ _SETUP: tuple[Flag, ...] = (
     ("batch_size", "setup.batch_size", "Requests decoded together, 1 to 64."),
     ("threads", "setup.threads", "CPU threads; part of the identity contract."),
 )
+_BASELINE: Flag = ("baseline", "baseline", "Saved run to hold this one against.")
 _LAW: tuple[Flag, ...] = (
     ("profile", "profile", f"Tokens drawn to test a law: {', '.join(get_args(ProfileName))}."),
     ("sampled", "sampled", "Engine whose sampled law is tested; none: it is not."),
@@ -45,6 +46,11 @@ def law_options(function: Function) -> Function:
     return _with_flags(_LAW, function)
 
 
+def baseline_option(function: Function) -> Function:
+    """Give a verb ``--baseline``."""
+    return _with_flags((_BASELINE,), function)
+
+
 def read_settings(flags: dict[str, object], overrides: tuple[str, ...]) -> Settings:
     """The settings in force: file, then flags, then ``--set``.
 
@@ -55,7 +61,7 @@ def read_settings(flags: dict[str, object], overrides: tuple[str, ...]) -> Setti
 
     given = [
         f"{setting}={flags[name]}"
-        for name, setting, _ in (*_SETUP, *_LAW)
+        for name, setting, _ in (*_SETUP, *_LAW, _BASELINE)
         if flags.get(name) is not None
     ]
     return load_settings(find_settings_file(Path.cwd()), overrides=[*given, *overrides])

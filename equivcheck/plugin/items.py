@@ -16,11 +16,12 @@ import pytest
 from equivcheck.cases import Case, Suite
 from equivcheck.checks import CHECKS
 from equivcheck.drawing.plan import may_be_drawn
-from equivcheck.errors import EquivcheckError
+from equivcheck.errors import EquivcheckError, did_you_mean
 from equivcheck.findings import Finding, Outcome
 from equivcheck.plugin.failing import GateNotPassed, failure_text
 from equivcheck.plugin.properties import of_findings
 from equivcheck.plugin.session import Session, session_of
+from equivcheck.settings import WorkloadLimits
 from equivcheck.suites import load_suite
 from equivcheck.verdict import LAW_CHECK
 
@@ -72,10 +73,22 @@ class SuiteFile(pytest.File):
             _SAMPLED_ONLY: False in greedy,
             _GREEDY_ONLY: True in greedy,
             _GRADED_ONLY: any(case.grader for case in self.suite.cases),
+            **self._limits(),
             LAW_CHECK: False in greedy
             and may_be_drawn(session_of(self.config).settings, self.suite),
         }
         return applies.get(gate, True)
+
+    def _limits(self) -> dict[str, bool]:
+        """Gates that a project has to ask for."""
+        settings = session_of(self.config).settings
+        limits = settings.workload.get(self.suite.workload, WorkloadLimits())
+        drop = limits.max_acceptance_drop is not None
+        misspelt = not drop and did_you_mean(self.suite.workload, settings.workload)
+        return {
+            "acceptance": drop or limits.min_acceptance is not None or bool(misspelt),
+            "baseline": drop or settings.baseline is not None,
+        }
 
     def _mark(self) -> pytest.MarkDecorator | None:
         workload = self.suite.workload

@@ -252,6 +252,7 @@ def read_settings(config: pytest.Config) -> Settings:
         "setup.pair": config.getoption("--equivcheck-pair"),
         "candidate": config.getoption("--equivcheck-candidate"),
         "target": config.getoption("--equivcheck-target"),
+        "baseline": config.getoption("--equivcheck-baseline"),
     }
     given = [f"{name}={value}" for name, value in flags.items() if value is not None]
     return load_settings(
