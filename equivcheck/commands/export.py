@@ -87,10 +87,9 @@ def command(
 
 def _replace(path: Path, text: str) -> None:
     from equivcheck.errors import EquivcheckError
+    from equivcheck.report.write import replace
 
-    unfinished = path.with_name(f".{path.name}.part")
     try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
+        replace(path, text)
     except OSError as error:
         raise EquivcheckError(f"{path}: cannot be written: {error.strerror}") from error

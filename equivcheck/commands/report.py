@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from equivcheck.commands.output import Output, json_option, note
@@ -11,7 +13,12 @@ from equivcheck.commands.output import Output, json_option, note
 @click.argument("run")
 @json_option
 def command(*, run: str, as_json: bool) -> int:
-    """Print RUN (folder, records file or run id) and write its report files anew."""
+    """Print RUN (folder, records file or run id) and write its report files anew.
+
+    RUN may be the folder of a measurement as well, which gets a page of its own.
+    """
+    if (measured := Path(run) / "bench.jsonl").is_file():
+        return _report_bench(measured, output=Output(as_json=as_json))
     from equivcheck.commands.printing import print_run
     from equivcheck.records_file import read_evidence
     from equivcheck.report.view import view_of
@@ -27,3 +34,20 @@ def command(*, run: str, as_json: bool) -> int:
     code = print_run(path.parent, output=Output(as_json=as_json))
     note(f"written: {', '.join(shown(file) for file in written)}")
     return code
+
+
+def _report_bench(path: Path, *, output: Output) -> int:
+    from equivcheck.bench.records_file import read_bench
+    from equivcheck.commands.bench_words import lines_of, verdict
+    from equivcheck.metrics.summarise import summarise
+    from equivcheck.report.bench_page import render
+    from equivcheck.report.write import replace
+    from equivcheck.run_folder import shown
+
+    summary = summarise(read_bench(path))
+    page = path.with_suffix(".html")
+    replace(page, render(summary, headline=verdict(summary)))
+    output.say("\n".join(lines_of(summary)))
+    output.document(summary)
+    note(f"written: {shown(page)}")
+    return 0 if summary.finished and all(each.holds for each in summary.main.values()) else 1

@@ -44,7 +44,7 @@ ROOM = (Most(1000, 50, 100), Most(300, 50, 100), Most(100, 20, 50), Most(20, 5, 
 def render(view: RunView) -> str:
     """The whole document, ending in a line end."""
     for most in ROOM:
-        text = _template().render(
+        text = template("report.html.j2").render(
             view=view,
             most=most,
             most_details=MOST_DETAILS,
@@ -85,7 +85,8 @@ def harmless(value: Any) -> Any:
 
 
 @cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """One of the templates beside this module, compiled once; all it prints is made harmless."""
     # Jinja is the price of writing a report only.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -98,4 +99,4 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)

@@ -21,8 +21,13 @@ def write_reports(folder: Path, view: RunView) -> tuple[Path, ...]:
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        unfinished = folder / f".{name}.part"
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(folder / name)
+        replace(folder / name, text)
     add_to_step_summary(texts["report.md"])
     return tuple(folder / name for name in texts)
+
+
+def replace(path: Path, text: str) -> None:
+    """Put ``text`` where ``path`` is, at once, so that nobody reads half of it."""
+    unfinished = path.with_name(f".{path.name}.part")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
