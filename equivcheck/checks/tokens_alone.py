@@ -5,6 +5,8 @@ For targets that cannot score. A pass claims less than one by scores, and says s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from equivcheck.checks.subjects import RUN, plural
@@ -15,8 +17,10 @@ from equivcheck.records import SAMPLED, SAMPLED_TARGET, Evidence
 if TYPE_CHECKING:
     from equivcheck.statistics.black_box import Comparison
 
-LEAST_OUTPUTS = 4
-"""Of each arm and case: with fewer, few arrangements differ from the one observed."""
+LEAST_ROUNDS = 4
+"""With fewer, few arrangements differ from the one observed."""
+LARGEST_UNSEEN = 0.1
+"""A pass needs so much moved probability, at every position compared, to be visible."""
 
 
 def check(evidence: Evidence) -> list[Finding]:
@@ -26,13 +30,23 @@ def check(evidence: Evidence) -> list[Finding]:
     cases = evidence.header.planned.get(SAMPLED, ())
     if not cases:
         return []
-    arms = [evidence.draws.get(arm, {}) for arm in (SAMPLED, SAMPLED_TARGET)]
-    ours, theirs = (by_case(draws) for draws in arms)
-    few = min(min(len(ours.get(case, ())), len(theirs.get(case, ()))) for case in cases)
+    arms = [by_round(evidence.draws.get(arm, {})) for arm in (SAMPLED, SAMPLED_TARGET)]
+    # Of a round that is not whole, the outputs that came first are the short ones.
+    whole = [
+        number
+        for number in sorted(arms[0])
+        if all(set(cases) <= arm.get(number, {}).keys() for arm in arms)
+    ]
+    ours, theirs = (
+        {case: [arm[number][case] for number in whole] for case in cases} for arm in arms
+    )
     budget = evidence.preflight.tokens if evidence.preflight else 0
-    drawn = min(sum(len(each.token_ids) for each in draws.values()) for draws in arms)
-    if few < LEAST_OUTPUTS:
-        what = f"the sampled law was not tested: {few} draws of a case, {LEAST_OUTPUTS} needed"
+    drawn = min(sum(map(len, chain(*outputs.values()))) for outputs in (ours, theirs))
+    if len(whole) < LEAST_ROUNDS:
+        what = (
+            f"the sampled law was not tested: both arms drew every case in "
+            f"{plural(len(whole), 'round')}, {LEAST_ROUNDS} needed"
+        )
         return [_finding(evidence, Outcome.INCONCLUSIVE, Reason.NOT_SAMPLED, what)]
     from equivcheck.statistics.black_box import ALPHA, compare
 
@@ -40,20 +54,30 @@ def check(evidence: Evidence) -> list[Finding]:
     if found.p_value < ALPHA:
         where = min(found.p_values, key=lambda name: found.p_values[name])
         what = f"sampled output differs from the target's in {where}: p = {found.p_value:.2g}"
-        return [_finding(evidence, Outcome.FAIL, Reason.LAW_BROKEN, what, found=found)]
-    if drawn < budget or not budget:
+        outcome, reason = Outcome.FAIL, Reason.LAW_BROKEN
+    elif drawn < budget or not budget:
         what = f"only {plural(drawn, 'token')} of {budget:,} were drawn on each arm"
-        return [_finding(evidence, Outcome.INCONCLUSIVE, Reason.NOT_SAMPLED, what, found=found)]
-    what = f"no difference in {plural(found.outputs, 'draw')}, by their tokens alone"
-    return [_finding(evidence, Outcome.PASS, Reason.LAW_HELD, what, found=found)]
+        outcome, reason = Outcome.INCONCLUSIVE, Reason.NOT_SAMPLED
+    elif found.detectable > LARGEST_UNSEEN:
+        needed = drawn * (found.detectable / LARGEST_UNSEEN) ** 2
+        what = (
+            f"no difference seen, but {plural(drawn, 'token')} on each arm are too few; it would "
+            f"take about {round(needed, -3):,.0f}"
+        )
+        outcome, reason = Outcome.INCONCLUSIVE, Reason.UNDERPOWERED
+    else:
+        what = f"no difference in {plural(drawn, 'token')} of each arm, by their tokens alone"
+        outcome, reason = Outcome.PASS, Reason.LAW_HELD
+    return [_finding(evidence, outcome, reason, what, tokens=drawn, found=found)]
 
 
-def by_case(draws: dict[str, Generation]) -> dict[str, list[tuple[int, ...]]]:
-    """The tokens that one arm drew for each case."""
-    outputs: dict[str, list[tuple[int, ...]]] = {}
+def by_round(draws: Mapping[str, Generation]) -> dict[int, dict[str, tuple[int, ...]]]:
+    """Round to case to the tokens that one arm drew."""
+    rounds: dict[int, dict[str, tuple[int, ...]]] = {}
     for key, generation in draws.items():
-        outputs.setdefault(key.rpartition(ROUND_MARK)[0], []).append(generation.token_ids)
-    return outputs
+        case, _, number = key.rpartition(ROUND_MARK)
+        rounds.setdefault(int(number), {})[case] = generation.token_ids
+    return rounds
 
 
 def _finding(
@@ -62,6 +86,7 @@ def _finding(
     reason: Reason,
     headline: str,
     *,
+    tokens: int = 0,
     found: Comparison | None = None,
 ) -> Finding:
     return Finding(
@@ -73,7 +98,7 @@ def _finding(
         details=() if found is None else _details(found),
         repeat=f"equivcheck judge {evidence.header.run}",
         estimate=None if found is None else round(found.p_value, 6),
-        n=0 if found is None else found.outputs,
+        n=tokens,
     )
 
 
@@ -85,7 +110,8 @@ def _details(found: Comparison) -> tuple[str, ...]:
         f"p-values before correction: {values}; {ALPHA:g} allowed for all together",
         f"{plural(found.outputs, 'output')} of {plural(found.prompts, 'case')}, the first "
         f"{POSITIONS} tokens of each, {PERMUTATIONS:,} permutations within cases",
-        f"a mean squared distance of the position laws of {found.detectable:.2g} or more would "
-        f"have shown with 99 %; smaller ones, and dependence between tokens, would not",
+        f"{100 * found.detectable:.2g} % moved from one token to one other at each position would "
+        f"have shown with 99 %",
+        "less, or spread over many tokens, or dependence between tokens, need not show",
         "scores by the target see far smaller departures: law_evidence = scores",
     )
