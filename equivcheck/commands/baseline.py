@@ -27,7 +27,7 @@ force_option = click.option(
 def command() -> None:
     """Save runs as small files to commit, list, show and accept them.
 
-    They lie in .equivcheck/baselines. Nothing is fetched or sent.
+    They lie in .equivcheck/baselines. Nothing is fetched or sent. Each verb takes --json.
     """
 
 
