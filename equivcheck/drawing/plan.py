@@ -14,7 +14,7 @@ from equivcheck.engines.protocol import Capabilities
 from equivcheck.engines.registry import EngineSpec
 from equivcheck.generation import Request
 from equivcheck.planning import Chunk, Plan
-from equivcheck.records import SAMPLED, SAMPLED_TARGET
+from equivcheck.records import CANDIDATE, SAMPLED, SAMPLED_TARGET
 from equivcheck.settings import AUTO, EngineSetup, Settings
 
 if TYPE_CHECKING:
@@ -90,7 +90,10 @@ def may_be_drawn(settings: Settings, suite: Suite) -> bool:
 
 
 def sampled_spec(settings: Settings) -> str:
-    """The engine of the arm `sampled`. A native candidate that couples draws by rejection there.
+    """The engine of the arm `sampled`.
+
+    A native candidate that couples draws by rejection there; a recorded one gives its recorded
+    draws.
 
     Raises:
         SettingsError: the candidate's specification cannot be read.
@@ -100,6 +103,8 @@ def sampled_spec(settings: Settings) -> str:
     spec = EngineSpec.parse(settings.candidate)
     if spec.name == "native" and spec.options.get("rule", "coupled") == "coupled":
         return str(msgspec.structs.replace(spec, options=spec.options | {"rule": "rejection"}))
+    if spec.name == "replay" and spec.options.get("arm", CANDIDATE) == CANDIDATE:
+        return str(msgspec.structs.replace(spec, options=spec.options | {"arm": SAMPLED}))
     return settings.candidate
 
 

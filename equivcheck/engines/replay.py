@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
+from equivcheck.drawing.keys import drawn_request, parse_draw
 from equivcheck.engines.protocol import Capabilities
 from equivcheck.engines.registry import decode_options
 from equivcheck.errors import EngineError, unknown_name
@@ -25,7 +26,7 @@ class ReplayOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     file: str
     """A records file, or the folder that holds it."""
     arm: str = CANDIDATE
-    """Whose answers: target, candidate, control, ..."""
+    """Whose answers: target, candidate, control, ...; or whose draws: sampled."""
 
 
 def open_engine(options: Mapping[str, str], setup: EngineSetup) -> ReplayEngine:
@@ -61,6 +62,12 @@ class ReplayEngine:
             key: captured.generation
             for key, captured in evidence.captured.get(options.arm, {}).items()
         }
+        for key, generation in evidence.draws.get(options.arm, {}).items():
+            case, number = parse_draw(key)
+            self.answers[key] = generation
+            self.asked[key] = drawn_request(
+                self.asked[case], round=number, seed=self.header.draw_seed, arm=options.arm
+            )
 
     @property
     def capabilities(self) -> Capabilities:

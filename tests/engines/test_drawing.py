@@ -274,3 +274,12 @@ def test_both_arms_draw_where_tokens_are_the_evidence(settings: Settings, tmp_pa
     assert list(ours) == list(theirs)
     assert evidence.scores is None
     assert not (tmp_path / SCORES_NAME).exists()
+
+
+def test_recorded_draws_are_tested_like_fresh_ones(
+    settings: Settings, finished: Path, tmp_path: Path
+) -> None:
+    recorded = msgspec.structs.replace(settings, candidate=f"replay:file={finished}")
+    verdict = run(recorded, SUITES, tmp_path)
+    assert law(verdict).reason is Reason.LAW_HELD
+    assert read_evidence(tmp_path).draws == read_evidence(finished).draws

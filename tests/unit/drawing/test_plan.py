@@ -72,6 +72,8 @@ def test_where_tokens_are_the_evidence_the_target_draws_too() -> None:
         (Settings(candidate="native:rule=rejection,gamma=2"), "native:rule=rejection,gamma=2"),
         (Settings(candidate="transformers:mode=lookup"), "transformers:mode=lookup"),
         (Settings(sampled="native:gamma=7"), "native:gamma=7"),
+        (Settings(candidate="replay:file=x"), "replay:file=x,arm=sampled"),
+        (Settings(candidate="replay:file=x,arm=target"), "replay:file=x,arm=target"),
     ],
 )
 def test_the_engine_that_draws(settings: Settings, spec: str) -> None:
