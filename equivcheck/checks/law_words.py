@@ -68,6 +68,8 @@ def blame(battery: Battery) -> str:
 def alternative(name: str) -> str:
     """A wrong law in words."""
     kind, _, text = name.partition("=")
+    if kind not in KINDS:
+        return visible(name)
     value = float(text) if text else 0.0
     return KINDS[kind].format(value=value, share=percent(value))
 
@@ -147,9 +149,11 @@ def _details(evidence: Evidence, battery: Battery) -> Iterator[str]:
             f"mean distance of target and draft {found.draft_distance:.3g}, measured on "
             f"{plural(found.positions, 'position')} beforehand"
         )
+    if scores.draft_law.startswith("shadow"):
+        yield "the engine's own drafts are unknown: leaks and leniency are towards the shadow draft"
     yield (
-        f"draft law: {scores.draft_law}; {plural(battery.impossible.border, 'token')} at the "
-        f"border of a truncated law, where arithmetic decides"
+        f"draft law: {visible(scores.draft_law)}; {plural(battery.impossible.border, 'token')} at "
+        f"the border of a truncated law, where arithmetic decides"
     )
     if not battery.stages:
         yield "the engine tells no stages: only its output was tested, and dependence of draws"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from equivcheck.checks import tokens_alone
@@ -19,13 +20,14 @@ from equivcheck.checks.law_words import (
 )
 from equivcheck.checks.parameters import parameter_groups
 from equivcheck.checks.subjects import RUN, plural
+from equivcheck.escape import visible
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.records import SAMPLED, Evidence
 
 if TYPE_CHECKING:
     from equivcheck.scores import ScoreTable
     from equivcheck.statistics.battery import Battery
-    from equivcheck.statistics.profiles import Profile
+    from equivcheck.statistics.profiles import Profile, Required
 
 
 def check(evidence: Evidence) -> list[Finding]:
@@ -46,7 +48,12 @@ def check(evidence: Evidence) -> list[Finding]:
 
 
 def law_of(evidence: Evidence) -> Battery | None:
-    """What the battery says of a run's scores; None where it has none."""
+    """What the battery says of a run's scores; None where it has none, or none that are sound."""
+    found = _evaluated_once(evidence)
+    return None if isinstance(found, str) else found
+
+
+def _evaluated_once(evidence: Evidence) -> Battery | str | None:
     if evidence.scores is None:
         return None
     groups = parameter_groups(evidence, evidence.header.planned.get(SAMPLED, ()))
@@ -64,18 +71,24 @@ def profile_of(evidence: Evidence) -> Profile:
 @functools.lru_cache(maxsize=2)
 def _evaluated(
     scores: ScoreTable, profile: Profile, stages: bool, groups: tuple[tuple[str, str], ...]
-) -> Battery:
-    """Evaluate a table once for check and report. Tables are told apart by identity."""
+) -> Battery | str:
+    """Evaluate a table once for check and report; why not, where that cannot be done.
+
+    Tables are told apart by identity.
+    """
     # Imports scipy, which takes longer than all other checks together.
     from equivcheck.statistics.battery import evaluate
 
-    return evaluate(
-        scores,
-        alpha=profile.alpha,
-        alpha_pass=profile.alpha_pass,
-        stages=stages,
-        groups=dict(groups),
-    )
+    try:
+        return evaluate(
+            scores,
+            alpha=profile.alpha,
+            alpha_pass=profile.alpha_pass,
+            stages=stages,
+            groups=dict(groups),
+        )
+    except (ValueError, IndexError) as error:
+        return visible(str(error))
 
 
 def _unfit(evidence: Evidence) -> tuple[Reason | None, str]:
@@ -100,6 +113,11 @@ def _unfit(evidence: Evidence) -> tuple[Reason | None, str]:
         if not lacking:
             what = "its scores are not those of its draws"
         return Reason.NOT_SAMPLED, f"the sampled law was not tested: {what}"
+    scored = evidence.scores.starts[1:] - evidence.scores.starts[:-1]
+    if scored.tolist() != [len(draw.token_ids) for draw in draws.values()]:
+        return Reason.NOT_SAMPLED, "the sampled law was not tested: not every token has its score"
+    if isinstance(why := _evaluated_once(evidence), str):
+        return Reason.NOT_SAMPLED, f"the sampled law was not tested: {why}"
     return None, ""
 
 
@@ -140,18 +158,43 @@ def _held_or_not(evidence: Evidence, battery: Battery) -> Finding:
     if battery.tokens < budget:
         what = f"only {tokens} of {budget:,} were drawn; none passes before the whole budget"
         return _finding(evidence, Outcome.INCONCLUSIVE, Reason.NOT_SAMPLED, what, battery=battery)
+    # Loads numpy, as all of `statistics` does.
+    from equivcheck.statistics.impossible import border_allowed
+
+    half = evidence.header.settings.setup.dtype != "float32"
+    allowed = border_allowed(battery.tokens, half=half, alpha=battery.alpha)
+    if battery.impossible.border > allowed:
+        what = (
+            f"no departure in {tokens}, but {battery.impossible.border:,} at the border of a "
+            f"truncated law; arithmetic explains {allowed:,}"
+        )
+        return _finding(evidence, Outcome.INCONCLUSIVE, Reason.NOT_EXCLUDED, what, battery=battery)
     left = [
-        required.name
+        required
         for required in profile.required
         if not any(required.excluded_by(margin) for margin in battery.margins)
     ]
     if left:
-        what = (
-            f"no departure in {tokens}, but {', '.join(left)} not excluded; draw on with --continue"
-        )
+        names = ", ".join(required.name for required in left)
+        what = f"no departure in {tokens}, but {names} not excluded; {_draw_on(battery, left)}"
         return _finding(evidence, Outcome.INCONCLUSIVE, Reason.NOT_EXCLUDED, what, battery=battery)
     what = f"{tokens} follow the target's law: {bounds_in_words(battery)}"
     return _finding(evidence, Outcome.PASS, Reason.LAW_HELD, what, battery=battery)
+
+
+def _draw_on(battery: Battery, left: Sequence[Required]) -> str:
+    """What it would take, if wealth went on to grow as it did."""
+    from equivcheck.statistics.preflight import two_digits
+
+    grown = {
+        f"{margin.kind}={value:g}": log_e
+        for margin in battery.margins
+        for value, log_e in margin.log_e.items()
+    }
+    slowest = min(grown.get(required.name, 0.0) for required in left)
+    more = battery.tokens * (-math.log(battery.alpha_pass) / slowest - 1.0) if slowest > 0 else 0.0
+    amount = f"about {two_digits(more):,} more" if more > 0.0 else "on"
+    return f"draw {amount} with --continue"
 
 
 def _finding(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from scipy.special import bdtrc
 
 from equivcheck.scores import ScoreTable, Support, Violation
 
@@ -15,6 +16,9 @@ KINDS = {
     Violation.DRAFTED_IMPOSSIBLE: "drafted-impossible",
 }
 """Violation of the rejection rule, to its name in findings."""
+BORDER_RATE, HALF_BORDER_RATE = 1e-4, 1e-3
+"""Tokens in so many that arithmetic puts across the border of a truncated law at most, in single
+and in half precision. Simulated noise of 1e-3 and 1e-2 nats on logits gives a third of that."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,6 +60,14 @@ def impossible_events(scores: ScoreTable, *, stages: bool) -> Impossible:
         first=_event(scores, *min(firsts)) if firsts else None,
         border=int((scores.support == Support.BORDER).sum()),
     )
+
+
+def border_allowed(tokens: int, *, half: bool, alpha: float) -> int:
+    """Most tokens at the border that arithmetic explains: beyond is as rare as alpha (binomial)."""
+    rate, count = HALF_BORDER_RATE if half else BORDER_RATE, 0
+    while bdtrc(count, tokens, rate) > alpha:
+        count += 1
+    return count
 
 
 def _event(scores: ScoreTable, row: int, kind: str) -> Event:

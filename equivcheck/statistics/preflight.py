@@ -77,7 +77,7 @@ def shortfalls(found: Preflight, profile: Profile) -> list[Shortfall]:
     for required in profile.required:
         needed = tokens_to_show(found.divergences.get(required.name, 0.0), alpha=profile.alpha)
         if needed > found.tokens:
-            tokens = None if math.isinf(needed) else _rounded(needed)
+            tokens = None if math.isinf(needed) else two_digits(needed)
             short.append((needed, Shortfall(required=required, tokens=tokens)))
     return [shortfall for _, shortfall in sorted(short, key=lambda pair: -pair[0])]
 
@@ -111,7 +111,7 @@ def most_needed(short: Sequence[Shortfall]) -> int | None:
     return None if not needed or None in needed else max(tokens for tokens in needed if tokens)
 
 
-def _rounded(tokens: float) -> int:
-    """Up to two leading digits: an estimate should not look like a count."""
+def two_digits(tokens: float) -> int:
+    """A number of tokens, rounded up: an estimate should not look like a count."""
     unit: int = 10 ** max(0, math.floor(math.log10(tokens)) - 1)
     return math.ceil(tokens / unit) * unit

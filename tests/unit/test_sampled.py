@@ -67,7 +67,9 @@ def evidence_of(
     return msgspec.structs.replace(
         base,
         preflight=ahead or look_ahead(),
-        draws={SAMPLED: {key: make_generation(key=key) for key in keys}} if keys else {},
+        draws={SAMPLED: {key: make_generation(range(LENGTH), key=key) for key in keys}}
+        if keys
+        else {},
         scores=scores,
     )
 
@@ -164,6 +166,7 @@ def test_margins_that_are_not_excluded_are_no_pass() -> None:
     finding = law_finding(few)
     assert (finding.outcome, finding.reason) == (Outcome.INCONCLUSIVE, Reason.NOT_EXCLUDED)
     assert "leak=0.05" in finding.headline
+    assert "more with --continue" in finding.headline
 
 
 def test_a_budget_that_cannot_show_what_is_required_is_refused_beforehand() -> None:
@@ -204,6 +207,43 @@ def test_a_draw_without_scores_is_not_dropped() -> None:
     scores = table(SOUND, rounds=4)
     (finding,) = check(evidence_of(scores, drawn=(*scores.keys, "code/0#5")))
     assert "1 draw of 33 lack scores" in finding.headline
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [("log_ratio", np.nan, "log_ratio holds NaN"), ("bin", 200, "out of bounds")],
+)
+def test_damaged_scores_are_never_a_pass(column: str, value: float, said: str) -> None:
+    scores = table(SOUND, rounds=4)
+    damaged = getattr(scores, column).copy()
+    damaged[LENGTH] = value
+    evidence = evidence_of(dataclasses.replace(scores, **{column: damaged}))
+    (finding,) = check(evidence)
+    assert (finding.outcome, finding.reason) == (Outcome.INCONCLUSIVE, Reason.NOT_SAMPLED)
+    assert said in finding.headline
+    assert law_of(evidence) is None
+
+
+def test_a_token_without_a_score_is_not_dropped() -> None:
+    whole = evidence_of(table(SOUND, rounds=4))
+    longer = make_generation(range(LENGTH + 1), key="code/0#1")
+    draws = {SAMPLED: whole.draws[SAMPLED] | {"code/0#1": longer}}
+    (finding,) = check(msgspec.structs.replace(whole, draws=draws))
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "not every token has its score" in finding.headline
+
+
+@pytest.mark.parametrize(("count", "outcome"), [(9, Outcome.PASS), (60, Outcome.INCONCLUSIVE)])
+def test_the_border_of_a_cut_is_excused_only_as_often_as_arithmetic_crosses_it(
+    count: int, outcome: Outcome
+) -> None:
+    sound = table(SOUND, rounds=ROUNDS)
+    support = sound.support.copy()
+    support[: count * LENGTH : LENGTH] = Support.BORDER
+    finding = law_finding(evidence_of(dataclasses.replace(sound, support=support)))
+    assert finding.outcome is outcome
+    if outcome is Outcome.INCONCLUSIVE:
+        assert "60 at the border of a truncated law; arithmetic explains" in finding.headline
 
 
 def test_nothing_planned_says_nothing() -> None:
