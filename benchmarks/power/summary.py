@@ -32,8 +32,8 @@ effect in the pool, of the best of a group chosen in hindsight; "> n" where no e
 tokens.
 """
 NOTES = """\
-Below some 500 tokens a chi-square or z-test does not keep a level of 1/10,000, so that small figures
-of theirs are too good to be true. L2: whether vLLM's convergence heuristic (distance to the law
+Below some 500 tokens a chi-square or z-test does not keep a level of 1/10,000, so that small
+figures of theirs are too good to be true. L2: whether vLLM's convergence heuristic (distance to the law
 must fall 20 times as much as to random laws from 10 to 100,000 samples), computed over 30 bins,
 would accuse at 100,000 tokens. MMD: the Hamming two-sample statistic of Model Equality Testing, by
 counts (the package, 0.0.2, gives the same but for a constant factor), both arms together, 95 %
