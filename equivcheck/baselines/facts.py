@@ -85,7 +85,19 @@ def first_difference(base: Mapping[str, str], new: Mapping[str, str]) -> Differi
     return None
 
 
-def told_differences(base: Baseline, new: Baseline) -> tuple[Differing, ...]:
+class Compared(NamedTuple):
+    """What of a run is told where it differs."""
+
+    under_test: Mapping[str, str]
+    environment: Mapping[str, str]
+
+
+def compared_facts(header: Header) -> Compared:
+    """Of a run that is not saved."""
+    return Compared(under_test(header), header.environment)
+
+
+def told_differences(base: Baseline, new: Baseline | Compared) -> tuple[Differing, ...]:
     """What differs without forbidding a comparison: what is under test, then where it ran."""
     return (
         *_differing(base.under_test, new.under_test),

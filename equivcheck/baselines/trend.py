@@ -44,8 +44,16 @@ class Trends(Struct, frozen=True, kw_only=True):
     """Why runs that were given could not be lined up."""
 
 
-def trends_of(baseline: Baseline, runs: Sequence[Baseline] = ()) -> Trends:
-    """The series of a baseline: its history, itself, then ``runs`` that are comparable with it."""
+def trends_of(
+    baseline: Baseline, runs: Sequence[Baseline] = (), *, newest: Point | None = None
+) -> Trends:
+    """The series of a baseline: its history, itself, then ``runs`` that are comparable with it.
+
+    Args:
+        baseline: Where the history is from.
+        runs: Later ones; those that cannot be compared are left out, with the reason.
+        newest: A last point, which is known to be comparable.
+    """
     points = [*baseline.history, point_of(baseline)]
     left_out = []
     for run in sorted(runs, key=lambda run: run.created):
@@ -53,6 +61,8 @@ def trends_of(baseline: Baseline, runs: Sequence[Baseline] = ()) -> Trends:
             left_out.append(differing)
         elif run.run_key != baseline.run_key:
             points.append(point_of(run))
+    if newest is not None and (newest.run, newest.created) != baseline.run_key:
+        points.append(newest)
     workloads = dict.fromkeys(workload for point in points for workload in point.counts)
     return Trends(
         name=baseline.name,

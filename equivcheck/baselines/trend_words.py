@@ -1,40 +1,29 @@
-"""A trend as lines: a sparkline a workload, and under it where it stepped."""
+"""A trend in words: a sparkline of block characters, and where it stepped."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
-from equivcheck.baselines.trend import Trend, Trends
+from equivcheck.baselines.trend import Trend
 from equivcheck.escape import head
-from equivcheck.report.layout import columns
 
+TREND_HEADER = ("trend", "oldest first", "first", "last", "steps")
 BARS = "▁▂▃▄▅▆▇█"
 MOST_POINTS = 40
 LEAST_SPAN = 0.05
 """Of the sparkline's axis, in acceptance: noise must not fill it."""
 
 
-def trend_lines(found: Trends) -> Iterator[str]:
-    """One row a workload, then the steps, then what could not be lined up."""
-    points = max((len(trend.values) for trend in found.trends), default=0)
-    yield f"acceptance over {points} {'state' if points == 1 else 'states'} of {found.name}"
-    rows = [
-        (
-            trend.workload,
-            sparkline([value.rate for value in trend.values]),
-            f"{trend.values[0].rate:.3f}",
-            f"{trend.values[-1].rate:.3f}",
-            step_words(trend) or "no step",
-        )
-        for trend in found.trends
-    ]
-    if rows:
-        yield from columns(
-            [("workload", "oldest first", "first", "last", "steps"), *rows], last_cells=70
-        )
-    for differing in found.left_out:
-        yield f"x not comparable, left out: {head(differing.words, cells=80)}"
+def trend_cells(trend: Trend) -> tuple[str, ...]:
+    """Workload, sparkline, first and last value, steps."""
+    return (
+        trend.workload,
+        sparkline([value.rate for value in trend.values]),
+        f"{trend.values[0].rate:.3f}",
+        f"{trend.values[-1].rate:.3f}",
+        step_words(trend) or "no step",
+    )
 
 
 def step_words(trend: Trend) -> str:

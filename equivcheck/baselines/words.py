@@ -5,27 +5,19 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from equivcheck.baselines.cells import Cell, State
+from equivcheck.baselines.cell_words import LEGEND, MARKS, change_words, from_to
 from equivcheck.baselines.comparison import Broken, Comparison, Row
 from equivcheck.baselines.facts import Differing
 from equivcheck.baselines.snapshot import Baseline
 from equivcheck.baselines.store import DEFAULT, is_name
+from equivcheck.baselines.trend import Trends
+from equivcheck.baselines.trend_words import TREND_HEADER, trend_cells
 from equivcheck.escape import clip, head
 from equivcheck.findings import Outcome
 from equivcheck.report.blocks import SYMBOLS, WIDTH
 from equivcheck.report.layout import columns
 from equivcheck.report.markdown import escape, table
 
-MARKS: dict[State, str] = {
-    "same": "=",
-    "noise": "~",
-    "better": "+",
-    "worse": "✗",
-    "inconclusive": "?",
-    "not comparable": "x",
-    "absent": "",
-}
-LEGEND = "= the same · ~ not significant · + better · ✗ worse · ? inconclusive · x not comparable"
 MOST_BROKEN = 10
 MOST_DIFFERENCES = 12
 HEADER = ("", "workload", "prompts", "passing", "acceptance", "change (95 %)")
@@ -132,27 +124,6 @@ def has_times(found: Comparison) -> bool:
     return any(row.speedup.base is not None for row in found.rows)
 
 
-def from_to(cell: Cell) -> str:
-    """``0.61 → 0.58``."""
-    if cell.base is None and cell.new is None:
-        return MARKS[cell.state]
-    return " → ".join("n/a" if each is None else f"{each:.2f}" for each in (cell.base, cell.new))
-
-
-def change_words(cell: Cell, *, relative: bool = False) -> str:
-    """``✗ -0.21 [-0.25, -0.17]``, or with ``relative`` ``~ +1 % [-2 %, +4 %]``."""
-    if cell.change is None:
-        return MARKS[cell.state]
-
-    def shown(value: float) -> str:
-        return f"{100 * value:+.1f} %" if relative else f"{value:+.3f}"
-
-    words = f"{MARKS[cell.state]} {shown(cell.change)}".strip()
-    if cell.interval is not None:
-        words += f" [{shown(cell.interval.low)}, {shown(cell.interval.high)}]"
-    return words
-
-
 def memory_words(found: Comparison) -> str | None:
     """One line about memory; None where neither run knows."""
     cell = found.memory
@@ -215,3 +186,14 @@ def shown_lines(baseline: Baseline) -> Iterator[str]:
     yield ""
     facts = {**baseline.facts, **baseline.under_test}
     yield from columns([(name, head(value, cells=60)) for name, value in facts.items()])
+
+
+def trend_lines(found: Trends) -> Iterator[str]:
+    """One row a workload, then what could not be lined up."""
+    points = max((len(trend.values) for trend in found.trends), default=0)
+    states = "1 state" if points == 1 else f"{points} states"
+    yield f"acceptance over {states} of {head(found.name, cells=40)}"
+    if found.trends:
+        yield from columns([TREND_HEADER, *map(trend_cells, found.trends)], last_cells=60)
+    for differing in found.left_out:
+        yield f"x not comparable, left out: {head(differing.words, cells=80)}"

@@ -129,7 +129,7 @@ def trend(*, name: str, runs: tuple[str, ...], as_json: bool) -> int:
     from equivcheck.baselines.finding import taken
     from equivcheck.baselines.store import BaselineError, read_baseline
     from equivcheck.baselines.trend import trends_of
-    from equivcheck.baselines.trend_words import trend_lines
+    from equivcheck.baselines.words import trend_lines
 
     output = Output(as_json=as_json)
     try:

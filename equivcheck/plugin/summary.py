@@ -11,7 +11,8 @@ from equivcheck.errors import RecordsError
 from equivcheck.plugin.properties import RunNote, read_note
 from equivcheck.plugin.session import read_marker
 from equivcheck.records_file import read_evidence
-from equivcheck.report.layout import WORKLOAD_HEADER, columns, count_words, workload_cells
+from equivcheck.report.against import box_lines
+from equivcheck.report.layout import columns, count_words, workload_table
 from equivcheck.report.view import view_of
 from equivcheck.verdict import judge
 
@@ -49,9 +50,10 @@ def _lines(note: RunNote) -> Iterator[str]:
         yield view.headline
     yield view.arms
     yield f"{count_words(view)} · run {view.run}"
-    rows = [workload_cells(row) for row in view.workloads[:MOST_WORKLOADS]]
-    if rows:
+    if view.against:
+        yield from box_lines(view.against)
+    if view.workloads:
         yield ""
-        yield from columns([WORKLOAD_HEADER, *rows])
+        yield from columns(workload_table(view, most=MOST_WORKLOADS))
     if len(view.workloads) > MOST_WORKLOADS:
         yield f"… {len(view.workloads) - MOST_WORKLOADS} more workloads in the report"

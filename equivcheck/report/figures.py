@@ -14,6 +14,10 @@ from equivcheck.findings import Interval
 MARK_WIDTH = 120
 """Of the mark's canvas; 0 and 1 lie `EDGE` inside it, so that a dot there is not cut off."""
 EDGE = 5
+SPARK_HEIGHT = 24
+LEAST_SPAN = 0.05
+"""Of a sparkline's scale."""
+MOST_POINTS = 40
 BAR_WIDTH = 22
 BAR_HEIGHT = 40
 """Of a rate of 1."""
@@ -38,6 +42,18 @@ class Bar(Struct, frozen=True, kw_only=True):
     left: int
     top: float
     height: float
+
+
+class Sparkline(Struct, frozen=True, kw_only=True):
+    """Values in order on a scale of their own."""
+
+    places: tuple[tuple[float, float], ...]
+    """Left to right, then downwards."""
+
+    @property
+    def path(self) -> str:
+        """For the attribute ``points`` of a polyline."""
+        return " ".join(f"{left},{top}" for left, top in self.places)
 
 
 def interval_mark(rate: float, interval: Interval | None) -> IntervalMark:
@@ -101,3 +117,19 @@ def height(value: float, *, bottom: float, top: float) -> float:
 
 def _along(rate: float) -> float:
     return round(EDGE + rate * (MARK_WIDTH - 2 * EDGE), 1)
+
+
+def sparkline(rates: Sequence[float]) -> Sparkline:
+    """A small line of its own scale, at least `LEAST_SPAN` high, so that noise does not fill it."""
+    shown = rates[-MOST_POINTS:]
+    middle = (min(shown) + max(shown)) / 2
+    span = max(max(shown) - min(shown), LEAST_SPAN)
+    gaps = max(1, len(shown) - 1)
+    places = tuple(
+        (
+            round(EDGE + place / gaps * (MARK_WIDTH - 2 * EDGE), 1),
+            round(SPARK_HEIGHT / 2 - (rate - middle) / span * (SPARK_HEIGHT - 2 * EDGE), 1),
+        )
+        for place, rate in enumerate(shown)
+    )
+    return Sparkline(places=places)

@@ -10,8 +10,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from equivcheck.baselines.trend_words import TREND_HEADER, trend_cells
 from equivcheck.escape import ELLIPSIS, visible
 from equivcheck.report import figures
+from equivcheck.report.against import (
+    VS_BASE,
+    box_lines,
+    legend,
+    vs_base_words,
+)
 from equivcheck.report.blocks import MOST_DETAILS, SYMBOLS
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
 from equivcheck.report.latency import LATENCY_HEADER, drawn_up_to, latency_cells, milliseconds
@@ -62,6 +69,12 @@ def render(view: RunView) -> str:
             milliseconds=milliseconds,
             latency_most=drawn_up_to(view.latencies),
             off_words=off_words(view.grades),
+            vs_base=VS_BASE,
+            vs_base_words=vs_base_words,
+            box_lines=box_lines,
+            legend=legend,
+            trend_header=TREND_HEADER,
+            trend_cells=trend_cells,
         )
         if len(text.encode()) <= MOST_BYTES:
             break

@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from equivcheck.escape import clip, width
+from equivcheck.report.against import VS_BASE, vs_base_words
 from equivcheck.report.blocks import SYMBOLS
 from equivcheck.report.view import GateRow, RunView, WorkloadRow
 
 WORKLOAD_HEADER = ("", "workload", "identical", "tokens", "acceptance (95 %)", "tokens/step")
 MOST_CELLS = 40
 """Of one table cell."""
+
+
+def workload_table(view: RunView, *, most: int | None = None) -> list[tuple[str, ...]]:
+    """Header and rows, with a column about the baseline where there is one; empty without rows."""
+    rows = view.workloads[:most]
+    if not rows:
+        return []
+    if view.against is None:
+        return [WORKLOAD_HEADER, *map(workload_cells, rows)]
+    return [
+        (*WORKLOAD_HEADER, VS_BASE),
+        *((*workload_cells(row), vs_base_words(row.vs_base)) for row in rows),
+    ]
 
 
 def workload_cells(row: WorkloadRow) -> tuple[str, ...]:

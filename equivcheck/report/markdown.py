@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from equivcheck.baselines.trend_words import TREND_HEADER, trend_cells
+from equivcheck.report.against import box_lines, legend
 from equivcheck.report.blocks import block_lines
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
-from equivcheck.report.layout import WORKLOAD_HEADER, count_words, gate_cells, workload_cells
+from equivcheck.report.layout import count_words, gate_cells, workload_table
 from equivcheck.report.view import Block, RunView
 
 MOST_BLOCKS = 10
@@ -28,11 +30,19 @@ def _lines(view: RunView) -> Iterator[str]:
     yield escape(view.arms)
     yield ""
     yield f"{count_words(view)} · run {escape(view.run)}"
+    if view.against:
+        yield ""
+        yield from (f"> {escape(line.strip())}  " for line in box_lines(view.against))
     if view.workloads:
         yield ""
-        yield from table(
-            ("state", *WORKLOAD_HEADER[1:]), [workload_cells(row) for row in view.workloads]
-        )
+        header, *rows = workload_table(view)
+        yield from table(("state", *header[1:]), rows)
+    if view.against:
+        yield ""
+        yield escape(legend(view.against))
+        if view.against.trends:
+            yield ""
+            yield from table(TREND_HEADER, [trend_cells(each) for each in view.against.trends])
     if view.grades:
         yield ""
         yield from table(GRADE_HEADER, [grade_cells(row) for row in view.grades])

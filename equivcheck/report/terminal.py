@@ -10,16 +10,17 @@ import textwrap
 from collections.abc import Iterator
 from typing import TextIO
 
+from equivcheck.baselines.trend_words import TREND_HEADER, trend_cells
 from equivcheck.escape import clip
 from equivcheck.findings import Outcome
+from equivcheck.report.against import box_lines, legend
 from equivcheck.report.blocks import SYMBOLS, WIDTH, block_lines
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
 from equivcheck.report.layout import (
-    WORKLOAD_HEADER,
     columns,
     count_words,
     gate_cells,
-    workload_cells,
+    workload_table,
 )
 from equivcheck.report.view import RunView
 
@@ -36,10 +37,13 @@ def lines_of(view: RunView, *, most_blocks: int = MOST_BLOCKS) -> Iterator[str]:
     yield clip(view.arms, cells=WIDTH)
     yield f"{count_words(view)} · run {view.run}"
     yield ""
-    rows = [workload_cells(row) for row in view.workloads[:MOST_WORKLOADS]]
-    if rows:
-        yield from columns([WORKLOAD_HEADER, *rows])
-        yield from _more(len(view.workloads) - len(rows), "workloads")
+    if view.against:
+        yield from (clip(line, cells=WIDTH) for line in box_lines(view.against))
+        yield ""
+    if view.workloads:
+        yield from columns(workload_table(view, most=MOST_WORKLOADS))
+        yield from _more(len(view.workloads) - MOST_WORKLOADS, "workloads")
+        yield from _under_table(view)
         yield ""
     if view.grades:
         graded = [grade_cells(row) for row in view.grades[:MOST_WORKLOADS]]
@@ -62,6 +66,15 @@ def lines_of(view: RunView, *, most_blocks: int = MOST_BLOCKS) -> Iterator[str]:
     yield ""
     yield clip(" · ".join(view.environment), cells=WIDTH)
     yield "positions, verify steps and draft slots count from 0"
+
+
+def _under_table(view: RunView) -> Iterator[str]:
+    if view.against is None:
+        return
+    yield from textwrap.wrap(legend(view.against), width=WIDTH)
+    if trends := view.against.trends[:MOST_WORKLOADS]:
+        yield ""
+        yield from columns([TREND_HEADER, *map(trend_cells, trends)], last_cells=60)
 
 
 def render(view: RunView, *, most_blocks: int = MOST_BLOCKS) -> str:

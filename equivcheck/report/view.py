@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from equivcheck.acceptance import acceptance_by_workload
+from equivcheck.baselines.cells import Cell
 from equivcheck.checks import CHECKS
 from equivcheck.checks.subjects import RUN, plural
 from equivcheck.escape import head
 from equivcheck.findings import Finding, Interval, Outcome, Reason, worst
 from equivcheck.records import CANDIDATE, TARGET, Evidence, Header
+from equivcheck.report.against import AgainstView, against_view
 from equivcheck.report.grades import GradeRow, grade_rows
 from equivcheck.report.html_appendix import Appendix, appendix_of
 from equivcheck.report.latency import LatencyRow, latency_rows
@@ -43,6 +45,8 @@ class WorkloadRow(Struct, frozen=True, kw_only=True):
     """Tokens per verify step."""
     positions: tuple[float, ...]
     """For each draft slot, the share of verify steps that accepted the draft there."""
+    vs_base: Cell | None = None
+    """Change of acceptance; None: nothing to compare with."""
 
 
 class GateRow(Struct, frozen=True, kw_only=True):
@@ -84,17 +88,20 @@ class RunView(Struct, frozen=True, kw_only=True):
     """Empty where no engine reports times."""
     environment: tuple[str, ...]
     appendix: Appendix
+    against: AgainstView | None = None
+    """None where no baseline is asked for."""
 
 
 def view_of(evidence: Evidence, verdict: Verdict) -> RunView:
     """Arrange a judged run for showing."""
+    against = against_view(evidence)
     return RunView(
         run=evidence.header.run,
         outcome=verdict.outcome,
         headline=verdict.headline,
         arms=_arms(evidence.header),
         counts=verdict.counts,
-        workloads=tuple(_workload_rows(evidence, verdict.findings)),
+        workloads=tuple(_workload_rows(evidence, verdict.findings, against)),
         grades=tuple(grade_rows(evidence)),
         gates=tuple(_gate_rows(verdict.findings)),
         problems=_problems(evidence, verdict.findings),
@@ -113,6 +120,7 @@ def view_of(evidence: Evidence, verdict: Verdict) -> RunView:
             if (header_value := evidence.header.environment.get(name))
         ),
         appendix=appendix_of(evidence, verdict.findings),
+        against=against,
     )
 
 
@@ -134,7 +142,9 @@ def _arms(header: Header) -> str:
     return " · ".join([*facts, header.created])
 
 
-def _workload_rows(evidence: Evidence, findings: Sequence[Finding]) -> list[WorkloadRow]:
+def _workload_rows(
+    evidence: Evidence, findings: Sequence[Finding], against: AgainstView | None
+) -> list[WorkloadRow]:
     acceptance = acceptance_by_workload(evidence)
     rows = []
     for workload in dict.fromkeys(asked.workload for asked in evidence.asked.values()):
@@ -156,6 +166,7 @@ def _workload_rows(evidence: Evidence, findings: Sequence[Finding]) -> list[Work
                 acceptance_interval=found.rate_interval if found else None,
                 mean_length=found.mean_length if found else None,
                 positions=found.marginal_rates if found else (),
+                vs_base=against.changes.get(workload) if against else None,
             )
         )
     return rows
