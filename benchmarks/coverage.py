@@ -183,8 +183,8 @@ def table(held: dict[str, dict[int, int]], given: dict[str, dict[int, int]], *, 
         f"standard error of a cell {error:.1f} points. Share of the intervals given that hold the "
         "true value; where fewer were given, that many in brackets.",
         "",
-        f"Simulated: {STEPS} steps a prompt of gamma = {GAMMA}, conditional acceptance Beta(4, 5) over "
-        "prompts, pace log-normal over prompts (sigma 0.25) and steps (sigma 0.1).",
+        f"Simulated: {STEPS} steps a prompt of gamma = {GAMMA}, conditional acceptance Beta(4, 5) "
+        "over prompts, pace log-normal over prompts (sigma 0.25) and steps (sigma 0.1).",
         "",
         f"| interval | {' | '.join(f'm = {prompts}' for prompts in PROMPTS)} |",
         f"|---|{'---:|' * len(PROMPTS)}",

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from equivcheck.commands.output import Output, json_option, note
 from equivcheck.commands.setup_options import read_settings, setup_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from equivcheck.bench.records import Bench, BenchSettings
+    from equivcheck.cases import Suite
 
 SUITES = ("code", "json_sql", "chat", "multilingual", "creative")
 OUT = "reports/bench"
@@ -49,6 +55,7 @@ NOT_EQUIVALENT = 1
 @click.option("--warm-ups", type=click.IntRange(0), default=1, help="Of every arm. [1]")
 @click.option("--out", default=OUT, metavar="PLACE", help=f"Folder, or file.jsonl. [{OUT}]")
 @click.option("--fresh", is_flag=True, help="Throw an unfinished measurement away.")
+@click.option("--show", is_flag=True, help="Measure nothing; sum up what is at --out.")
 @json_option
 def command(
     *,
@@ -64,6 +71,7 @@ def command(
     warm_ups: int,
     out: str,
     fresh: bool,
+    show: bool,
     overrides: tuple[str, ...],
     as_json: bool,
     **flags: Any,
@@ -73,14 +81,17 @@ def command(
     Batch size is 1 unless it is given or swept. A speedup is printed only where all tokens are the
     target's; otherwise the exit code is 1. An interrupted measurement is gone on with.
     """
+    from equivcheck.bench.records_file import bench_path, read_bench
     from equivcheck.threads import wait_without_spinning
 
+    path = bench_path(out)
+    if show:
+        return _say(read_bench(path), path, as_json=as_json)
     wait_without_spinning()
     import msgspec
 
     from equivcheck.bench.arms import Sweeps, arms_of, points_of
     from equivcheck.bench.records import BenchSettings
-    from equivcheck.bench.records_file import bench_path
     from equivcheck.run_folder import lock
     from equivcheck.suites import load_suites
 
@@ -105,7 +116,6 @@ def command(
         warm_ups=warm_ups,
     )
     chosen = load_suites(suites or [f"suites/{name}.jsonl" for name in SUITES])
-    path = bench_path(out)
     with lock(path.parent):
         try:
             return _measure(bench, chosen, path, prompts=prompts, fresh=fresh, as_json=as_json)
@@ -115,15 +125,27 @@ def command(
 
 
 def _measure(
-    settings: Any, suites: Any, path: Path, *, prompts: int, fresh: bool, as_json: bool
+    settings: BenchSettings,
+    suites: Sequence[Suite],
+    path: Path,
+    *,
+    prompts: int,
+    fresh: bool,
+    as_json: bool,
 ) -> int:
     from equivcheck.bench.start import run_bench
-    from equivcheck.commands.bench_words import lines_of
     from equivcheck.commands.progress import shown_progress
-    from equivcheck.metrics.summarise import summarise
 
     with shown_progress() as progress:
         bench = run_bench(settings, suites, path, prompts=prompts, fresh=fresh, progress=progress)
+    return _say(bench, path, as_json=as_json)
+
+
+def _say(bench: Bench, path: Path, *, as_json: bool) -> int:
+    """Print the summary; 1 where a candidate has other tokens or answers are missing."""
+    from equivcheck.commands.bench_words import lines_of
+    from equivcheck.metrics.summarise import summarise
+
     summary = summarise(bench)
     output = Output(as_json=as_json)
     output.say("\n".join(lines_of(summary)))

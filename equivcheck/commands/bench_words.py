@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from equivcheck.bench.records import STOCK, TARGET
+from equivcheck.escape import visible
+from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.estimates import Estimate, Quantile
-from equivcheck.metrics.summary import ArmFacts, BenchSummary, Comparison
+from equivcheck.metrics.summary import OVERALL, ArmFacts, ArmSummary, BenchSummary, Comparison
 from equivcheck.metrics.sweeps import best_drafts, sweeps_of
 from equivcheck.report.layout import columns
 
 NOTHING = "n/a"
+MOST_POSITIONS = 8
 WITHHELD = "withheld"
 MARKS = {"pays": "pays", "costs": "costs more than it gains", "unclear": "not told apart from 1"}
 
@@ -17,25 +21,59 @@ MARKS = {"pays": "pays", "costs": "costs more than it gains", "unclear": "not to
 def lines_of(summary: BenchSummary) -> Iterator[str]:
     """The whole account, verdict first."""
     yield verdict(summary)
-    yield (
-        f"{summary.run} · {summary.environment.get('device', '')} · "
-        f"{summary.environment.get('cpu', '')} · {summary.created}"
+    yield " · ".join(
+        part
+        for part in (
+            summary.run,
+            summary.environment.get("device", ""),
+            summary.environment.get("cpu", ""),
+            summary.created,
+        )
+        if part
     )
     yield "ratios above 1 are faster; [95 % intervals] take prompts as the sample"
-    for point, place in enumerate(summary.points):
-        yield ""
-        yield f"at {place.name}"
-        yield from columns([_HEADER, *_speed_rows(summary, point=point)])
-        yield ""
-        yield from columns([_COST_HEADER, *_cost_rows(summary, point=point)])
-        yield ""
-        yield from columns([_ARM_HEADER, *_arm_rows(summary, point=point)])
-        yield ""
-        yield from columns([_MEMORY_HEADER, *_memory_rows(summary, point=point)])
+    for point in range(len(summary.points)):
+        yield from _point_lines(summary, point=point)
     yield from _sweep_lines(summary)
-    yield ""
     if summary.measuring_cost is not None:
+        yield ""
         yield f"measuring itself took {100 * summary.measuring_cost:.2f} % of the time"
+
+
+def _point_lines(summary: BenchSummary, *, point: int) -> Iterator[str]:
+    drafting = [arm for arm in summary.arms if arm.role in ("candidate", "other")]
+    for arm in drafting:
+        found = list(summary.of(arm.name, point=point).values())
+        if any(each.speculation.num_draft_tokens for each in found):
+            yield ""
+            yield f"{visible(arm.name)} ({arm.role}), {summary.points[point].name}"
+            yield from columns([_SPEED, *(_speed_row(each) for each in found)])
+            yield from columns([_COST, *(_cost_row(each) for each in found)])
+    main = summary.of(summary.candidate, point=point).get(OVERALL)
+    others = [arm.name for arm in drafting if arm.name != summary.candidate]
+    if main is not None and any(name in main.speedup_over for name in others):
+        yield ""
+        yield f"{visible(summary.candidate)} over the other drafting arms and libraries"
+        rows = [
+            (each.workload, *(_over(each, name) for name in others))
+            for each in summary.of(summary.candidate, point=point).values()
+        ]
+        yield from columns([("workload", *others), *rows])
+    taxes = [tax for tax in summary.taxes if tax.point == point]
+    if taxes:
+        yield ""
+        yield "identity tax: stock one-token decoding over plain decoding by the contract"
+        yield from columns([(tax.workload, times(tax.identity_tax)) for tax in taxes])
+    yield ""
+    yield f"each arm over all workloads, {summary.points[point].name}; milliseconds"
+    arms = [
+        each for each in summary.arm_summaries if (each.point, each.workload) == (point, OVERALL)
+    ]
+    yield from columns([_ARM, *(_arm_row(each) for each in arms)])
+    yield ""
+    yield "memory, MiB"
+    facts = [facts for facts in summary.facts if facts.point == point]
+    yield from columns([_MEMORY, *(_memory_row(each) for each in facts)])
 
 
 def verdict(summary: BenchSummary) -> str:
@@ -43,11 +81,12 @@ def verdict(summary: BenchSummary) -> str:
     differing = [each for each in summary.main.values() if not each.holds]
     if differing:
         where = differing[-1]
+        first = visible(next(iter(where.diverged), "unknown"))
         return (
             f"SPEEDUP WITHHELD: {where.prompts - where.identical} of {where.prompts} prompts have "
-            f"other tokens than the target's, the first {next(iter(where.diverged), 'unknown')}"
+            f"other tokens than the target's, the first {first}"
         )
-    overall = summary.main.get("overall")
+    overall = summary.main.get(OVERALL)
     if overall is None or overall.speedup is None:
         return "NOTHING MEASURED: no prompt was answered by candidate and target"
     over = overall.speedup_over.get("stock")
@@ -84,49 +123,44 @@ def milliseconds(quantile: Quantile) -> str:
     return f"{1e3 * quantile.value:.2f} [{low}, {high}]"
 
 
-_HEADER = (
+_SPEED = (
     "workload",
-    "arm",
     "identical",
     "acceptance",
     "tokens/step",
-    "by position",
-    "wasted",
     "over target",
     "over stock",
-    "totals",
-    "p99 ratio",
+    "total times",
+    "p99 a token",
 )
 
 
-def _speed_rows(summary: BenchSummary, *, point: int) -> Iterator[tuple[str, ...]]:
-    for each in summary.comparisons:
-        if each.point == point:
-            yield _speed_row(each)
-
-
 def _speed_row(each: Comparison) -> tuple[str, ...]:
-    found, over = each.speculation, each.speedup_over.get("stock")
+    found = each.speculation
+    unknown = each.p99_ratio.value is not None and each.p99_ratio.interval is None
     return (
         each.workload,
-        each.arm,
         f"{each.identical}/{each.prompts}",
         times(found.draft_acceptance_rate, unit=""),
         number(found.mean_acceptance_length),
-        " ".join(f"{rate:.2f}" for rate in found.marginal_accept_rates[:8]),
-        f"{found.wasted_draft_tokens}/{found.num_draft_tokens}",
-        times(each.speedup.geometric_mean) if each.speedup else WITHHELD,
-        times(over.geometric_mean) if over else NOTHING if each.speedup else WITHHELD,
+        _over(each, TARGET),
+        _over(each, STOCK),
         times(each.speedup.totals) if each.speedup else WITHHELD,
-        times(each.p99_ratio)
-        + ("" if each.p99_ratio.interval or each.p99_ratio.value is None else " not estimable"),
+        times(each.p99_ratio) + (" (not estimable)" if unknown else ""),
     )
 
 
-_COST_HEADER = (
+def _over(each: Comparison, arm: str) -> str:
+    if each.speedup is None:
+        return WITHHELD
+    found = each.speedup_over.get(arm)
+    return times(found.geometric_mean) if found else NOTHING
+
+
+_COST = (
     "workload",
-    "arm",
-    "over others (geometric mean)",
+    "by position",
+    "wasted",
     "c",
     "v",
     "break-even",
@@ -135,77 +169,45 @@ _COST_HEADER = (
 )
 
 
-def _cost_rows(summary: BenchSummary, *, point: int) -> Iterator[tuple[str, ...]]:
-    for each in summary.comparisons:
-        costs = each.costs.get("target")
-        if each.point != point or costs is None:
-            continue
-        others = (
-            f"{name}: {times(found.geometric_mean)}"
-            for name, found in each.speedup_over.items()
-            if name not in ("target", "stock")
-        )
-        yield (
-            each.workload,
-            each.arm,
-            next(others, NOTHING),
-            number(costs.c, digits=3),
-            number(costs.v, digits=3),
-            number(costs.break_even),
-            number(costs.predicted_speedup),
-            number(each.speedup.geometric_mean.value) if each.speedup else WITHHELD,
-        )
+def _cost_row(each: Comparison) -> tuple[str, ...]:
+    found, costs = each.speculation, each.costs.get(TARGET, Costs())
+    return (
+        each.workload,
+        " ".join(f"{rate:.2f}" for rate in found.marginal_accept_rates[:MOST_POSITIONS]),
+        f"{found.wasted_draft_tokens} of {found.num_draft_tokens}",
+        number(costs.c, digits=3),
+        number(costs.v, digits=3),
+        number(costs.break_even),
+        number(costs.predicted_speedup),
+        number(each.speedup.geometric_mean.value) if each.speedup else WITHHELD,
+    )
 
 
-_ARM_HEADER = (
-    "workload",
-    "arm",
-    "tokens/s",
-    "MBU",
-    "tax",
-    "TTFT p50 ms",
-    "TPOT p50 ms",
-    "per token p50 ms",
-    "p90",
-    "p99",
-    "n",
-)
+_ARM = ("arm", "tokens/s", "MBU", "TTFT p50", "TPOT p50", "a token p50", "p90", "p99", "n")
 
 
-def _arm_rows(summary: BenchSummary, *, point: int) -> Iterator[tuple[str, ...]]:
-    taxes = {tax.workload: tax.identity_tax for tax in summary.taxes if tax.point == point}
-    for each in summary.arm_summaries:
-        if each.point != point:
-            continue
-        token = each.latency.get("itl_effective", ())
-        ttft, tpot = each.latency.get("ttft", ()), each.latency.get("tpot", ())
-        yield (
-            each.workload,
-            each.arm,
-            number(each.tokens_per_second, digits=1),
-            number(each.mbu),
-            times(taxes[each.workload]) if each.arm == "target" and each.workload in taxes else "",
-            milliseconds(ttft[0]) if ttft else NOTHING,
-            milliseconds(tpot[0]) if tpot else NOTHING,
-            *(milliseconds(quantile) for quantile in token),
-            *((NOTHING,) * (3 - len(token))),
-            str(token[0].n) if token else "0",
-        )
+def _arm_row(each: ArmSummary) -> tuple[str, ...]:
+    token = each.latency.get("itl_effective", ())
+    ttft, tpot = each.latency.get("ttft", ()), each.latency.get("tpot", ())
+    return (
+        visible(each.arm),
+        number(each.tokens_per_second, digits=1),
+        number(each.mbu),
+        milliseconds(ttft[0]) if ttft else NOTHING,
+        milliseconds(tpot[0]) if tpot else NOTHING,
+        *(milliseconds(quantile) for quantile in token),
+        *((NOTHING,) * (3 - len(token))),
+        str(token[0].n) if token else "0",
+    )
 
 
-_MEMORY_HEADER = ("arm", "peak MiB", "target", "draft", "KV", "working", "times the target arm's")
-
-
-def _memory_rows(summary: BenchSummary, *, point: int) -> Iterator[tuple[str, ...]]:
-    for facts in summary.facts:
-        if facts.point == point:
-            yield _memory_row(facts)
+_MEMORY = ("arm", "peak", "target", "draft", "KV", "working", "times the target arm's")
 
 
 def _memory_row(facts: ArmFacts) -> tuple[str, ...]:
     held = facts.memory
     return (
-        facts.arm,
+        visible(facts.arm),
         *(_mebibytes(part) for part in (held.peak, held.target, held.draft, held.kv, held.working)),
         number(facts.memory_overhead),
     )
@@ -218,7 +220,7 @@ def _mebibytes(count: int | None) -> str:
 def _sweep_lines(summary: BenchSummary) -> Iterator[str]:
     for sweep in sweeps_of(summary):
         yield ""
-        yield f"{sweep.workload}, {sweep.arm}: speedup by {sweep.swept}"
+        yield f"{sweep.workload}, {visible(sweep.arm)}: speedup by {sweep.swept}, {sweep.held}"
         yield from columns(
             [(str(row.value), times(row.speedup), MARKS[row.pays]) for row in sweep.rows]
         )
@@ -235,10 +237,10 @@ def _sweep_lines(summary: BenchSummary) -> Iterator[str]:
                 (
                     best.workload,
                     summary.points[best.point].name,
-                    best.arm,
+                    visible(best.arm),
                     times(best.speedup),
                     MARKS[best.pays],
-                    f"not told apart: {', '.join(best.tied)}" if best.tied else "",
+                    f"not told apart from {visible(', '.join(best.tied))}" if best.tied else "",
                 )
                 for best in best_drafts(summary)
             ]

@@ -32,6 +32,8 @@ class Sweep(Struct, frozen=True, kw_only=True, omit_defaults=True):
     arm: str
     """Without its gamma where that is swept."""
     workload: str
+    held: str
+    """What stayed the same: ``context 1024``, ``batch 1, context 1024``."""
     rows: tuple[SweepRow, ...]
     crossover: float | None = None
     """Where the speedup falls through 1, between two values; None: nowhere in the sweep."""
@@ -53,30 +55,25 @@ def sweeps_of(summary: BenchSummary) -> tuple[Sweep, ...]:
     """Every sweep that the measurement holds: more than one batch size, context or gamma."""
     found: list[Sweep] = []
     for swept in SWEPT:
-        series: dict[tuple[object, ...], dict[int, Comparison]] = {}
+        series: dict[tuple[str, str, str], dict[int, Comparison]] = {}
         for each in summary.comparisons:
             point = summary.points[each.point]
-            settings = {
-                "batch": point.batch_size,
-                "context": point.context,
-                "gamma": _gamma(summary, each),
-            }
-            value = settings.pop(swept)
-            name = _without_gamma(each.arm) if swept == "gamma" else each.arm
-            rest = (
-                name,
-                each.workload,
-                *(settings.values() if swept != "gamma" else (each.point,)),
-            )
-            series.setdefault(rest, {})[value] = each
-        for (arm, workload, *_), by_value in series.items():
+            value, held = {
+                "batch": (point.batch_size, f"context {point.context}"),
+                "context": (point.context, f"batch {point.batch_size}"),
+                "gamma": (_gamma(summary, each), point.name),
+            }[swept]
+            arm = _without_gamma(each.arm) if swept == "gamma" else each.arm
+            series.setdefault((each.workload, arm, held), {})[value] = each
+        for (workload, arm, held), by_value in series.items():
             if len(by_value) > 1:
                 rows = [_row(value, by_value[value]) for value in sorted(by_value)]
                 found.append(
                     Sweep(
                         swept=swept,
-                        arm=str(arm),
-                        workload=str(workload),
+                        arm=arm,
+                        workload=workload,
+                        held=held,
                         rows=tuple(rows),
                         crossover=crossover(rows),
                     )
