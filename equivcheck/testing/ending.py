@@ -22,12 +22,14 @@ def limits(trial: Trial) -> Iterator[str]:
 
 
 def stop_ids(trial: Trial) -> Iterator[str]:
-    """Each token of the free output as the stop id."""
+    """Each token of the free output as the stop id; the last of them at the token limit, too."""
     free = trial.free()
-    for token in dict.fromkeys(free[: trial.slots]):
+    tokens = list(dict.fromkeys(free[: trial.slots]))
+    for token, limit in [*((token, len(free)) for token in tokens), (tokens[-1], None)]:
         place = free.index(token)
-        answer = trial.ask(trial.request(tokens=len(free), stop_token_ids=(token,)))
-        what = f"with stop id {token}, which is output token {place}"
+        answer = trial.ask(trial.request(tokens=limit or place + 1, stop_token_ids=(token,)))
+        at_limit = "" if limit else " and the last that is allowed"
+        what = f"with stop id {token}, which is output token {place}{at_limit},"
         yield from _expect(answer, free[: place + 1], "stop", what)
 
 

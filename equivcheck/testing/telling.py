@@ -64,6 +64,26 @@ def scores(trial: Trial) -> Iterator[str]:
                 rescored=None,
             )
             yield from logprobs.faults_of(scored, request=request, settings=Settings())
+    if told:
+        yield from _score_alone(trial)
+
+
+def _score_alone(trial: Trial) -> Iterator[str]:
+    """Ask for each token of an output by itself, with what came before it as the prompt."""
+    request, answer = _answers(trial)[0]
+    known = {str(dtype): nats for dtype, nats in logprobs.TOLERANCE.items()}
+    allowed = known.get(trial.capabilities.dtype, max(known.values()))
+    for place in range(1, min(trial.slots, len(answer.token_ids))):
+        prompt = (*request.prompt_ids, *answer.token_ids[:place])
+        alone = trial.ask(trial.request(prompt, tokens=1))
+        if alone.scores is None or answer.scores is None:
+            return
+        given, again = answer.scores[place].logprob, alone.scores[0].logprob
+        if alone.token_ids == answer.token_ids[place : place + 1] and abs(given - again) > allowed:
+            yield (
+                f"output token {place} has log-probability {given:.4g}, and {again:.4g} where it "
+                f"is asked for alone ({allowed:g} allowed)"
+            )
 
 
 def closes(trial: Trial) -> Iterator[str]:

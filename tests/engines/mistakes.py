@@ -72,6 +72,26 @@ def restless() -> dict[str, Any]:
     return {"after": after}
 
 
+def limit_first() -> dict[str, Any]:
+    """An adapter that looks at the limit before it looks for a stop."""
+    limits: dict[str, int] = {}
+
+    def before(request: Request) -> Request:
+        limits[request.key] = request.max_new_tokens
+        return request
+
+    def after(answer: Generation) -> Generation:
+        reached = len(answer.token_ids) >= limits[answer.key]
+        return replace(answer, finish_reason="length") if reached else answer
+
+    return {"before": before, "after": after}
+
+
+def late_scores(answer: Generation) -> Generation:
+    scores = answer.scores or ()
+    return replace(answer, scores=(*scores[:1], *scores[:-1]))
+
+
 def one_more(answer: Generation) -> Generation:
     return replace(answer, token_ids=(*answer.token_ids, answer.token_ids[-1]))
 
@@ -93,6 +113,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
         {"after": lambda answer: replace(answer, finish_reason="length")},
         "stop-ids",
         "it says 'length', not 'stop'",
+    ),
+    "sees the limit before a stop": (
+        limit_first(),
+        "stop-ids",
+        "and the last that is allowed, it says 'length', not 'stop'",
     ),
     "forgets stop ids": (
         {"before": lambda request: replace(request, stop_token_ids=())},
@@ -160,6 +185,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
         {"after": lambda answer: rescored(answer, IMPOSSIBLE)},
         "scores",
         "more than all the mass",
+    ),
+    "shifts its scores": (
+        {"after": late_scores},
+        "scores",
+        "where it is asked for alone (0.002 allowed)",
     ),
     "keeps its scores": (
         {"after": lambda answer: replace(answer, scores=None)},

@@ -112,4 +112,5 @@ def test_prompts_can_be_given(setup: EngineSetup) -> None:
 
     prompts = [(40, 41, 42), (50, 51)]
     check_engine(Faulty(load_engine("native:gamma=0", setup), before=note), prompts=prompts)
-    assert set(asked) == {(40, 41, 42), (50, 51)}
+    # One rule goes on from an answer.
+    assert {prompt[:3] for prompt in asked} == {(40, 41, 42), (50, 51)}
