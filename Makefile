@@ -18,7 +18,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install gate test lint pair clean
+.PHONY: help install gate test lint pair clean bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -52,8 +52,24 @@ lint: $(STAMP) ## ruff and mypy
 	@echo "== mypy"
 	@$(BIN)/mypy
 
+# Fewer prompts take less time and give wider intervals.
+BENCH_PROMPTS ?= 10
+BENCH_PROMPTS_SMOLLM2 ?= 6
+BENCH_OUT ?= reports/cpu
+LOOKUP := native:gamma=4,drafter=lookup
+LIBRARY := --against transformers:mode=plain,scores=false --against transformers:scores=false,gamma=4
+
+bench: $(STAMP) ## measure speed on an idle machine, records in reports/cpu/
+	@echo "== bench: the bundled pair"
+	@$(BIN)/equivcheck bench --prompts $(BENCH_PROMPTS) $(LIBRARY),mode=assisted \
+	  --out $(BENCH_OUT)/bench-tiny.jsonl $(ARGS)
+	@echo "== bench: SmolLM2-135M with prompt lookup, fetched once"
+	@$(BIN)/equivcheck bench --pair smollm2 --dtype bfloat16 --prompts $(BENCH_PROMPTS_SMOLLM2) \
+	  --tokens 32 --draft $(LOOKUP) $(LIBRARY),mode=lookup \
+	  --out $(BENCH_OUT)/bench-smollm2.jsonl $(ARGS)
+
 pair: $(STAMP) ## train the bundled pair anew from its text packages (37 minutes on one core)
 	@$(BIN)/python -m equivcheck.pairs.training $(ARGS)
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) build reports/latest reports/runs .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build reports/bench reports/latest reports/runs .mypy_cache .ruff_cache .pytest_cache
