@@ -122,7 +122,7 @@ def _summary(workload: str, cases: Sequence[Graded], *, differing: dict[str, Fin
         subject=workload,
         outcome=gravest.outcome if gravest else Outcome.PASS,
         reason=gravest.reason if gravest else Reason.HELD,
-        headline=words + (f", {excused} differ after a near tie" if excused else ""),
+        headline=words + (f", {plural(excused, 'difference')} after a near tie" if excused else ""),
         estimate=same / len(cases),
         n=len(cases),
     )

@@ -106,7 +106,7 @@ def test_a_near_tie_that_is_excused_excuses_its_grade() -> None:
     assert (found["code/c1"].outcome, found["code/c1"].reason) == (Outcome.PASS, Reason.NUMERICS)
     assert found["code"].outcome is Outcome.PASS
     assert found["code"].headline == (
-        "graded the same on 1 of 2 cases (target right on 2), 1 differ after a near tie"
+        "graded the same on 1 of 2 cases (target right on 2), 1 difference after a near tie"
     )
 
 
