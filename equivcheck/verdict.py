@@ -126,7 +126,10 @@ def _sentence(evidence: Evidence, findings: Sequence[Finding], outcome: Outcome)
     if reasons[Reason.NUMERICS]:
         matched += f", {reasons[Reason.NUMERICS]} left it at near ties"
     if held := _law_held(findings):
-        drew = f"drew {plural(held.n, 'token')} by the {TARGET}'s law"
+        by = f"by the {TARGET}'s law"
+        if evidence.header.settings.law_evidence == "tokens":
+            by = f"that do not differ visibly from the {TARGET}'s"
+        drew = f"drew {plural(held.n, 'token')} {by}"
         matched = f"{matched} and {drew}" if cases else f"{name} {drew}"
     if outcome is Outcome.PASS:
         return matched
@@ -134,6 +137,8 @@ def _sentence(evidence: Evidence, findings: Sequence[Finding], outcome: Outcome)
     if outcome is Outcome.FAIL and all(finding.check in LIMIT_CHECKS for finding in gravest):
         return f"{matched}, but {gravest[0].subject}: {gravest[0].headline}"
     checks = ", ".join(dict.fromkeys(finding.check for finding in gravest))
+    if checks == LAW_CHECK and outcome is Outcome.FAIL:
+        return f"{matched}, but {gravest[0].headline}" if cases else gravest[0].headline
     if outcome is Outcome.FAIL:
         return f"{matched}, but failed: {checks}" if cases or held else f"failed: {checks}"
     first = gravest[0] if gravest else None

@@ -14,11 +14,19 @@ from equivcheck.cases import Sampling
 from equivcheck.checks.parameters import parameter_group
 from equivcheck.checks.sampled import check, law_of
 from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.generation import Generation
 from equivcheck.records import SAMPLED, Evidence, Preflight
 from equivcheck.scores import ScoreTable, Support
 from equivcheck.settings import Settings
 from equivcheck.statistics.preflight import preflight
-from tests.unit.make import make_capabilities, make_evidence, make_generation, make_request
+from equivcheck.verdict import judge
+from tests.unit.make import (
+    make_capabilities,
+    make_evidence,
+    make_generation,
+    make_request,
+    make_steps,
+)
 from tests.unit.statistics.tables import (
     CASES,
     LENGTH,
@@ -58,7 +66,7 @@ def evidence_of(
     arm = make_capabilities(rule="rejection", reports_steps=True, reports_rejected=traces)
     keys = drawn if drawn is not None else scores.keys if scores else ()
     base = make_evidence(
-        {"target": [make_generation(key=key) for key in cases]},
+        {"target": [drawn_output(key) for key in cases]},
         requests=requests,
         arms={"target": make_capabilities(), SAMPLED: arm},
         planned={"target": cases, SAMPLED: cases},
@@ -67,11 +75,14 @@ def evidence_of(
     return msgspec.structs.replace(
         base,
         preflight=ahead or look_ahead(),
-        draws={SAMPLED: {key: make_generation(range(LENGTH), key=key) for key in keys}}
-        if keys
-        else {},
+        draws={SAMPLED: {key: drawn_output(key) for key in keys}} if keys else {},
         scores=scores,
     )
+
+
+def drawn_output(key: str) -> Generation:
+    """Its tokens do not matter, only how many there are."""
+    return make_generation(range(10, 10 + LENGTH), key=key, steps=make_steps(*[(0, 0)] * LENGTH))
 
 
 @cache
@@ -115,6 +126,12 @@ def test_a_fault_is_named(decoder: Decoder, said: str) -> None:
     assert said in finding.headline
     assert finding.repeat == "equivcheck judge run-1"
     assert any("highest e-value" in line for line in finding.details)
+
+
+def test_the_verdict_says_how_the_law_is_broken() -> None:
+    evidence = evidence_of(table(Q_LEANING, rounds=120))
+    (first, *_) = check(evidence)
+    assert judge(evidence).headline == f"NOT EQUIVALENT — {first.headline}"
 
 
 def test_the_direction_is_told_with_its_error() -> None:

@@ -14,6 +14,7 @@ from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.records import SAMPLED, SAMPLED_TARGET, Evidence, Preflight
 from equivcheck.settings import Settings
 from equivcheck.statistics.black_box import ALPHA, POSITIONS, compare
+from equivcheck.verdict import judge
 from tests.unit.make import make_capabilities, make_evidence, make_generation, make_request
 
 VOCABULARY, CASES, LENGTH = 40, 12, 20
@@ -119,7 +120,11 @@ def evidence_of(one: Draws, other: Draws, *, budget: int) -> Evidence:
     base = make_evidence(
         {"target": [make_generation(key=key) for key in cases]},
         requests=[make_request(key, sampling=Sampling(temperature=1.0)) for key in cases],
-        arms={"target": make_capabilities(), SAMPLED: make_capabilities(rule="rejection")},
+        arms={
+            "target": make_capabilities(),
+            SAMPLED: make_capabilities(rule="rejection"),
+            SAMPLED_TARGET: make_capabilities(),
+        },
         planned={"target": cases, SAMPLED: cases},
         settings=Settings(law_evidence="tokens"),
     )
@@ -141,6 +146,12 @@ def test_a_pass_claims_only_what_tokens_can_tell() -> None:
     assert finding.headline.endswith("by their tokens alone")
     assert any("spread over many tokens" in line for line in finding.details)
     assert finding.n == 40 * CASES * LENGTH
+
+
+def test_the_verdict_claims_no_law() -> None:
+    one, other = (draw(laws(), outputs=40, seed=seed) for seed in (8, 9))
+    headline = judge(evidence_of(one, other, budget=2000)).headline
+    assert "drew 9,600 tokens that do not differ visibly from the target's" in headline
 
 
 def test_another_law_fails() -> None:
