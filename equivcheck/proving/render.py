@@ -109,9 +109,10 @@ def drafts_cell(result: Result) -> str:
 
 def after(result: Result) -> str:
     """How much it took to see it."""
-    if result.requests is None:
+    if result.tokens is None:
         return ""
-    return f"{result.requests} / {result.tokens:,}" if result.tokens else str(result.requests)
+    tokens = f"{result.tokens:,}"
+    return tokens if result.requests is None else f"{result.requests} / {tokens}"
 
 
 def catalogue(results: Sequence[Result]) -> Iterator[str]:

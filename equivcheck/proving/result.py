@@ -69,6 +69,8 @@ class Result(Struct, frozen=True, kw_only=True):
     """The designated check's first failure, as users see it."""
     seconds: float = 0.0
     """Wall time; of no meaning on a busy machine."""
+    cpu_seconds: float = 0.0
+    """Processor time."""
 
 
 def by_check(findings: Sequence[Finding]) -> dict[str, Outcome]:

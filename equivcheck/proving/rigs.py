@@ -66,8 +66,6 @@ UNPROMISED = Rig(
     schedules=("plain", "repetitive"),
 )
 """No identity contract, so near ties are weighed and held against a control arm."""
-
-
 LAW = Rig(
     name="law",
     settings=settings_with(

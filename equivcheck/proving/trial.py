@@ -53,7 +53,8 @@ def capture_sound(job: Job, out: Path) -> None:
 
 def run_job(job: Job, out: Path) -> Result:
     """Run one fault or control in a folder of its own; whatever breaks it becomes its result."""
-    started, entry = time.perf_counter(), job.entry
+    entry = job.entry
+    started, cpu_started = time.perf_counter(), time.process_time()
     git = git_state(Path.cwd())
     blank = Result(
         id=entry.id,
@@ -80,7 +81,11 @@ def run_job(job: Job, out: Path) -> Result:
     # One fault that breaks the run must not cost all others theirs; it counts as not caught.
     except Exception as error:
         result = msgspec.structs.replace(blank, headline=describe(error))
-    return msgspec.structs.replace(result, seconds=round(time.perf_counter() - started, 2))
+    return msgspec.structs.replace(
+        result,
+        seconds=round(time.perf_counter() - started, 2),
+        cpu_seconds=round(time.process_time() - cpu_started, 2),
+    )
 
 
 def judged(job: Job, blank: Result, out: Path) -> Result:
@@ -155,7 +160,7 @@ def detection(evidence: Evidence, finding: Finding | None) -> tuple[int | None, 
     if finding is None:
         return None, None
     if finding.subject not in evidence.asked:
-        return None, finding.n or None
+        return None, finding.n if finding.check == "sampled" else None
     upto = list(evidence.asked)[: list(evidence.asked).index(finding.subject) + 1]
     captured = evidence.captured[CANDIDATE]
     before = sum(len(captured[key].generation.token_ids) for key in upto[:-1] if key in captured)
