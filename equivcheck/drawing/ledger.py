@@ -52,6 +52,8 @@ class Ledger:
         self.progress = progress
         self.requests = {case.key: case for case in plan.cases}
         self.draws = {arm: dict(evidence.draws.get(arm, {})) for arm in plan.arms}
+        self.tokens = sum(len(draw.token_ids) for draw in self.draws[SAMPLED].values())
+        """Drawn by the arm `sampled`."""
         self.table: ScoreTable | None = None
         with suppress(RecordsError):
             self.table = kept_scores(folder, evidence.scored)
@@ -65,11 +67,6 @@ class Ledger:
             key: float(len(captured.generation.token_ids))
             for key, captured in evidence.captured.get(TARGET, {}).items()
         }
-
-    @property
-    def tokens(self) -> int:
-        """Tokens drawn by the arm `sampled`."""
-        return sum(len(generation.token_ids) for generation in self.draws[SAMPLED].values())
 
     @property
     def scored(self) -> int:
@@ -123,6 +120,7 @@ class Ledger:
                 outcome = Failed(arm=arm, key=outcome.key, message=describe(error))
             else:
                 self.draws[arm][drawn.key] = drawn
+                self.tokens += len(drawn.token_ids) if arm == SAMPLED else 0
                 self.broken |= not scorable(drawn, vocab_size=self.header.vocab_size)
         if isinstance(outcome, Failed):
             self.writer.append(outcome)
