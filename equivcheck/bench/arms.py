@@ -6,10 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from equivcheck.bench.records import STOCK, TARGET, BenchArm, Point
+import msgspec
+
+from equivcheck.bench.records import STOCK, TARGET, BenchArm, Point, Role
 from equivcheck.engines.registry import EngineSpec, known_engines
 from equivcheck.errors import SettingsError
 from equivcheck.settings import EngineSetup, Settings
+from equivcheck.validation import explain
 
 WORST = "never-right"
 """Engine that drafts what the target will not say."""
@@ -47,12 +50,23 @@ class Sweeps(NamedTuple):
 
 
 def points_of(setup: EngineSetup, sweeps: Sweeps) -> tuple[Point, ...]:
-    """Every batch size at every context."""
-    return tuple(
+    """Every batch size at every context.
+
+    Raises:
+        SettingsError: an engine cannot be set up with one of them.
+    """
+    points = tuple(
         Point(batch_size=batch, context=context, filled=bool(sweeps.context))
         for batch in sweeps.batch or (setup.batch_size,)
         for context in sweeps.context or (setup.context,)
     )
+    for point in points:
+        given = {"batch_size": point.batch_size, "context": point.context}
+        try:
+            msgspec.convert(msgspec.to_builtins(setup) | given, EngineSetup)
+        except msgspec.ValidationError as error:
+            raise SettingsError(f"--sweep: {explain(error, {'': EngineSetup})}") from error
+    return points
 
 
 def arms_of(
@@ -102,15 +116,8 @@ def arms_of(
     for each in candidates:
         spec = _wide(each.spec, width)
         name = str(each.spec) if each.pair == pair else f"{each.spec} on {each.pair}"
-        role = "other" if spec.name == WORST else "candidate"
-        arms.append(
-            BenchArm(
-                name=name,
-                role="candidate" if role == "candidate" else "other",
-                spec=str(spec),
-                pair=each.pair,
-            )
-        )
+        role: Role = "other" if spec.name == WORST else "candidate"
+        arms.append(BenchArm(name=name, role=role, spec=str(spec), pair=each.pair))
     for text in others:
         spec = EngineSpec.parse(text)
         arms.append(BenchArm(name=str(spec), role="other", spec=str(spec), pair=pair))
@@ -130,7 +137,8 @@ def _draft(text: str, settings: Settings) -> _Drafting:
 
 
 def _with_gamma(drafting: _Drafting, gamma: int) -> _Drafting:
-    options = {"gamma": str(gamma)} | drafting.spec.options | {"gamma": str(gamma)}
+    # Gamma first, whether it was given or not.
+    options = {"gamma": ""} | drafting.spec.options | {"gamma": str(gamma)}
     return drafting._replace(spec=EngineSpec(name=drafting.spec.name, options=options))
 
 

@@ -1,4 +1,5 @@
-"""The records of a measurement: the nouns of `bench.jsonl`. Reading and writing is `file.py`.
+"""The records of a measurement: the nouns of `bench.jsonl`. Reading and writing is
+`records_file.py`.
 
 One `BenchHeader`, then `Probed`, `Bandwidth`, `Measured` and `Session` lines as they come. Raw
 counts and seconds only: every rate follows from them, in `equivcheck.metrics`.

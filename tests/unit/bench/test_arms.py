@@ -81,3 +81,8 @@ def test_sweeps_are_read() -> None:
 def test_sweeps_that_cannot_be_read(given: list[str], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         Sweeps.parse(given)
+
+
+def test_a_setting_that_no_engine_takes_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"--sweep: batch_size: "):
+        points_of(EngineSetup(), Sweeps(batch=(1, 65)))
