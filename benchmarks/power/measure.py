@@ -11,6 +11,7 @@ from benchmarks.power.detection import quantile, replicated, times
 from benchmarks.power.fixed import output_tests, stage_tests
 from benchmarks.power.plan import Plan
 from benchmarks.power.rivals import l2_accuses, two_sample
+from benchmarks.power.size import crossed_of
 from benchmarks.power.streams import PROMPTS, SOUND, TOKENS, Stream, drawn
 from equivcheck.settings import EngineSetup
 
@@ -96,8 +97,6 @@ def power_record(
 
 def sound_record(law: str, stream: Stream) -> dict[str, Any]:
     """The same instruments on a sound decoder; every round of it is a gate of its own."""
-    from benchmarks.power.size import crossed_of
-
     table = stream.table
     found = times(table)
     return {
