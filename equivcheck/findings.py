@@ -52,6 +52,7 @@ class Reason(enum.StrEnum):
     ACCEPTANCE_LOW = "acceptance-low"
     ACCEPTANCE_DROPPED = "acceptance-dropped"
     NO_BASELINE = "no-baseline"
+    OVER_LIMIT = "over-limit"
 
 
 class Interval(NamedTuple):

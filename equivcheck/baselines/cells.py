@@ -145,23 +145,35 @@ def judged(
 def _times_cell(base: Sequence[float], new: Sequence[float], *, terms: Terms) -> Cell:
     if not base:
         return ABSENT
-    before, after = [math.log(each) for each in base], [math.log(each) for each in new]
-    logs = [b - a for a, b in zip(before, after, strict=True)]
-    centre = math.fsum(logs) / len(logs)
-    interval = None
-    if len(logs) > 1:
-        spread = math.sqrt(math.fsum((each - centre) ** 2 for each in logs) / (len(logs) - 1))
-        quantile = student_quantile(0.5 + LEVEL / 2, freedom=len(logs) - 1)
-        half = quantile * spread / math.sqrt(len(logs))
-        interval = Interval(centre - half, centre + half)
-    means = [math.exp(math.fsum(each) / len(each)) for each in (before, after)]
+    ratio = geometric_mean([b / a for a, b in zip(base, new, strict=True)])
+    assert ratio is not None
+    change = math.log(ratio.value)
+    logs = None
+    if ratio.interval is not None:
+        logs = Interval(math.log(ratio.interval.low), math.log(ratio.interval.high))
+    means = [math.exp(math.fsum(map(math.log, each)) / len(each)) for each in (base, new)]
     return Cell(
-        state=_state(centre, interval, terms=terms),
+        state=_state(change, logs, terms=terms),
         base=means[0],
         new=means[1],
-        change=math.expm1(centre),
-        interval=interval and Interval(math.expm1(interval.low), math.expm1(interval.high)),
-        prompts=len(logs),
+        change=ratio.value - 1,
+        interval=ratio.interval and Interval(ratio.interval.low - 1, ratio.interval.high - 1),
+        prompts=len(base),
+    )
+
+
+def geometric_mean(ratios: Sequence[float]) -> Ratio | None:
+    """Of one ratio a prompt, with Student's t on the logarithms; None without any."""
+    if not ratios:
+        return None
+    logs = [math.log(each) for each in ratios]
+    centre = math.fsum(logs) / len(logs)
+    if len(logs) < 2:
+        return Ratio(value=math.exp(centre))
+    spread = math.sqrt(math.fsum((each - centre) ** 2 for each in logs) / (len(logs) - 1))
+    half = student_quantile(0.5 + LEVEL / 2, freedom=len(logs) - 1) * spread / math.sqrt(len(logs))
+    return Ratio(
+        value=math.exp(centre), interval=Interval(math.exp(centre - half), math.exp(centre + half))
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec import structs
+
 from equivcheck.baselines.cells import (
     ABSENT,
     Cell,
@@ -16,9 +18,11 @@ from equivcheck.baselines.cells import (
 )
 from equivcheck.baselines.comparison import Broken, Comparison, Row
 from equivcheck.baselines.facts import Differing, first_difference, told_differences
+from equivcheck.baselines.limits import limit_findings
 from equivcheck.baselines.sentences import notes, sentence
 from equivcheck.baselines.snapshot import Baseline, BenchFigures, workload_of
 from equivcheck.findings import Outcome, worst
+from equivcheck.settings import WorkloadLimits
 
 NOT_COMPARABLE = Cell(state="not comparable")
 
@@ -28,7 +32,7 @@ def compare(
     new: Baseline,
     *,
     terms: Terms | None = None,
-    margins: Mapping[str, float] | None = None,
+    limits: Mapping[str, WorkloadLimits] | None = None,
 ) -> Comparison:
     """Hold ``new`` against ``base``.
 
@@ -36,8 +40,8 @@ def compare(
         base: The older run.
         new: The newer one.
         terms: From where on changes count.
-        margins: Workload to the drop of acceptance that has to be excluded, in place of the
-            terms' own.
+        limits: Of the project, by workload: a drop of acceptance to be excluded in place of the
+            terms' own, and what a measurement is held to.
     """
     terms = terms or Terms()
     if differing := _incomparable(base, new):
@@ -52,18 +56,20 @@ def compare(
             differences=told_differences(base, new),
         )
     rows = tuple(
-        _row(base, new, workload, terms=_with_margin(terms, margins, workload))
+        _row(base, new, workload, terms=_with_margin(terms, limits, workload))
         for workload in dict.fromkeys([*base.workloads, *new.workloads])
     )
     broken = tuple(sorted(_broken(base, new), key=lambda b: (not b.newly, not b.fails)))
     memory = ABSENT
     if base.bench and new.bench:
         memory = memory_cell(base.bench.memory_overhead, new.bench.memory_overhead, terms=terms)
+    held = limit_findings(new.bench, limits) if new.bench and limits else ()
     outcomes = [row.outcome for row in rows] + [memory.outcome, new.verdict]
+    outcomes += [finding.outcome for finding in held]
     outcomes += [Outcome.FAIL for each in broken if each.fails]
     compared = any(row.prompts for row in rows)
     outcome = worst(outcomes) if compared else worst([*outcomes, Outcome.INCONCLUSIVE])
-    word, told = sentence(new, rows, broken, memory, outcome)
+    word, told = sentence(new, rows, broken, memory, held, outcome)
     return Comparison(
         outcome=outcome,
         word=word,
@@ -75,6 +81,7 @@ def compare(
         broken=broken,
         rows=rows,
         memory=memory,
+        limits=held,
         notes=tuple(notes(base, new)),
     )
 
@@ -89,15 +96,11 @@ def _incomparable(base: Baseline, new: Baseline) -> Differing | None:
     return Differing("kind", base.kind, new.kind)
 
 
-def _with_margin(terms: Terms, margins: Mapping[str, float] | None, workload: str) -> Terms:
-    if not margins or workload not in margins:
+def _with_margin(terms: Terms, limits: Mapping[str, WorkloadLimits] | None, workload: str) -> Terms:
+    limit = limits.get(workload) if limits else None
+    if limit is None or limit.max_acceptance_drop is None:
         return terms
-    return Terms(
-        effect=terms.effect,
-        margin=margins[workload],
-        time_effect=terms.time_effect,
-        time_margin=terms.time_margin,
-    )
+    return structs.replace(terms, margin=limit.max_acceptance_drop)
 
 
 def _row(base: Baseline, new: Baseline, workload: str, *, terms: Terms) -> Row:

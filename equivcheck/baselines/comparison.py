@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from equivcheck.baselines.cells import ABSENT, Cell, Terms
 from equivcheck.baselines.facts import Differing
-from equivcheck.findings import Outcome
+from equivcheck.findings import Finding, Outcome
 
 Word = Literal[
     "SAME OR BETTER",
@@ -67,4 +67,6 @@ class Comparison(Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...] = ()
     memory: Cell = ABSENT
     not_comparable: Differing | None = None
+    limits: tuple[Finding, ...] = ()
+    """The new measurement held to the project's limits."""
     notes: tuple[str, ...] = ()

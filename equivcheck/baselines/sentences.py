@@ -5,7 +5,7 @@ from __future__ import annotations
 from equivcheck.baselines.cells import Cell
 from equivcheck.baselines.comparison import Broken, Row, Word
 from equivcheck.baselines.snapshot import Baseline
-from equivcheck.findings import Outcome
+from equivcheck.findings import Finding, Outcome
 
 
 def sentence(
@@ -13,6 +13,7 @@ def sentence(
     rows: tuple[Row, ...],
     broken: tuple[Broken, ...],
     memory: Cell,
+    held: tuple[Finding, ...],
     outcome: Outcome,
 ) -> tuple[Word, str]:
     """The word for what was found, and the sentence that follows it."""
@@ -32,10 +33,12 @@ def sentence(
     worse = [told for row in rows for told in _worse(row)]
     if memory.state == "worse":
         worse.append(f"memory overhead {memory.base:.2f} → {memory.new:.2f}")
+    worse += [f"{f.subject}: {f.headline}" for f in held if f.outcome is Outcome.FAIL]
     if outcome is Outcome.FAIL:
         return "REGRESSED", "; ".join(worse[:3]) + ("; …" if worse[3:] else "")
     if outcome is Outcome.INCONCLUSIVE:
-        return "INCONCLUSIVE", _doubt(new, rows)
+        unheld = [f for f in held if f.outcome is Outcome.INCONCLUSIVE]
+        return "INCONCLUSIVE", _doubt(new, rows, unheld)
     better = sum("better" in (row.acceptance.state, row.speedup.state) for row in rows)
     prompts = sum(row.prompts for row in rows)
     improved = f", {better} of {len(rows)} workloads better" if better else ""
@@ -53,7 +56,7 @@ def _worse(row: Row) -> list[str]:
     return told
 
 
-def _doubt(new: Baseline, rows: tuple[Row, ...]) -> str:
+def _doubt(new: Baseline, rows: tuple[Row, ...], unheld: list[Finding]) -> str:
     if new.verdict is Outcome.INCONCLUSIVE:
         return f"the new run is: {new.headline}"
     if not any(row.prompts for row in rows):
@@ -61,6 +64,8 @@ def _doubt(new: Baseline, rows: tuple[Row, ...]) -> str:
     missing = sum(row.missing for row in rows)
     if missing:
         return f"{missing} of the base's prompts were not run"
+    if unheld:
+        return f"{unheld[0].subject}: {unheld[0].headline}"
     unsure = next(row.workload for row in rows if row.outcome is Outcome.INCONCLUSIVE)
     return f"too few prompts in {unsure} to exclude the loss that is allowed for"
 

@@ -39,6 +39,12 @@ def lines_of(found: Comparison, *, command: str) -> Iterator[str]:
         yield from columns([header_of(found), *(cells_of(row, found) for row in found.rows)])
         if words := memory_words(found):
             yield words
+    for finding in found.limits:
+        mark = SYMBOLS[finding.outcome]
+        yield clip(
+            f"{mark} {finding.outcome.value} limit {finding.subject}: {finding.headline}",
+            cells=WIDTH,
+        )
     if found.differences:
         yield ""
         yield "differs from the base:"
@@ -62,7 +68,10 @@ def markdown_of(found: Comparison, *, command: str) -> str:
             f"> - {escape(difference_words(each))}" for each in found.differences[:MOST_DIFFERENCES]
         ]
         lines += [""]
-    lines += [f"base {escape(found.base)}, new {escape(found.new)}", ""]
+    lines += [
+        f"base {escape(head(found.base, cells=80))}, new {escape(head(found.new, cells=80))}",
+        "",
+    ]
     if found.broken:
         lines += [f"- {escape(broken_words(each))}" for each in found.broken[:MOST_BROKEN]] + [""]
     if found.rows:
@@ -71,6 +80,9 @@ def markdown_of(found: Comparison, *, command: str) -> str:
         lines += [*table((first or "state", *rest), rows), ""]
         if words := memory_words(found):
             lines += [escape(words), ""]
+    lines += [
+        f"- {f.outcome.value}: {escape(f.subject)}: {escape(f.headline)}" for f in found.limits
+    ]
     lines += [f"note: {escape(head(note, cells=WIDTH))}" for note in found.notes]
     lines += [escape(line) for line in terms_lines(found)]
     return "\n".join([*lines, "", f"`{command}`"]) + "\n"

@@ -24,8 +24,8 @@ NO_BASELINE = 3
 @click.option(
     "--margin",
     type=click.FloatRange(0, 1),
-    help="Drop of acceptance that has to be excluded. [0.05, or the workload's "
-    "max_acceptance_drop]",
+    help="Drop of acceptance that has to be excluded. A workload's max_acceptance_drop goes "
+    "before it. [0.05]",
 )
 @click.option("--markdown", metavar="FILE", help="Write the comparison as Markdown; -: to stdout.")
 @json_option
@@ -68,14 +68,9 @@ def command(
         )
         return NO_BASELINE
     limits = load_settings(find_settings_file(Path.cwd())).workload
-    margins = {
-        name: limit.max_acceptance_drop
-        for name, limit in limits.items()
-        if margin is None and limit.max_acceptance_drop is not None
-    }
     given = {"effect": effect, "margin": margin}
     terms = Terms(**{name: value for name, value in given.items() if value is not None})
-    found = compare(older, newer, terms=terms, margins=margins)
+    found = compare(older, newer, terms=terms, limits=limits)
     then = next_command(found, base=base, new=new)
     if markdown == "-":
         output.say(markdown_of(found, command=then).rstrip("\n"))
