@@ -142,7 +142,7 @@ def shown(path: Path) -> str:
 def name_by_folder(finding: Finding, folder: Path) -> Finding:
     """The finding with a repeat command that works from here, whatever folder the run is in."""
     words = (finding.repeat or "").split(" ")
-    place = {"replay": 2, "report": 2, "compare": 3}.get("".join(words[1:2]))
+    place = {"replay": 2, "judge": 2, "report": 2, "compare": 3}.get("".join(words[1:2]))
     if words[0] != "equivcheck" or place is None:
         return finding
     words[place] = shlex.quote(shown(folder))

@@ -154,6 +154,7 @@ def test_a_held_folder_is_refused(tmp_path: Path) -> None:
     ("repeat", "named"),
     [
         ("equivcheck replay run-1 code/one", "equivcheck replay 'my runs' code/one"),
+        ("equivcheck judge run-1", "equivcheck judge 'my runs'"),
         ("make gate", "make gate"),
         (None, None),
     ],
