@@ -9,6 +9,7 @@ from msgspec import Struct
 from equivcheck.checks.law_words import margin_in_words
 from equivcheck.checks.sampled import law_of, profile_of
 from equivcheck.records import Evidence
+from equivcheck.scores import Support
 
 SHARES = tuple(share / 50 for share in range(1, 50))
 """At which the transform's distribution is kept."""
@@ -28,7 +29,7 @@ class LawView(Struct, frozen=True, kw_only=True):
     """Tokens, and the gate's e-value after them."""
     quantiles: tuple[float, ...]
     """Of the randomised probability integral transform, at `SHARES`: a sound decoder's lie on
-    the diagonal."""
+    the diagonal. Empty where no token is one that the law allows."""
     parts: tuple[tuple[str, str], ...]
     """What was tested, and the highest e-value against it."""
     bounds: tuple[tuple[str, str], ...]
@@ -37,7 +38,7 @@ class LawView(Struct, frozen=True, kw_only=True):
     @property
     def transform(self) -> tuple[tuple[float, float], ...]:
         """Quantiles of the uniform law, each with the one observed."""
-        return tuple(zip(SHARES, self.quantiles, strict=True))
+        return tuple(zip(SHARES, self.quantiles, strict=True)) if self.quantiles else ()
 
 
 def law_view(evidence: Evidence) -> LawView | None:
@@ -47,6 +48,7 @@ def law_view(evidence: Evidence) -> LawView | None:
         return None
     import numpy as np
 
+    inside = scores.pit_rank[scores.support == Support.INSIDE]
     peaks = {"all": battery.combined} | battery.parts | battery.stages
     required = profile_of(evidence).required
     reached = {
@@ -67,9 +69,26 @@ def law_view(evidence: Evidence) -> LawView | None:
         curve=tuple(
             (tokens, round(log_e / math.log(10), 3)) for tokens, log_e in battery.trajectory
         ),
-        quantiles=tuple(round(float(value), 4) for value in np.quantile(scores.pit_rank, SHARES)),
+        quantiles=tuple(round(float(value), 4) for value in np.quantile(inside, SHARES))
+        if inside.size
+        else (),
         parts=tuple(
             (name, f"10^{peak.highest / math.log(10):.1f}") for name, peak in peaks.items()
         ),
         bounds=tuple(reached.items()),
+    )
+
+
+def law_lines(law: LawView) -> tuple[str, ...]:
+    """The same in a few lines of plain text."""
+    parts = dict(law.parts)
+    tested = ", ".join(f"{name} {value}" for name, value in law.parts if name != "all")
+    excluded = [words for _, words in law.bounds if words != NOT_REACHED]
+    open_ = [name for name, words in law.bounds if words == NOT_REACHED]
+    return (
+        f"sampled law: {law.tokens:,} tokens of {law.draws:,} draws, highest e-value "
+        f"{parts['all']} (refuted from 10^{law.limit:g})",
+        f"by part: {tested}",
+        f"excluded: {', '.join(excluded) or 'nothing'}"
+        + (f"; not excluded: {', '.join(open_)}" if open_ else ""),
     )

@@ -9,6 +9,7 @@ from equivcheck.baselines.trend_words import TREND_HEADER, trend_cells
 from equivcheck.report.against import box_lines, legend
 from equivcheck.report.blocks import block_lines
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
+from equivcheck.report.law import law_lines
 from equivcheck.report.layout import count_words, gate_cells, workload_table
 from equivcheck.report.view import Block, RunView
 
@@ -51,6 +52,10 @@ def _lines(view: RunView) -> Iterator[str]:
             yield escape(off)
     yield ""
     yield from table(("state", "gate", "what it found"), [gate_cells(row) for row in view.gates])
+    if view.law:
+        yield ""
+        for text in law_lines(view.law):
+            yield f"- {escape(text)}"
     yield from _blocks(view.problems)
     if view.near_ties:
         yield ""

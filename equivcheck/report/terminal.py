@@ -16,6 +16,7 @@ from equivcheck.findings import Outcome
 from equivcheck.report.against import box_lines, legend
 from equivcheck.report.blocks import SYMBOLS, WIDTH, block_lines
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
+from equivcheck.report.law import law_lines
 from equivcheck.report.layout import (
     columns,
     count_words,
@@ -53,6 +54,10 @@ def lines_of(view: RunView, *, most_blocks: int = MOST_BLOCKS) -> Iterator[str]:
             yield off
         yield ""
     yield from columns([gate_cells(row) for row in view.gates], last_cells=70)
+    if view.law:
+        yield ""
+        for text in law_lines(view.law):
+            yield from textwrap.wrap(text, width=WIDTH, subsequent_indent="  ")
     for block in view.problems[:most_blocks]:
         yield ""
         yield from block_lines(block.finding, where=block.where)

@@ -29,7 +29,7 @@ from equivcheck.statistics.wealth import Logs, mean_of
 
 POINTS = 200
 """Of the trajectory that is kept."""
-ALWAYS_NEEDED = ("log_ratio", "bin_mass", "pit_vocabulary", "pit_ratio")
+ALWAYS_NEEDED = ("log_ratio", "bin_mass", "pit_vocabulary", "pit_rank", "pit_ratio")
 """Columns that every token inside the support has; others may be empty where they do not apply."""
 
 

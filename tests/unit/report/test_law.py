@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
+import numpy as np
 import pytest
 
-from equivcheck.report import html
+from equivcheck.report import html, markdown, terminal
 from equivcheck.report.figures import CURVE_HEIGHT, CURVE_WIDTH, height, line
 from equivcheck.report.law import NOT_REACHED, SHARES, law_view
 from equivcheck.report.view import view_of
+from equivcheck.scores import Support
 from equivcheck.verdict import judge
 from tests.unit.statistics.tables import Decoder, temperature
 from tests.unit.test_sampled import evidence_of, table
@@ -48,6 +51,24 @@ def test_the_report_draws_both_pictures() -> None:
     assert "5,120 tokens of 320 draws" in section
     assert "NaN" not in section
     assert "nan" not in section
+
+
+def test_text_and_markdown_say_it_in_a_few_lines() -> None:
+    evidence = evidence_of(table(Decoder(), rounds=40))
+    view = view_of(evidence, judge(evidence))
+    plain, marked = terminal.render(view), markdown.render(view)
+    assert "sampled law: 5,120 tokens of 320 draws, highest e-value 10^" in plain
+    assert "not excluded: leak=0.05" in " ".join(plain.split())
+    assert "- sampled law: 5,120 tokens of 320 draws" in marked
+    assert max(len(line) for line in plain.splitlines()) <= 100
+
+
+def test_draws_wholly_outside_the_law_have_no_transform() -> None:
+    sound = table(Decoder(), rounds=4)
+    outside = dataclasses.replace(sound, support=np.full_like(sound.support, Support.OUTSIDE))
+    evidence = evidence_of(outside)
+    section = html.render(view_of(evidence, judge(evidence))).partition('<section id="law"')[2]
+    assert section.partition("</section>")[0].count("<svg") == 1
 
 
 def test_a_line_keeps_to_its_canvas() -> None:
