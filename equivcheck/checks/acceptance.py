@@ -122,9 +122,8 @@ def _drop(
     elif same or (interval is not None and interval.low >= -most):
         outcome = Outcome.PASS
     told = (
-        f"acceptance {change.base:.3f} → {change.new:.3f} against {baseline.name}, "
-        f"{difference:+.3f}{_words(interval, signed=True)} on "
-        f"{plural(change.prompts, 'prompt')}"
+        f"acceptance {change.base:.3f} → {change.new:.3f}, {difference:+.3f}"
+        f"{_words(interval, signed=True)} on {plural(change.prompts, 'prompt')}"
     )
     if change.prompts < len(counts):
         told += f" of {len(counts)}"
