@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from equivcheck.checks.subjects import plural
@@ -12,6 +12,7 @@ from equivcheck.records import Evidence, Preflight
 
 if TYPE_CHECKING:
     from equivcheck.statistics.battery import Battery
+    from equivcheck.statistics.combination import Peak
     from equivcheck.statistics.margins import Margin
     from equivcheck.statistics.preflight import Shortfall
 
@@ -40,6 +41,8 @@ KINDS = {
     "temperature": "the temperature is {value:g} times that asked for",
     "tilt": "it is tilted by {value:+g} along ln(q/p)",
 }
+SHOWN_CASES = 5
+"""Of those that stand out."""
 TELLING = 3.0
 """Standard errors from which a direction is named."""
 
@@ -126,12 +129,16 @@ def _details(evidence: Evidence, battery: Battery) -> Iterator[str]:
         yield leaning
     if 0 < len(battery.culprit_groups) < len(battery.groups):
         yield f"parameters that stand out: {', '.join(battery.culprit_groups)}"
-    peaks = {"all": battery.combined} | battery.parts | battery.stages
+    if 0 < (count := len(battery.culprit_cases)) < len(battery.cases):
+        shown = ", ".join(visible(case) for case in battery.culprit_cases[:SHOWN_CASES])
+        more = f" and {count - SHOWN_CASES} more" if count > SHOWN_CASES else ""
+        yield f"cases that stand out: {shown}{more}"
     yield (
-        "highest e-value: "
-        + ", ".join(f"{name} {power(peak.highest)}" for name, peak in peaks.items())
-        + f" ({power(-math.log(battery.alpha))} allowed)"
+        f"highest e-value: {_powers({'all': battery.combined} | battery.parts)} "
+        f"(refuted from {power(-math.log(battery.alpha))})"
     )
+    if battery.stages:
+        yield f"of the stages: {_powers(battery.stages)}"
     if best := battery.best_alternative:
         yield f"the wrong law that fits best: {best}, {power(battery.alternatives[best])}"
     yield (
@@ -139,7 +146,8 @@ def _details(evidence: Evidence, battery: Battery) -> Iterator[str]:
         f"{plural(len(battery.cases), 'case')}; alpha {battery.alpha:g} for the gate, "
         f"{battery.alpha_pass:g} for each bound"
     )
-    yield f"bounds: {bounds_in_words(battery) or 'none'}"
+    if not battery.broken:
+        yield f"bounds: {bounds_in_words(battery) or 'none'}"
     yield (
         f"excess mass in monitored directions: {percent(battery.excess.coarse)} seen, "
         f"{percent(battery.excess.coarse_bound)} at most"
@@ -158,6 +166,10 @@ def _details(evidence: Evidence, battery: Battery) -> Iterator[str]:
     if not battery.stages:
         yield "the engine tells no stages: only its output was tested, and dependence of draws"
     yield f"draws are seeded from {evidence.header.draw_seed}"
+
+
+def _powers(peaks: Mapping[str, Peak]) -> str:
+    return ", ".join(f"{name} {power(peak.highest)}" for name, peak in peaks.items())
 
 
 def power(log_e: float) -> str:

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from equivcheck.statistics.profiles import Profile, Required
 
 
+MOST_NAMED = 3
+"""Cases or parameter groups with a finding of their own; the details name more."""
+
+
 def check(evidence: Evidence) -> list[Finding]:
     """One finding about the run's sampled law, and one for each group or case that stands out."""
     planned = evidence.header.planned.get(SAMPLED, ())
@@ -130,8 +134,8 @@ def _broken(evidence: Evidence, battery: Battery) -> list[Finding]:
         ("case", battery.culprit_cases),
     ):
         peaks = battery.groups if kind == "parameters" else battery.cases
-        # Where every group stands out, naming them all says nothing more.
-        if len(names) == len(peaks):
+        # Where most of them stand out, one by one they say nothing more.
+        if len(names) > MOST_NAMED or len(names) == len(peaks):
             continue
         findings += [
             Finding(

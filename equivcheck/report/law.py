@@ -23,6 +23,7 @@ class LawView(Struct, frozen=True, kw_only=True):
 
     tokens: int
     draws: int
+    refuted: bool
     limit: float
     """The e-value from which the law is refuted."""
     curve: tuple[tuple[int, float], ...]
@@ -65,6 +66,7 @@ def law_view(evidence: Evidence) -> LawView | None:
     return LawView(
         tokens=battery.tokens,
         draws=len(scores.keys),
+        refuted=battery.broken,
         limit=round(-math.log10(battery.alpha), 3),
         curve=tuple(
             (tokens, round(log_e / math.log(10), 3)) for tokens, log_e in battery.trajectory
@@ -84,11 +86,13 @@ def law_lines(law: LawView) -> tuple[str, ...]:
     parts = dict(law.parts)
     tested = ", ".join(f"{name} {value}" for name, value in law.parts if name != "all")
     excluded = [words for _, words in law.bounds if words != NOT_REACHED]
-    open_ = [name for name, words in law.bounds if words == NOT_REACHED]
-    return (
+    left = [name for name, words in law.bounds if words == NOT_REACHED]
+    said = [
         f"sampled law: {law.tokens:,} tokens of {law.draws:,} draws, highest e-value "
         f"{parts['all']} (refuted from 10^{law.limit:g})",
         f"by part: {tested}",
-        f"excluded: {', '.join(excluded) or 'nothing'}"
-        + (f"; not excluded: {', '.join(open_)}" if open_ else ""),
-    )
+    ]
+    if not law.refuted:
+        unknown = f"; not excluded: {', '.join(left)}" if left else ""
+        said.append(f"excluded: {', '.join(excluded) or 'nothing'}{unknown}")
+    return tuple(said)

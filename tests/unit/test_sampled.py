@@ -172,6 +172,13 @@ def test_the_parameters_that_are_broken_are_named() -> None:
     assert not any("T=1" in finding.headline for finding in findings[1:])
 
 
+def test_a_fault_everywhere_is_told_once() -> None:
+    found = check(evidence_of(table(Decoder(output=temperature(1.2)), rounds=60)))
+    assert len(found) == 1
+    assert any(line.startswith("cases that stand out: code/") for line in found[0].details)
+    assert not any(line.startswith("bounds") for line in found[0].details)
+
+
 def test_a_budget_that_is_not_spent_is_no_pass() -> None:
     finding = law_finding(evidence_of(table(SOUND, rounds=40)))
     assert (finding.outcome, finding.reason) == (Outcome.INCONCLUSIVE, Reason.NOT_SAMPLED)
