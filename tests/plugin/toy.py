@@ -26,6 +26,8 @@ class ToyOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Tokens drafted a step; even steps accept all of them, odd ones none."""
     wrong: str | None = None
     """Part of the keys to answer wrongly, from the fourth token on, until a file ``mended``."""
+    dull: bool = False
+    """Accept the drafts of the first step only."""
     shy: bool = False
     """Answer wrongly among neighbours only."""
     interrupt: str | None = None
@@ -62,7 +64,7 @@ class ToyEngine:
             wrong = self._hit("wrong", request.key) and not Path("mended").exists()
             if self.options.shy and len(requests) == 1:
                 wrong = False
-            yield answer(request, gamma=self.options.gamma, wrong=wrong)
+            yield answer(request, gamma=self.options.gamma, wrong=wrong, dull=self.options.dull)
 
     def close(self) -> None:
         """Nothing to free."""
@@ -85,7 +87,7 @@ class ToyEngine:
         return part is not None and part in key
 
 
-def answer(request: Request, *, gamma: int, wrong: bool) -> Generation:
+def answer(request: Request, *, gamma: int, wrong: bool, dull: bool = False) -> Generation:
     start = zlib.crc32(request.key.encode())
     tokens = [FIRST_TOKEN + (start + place) % TOKENS for place in range(request.max_new_tokens)]
     if wrong:
@@ -95,18 +97,18 @@ def answer(request: Request, *, gamma: int, wrong: bool) -> Generation:
         token_ids=tuple(tokens),
         finish_reason="length",
         prompt_tokens=len(request.prompt_ids),
-        steps=tuple(steps_of(len(tokens), gamma=gamma)),
+        steps=tuple(steps_of(len(tokens), gamma=gamma, dull=dull)),
     )
 
 
-def steps_of(tokens: int, *, gamma: int) -> Iterator[Step]:
+def steps_of(tokens: int, *, gamma: int, dull: bool = False) -> Iterator[Step]:
     accepts_all = True
     while tokens:
         accepted = gamma if accepts_all else 0
         emitted = min(accepted + 1, tokens)
         yield Step(drafted=gamma, accepted=accepted, emitted=emitted)
         tokens -= emitted
-        accepts_all = not accepts_all
+        accepts_all = not accepts_all and not dull
 
 
 def open_engine(options: Mapping[str, str], setup: EngineSetup) -> ToyEngine:
