@@ -41,7 +41,8 @@ def check(evidence: Evidence) -> list[Finding]:
         {case: [arm[number][case] for number in whole] for case in cases} for arm in arms
     )
     budget = evidence.preflight.tokens if evidence.preflight else 0
-    drawn = min(sum(map(len, chain(*outputs.values()))) for outputs in (ours, theirs))
+    # The budget is the candidate's; the target draws as many outputs, of other lengths.
+    drawn = sum(map(len, chain(*ours.values())))
     if len(whole) < LEAST_ROUNDS:
         what = (
             f"the sampled law was not tested: both arms drew every case in "
@@ -56,17 +57,17 @@ def check(evidence: Evidence) -> list[Finding]:
         what = f"sampled output differs from the target's in {where}: p = {found.p_value:.2g}"
         outcome, reason = Outcome.FAIL, Reason.LAW_BROKEN
     elif drawn < budget or not budget:
-        what = f"only {plural(drawn, 'token')} of {budget:,} were drawn on each arm"
+        what = f"only {plural(drawn, 'token')} of {budget:,} were drawn"
         outcome, reason = Outcome.INCONCLUSIVE, Reason.NOT_SAMPLED
     elif found.detectable > LARGEST_UNSEEN:
         needed = drawn * (found.detectable / LARGEST_UNSEEN) ** 2
         what = (
-            f"no difference seen, but {plural(drawn, 'token')} on each arm are too few; it would "
+            f"no difference seen, but {plural(drawn, 'token')} are too few; it would "
             f"take about {round(needed, -3):,.0f}"
         )
         outcome, reason = Outcome.INCONCLUSIVE, Reason.UNDERPOWERED
     else:
-        what = f"no difference in {plural(drawn, 'token')} of each arm, by their tokens alone"
+        what = f"no difference in {plural(drawn, 'token')}, by their tokens alone"
         outcome, reason = Outcome.PASS, Reason.LAW_HELD
     return [_finding(evidence, outcome, reason, what, tokens=drawn, found=found)]
 

@@ -171,10 +171,17 @@ def test_a_case_that_was_hardly_drawn_is_no_pass() -> None:
     assert "drew every case in 2 rounds, 4 needed" in finding.headline
 
 
+def test_a_target_that_ends_a_little_earlier_does_not_leave_the_budget_unspent() -> None:
+    one, other = (draw(laws(), outputs=40, seed=seed) for seed in (8, 9))
+    other["chat/0"][0] = other["chat/0"][0][:-1]
+    (finding,) = check(evidence_of(one, other, budget=40 * CASES * LENGTH))
+    assert finding.outcome is Outcome.PASS
+
+
 def test_too_few_draws_to_see_much_are_no_pass() -> None:
     finding = judged(lambda: draw(laws(), outputs=10, seed=8), outputs=10)
     assert (finding.outcome, finding.reason) == (Outcome.INCONCLUSIVE, Reason.UNDERPOWERED)
-    assert "2,400 tokens on each arm are too few; it would take about" in finding.headline
+    assert "2,400 tokens are too few; it would take about" in finding.headline
 
 
 def test_rounds_that_are_not_whole_are_left_out() -> None:
