@@ -13,7 +13,9 @@ from equivcheck.records_file import read_evidence
 from equivcheck.statistics.profiles import PROFILES, Profile, Required
 from tests.plugin.conftest import Project
 
-SETTINGS = "sampled_batch = 4\ncontrol = \"none\"\n[setup]\nbatch_size = 2\ncontext = 256\nthreads = 1\n"
+SETTINGS = (
+    'sampled_batch = 4\ncontrol = "none"\n[setup]\nbatch_size = 2\ncontext = 256\nthreads = 1\n'
+)
 REJECTING = "--equivcheck-candidate=native:gamma=4,rule=rejection"
 TOKENS = 200
 
