@@ -117,6 +117,7 @@ def _row(base: Baseline, new: Baseline, workload: str, *, terms: Terms) -> Row:
         workload=workload,
         outcome=worst(outcomes),
         prompts=len(both) if same_kind else times[0].prompts,
+        margin=terms.margin,
         missing=missing,
         passing=sum(
             case.outcome is Outcome.PASS

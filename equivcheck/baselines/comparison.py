@@ -27,6 +27,8 @@ class Row(Struct, frozen=True, kw_only=True):
     outcome: Outcome
     prompts: int
     """That both answered."""
+    margin: float
+    """Drop of acceptance that has to be excluded here."""
     missing: int
     """Prompts of the base that the new run left out."""
     passing: int

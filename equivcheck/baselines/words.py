@@ -95,13 +95,20 @@ def terms_lines(found: Comparison) -> Iterator[str]:
         yield LEGEND
         yield (
             f"paired by prompt, 95 % intervals; acceptance: a change counts from {terms.effect:g}, "
-            f"a drop of {terms.margin:g} has to be excluded"
+            f"a drop of {_margins(found)} has to be excluded"
         )
     if has_times(found):
         yield (
             f"times: a change counts from {terms.time_effect:.0%}, "
             f"a loss of {terms.time_margin:.0%} has to be excluded"
         )
+
+
+def _margins(found: Comparison) -> str:
+    """The terms' own, or each workload's where limits replace it."""
+    if all(row.margin == found.terms.margin for row in found.rows):
+        return f"{found.terms.margin:g}"
+    return ", ".join(f"{row.margin:g} ({head(row.workload, cells=30)})" for row in found.rows)
 
 
 def header_of(found: Comparison) -> tuple[str, ...]:

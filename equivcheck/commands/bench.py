@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from equivcheck.bench.records import Bench, BenchSettings
     from equivcheck.cases import Suite
+    from equivcheck.findings import Finding
 
 SUITES = ("code", "json_sql", "chat", "multilingual", "creative")
 OUT = "reports/bench"
@@ -142,15 +143,36 @@ def _measure(
 
 
 def _say(bench: Bench, path: Path, *, as_json: bool) -> int:
-    """Print the summary; 1 where a candidate has other tokens or answers are missing."""
+    """Print the summary; 1 where a candidate has other tokens, answers are missing, or a limit of
+    the project is not met, and 3 where one cannot be told.
+    """
+    import msgspec
+
     from equivcheck.commands.bench_words import lines_of
+    from equivcheck.findings import worst
     from equivcheck.metrics.summarise import summarise
+    from equivcheck.verdict import EXIT_CODES
 
     summary = summarise(bench)
     output = Output(as_json=as_json)
     output.say("\n".join(lines_of(summary)))
+    limits = _limits(bench)
+    for finding in limits:
+        output.say(f"{finding.outcome.value} limit {finding.subject}: {finding.headline}")
     output.say(f"records: {path}")
-    output.document(summary)
+    output.document(msgspec.to_builtins(summary, str_keys=True) | {"limits": limits})
     candidates = {arm.name for arm in summary.arms if arm.role == "candidate"}
     held = all(each.holds for each in summary.comparisons if each.arm in candidates)
-    return 0 if held and summary.finished else NOT_EQUIVALENT
+    if not (held and summary.finished):
+        return NOT_EQUIVALENT
+    return EXIT_CODES[worst([finding.outcome for finding in limits])] if limits else 0
+
+
+def _limits(bench: Bench) -> tuple[Finding, ...]:
+    """What the project's limits say of the measurement; nothing where it has none."""
+    from equivcheck.baselines.limits import limit_findings
+    from equivcheck.baselines.taking import figures_of
+    from equivcheck.configuration import find_settings_file, load_settings
+
+    limits = load_settings(find_settings_file(Path.cwd())).workload
+    return limit_findings(figures_of(bench), limits) if limits else ()
