@@ -157,6 +157,7 @@ def _details(evidence: Evidence, battery: Battery) -> Iterator[str]:
             f"mean distance of target and draft {found.draft_distance:.3g}, measured on "
             f"{plural(found.positions, 'position')} beforehand"
         )
+        yield f"{found.tokens:,} tokens show with 99 %: {_visible(found, alpha=battery.alpha)}"
     if scores.draft_law.startswith("shadow"):
         yield "the engine's own drafts are unknown: leaks and leniency are towards the shadow draft"
     yield (
@@ -166,6 +167,13 @@ def _details(evidence: Evidence, battery: Battery) -> Iterator[str]:
     if not battery.stages:
         yield "the engine tells no stages: only its output was tested, and dependence of draws"
     yield f"draws are seeded from {evidence.header.draw_seed}"
+
+
+def _visible(found: Preflight, *, alpha: float) -> str:
+    from equivcheck.statistics.preflight import visible_departures
+
+    shown = visible_departures(found, alpha=alpha)
+    return ", ".join(f"{name} {departure:g}" for name, departure in shown.items()) or "nothing"
 
 
 def _powers(peaks: Mapping[str, Peak]) -> str:

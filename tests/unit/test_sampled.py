@@ -103,6 +103,9 @@ def test_a_sound_decoder_passes_with_its_bounds() -> None:
     for word in ("lenience > 0.9", "temperature < 1.0", "temperature > 0.9"):
         assert word in finding.headline
     assert any(line.startswith("excess mass in monitored directions") for line in finding.details)
+    assert any(
+        line.startswith("40,000 tokens show with 99 %: leak+ 0.0") for line in finding.details
+    )
     assert finding.limit == 4.0
     assert finding.estimate is not None
     assert finding.estimate < finding.limit
