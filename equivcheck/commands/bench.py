@@ -11,11 +11,11 @@ from equivcheck.commands.output import Output, json_option, note
 from equivcheck.commands.setup_options import read_settings, setup_options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from equivcheck.bench.records import Bench, BenchSettings
     from equivcheck.cases import Suite
-    from equivcheck.findings import Finding
+    from equivcheck.settings import WorkloadLimits
 
 SUITES = ("code", "json_sql", "chat", "multilingual", "creative")
 OUT = "reports/bench"
@@ -86,8 +86,9 @@ def command(
     from equivcheck.threads import wait_without_spinning
 
     path = bench_path(out)
+    settings = read_settings(flags, overrides)
     if show:
-        return _say(read_bench(path), path, as_json=as_json)
+        return _say(read_bench(path), path, limits=settings.workload, as_json=as_json)
     wait_without_spinning()
     import msgspec
 
@@ -96,7 +97,6 @@ def command(
     from equivcheck.run_folder import lock
     from equivcheck.suites import load_suites
 
-    settings = read_settings(flags, overrides)
     setup = settings.setup
     if flags.get("batch_size") is None:
         setup = msgspec.structs.replace(setup, batch_size=1)
@@ -119,10 +119,11 @@ def command(
     chosen = load_suites(suites or [f"suites/{name}.jsonl" for name in SUITES])
     with lock(path.parent):
         try:
-            return _measure(bench, chosen, path, prompts=prompts, fresh=fresh, as_json=as_json)
+            measured = _measure(bench, chosen, path, prompts=prompts, fresh=fresh)
         except KeyboardInterrupt:
             note(f"\ninterrupted; what was measured is kept in {path}; run the same again")
             return INTERRUPTED
+    return _say(measured, path, limits=settings.workload, as_json=as_json)
 
 
 def _measure(
@@ -132,22 +133,22 @@ def _measure(
     *,
     prompts: int,
     fresh: bool,
-    as_json: bool,
-) -> int:
+) -> Bench:
     from equivcheck.bench.start import run_bench
     from equivcheck.commands.progress import shown_progress
 
     with shown_progress() as progress:
-        bench = run_bench(settings, suites, path, prompts=prompts, fresh=fresh, progress=progress)
-    return _say(bench, path, as_json=as_json)
+        return run_bench(settings, suites, path, prompts=prompts, fresh=fresh, progress=progress)
 
 
-def _say(bench: Bench, path: Path, *, as_json: bool) -> int:
+def _say(bench: Bench, path: Path, *, limits: Mapping[str, WorkloadLimits], as_json: bool) -> int:
     """Print the summary; 1 where a candidate has other tokens, answers are missing, or a limit of
     the project is not met, and 3 where one cannot be told.
     """
     import msgspec
 
+    from equivcheck.baselines.limits import limit_findings
+    from equivcheck.baselines.taking import figures_of
     from equivcheck.commands.bench_words import lines_of
     from equivcheck.findings import worst
     from equivcheck.metrics.summarise import summarise
@@ -156,23 +157,13 @@ def _say(bench: Bench, path: Path, *, as_json: bool) -> int:
     summary = summarise(bench)
     output = Output(as_json=as_json)
     output.say("\n".join(lines_of(summary)))
-    limits = _limits(bench)
-    for finding in limits:
+    held_to = limit_findings(figures_of(bench), limits) if limits else ()
+    for finding in held_to:
         output.say(f"{finding.outcome.value} limit {finding.subject}: {finding.headline}")
     output.say(f"records: {path}")
-    output.document(msgspec.to_builtins(summary, str_keys=True) | {"limits": limits})
+    output.document(msgspec.to_builtins(summary, str_keys=True) | {"limits": held_to})
     candidates = {arm.name for arm in summary.arms if arm.role == "candidate"}
     held = all(each.holds for each in summary.comparisons if each.arm in candidates)
     if not (held and summary.finished):
         return NOT_EQUIVALENT
-    return EXIT_CODES[worst([finding.outcome for finding in limits])] if limits else 0
-
-
-def _limits(bench: Bench) -> tuple[Finding, ...]:
-    """What the project's limits say of the measurement; nothing where it has none."""
-    from equivcheck.baselines.limits import limit_findings
-    from equivcheck.baselines.taking import figures_of
-    from equivcheck.configuration import find_settings_file, load_settings
-
-    limits = load_settings(find_settings_file(Path.cwd())).workload
-    return limit_findings(figures_of(bench), limits) if limits else ()
+    return EXIT_CODES[worst([finding.outcome for finding in held_to])] if held_to else 0
