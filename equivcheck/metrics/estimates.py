@@ -22,9 +22,14 @@ LEVEL = 0.95
 RESAMPLES = 1999
 BCA_FROM = 8
 """Fewest prompts for a BCa interval: its acceleration is a skewness over prompts."""
+TAIL_FROM = 0.98
+"""Quantiles from here on are a tail."""
 P99_VALUES = 300
 """Fewest values for an upper bound on a p99: 0.99**n has to be under 5 %."""
 P99_RATIO_VALUES = 500
+TAIL_LEVEL = 0.99
+"""Of the bootstrap of a ratio of p99. At 95 % it holds the truth in 83 to 88 % of simulated
+measurements of 20 to 50 prompts: so few prompts seldom have one as slow as the slowest."""
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -115,7 +120,7 @@ def quantile_of(groups: Sequence[Sequence[float]], *, p: float) -> Quantile:
         half = max(_share_half_width(kept, value=value, p=p), _binomial_half_width(p, n))
         low = order_statistic(values, p - half) if p - half > 0 else None
         high = order_statistic(values, p + half) if p + half <= 1 - 1 / n else None
-        if 1 - p < 1 / 50 and n < P99_VALUES:
+        if p >= TAIL_FROM and n < P99_VALUES:
             high = None
     return Quantile(p=p, value=value, low=low, high=high, n=n, prompts=prompts)
 
@@ -124,6 +129,8 @@ def quantile_ratio(
     above: Sequence[Sequence[float]], below: Sequence[Sequence[float]], *, p: float
 ) -> Estimate:
     """Ratio of two arms' quantiles; bootstrap over prompts, paired, percentile interval, seeded.
+
+    For a p99 the percentiles are those of a 99 % interval.
 
     Without an interval from fewer than 500 values a side for a p99, or fewer than `BCA_FROM`
     prompts.
@@ -135,14 +142,15 @@ def quantile_ratio(
     counts = np.ones(len(pairs))
     bottom = sides[1].quantile(counts, p=p)
     value = sides[0].quantile(counts, p=p) / bottom if bottom else None
-    enough = p < 0.98 or min(side.values.size for side in sides) >= P99_RATIO_VALUES
+    enough = p < TAIL_FROM or min(side.values.size for side in sides) >= P99_RATIO_VALUES
     interval = None
     if value is not None and enough and len(pairs) >= BCA_FROM:
         draws = np.random.default_rng(0).multinomial(
             len(pairs), np.full(len(pairs), 1 / len(pairs)), size=RESAMPLES // 2
         )
         ratios = [sides[0].quantile(d, p=p) / sides[1].quantile(d, p=p) for d in draws]
-        low, high = np.quantile(ratios, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        level = LEVEL if p < TAIL_FROM else TAIL_LEVEL
+        low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
         interval = Interval(float(low), float(high))
     return Estimate(value=value, interval=interval, n=len(pairs))
 
