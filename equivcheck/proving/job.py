@@ -17,6 +17,9 @@ from equivcheck.proving.rigs import Rig, rig_of, suites_of
 SOURCES = ("decoding", "faults", "checks", "proving", "statistics")
 """Rooms whose code decides a result."""
 
+TURNS = ("plain", "sampled", "penalised", "mixed", "budgets", "repeats", "endings", "borders")
+"""Schedules that further seeds of controls take in turn."""
+
 
 class Job(NamedTuple):
     """One run of one entry of the catalogue; small enough to be sent to another process."""
@@ -62,9 +65,14 @@ def jobs_of(entries: Sequence[Fault], *, quick: bool, control_seeds: int) -> lis
         whole = entry.asked if quick or sound else rig_of(entry).schedules
         jobs.append(Job(entry.id, 0, whole, code_digest()))
         for seed in range(1, control_seeds if sound else 1):
-            one = entry.asked[seed % len(entry.asked)]
-            jobs.append(Job(entry.id, seed, (one,), code_digest()))
+            jobs.append(Job(entry.id, seed, (in_turn(entry, seed=seed),), code_digest()))
     return jobs
+
+
+def in_turn(entry: Fault, *, seed: int) -> str:
+    """The schedule of a further seed: the same for all controls that have it."""
+    name = TURNS[seed % len(TURNS)]
+    return name if name in entry.asked else entry.asked[seed % len(entry.asked)]
 
 
 @functools.cache

@@ -22,7 +22,7 @@ PAIR = "tiny"
 UNLIMITED = 1e9
 """Nats. The reference knows no recurrent layer, so its log-probabilities say nothing there."""
 SELDOM = 1000
-"""Every so many cases are asked again: the first of each schedule only."""
+"""Every so many cases are asked again, or scored: the first of each schedule only."""
 
 
 class Rig(Struct, frozen=True, kw_only=True):
@@ -31,6 +31,8 @@ class Rig(Struct, frozen=True, kw_only=True):
     name: str
     settings: Settings
     schedules: tuple[str, ...]
+    compares_drafts: bool = False
+    """Whether acceptance is held against a sound candidate's."""
 
 
 def settings_with(**changes: Any) -> Settings:
@@ -85,6 +87,7 @@ def speed_rig(engine: str) -> Rig:
         name=f"speed-{''.join(filter(str.isalnum, engine))}",
         settings=settings_with(candidate=engine, probe_every=SELDOM),
         schedules=("drafts",),
+        compares_drafts=True,
     )
 
 
@@ -112,6 +115,18 @@ def suites_of(names: tuple[str, ...], *, seed: int) -> tuple[Suite, ...]:
 
     eos = tokenizer.eos_token_id
     return tuple(schedule(name, seed=seed, encode=encode, eos=eos) for name in names)
+
+
+def sound_settings(rig: Rig) -> Settings:
+    """To capture what is replayed: the target, and a sound candidate only where one is compared."""
+    candidate = rig.settings.candidate if rig.compares_drafts else rig.settings.target
+    return msgspec.structs.replace(
+        rig.settings,
+        candidate=candidate,
+        probe_every=SELDOM,
+        rescore_every=SELDOM,
+        sampled=None,
+    )
 
 
 def against(rig: Rig, entry: Fault, *, sound: Path) -> Settings:

@@ -21,7 +21,7 @@ from equivcheck.proving.degradation import Degradation, degradation
 from equivcheck.proving.events import missing_events
 from equivcheck.proving.job import Job
 from equivcheck.proving.result import Result, Said, by_check, is_caught, say
-from equivcheck.proving.rigs import against, suites_of
+from equivcheck.proving.rigs import against, sound_settings, suites_of
 from equivcheck.records import CANDIDATE, Evidence
 from equivcheck.records_file import read_evidence
 from equivcheck.report.blocks import block_lines
@@ -46,8 +46,7 @@ def capture_sound(job: Job, out: Path) -> None:
         if before.code == job.code and {*job.schedules} <= {*before.schedules}:
             return
     shutil.rmtree(folder, ignore_errors=True)
-    settings = msgspec.structs.replace(job.rig.settings, sampled=None)
-    run(settings, suites_of(job.schedules, seed=job.seed), folder)
+    run(sound_settings(job.rig), suites_of(job.schedules, seed=job.seed), folder)
     done.write_bytes(msgspec.json.encode(Captured(job.code, job.schedules)))
 
 
