@@ -101,7 +101,9 @@ def _bench_cases(bench: Bench, candidate: str) -> dict[str, CaseFact]:
     target = arranged.of(point=0, arm=TARGET, workloads=names)
     given, wanted = token_ids(ours.measured), token_ids(target.measured)
     cases = {}
-    for key, answer in ours.first.items():
+    first = ours.first
+    for key in (key for keys in bench.header.prompts.values() for key in keys if key in first):
+        answer = first[key]
         same = key in wanted and given[key] == wanted[key] and len(wanted[key]) == 1
         state = Reason.IDENTICAL if same else Reason.DIVERGED
         if key not in wanted:

@@ -1,0 +1,95 @@
+"""Measurements of `equivcheck bench` as baselines, from their records to exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from equivcheck import cli
+from equivcheck.baselines.comparing import compare
+from equivcheck.baselines.taking import bench_baseline, figures_of
+from equivcheck.bench.records import Bench
+from equivcheck.bench.records_file import BenchWriter
+from equivcheck.findings import Outcome
+from equivcheck.generation import Generation
+from equivcheck.metrics.summarise import summarise
+from tests.unit.metrics.make import make_bench, speculative
+
+
+def slower(key: str) -> Generation:
+    return speculative(key, seconds=0.02 + 0.0001 * int(key.rpartition("-")[2]))
+
+
+def write(bench: Bench, folder: Path) -> Path:
+    path = folder / "bench.jsonl"
+    with BenchWriter.create(path, bench.header) as writer:
+        writer.append(*bench.probed, *bench.measured, *bench.sessions)
+    return folder
+
+
+def test_figures_are_those_of_the_summary() -> None:
+    bench = make_bench(candidate=slower)
+    figures, summary = figures_of(bench), summarise(bench)
+    facts = summary.facts_of("native:gamma=4")
+    assert facts is not None
+    assert figures.memory_overhead == facts.memory_overhead
+    assert list(figures.times) == ["chat", "code"]
+    assert len(figures.times["code"]) == 10
+    found = compare(bench_baseline(bench, name="a"), bench_baseline(bench, name="b"))
+    by_prompt = summary.main["code"].speedup
+    assert by_prompt is not None
+    row = next(row for row in found.rows if row.workload == "code")
+    assert row.speedup.base == pytest.approx(by_prompt.geometric_mean.value)
+    assert found.word == "SAME OR BETTER"
+
+
+def test_a_slower_candidate_is_a_regression_with_equal_acceptance() -> None:
+    base, new = (bench_baseline(make_bench(candidate=c), name="x") for c in (speculative, slower))
+    found = compare(base, new)
+    assert found.word == "REGRESSED"
+    assert {row.acceptance.state for row in found.rows} == {"same"}
+    assert {row.speedup.state for row in found.rows} == {"worse"}
+
+
+def test_a_workload_with_other_tokens_has_no_times() -> None:
+    wrong = make_bench(
+        candidate=lambda key: (
+            speculative(key) if key != "code/p-3" else speculative(key, accepted=3)
+        )
+    )
+    assert list(figures_of(wrong).times) == ["chat"]
+    found = compare(bench_baseline(make_bench(), name="a"), bench_baseline(wrong, name="b"))
+    assert found.outcome is Outcome.FAIL
+    assert [each.key for each in found.broken] == ["code/p-3"]
+
+
+def test_from_files_to_exit_codes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(make_bench(), tmp_path / "fast")
+    write(make_bench(candidate=slower), tmp_path / "slow")
+    assert cli.run(["baseline", "save", "fast", "--name", "speed"]) == 0
+    assert cli.run(["compare", "speed", "fast"]) == 0
+    assert cli.run(["compare", "speed", "slow"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("REGRESSED — speedup of chat") for line in lines)
+    assert "a loss of 10% has to be excluded" in "\n".join(lines)
+
+
+@pytest.mark.parametrize(("least", "code"), [(0.5, 0), (50.0, 1)])
+def test_bench_exits_by_its_limits(
+    least: float,
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(make_bench(), tmp_path / "bench")
+    given = ["bench", "--show", "--out", "bench", "--set", f"workload.code.min_speedup={least}"]
+    assert cli.run([*given, "--json"]) == code
+    (limit,) = json.loads(capsys.readouterr().out)["limits"]
+    assert limit["subject"] == "code"
