@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from equivcheck.advising.policy import Route, Routes
 
 
+SHARE = click.FloatRange(0, 1)
+POSITIVE = click.FloatRange(0, min_open=True)
+
+
 @click.command("advise")
 @click.argument("bench", metavar="RUN")
 @click.option("--verdict", metavar="RUN", help="Judged run of the same candidate.")
@@ -21,11 +25,11 @@ if TYPE_CHECKING:
 @click.option("--arm", metavar="NAME", help="Candidate. [the fastest for each workload]")
 @click.option("--baseline", metavar="ARM", help="Plain arm one would run otherwise. [stock]")
 @click.option("--point", type=int, default=0, help="Which of the measurement's settings. [0]")
-@click.option("--enable-at", type=float, default=0.40, help="Acceptance to enable at. [0.40]")
-@click.option("--disable-at", type=float, default=0.35, help="Acceptance to disable at. [0.35]")
-@click.option("--least-speedup", type=float, default=1.05, help="[1.05]")
-@click.option("--p99-limit", type=float, default=1.5, help="Most of the p99 ratio. [1.5]")
-@click.option("--price-per-hour", type=float, help="Of the machine, for the cost of tokens.")
+@click.option("--enable-at", type=SHARE, default=0.40, help="Acceptance to enable at. [0.40]")
+@click.option("--disable-at", type=SHARE, default=0.35, help="Acceptance to disable at. [0.35]")
+@click.option("--least-speedup", type=POSITIVE, default=1.05, help="[1.05]")
+@click.option("--p99-limit", type=POSITIVE, default=1.5, help="Most of the p99 ratio. [1.5]")
+@click.option("--price-per-hour", type=POSITIVE, help="Of the machine, for the cost of tokens.")
 @click.option("--out", metavar="FILE", help="Where the routes go. [routes.json beside RUN]")
 @json_option
 def command(

@@ -109,5 +109,7 @@ def test_what_is_missing_is_one_clear_error(
 ) -> None:
     assert cli.run(["advise", str(tmp_path)]) == 2
     assert "no such measurement; equivcheck bench makes one" in capsys.readouterr().err
+    assert cli.run(["advise", str(tmp_path), "--enable-at", "2"]) == 2
+    assert "2.0 is not in the range" in capsys.readouterr().err
     assert cli.run(["bench", "--sweep", "bach=1"]) == 2
     assert "has to be one of batch, gamma, context" in capsys.readouterr().err
