@@ -28,7 +28,7 @@ def sentence(
         return "NOT EQUIVALENT", (
             f"{_cases(len(fails))} not the target's, {len(newly)} of them newly; {first}"
         )
-    if new.verdict is Outcome.FAIL:
+    if new.answers is Outcome.FAIL:
         return "NOT EQUIVALENT", f"the new run failed: {new.headline}"
     worse = [told for row in rows for told in _worse(row)]
     if memory.state == "worse":
@@ -57,7 +57,7 @@ def _worse(row: Row) -> list[str]:
 
 
 def _doubt(new: Baseline, rows: tuple[Row, ...], unheld: list[Finding]) -> str:
-    if new.verdict is Outcome.INCONCLUSIVE:
+    if new.answers is Outcome.INCONCLUSIVE:
         return f"the new run is: {new.headline}"
     if not any(row.prompts for row in rows):
         return "no prompt was answered in both runs"

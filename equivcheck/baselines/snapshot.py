@@ -92,6 +92,8 @@ class Baseline(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of the run; UTC, ISO 8601."""
     verdict: Outcome
     headline: str
+    lossless: Outcome | None = None
+    """The verdict without the project's limits, which a comparison replaces; None: the same."""
     forced: str | None = None
     """Why a run that did not pass is a baseline nevertheless."""
     facts: dict[str, str]
@@ -105,6 +107,11 @@ class Baseline(Struct, frozen=True, kw_only=True, omit_defaults=True):
     bench: BenchFigures | None = None
     history: tuple[Point, ...] = ()
     """Earlier states under this name with equal facts, the oldest first."""
+
+    @property
+    def answers(self) -> Outcome:
+        """What was found about the answers alone."""
+        return self.lossless or self.verdict
 
     @property
     def run_key(self) -> tuple[str, str]:

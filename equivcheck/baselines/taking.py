@@ -15,9 +15,9 @@ from equivcheck.baselines.snapshot import (
     CaseTimes,
     Ratio,
 )
-from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.findings import Finding, Outcome, Reason, worst
 from equivcheck.records import CANDIDATE, Evidence
-from equivcheck.verdict import Verdict
+from equivcheck.verdict import LIMIT_CHECKS, Verdict
 
 if TYPE_CHECKING:
     from equivcheck.bench.records import Bench
@@ -32,6 +32,8 @@ def baseline_of(evidence: Evidence, verdict: Verdict, *, name: str) -> Baseline:
     for finding in verdict.findings:
         if finding.subject in about:
             about[finding.subject].append(finding)
+    others = [f.outcome for f in verdict.findings if f.check not in LIMIT_CHECKS]
+    lossless = worst(others)
     return Baseline(
         equivcheck_baseline=SCHEMA,
         name=name,
@@ -39,6 +41,7 @@ def baseline_of(evidence: Evidence, verdict: Verdict, *, name: str) -> Baseline:
         created=header.created,
         verdict=verdict.outcome,
         headline=verdict.headline,
+        lossless=lossless if lossless is not verdict.outcome else None,
         facts=facts_of(header),
         under_test=under_test(header),
         environment=dict(header.environment),

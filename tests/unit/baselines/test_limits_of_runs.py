@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 from msgspec import structs
 
+from equivcheck.baselines.comparing import compare
 from equivcheck.baselines.facts import facts_of
 from equivcheck.baselines.snapshot import Against, Point
 from equivcheck.baselines.taking import baseline_of
@@ -159,6 +160,15 @@ def test_the_verdict_does_not_call_a_slow_draft_different() -> None:
     assert failed == {"acceptance"}
     assert found.headline.startswith("LIMIT NOT MET — speculative matched target")
     assert found.exit_code == 1
+
+
+def test_a_run_over_its_limit_is_compared_as_a_lossless_one() -> None:
+    over = against(run([4, 1, 0], limits=DROP, name="main"), run([4, 3, 2]))
+    base = run([4, 3, 2])
+    taken = baseline_of(over, judge(over), name="over")
+    assert (taken.verdict, taken.answers) == (Outcome.FAIL, Outcome.PASS)
+    found = compare(baseline_of(base, judge(base), name="main"), taken)
+    assert found.word == "REGRESSED"
 
 
 def shown(**fields: object) -> RunView:
