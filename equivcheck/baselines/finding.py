@@ -7,7 +7,13 @@ from pathlib import Path
 import msgspec
 
 from equivcheck.baselines.snapshot import Baseline
-from equivcheck.baselines.store import FOLDER, BaselineError, names, path_of, read_baseline
+from equivcheck.baselines.store import (
+    BaselineError,
+    names,
+    nearest_folder,
+    path_of,
+    read_baseline,
+)
 from equivcheck.baselines.taking import baseline_of, bench_baseline, with_bench
 from equivcheck.bench.records_file import BENCH_NAME, read_bench
 from equivcheck.errors import EquivcheckError, RecordsError, did_you_mean
@@ -17,7 +23,7 @@ from equivcheck.run_folder import REPORTS, find_run
 from equivcheck.verdict import judge
 
 
-def taken(name: str, *, bench: str | None = None, folder: Path = FOLDER) -> Baseline:
+def taken(name: str, *, bench: str | None = None, folder: Path | None = None) -> Baseline:
     """What ``name`` stands for: a saved baseline, its file, a run, or a measurement.
 
     A folder that holds records and a measurement gives both.
@@ -25,7 +31,7 @@ def taken(name: str, *, bench: str | None = None, folder: Path = FOLDER) -> Base
     Args:
         name: As the user wrote it.
         bench: Folder or file of a measurement whose figures are added.
-        folder: Where baselines are saved.
+        folder: Where baselines are saved; None: the nearest such folder.
 
     Raises:
         BaselineError: it is no run either, or the file cannot be used.
@@ -37,7 +43,7 @@ def taken(name: str, *, bench: str | None = None, folder: Path = FOLDER) -> Base
     return with_bench(found, read_bench(bench))
 
 
-def _taken(name: str, *, folder: Path) -> Baseline:
+def _taken(name: str, *, folder: Path | None) -> Baseline:
     path = Path(name)
     if name.endswith(".json"):
         return read_baseline(name, folder=folder)
@@ -56,7 +62,8 @@ def _taken(name: str, *, folder: Path) -> Baseline:
         known = [*names(folder=folder), *(found.name for found in REPORTS.glob("*"))]
         raise BaselineError(
             "missing",
-            f"{name}: no baseline in {folder}, and no run in {REPORTS}{did_you_mean(name, known)}",
+            f"{name}: no baseline in {folder or nearest_folder()}, and no run in {REPORTS}"
+            f"{did_you_mean(name, known)}",
             fix=_save_command(name),
         ) from error
     return run_taken(records, name=name)

@@ -31,12 +31,21 @@ class BaselineError(EquivcheckError):
         self.fix = fix
 
 
+def nearest_folder() -> Path:
+    """Where baselines are: in the current folder, or in the nearest above it that has some."""
+    here = Path.cwd()
+    for place in (here, *here.parents):
+        if (place / FOLDER).is_dir():
+            return FOLDER if place == here else place / FOLDER
+    return FOLDER
+
+
 def is_name(name: str) -> bool:
     """Whether a baseline may be called so."""
     return _NAME.fullmatch(name) is not None
 
 
-def path_of(name: str, *, folder: Path = FOLDER) -> Path:
+def path_of(name: str, *, folder: Path | None = None) -> Path:
     """The file of a baseline: of a name in the folder, or the path itself.
 
     Raises:
@@ -48,15 +57,15 @@ def path_of(name: str, *, folder: Path = FOLDER) -> Path:
         raise EquivcheckError(
             f"baseline name {name!a}: letters, digits, dot, dash and underscore only, 64 at most"
         )
-    return folder / f"{name}.json"
+    return (folder or nearest_folder()) / f"{name}.json"
 
 
-def names(*, folder: Path = FOLDER) -> list[str]:
+def names(*, folder: Path | None = None) -> list[str]:
     """What is saved, readable or not."""
-    return sorted(path.stem for path in folder.glob("*.json"))
+    return sorted(path.stem for path in (folder or nearest_folder()).glob("*.json"))
 
 
-def read_baseline(name: str, *, folder: Path = FOLDER) -> Baseline:
+def read_baseline(name: str, *, folder: Path | None = None) -> Baseline:
     """Read one back, by name or by file.
 
     Raises:

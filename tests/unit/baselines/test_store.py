@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from equivcheck.baselines.snapshot import Baseline, Point
 from equivcheck.baselines.store import (
+    FOLDER,
     BaselineError,
     path_of,
     read_baseline,
@@ -131,3 +132,13 @@ def test_a_trend_lines_up_history_baseline_and_run() -> None:
 def test_a_sparkline_does_not_blow_up_noise() -> None:
     assert len(set(sparkline([0.600, 0.601, 0.599, 0.600]))) <= 2
     assert sparkline([0.2, 0.8]) == "▁█"
+
+
+def test_the_nearest_folder_above_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_baseline(make_baseline(), tmp_path / FOLDER / "main.json")
+    below = tmp_path / "suites"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    assert read_baseline("main") == make_baseline()
+    monkeypatch.chdir(tmp_path)
+    assert path_of("main") == FOLDER / "main.json"
