@@ -6,7 +6,6 @@ The Triton kernels run in Triton's interpreter, which has no bfloat16.
 from __future__ import annotations
 
 import importlib.util
-import os
 
 import pytest
 import torch
