@@ -65,11 +65,14 @@ def summary(results: Sequence[Result]) -> Iterator[str]:
 
 
 def occasion(results: Sequence[Result]) -> str:
-    """When, at which commit."""
-    days = sorted({result.created[:10] for result in results})
-    commits = ", ".join(dict.fromkeys(result.commit for result in results))
-    span = " to ".join(dict.fromkeys((days[0], days[-1]))) if days else "never"
-    return f"{span}, commit {commits}"
+    """From when to when, and at which commits."""
+    if not results:
+        return "never run"
+    ordered = sorted(results, key=lambda result: result.created)
+    first, last = ordered[0], ordered[-1]
+    days = " to ".join(dict.fromkeys((first.created[:10], last.created[:10])))
+    commits = dict.fromkeys((first.commit, last.commit))
+    return f"{days}, {'commit' if len(commits) == 1 else 'commits'} {' to '.join(commits)}"
 
 
 def matrix(results: Sequence[Result]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from equivcheck.records import TARGET as TARGET_ARM
 from equivcheck.settings import AUTO, EngineSetup, Settings
 
 PAIR = "tiny"
+SETUP = EngineSetup(pair=PAIR, batch_size=ROWS, context=CONTEXT, threads=1)
 UNLIMITED = 1e9
 """Nats. The reference knows no recurrent layer, so its log-probabilities say nothing there."""
 SELDOM = 1000
@@ -38,7 +39,7 @@ class Rig(Struct, frozen=True, kw_only=True):
 def settings_with(**changes: Any) -> Settings:
     """What all rigs share: a small batch, every case also asked again and among others."""
     base = Settings(
-        setup=EngineSetup(pair=PAIR, batch_size=ROWS, context=CONTEXT, threads=1),
+        setup=SETUP,
         control=None,
         probe_every=1,
         rescore_every=4,
@@ -64,10 +65,14 @@ RECURRENT = Rig(
 """Both arms have the toy layer."""
 UNPROMISED = Rig(
     name="unpromised",
-    settings=settings_with(candidate="native:gamma=4,width=5", control="native:gamma=0,width=1"),
+    settings=settings_with(
+        setup=msgspec.structs.replace(SETUP, dtype="bfloat16"),
+        candidate="native:gamma=4,width=5",
+        control="native:gamma=0,width=1",
+    ),
     schedules=("plain", "repetitive"),
 )
-"""No identity contract, so near ties are weighed and held against a control arm."""
+"""No identity contract, in bf16: near ties occur, are weighed, and held against a control arm."""
 LAW = Rig(
     name="law",
     settings=settings_with(
