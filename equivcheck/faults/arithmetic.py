@@ -38,10 +38,11 @@ class VerifiesInBf16(Decoder):
         return logits.bfloat16().float() if proposal.tokens.shape[1] else logits
 
 
-def noisy(logits: Tensor) -> Tensor:
-    """Step each logit to the next representable number, up or down by turns."""
-    up = torch.arange(logits.shape[-1], device=logits.device) % 2 == 0
-    return torch.nextafter(logits, torch.where(up, torch.inf, -torch.inf))
+def noisy(logits: Tensor, *, first_up: bool = True) -> Tensor:
+    """Step each logit to the next number that its dtype has, up or down by turns."""
+    up = (torch.arange(logits.shape[-1], device=logits.device) % 2 == 0) == first_up
+    limit = torch.where(up, torch.inf, -torch.inf).to(logits.dtype)
+    return torch.nextafter(logits, limit.expand_as(logits))
 
 
 @fault("ulp-noise", family="F19", recreates="vLLM #54506", caught_by="greedy")
@@ -54,6 +55,11 @@ class AddsUlpNoise(Decoder):
         return noisy(logits) if proposal.tokens.shape[1] else logits
 
 
-@control("unpromised-noise", schedules=("plain", "repetitive"), engine="native:gamma=4,width=5")
-class AddsUnpromisedNoise(AddsUlpNoise):
-    """The same noise where no contract promises identical bits: arithmetic, not a bug."""
+@control("unpromised-noise", schedules=("noisy",), engine="native:gamma=4,width=5")
+class AddsUnpromisedNoise(Decoder):
+    """Noise of a unit in the last place where nobody promises identical bits: not a bug."""
+
+    def target_logits(self, proposal: Proposal) -> Tensor:
+        """Add noise of bf16, another to plain decoding: so much the control arm has as well."""
+        logits = super().target_logits(proposal).bfloat16()
+        return noisy(logits, first_up=self.drafter is None).float()

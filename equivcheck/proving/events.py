@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from equivcheck.generation import FinishReason, Generation, Request
+from equivcheck.pairing import join
 from equivcheck.proving.schedules import CONTEXT, ROWS
 from equivcheck.records import CANDIDATE, SHUFFLED, Evidence
 
@@ -24,6 +25,8 @@ class Seen(NamedTuple):
     gamma: int
     shuffled: int
     """Requests that were put to the engine in one go, in the arm `shuffled`."""
+    parted: int = 0
+    """Requests on which the candidate's tokens are not the target's."""
 
     @property
     def answers(self) -> list[Generation]:
@@ -124,6 +127,7 @@ EVENTS: dict[str, tuple[Event, ...]] = {
     "repetitive": (("six drafts accepted at once", lambda seen: steps(seen, min(6, seen.gamma))),),
     "long": (("a block across position 64", lambda seen: crosses(seen, CHUNK)),),
     "drafts": (("a block across position 64", lambda seen: crosses(seen, CHUNK)),),
+    "noisy": (("a token that noise has flipped", lambda seen: seen.parted > 0),),
     "sampled": (("different laws in one batch", laws_differ),),
     "mixed": (
         ("greedy and sampled rows in one batch", mixes),
@@ -206,4 +210,5 @@ def look(evidence: Evidence, workload: str) -> Seen:
         ],
         gamma=evidence.header.arms[CANDIDATE].num_speculative_tokens,
         shuffled=len(evidence.captured.get(SHUFFLED, {})),
+        parted=sum(pair.token_differs for pair in join(evidence, arm=CANDIDATE)),
     )

@@ -51,7 +51,9 @@ def settings_with(**changes: Any) -> Settings:
 STANDARD = Rig(
     name="standard",
     settings=settings_with(),
-    schedules=tuple(name for name in WRITERS if name not in ("drafts", "recurrent", "law")),
+    schedules=tuple(
+        name for name in WRITERS if name not in ("drafts", "noisy", "recurrent", "law")
+    ),
 )
 RECURRENT = Rig(
     name="recurrent",
@@ -68,11 +70,11 @@ UNPROMISED = Rig(
     settings=settings_with(
         setup=msgspec.structs.replace(SETUP, dtype="bfloat16"),
         candidate="native:gamma=4,width=5",
-        control="native:gamma=0,width=1",
+        control="native:gamma=0,width=1,fault=unpromised-noise",
     ),
-    schedules=("plain", "repetitive"),
+    schedules=("noisy",),
 )
-"""No identity contract, in bf16: near ties occur, are weighed, and held against a control arm."""
+"""No identity contract, in bf16: near ties occur, are weighed, and held to the control arm's."""
 LAW = Rig(
     name="law",
     settings=settings_with(

@@ -91,6 +91,12 @@ def drafts(write: Writer) -> Iterator[Case]:
         yield Case(id="", prompt=prompt, max_new_tokens=96, ignore_eos=True)
 
 
+def noisy(write: Writer) -> Iterator[Case]:
+    """Greedy, for targets of which low bits are noise."""
+    yield from plain(write)
+    yield from repetitive(write)
+
+
 def sampled(write: Writer) -> Iterator[Case]:
     """Eight laws in one batch."""
     for prompt, law in zip(write.varied, LAWS, strict=False):
@@ -211,6 +217,7 @@ WRITERS: dict[str, Callable[[Writer], Iterator[Case]]] = {
         repetitive,
         long,
         drafts,
+        noisy,
         sampled,
         mixed,
         penalised,

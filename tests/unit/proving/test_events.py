@@ -56,6 +56,7 @@ OCCURRED = {
     ("repeats", "the same prompt again"): seen(*(pair([]) for _ in range(3))),
     ("repeats", "a row that served before"): seen(pair([]), shuffled=9),
     ("ties", "an exact tie"): seen(pair([(4, 0, 1)], scores=((-0.7, 1, -0.7),))),
+    ("noisy", "a token that noise has flipped"): seen(pair([]))._replace(parted=1),
     ("bans", "different bans in one batch"): seen(
         pair([], sampling=Sampling(banned_tokens=(1,))),
         pair([], sampling=Sampling(banned_tokens=(2,))),
