@@ -59,7 +59,8 @@ def examine(settings: Settings) -> Diagnosis:
     """
     wait_without_spinning()
     from equivcheck.decoding.contract import probe_contract
-    from equivcheck.engines.native import NativeEngine, step_seconds
+    from equivcheck.engines.models import step_seconds
+    from equivcheck.engines.native import NativeEngine
     from equivcheck.engines.registry import load_engine
     from equivcheck.environment import fingerprint
 

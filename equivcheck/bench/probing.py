@@ -82,6 +82,7 @@ def draft_token_seconds(
     with torch.inference_mode():
         decoder.clear()
         decoder.fill(deque(requests))
+        decoder.rows.reach = decoder.reach()
         try:
             spent = [_propose(decoder, gamma=gamma, clock=clock) for _ in range(PROPOSALS)]
         finally:
@@ -92,7 +93,7 @@ def draft_token_seconds(
 def _propose(decoder: Decoder, *, gamma: int, clock: Clock) -> float:
     key = ("propose alone", gamma, decoder.rows.controls.features)
 
-    def propose() -> Tensor:
+    def propose() -> Tensor | None:
         return decoder.runner.run(key, lambda: decoder.propose(gamma=gamma, unread=2).tokens)
 
     return clock.time(propose)[1].seconds

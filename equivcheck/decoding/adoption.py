@@ -28,13 +28,20 @@ FUSED_KEPT = 2
 
 
 @torch.inference_mode()
-def adopt(model: Any, *, positions: int, arithmetic: Arithmetic = STOCK) -> StaticModel:
+def adopt(
+    model: Any,
+    *,
+    positions: int,
+    arithmetic: Arithmetic = STOCK,
+    reaches: tuple[int, ...] = (),
+) -> StaticModel:
     """Make a static model out of a transformers causal LM.
 
     Args:
         model: in evaluation mode, on its device, in its dtype.
         positions: positions its rotary tables and caches get.
         arithmetic: how it multiplies, normalises and attends.
+        reaches: lengths at which attention may stop; see `reaching.py`.
 
     Raises:
         PairError: the architecture is unsupported, or its logits come out differently.
@@ -46,7 +53,11 @@ def adopt(model: Any, *, positions: int, arithmetic: Arithmetic = STOCK) -> Stat
             + unknown_name("activation", architecture.activation, ACTIVATIONS)
         )
     static = StaticModel(
-        architecture, fused(model, architecture), positions=positions, arithmetic=arithmetic
+        architecture,
+        fused(model, architecture),
+        positions=positions,
+        arithmetic=arithmetic,
+        reaches=reaches,
     )
     tokens = probe_tokens(architecture.vocab, static.device)
     expected = model(tokens).logits[0].float()

@@ -2,6 +2,9 @@
 
 Nothing is ever erased. A rejected token's entries lie past the live positions, are hidden by the
 causal mask, and are overwritten before they could be attended to: rollback is a pointer move.
+
+Attention need not span all of it. A step sees the cache up to a reach, one of few lengths, behind
+which nothing live can stand; what lies there would have weighed exactly 0.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ class StaticCache:
 
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
+    reach: int
+    """Positions that are attended to; all can be written."""
 
     @classmethod
     def empty(
@@ -40,7 +45,7 @@ class StaticCache:
                 torch.zeros(shape, dtype=dtype, device=device) for _ in range(architecture.layers)
             )
 
-        return cls(keys=buffers(), values=buffers())
+        return cls(keys=buffers(), values=buffers(), reach=positions)
 
     @property
     def positions(self) -> int:
@@ -52,7 +57,16 @@ class StaticCache:
         return StaticCache(
             keys=tuple(keys[row : row + 1] for keys in self.keys),
             values=tuple(values[row : row + 1] for values in self.values),
+            reach=self.reach,
         )
+
+    def upto(self, reach: int) -> StaticCache:
+        """The same cache, attended to up to `reach` positions."""
+        return dataclasses.replace(self, reach=reach)
+
+    def attended(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Keys and values up to the reach, each [rows, reach, kv_heads, head_dim]."""
+        return self.keys[layer][:, : self.reach], self.values[layer][:, : self.reach]
 
     def write(self, layer: int, *, keys: Tensor, values: Tensor, positions: Tensor) -> None:
         """Store a window's entries, [rows, window, kv_heads, head_dim], at [rows, window]."""

@@ -16,8 +16,10 @@ import torch
 from msgspec import Struct
 from torch import Tensor
 
+from equivcheck.decoding.arithmetic.stock import Arithmetic
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.probes import Probe, probe_operations
+from equivcheck.decoding.reaching import probe_reach
 
 SHAPE_MULTIPLE = 8
 """Steps of other widths are not promised anything: their tail kernels depend on the row."""
@@ -60,6 +62,8 @@ def probe_contract(
             the report can name the culprit.
     """
     whole = [probe_step(model, rows=rows, width=width, tokens=tokens)]
+    if len(model.reaches) > 1:
+        whole.append(probe_reach(model, rows=rows, width=width))
     invariant = model.arithmetic.batch_invariant
     if invariant:
         whole.append(probe_alone(model, rows=rows, width=width, tokens=tokens))
@@ -67,7 +71,7 @@ def probe_contract(
     single: tuple[Probe, ...] = ()
     if operations or broken:
         single = tuple(probe_operations(model, rows=rows, width=width))
-    holds = not broken and (invariant or width % SHAPE_MULTIPLE == 0)
+    holds = not broken and promisable(model.arithmetic, width=width)
     threads = torch.get_num_threads()
     dtype = str(model.dtype).removeprefix("torch.")
     positions = model.key_positions.shape[0]
@@ -86,6 +90,11 @@ def probe_contract(
         positions=positions,
         probes=(*whole, *single),
     )
+
+
+def promisable(arithmetic: Arithmetic, *, width: int) -> bool:
+    """Whether a contract is offered at a width at all, should its probes hold."""
+    return arithmetic.batch_invariant or width % SHAPE_MULTIPLE == 0
 
 
 @torch.inference_mode()
@@ -112,7 +121,8 @@ def probe_step(model: StaticModel, *, rows: int, width: int, tokens: int, seed: 
     """Compare logits of one-token steps with those of windows, in other rows and slots.
 
     The second pass gives each text to another row, starts rows at different slots of their
-    windows, and takes windows of 1 to `width` live tokens in turn.
+    windows, takes windows of 1 to `width` live tokens in turn, and attends only as far as it has
+    to, where the first spans the whole cache.
     """
     generator = torch.Generator().manual_seed(seed)
     texts = torch.randint(model.architecture.vocab, (rows, tokens + width), generator=generator)
@@ -130,7 +140,8 @@ def probe_step(model: StaticModel, *, rows: int, width: int, tokens: int, seed: 
         # Tokens past a row's live slots are padding: their content must not matter.
         live = slots < strides[:, None]
         window = torch.where(live, window, 7)
-        logits = model.logits(model.forward(window, starts, cache))
+        seen = cache.upto(model.reach(int(starts.max()) + width))
+        logits = model.logits(model.forward(window, starts, seen))
         counted = live & (index < tokens) & (starts[:, None] + slots < tokens)
         expected = plain[moved[:, None], index.clamp(max=tokens - 1)]
         differs = (logits != expected).any(dim=-1) & counted

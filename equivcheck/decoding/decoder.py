@@ -74,10 +74,23 @@ class Decoder:
             yield from self.collect(outcomes, seconds)
 
     def step(self, gamma: int) -> list[RowOutcome]:
-        """Run one step and bring its outcome to the host."""
-        unread = self.gamma.unread
-        key = (gamma, unread, self.rows.controls.features)
-        return unpack(self.runner.run(key, lambda: self.speculate(gamma=gamma, unread=unread)))
+        """Start one step; the outcome of the one that has come to the host meanwhile.
+
+        It is that very step's, or where the runner lags, as on a GPU, the step's before: none for
+        the first, and what a row did past its request's end is dropped with the row.
+        """
+        unread, self.rows.reach = self.gamma.unread, self.reach()
+        key = (gamma, unread, self.rows.controls.features, self.rows.reach)
+        landed = self.runner.run(key, lambda: self.speculate(gamma=gamma, unread=unread))
+        for seat in self.seats:
+            if seat is not None:
+                seat.steps_started += 1
+        return [] if landed is None else unpack(landed)
+
+    def reach(self) -> int:
+        """Cache positions that the next step has to see: every row's, with its window behind."""
+        longest = max(seat.length for seat in self.seats if seat is not None)
+        return self.model.reach(longest + self.width * (1 + self.runner.lag))
 
     def speculate(self, *, gamma: int, unread: int) -> Tensor:
         """One decoding step on the device: draft, verify, commit.
@@ -101,7 +114,8 @@ class Decoder:
     def target_logits(self, proposal: Proposal) -> Tensor:
         """The target's logits behind the last token and each draft, [rows, gamma + 1, vocab]."""
         window = self.rows.window(proposal.tokens, width=self.width)
-        hidden = self.model.forward(window, self.start(), self.cache)
+        cache = self.cache.upto(self.rows.reach)
+        hidden = self.model.forward(window, self.start(), cache)
         return self.model.logits(hidden)[:, : proposal.tokens.shape[1] + 1]
 
     def start(self) -> Tensor:
@@ -157,7 +171,7 @@ class Decoder:
     def collect(self, outcomes: list[RowOutcome], seconds: float) -> Iterator[Generation]:
         """Hand each row its part of a step; free the rows that are finished."""
         for row, outcome in enumerate(outcomes):
-            seat = self.seats[row]
+            seat = self.answering(row)
             if seat is not None and (generation := seat.take(outcome, seconds=seconds)):
                 self.seats[row] = None
                 self.rows.release(row)
@@ -165,10 +179,16 @@ class Decoder:
 
     def live(self, outcomes: list[RowOutcome]) -> list[RowOutcome]:
         """The outcomes of rows that serve a request."""
-        return [outcome for row, outcome in enumerate(outcomes) if self.seats[row]]
+        return [outcome for row, outcome in enumerate(outcomes) if self.answering(row)]
+
+    def answering(self, row: int) -> Progress | None:
+        """The request that a row's outcome belongs to, if it was seated when the step started."""
+        seat = self.seats[row]
+        return seat if seat is not None and seat.steps_started > self.runner.lag else None
 
     def clear(self) -> None:
         """Forget whatever an abandoned run has left behind."""
+        self.runner.forget()
         for row in range(len(self.seats)):
             self.seats[row] = None
             self.rows.release(row)

@@ -48,7 +48,8 @@ class ModelDrafter:
         """Draft token by token, after reading what is unread."""
         start = (rows.length - unread).clamp(min=0)
         window = rows.tokens.gather(1, start[:, None] + torch.arange(unread, device=start.device))
-        hidden = self.model.forward(window, start, self.cache)
+        cache = self.cache.upto(self.model.reach(rows.reach))
+        hidden = self.model.forward(window, start, cache)
         last = (rows.length - 1 - start)[:, None, None].expand(-1, 1, hidden.shape[-1])
         hidden = hidden.gather(1, last)
         prefix, tokens, laws = rows.prefix, [], []
@@ -63,7 +64,7 @@ class ModelDrafter:
             tokens.append(token)
             if slot + 1 < gamma:
                 prefix = prefix.extended(token[:, 0]) if rows.controls.features.history else prefix
-                hidden = self.model.forward(token, rows.length + slot, self.cache)
+                hidden = self.model.forward(token, rows.length + slot, cache)
         return Proposal(torch.cat(tokens, dim=1), rows.draftable(gamma), torch.cat(laws, dim=1))
 
 
@@ -88,10 +89,11 @@ class PromptLookupDrafter:
     def continuation(self, rows: Rows) -> Tensor:
         """Index of the token after the latest match of the longest n-gram; 0 for none, [rows]."""
         found = torch.zeros_like(rows.length)
+        known = rows.tokens[:, : rows.reach]
         for size in self.sizes:
-            ends = torch.arange(size, rows.tokens.shape[1], device=found.device)
+            ends = torch.arange(size, known.shape[1], device=found.device)
             tail = rows.tokens.gather(1, (rows.upcoming(size) - size).clamp(min=0))
-            grams = rows.tokens[:, :-1].unfold(1, size, 1)
+            grams = known[:, :-1].unfold(1, size, 1)
             hits = (grams == tail[:, None]).all(dim=-1) & (ends < rows.length[:, None])
             latest = torch.where(hits, ends, 0).max(dim=1).values
             found = torch.where(found > 0, found, latest)

@@ -38,7 +38,10 @@ class GammaPolicy:
         return self.most
 
     def observe(self, gamma: int, outcomes: Sequence[RowOutcome]) -> None:
-        """Learn from a step that drafted `gamma` tokens a row."""
+        """Learn: `gamma` tokens a row were just drafted, and these outcomes have come in.
+
+        Both are of one step, except where the device works ahead of the host.
+        """
         self.skipped = 0 if gamma else self.skipped + 1
 
 
@@ -70,7 +73,7 @@ class AdaptiveGamma(GammaPolicy):
     def observe(self, gamma: int, outcomes: Sequence[RowOutcome]) -> None:
         """Update the running acceptance: a censored-geometric estimate."""
         super().observe(gamma, outcomes)
-        if gamma:
+        if any(row.drafted for row in outcomes):
             self.hits = MEMORY * self.hits + sum(row.accepted for row in outcomes)
             missed = sum(row.accepted < row.drafted for row in outcomes)
             self.misses = MEMORY * self.misses + missed

@@ -1,7 +1,9 @@
 """Running a step: eagerly on a CPU, as a captured CUDA graph on a GPU.
 
 A step reads and writes fixed buffers and ends in one packed tensor. On CUDA the whole of it,
-drafting included, is recorded once per key and then replayed: one launch and one copy a step.
+drafting included, is recorded once per key and then replayed: one launch and one copy a step. The
+copy is not waited for. The next step is started first, so that the device never idles while the
+host reads what the last one said.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor
 
 WARM_UPS = 2
+Step = Callable[[], Tensor]
 
 
 class Captured(NamedTuple):
@@ -27,24 +30,63 @@ class Captured(NamedTuple):
     """Device memory that the graph keeps for itself."""
 
 
+class Landing(NamedTuple):
+    """An outcome on its way to the host."""
+
+    outcome: Tensor
+    """On the host; to be read when the copy is done."""
+    copied: torch.cuda.Event | None
+    """None: there was nothing to copy."""
+
+    def read(self) -> Tensor:
+        """Wait until it is here."""
+        if self.copied is not None:
+            self.copied.synchronize()
+        return self.outcome
+
+
 class StepRunner:
     """Runs steps by key: the same key has to mean the same kernels on the same buffers."""
 
-    def __init__(self, device: torch.device, *, state: Sequence[Tensor]) -> None:
-        """`state` are the buffers that a step moves on, to be restored after warming up."""
+    def __init__(
+        self, device: torch.device, *, state: Sequence[Tensor], lag: int | None = None
+    ) -> None:
+        """`state` are the buffers that a step moves on, to be restored after warming up.
+
+        `lag` is by how many steps outcomes come late, 0 or 1. None: 1 on CUDA, 0 elsewhere.
+        """
         self.device = device
         self.state = state
+        self.lag = int(device.type == "cuda") if lag is None else lag
         self.graphs: dict[Hashable, Captured] = {}
+        self.flying: Landing | None = None
 
-    def run(self, key: Hashable, step: Callable[[], Tensor]) -> Tensor:
-        """Run `step` once and return its packed outcome on the host."""
+    def run(self, key: Hashable, step: Step) -> Tensor | None:
+        """Start `step`; the packed outcome, on the host, of the one `lag` calls before, if any."""
+        landing = self.launch(key, step)
+        if not self.lag:
+            return landing.read()
+        landed, self.flying = self.flying, landing
+        return None if landed is None else landed.read()
+
+    def forget(self) -> None:
+        """Drop an outcome that nobody waits for any more."""
+        self.flying = None
+
+    def launch(self, key: Hashable, step: Step) -> Landing:
+        """Run `step`, or have the device run its recording."""
         if self.device.type != "cuda":
-            return step()
+            return Landing(step(), None)
         if key not in self.graphs:
             self.graphs[key] = self.capture(step)
         captured = self.graphs[key]
         captured.graph.replay()
-        return captured.outcome.cpu()
+        copied = torch.cuda.Event()
+        # A buffer of its own: the one before is perhaps still being read.
+        outcome = torch.empty_like(captured.outcome, device="cpu", pin_memory=True)
+        outcome.copy_(captured.outcome, non_blocking=True)
+        copied.record()
+        return Landing(outcome, copied)
 
     @property
     def cost(self) -> str | None:
@@ -58,7 +100,7 @@ class StepRunner:
             f"{mebibytes:.0f} MiB"
         )
 
-    def capture(self, step: Callable[[], Tensor]) -> Captured:
+    def capture(self, step: Step) -> Captured:
         """Record a step. Capturing does not execute; warming up does, so it is undone."""
         started = time.perf_counter()
         before = [buffer.clone() for buffer in self.state]

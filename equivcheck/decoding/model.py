@@ -35,8 +35,12 @@ class StaticModel:
         *,
         positions: int,
         arithmetic: Arithmetic = STOCK,
+        reaches: tuple[int, ...] = (),
     ) -> None:
         """Precompute rotary tables for `positions` positions.
+
+        `reaches` are shorter lengths at which attention may stop; without any it always spans the
+        whole cache.
 
         Tables, not sines on the fly: vectorised and scalar tails of a sine differ in bits, so an
         angle computed in the loop would depend on the slot it sits in.
@@ -44,6 +48,7 @@ class StaticModel:
         self.architecture = architecture
         self.weights = weights
         self.arithmetic = arithmetic
+        self.reaches = (*(reach for reach in reaches if reach < positions), positions)
         self.activation = ACTIVATIONS[architecture.activation]
         angles = torch.outer(
             torch.arange(positions, device=self.device).float(), weights.inverse_frequencies
@@ -73,13 +78,18 @@ class StaticModel:
             device=self.device,
         )
 
+    def reach(self, positions: int) -> int:
+        """The least reach that holds `positions`; all there is where they are more."""
+        return next((reach for reach in self.reaches if reach >= positions), self.reaches[-1])
+
     def forward(self, tokens: Tensor, start: Tensor, cache: StaticCache) -> Tensor:
         """Write a window into the cache and return the hidden state behind each of its tokens.
 
         Args:
             tokens: [rows, window], int64.
             start: [rows], int64: position of each row's first token.
-            cache: written at `start` to `start + window - 1`; all before must be there already.
+            cache: written at `start` to `start + window - 1`; all before must be there already,
+                and its reach must hold them.
 
         Returns:
             Final-norm hidden states, [rows, window, hidden], in the model's dtype.
@@ -89,17 +99,15 @@ class StaticModel:
         if self.architecture.embedding_scale != 1.0:
             hidden = hidden * torch.tensor(self.architecture.embedding_scale, dtype=self.dtype)
         rotary = (self.cosines[positions][:, :, None], self.sines[positions][:, :, None])
-        visible = {window: self.visible(positions, window) for window in self.windows}
+        visible = {
+            window: self.visible(positions, window, reach=cache.reach) for window in self.windows
+        }
         for index, layer in enumerate(self.weights.layers):
             normed = self.norm(hidden, layer.attention_norm)
             query, key, value = self.heads(normed, layer, rotary)
             cache.write(index, keys=key, values=value, positions=positions)
-            mixed = self.arithmetic.attend(
-                query,
-                cache.keys[index],
-                cache.values[index],
-                visible[self.architecture.windows[index]],
-            )
+            seen = visible[self.architecture.windows[index]]
+            mixed = self.arithmetic.attend(query, *cache.attended(index), seen)
             hidden = hidden + self.linear(mixed, layer.attention_out, layer.attention_out_bias)
             normed = self.norm(hidden, layer.mlp_norm)
             gate, up = self.linear(normed, layer.gate_up, layer.gate_up_bias).chunk(2, dim=-1)
@@ -126,10 +134,10 @@ class StaticModel:
         """The attention windows that layers have."""
         return set(self.architecture.windows)
 
-    def visible(self, positions: Tensor, window: int | None) -> Any:
-        """Who sees what, as the arithmetic's `attend` wants it."""
+    def visible(self, positions: Tensor, window: int | None, *, reach: int) -> Any:
+        """Who sees what of the first `reach` positions, as the arithmetic's `attend` wants it."""
         return self.arithmetic.visible(
-            positions, keys=self.key_positions, window=window, dtype=self.dtype
+            positions, keys=self.key_positions[:reach], window=window, dtype=self.dtype
         )
 
     def heads(

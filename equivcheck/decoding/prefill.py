@@ -24,4 +24,5 @@ def prefill(model: StaticModel, cache: StaticCache, prompt: Tensor) -> None:
     for start in range(0, len(known), CHUNK):
         chunk = known[start : start + CHUNK]
         padded = torch.nn.functional.pad(chunk, (0, CHUNK - len(chunk)))[None]
-        model.forward(padded, torch.tensor([start], device=prompt.device), cache)
+        seen = cache.upto(model.reach(start + CHUNK))
+        model.forward(padded, torch.tensor([start], device=prompt.device), seen)

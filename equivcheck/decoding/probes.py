@@ -85,7 +85,8 @@ def probe_attention(
     values = noise(rows, positions, shape.kv_heads, shape.head_dim)
     query = noise(rows, 1, shape.heads, shape.head_dim).expand(-1, width, -1, -1)
     depth = torch.full((rows, width), positions // 2, device=model.device)
-    mixed = model.arithmetic.attend(query, keys, values, model.visible(depth, None))
+    visible = model.visible(depth, None, reach=positions)
+    mixed = model.arithmetic.attend(query, keys, values, visible)
     differing = int((mixed != mixed[:, :1]).any(dim=-1).sum())
     return Probe(
         name="attention",

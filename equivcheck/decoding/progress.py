@@ -18,9 +18,16 @@ class Progress:
         self.stops = stops
         self.started = started
         self.prefill_seconds = time.perf_counter() - started
+        self.steps_started = 0
+        """Steps of the decoder that this request has taken part in."""
         self.steps: list[Step] = []
         self.scores: list[TokenScore] = []
         self.digests: list[int] = []
+
+    @property
+    def length(self) -> int:
+        """Tokens known so far, prompt included."""
+        return len(self.request.prompt_ids) + len(self.stops.output)
 
     def take(self, outcome: RowOutcome, *, seconds: float) -> Generation | None:
         """Append a step's tokens up to the one that ends the request, if one does."""

@@ -26,6 +26,7 @@ class Rows:
         generated: [rows], int64; output tokens among them.
         remaining: [rows], int64; output tokens still allowed; 0 in an idle row.
         counts: [rows, vocab], fp32; occurrences in the output, kept only for rows that need it.
+        reach: Cache positions that the next step attends to; chosen on the host, for all rows.
     """
 
     def __init__(self, *, rows: int, positions: int, vocab: int, device: torch.device) -> None:
@@ -41,6 +42,7 @@ class Rows:
         self.counts = torch.zeros((rows, vocab), device=device)
         self.controls = SamplingControls(rows=rows, vocab=vocab, device=device)
         self.streams = Streams(rows=rows, device=device)
+        self.reach = positions
 
     def admit(self, row: int, request: Request, *, stop_ids: Sequence[int]) -> None:
         """Give a row to a request."""

@@ -5,37 +5,31 @@ PYTEST_DONT_REWRITE: this code is timed.
 
 from __future__ import annotations
 
-import functools
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
 import torch
 from msgspec import Meta, Struct
-from transformers import PreTrainedModel
 
-from equivcheck.decoding.adoption import adopt
 from equivcheck.decoding.arithmetic.choose import Contract, arithmetic_for, own_kernels
 from equivcheck.decoding.arithmetic.stock import STOCK, Arithmetic
-from equivcheck.decoding.contract import SHAPE_MULTIPLE, ContractReport, probe_contract
+from equivcheck.decoding.contract import SHAPE_MULTIPLE, ContractReport, promisable
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import Drafter, ModelDrafter, PromptLookupDrafter
 from equivcheck.decoding.gamma import AdaptiveGamma, GammaPolicy
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.prefill import CHUNK
+from equivcheck.decoding.reaching import reaches
 from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
 from equivcheck.detokenise import detokeniser
 from equivcheck.engines.device import configure_arithmetic, load_setup
+from equivcheck.engines.models import adopted, found_reaches, probed, step_seconds
 from equivcheck.engines.protocol import Capabilities, Rule
 from equivcheck.engines.registry import decode_options
 from equivcheck.errors import EngineError, SettingsError
 from equivcheck.generation import Generation, Request
 from equivcheck.settings import EngineSetup
-
-CONTRACT_TOKENS = 16
-"""Positions probed when an engine opens at a new shape; `equivcheck doctor` probes more."""
-ADOPTED_KEPT = 4
 
 
 class NativeOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -93,13 +87,26 @@ class NativeEngine:
         """
         target = self.pair.target
         arithmetic = arithmetic_for(self.options.contract, target.device)
-        model = adopted(target, positions, arithmetic)
+        model = self.adopt_target(positions, arithmetic)
         report = self.probe(model)
-        if report.contract is None and target.device.type == "cuda" and arithmetic.name == "stock":
-            own = adopted(target, positions, own_kernels())
+        if report.contract is None and target.device.type == "cuda" and arithmetic is STOCK:
+            own = self.adopt_target(positions, own_kernels())
             if (found := self.probe(own)).contract is not None:
                 return own, found
         return model, report
+
+    def adopt_target(self, positions: int, arithmetic: Arithmetic) -> StaticModel:
+        """The target, attending no further than it has to, where that leaves all bits alone."""
+        target = self.pair.target
+        lengths = reaches(positions)
+        if promisable(arithmetic, width=self.width):
+            lengths = found_reaches(
+                adopted(target, positions, arithmetic),
+                rows=self.setup.batch_size,
+                width=self.width,
+                threads=torch.get_num_threads(),
+            )
+        return adopted(target, positions, arithmetic, reaches=lengths)
 
     def probe(self, model: StaticModel) -> ContractReport:
         """What holds at this engine's shape."""
@@ -198,7 +205,8 @@ class NativeEngine:
         rows = self.setup.batch_size
         positions = self.model.key_positions.shape[0]
         locked = step_seconds(self.model, rows=rows, width=self.width)
-        narrow = step_seconds(adopted(self.pair.target, positions, STOCK), rows=rows, width=1)
+        stock = adopted(self.pair.target, positions, STOCK, reaches=reaches(positions))
+        narrow = step_seconds(stock, rows=rows, width=1)
         return (
             f"identity tax {locked / narrow:.2f}: a step of {rows}x{self.width} slots takes "
             f"{1e3 * locked:.2f} ms, of {rows}x1 {1e3 * narrow:.2f} ms"
@@ -240,7 +248,9 @@ class NativeEngine:
             )
         if kind == "lookup" or self.pair.draft is None:
             return PromptLookupDrafter()
-        return ModelDrafter(adopted(self.pair.draft, positions, STOCK), rows=self.setup.batch_size)
+        # A draft's bits may depend on how far it attends: every reach is as good.
+        model = adopted(self.pair.draft, positions, STOCK, reaches=reaches(positions))
+        return ModelDrafter(model, rows=self.setup.batch_size)
 
     @torch.inference_mode()
     def draft_cost(self, model: StaticModel, drafter: Drafter | None) -> float:
@@ -250,35 +260,6 @@ class NativeEngine:
         rows = self.setup.batch_size
         draft = step_seconds(drafter.model, rows=rows, width=1)
         return draft / step_seconds(model, rows=rows, width=self.width)
-
-
-@functools.lru_cache(maxsize=ADOPTED_KEPT)
-def adopted(model: PreTrainedModel, positions: int, arithmetic: Arithmetic) -> StaticModel:
-    """A static model, shared by all engines of a process: its weights are the larger part."""
-    return adopt(model, positions=positions, arithmetic=arithmetic)
-
-
-@functools.lru_cache
-def probed(model: StaticModel, *, rows: int, width: int, threads: int) -> ContractReport:
-    """What holds at a shape; probed once a process, `threads` being part of what was probed."""
-    report = probe_contract(model, rows=rows, width=width, tokens=CONTRACT_TOKENS)
-    assert report.threads == threads
-    return report
-
-
-def step_seconds(model: StaticModel, *, rows: int, width: int, repeats: int = 7) -> float:
-    """Median wall time of one forward step with logits."""
-    cache = model.new_cache(rows=rows)
-    tokens = torch.zeros((rows, width), dtype=torch.int64, device=model.device)
-    start = torch.full((rows,), 16, device=model.device)
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        model.logits(model.forward(tokens, start, cache))
-        if model.device.type == "cuda":
-            torch.cuda.synchronize(model.device)
-        times.append(time.perf_counter() - started)
-    return sorted(times)[repeats // 2]
 
 
 def rule_of(name: Rule) -> VerificationRule:

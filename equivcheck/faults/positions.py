@@ -27,10 +27,10 @@ def other_kind(model: StaticModel, kind: type[StaticModel]) -> StaticModel:
 class OpenMask(StaticModel):
     """Lets each slot of a step see the one behind it."""
 
-    def visible(self, positions: Tensor, window: int | None) -> Any:
+    def visible(self, positions: Tensor, window: int | None, *, reach: int) -> Any:
         """See one position further."""
         ahead = int(positions.shape[1] in STEP_WIDTHS)
-        return super().visible(positions + ahead, window)
+        return super().visible(positions + ahead, window, reach=reach)
 
 
 class OnePosition(StaticModel):

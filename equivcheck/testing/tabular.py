@@ -63,6 +63,7 @@ class TabularModel(StaticModel):
         )
         self.arithmetic = STOCK
         self.key_positions = torch.arange(positions)
+        self.reaches = (positions,)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -11,6 +11,7 @@ from equivcheck.decoding.contract import probe_contract
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import Drafter, ModelDrafter, PromptLookupDrafter
 from equivcheck.decoding.gamma import GammaPolicy
+from equivcheck.decoding.graphs import Landing
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.verification import MatchRule
 from tests.unit.decoding.models import VOCAB, decode, detokenise, make_requests
@@ -89,7 +90,7 @@ def test_a_captured_step_computes_what_an_eager_one_does(dtype: torch.dtype) -> 
     requests = make_requests(8, tokens=24)
     captured = decoder(model, ModelDrafter(model, rows=4), rows=4)
     eager = decoder(model, ModelDrafter(model, rows=4), rows=4)
-    eager.runner.run = lambda key, step: step().cpu()  # type: ignore[method-assign]
+    eager.runner.launch = lambda key, step: Landing(step().cpu(), None)  # type: ignore[method-assign]
     left, right = decode(captured, requests), decode(eager, requests)
     assert captured.runner.graphs
     for key in left:

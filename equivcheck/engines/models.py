@@ -1,0 +1,66 @@
+"""Static models and what was probed of them, shared by all native engines of a process.
+
+PYTEST_DONT_REWRITE: this code is timed.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+
+import torch
+from transformers import PreTrainedModel
+
+from equivcheck.decoding.adoption import adopt
+from equivcheck.decoding.arithmetic.stock import Arithmetic
+from equivcheck.decoding.contract import ContractReport, probe_contract
+from equivcheck.decoding.model import StaticModel
+from equivcheck.decoding.reaching import sound_reaches
+
+CONTRACT_TOKENS = 16
+"""Positions probed when an engine opens at a new shape; `equivcheck doctor` probes more."""
+ADOPTED_KEPT = 8
+TIMED_AT = 100
+"""Position at which steps are timed: where short prompts are when they have begun to answer."""
+
+
+@functools.lru_cache(maxsize=ADOPTED_KEPT)
+def adopted(
+    model: PreTrainedModel,
+    positions: int,
+    arithmetic: Arithmetic,
+    *,
+    reaches: tuple[int, ...] = (),
+) -> StaticModel:
+    """A static model, shared by all engines of a process: its weights are the larger part."""
+    return adopt(model, positions=positions, arithmetic=arithmetic, reaches=reaches)
+
+
+@functools.lru_cache
+def found_reaches(model: StaticModel, *, rows: int, width: int, threads: int) -> tuple[int, ...]:
+    """Reaches that hold at a shape, found once a process; `threads` is part of what was probed."""
+    assert torch.get_num_threads() == threads
+    return sound_reaches(model, rows=rows, width=width)
+
+
+@functools.lru_cache
+def probed(model: StaticModel, *, rows: int, width: int, threads: int) -> ContractReport:
+    """What holds at a shape; probed once a process, `threads` being part of what was probed."""
+    report = probe_contract(model, rows=rows, width=width, tokens=CONTRACT_TOKENS)
+    assert report.threads == threads
+    return report
+
+
+def step_seconds(model: StaticModel, *, rows: int, width: int, repeats: int = 7) -> float:
+    """Median wall time of one forward step with logits, at a short prompt's length."""
+    cache = model.new_cache(rows=rows).upto(model.reach(TIMED_AT + width))
+    tokens = torch.zeros((rows, width), dtype=torch.int64, device=model.device)
+    start = torch.full((rows,), TIMED_AT, device=model.device)
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        model.logits(model.forward(tokens, start, cache))
+        if model.device.type == "cuda":
+            torch.cuda.synchronize(model.device)
+        times.append(time.perf_counter() - started)
+    return sorted(times)[repeats // 2]
