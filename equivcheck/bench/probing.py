@@ -17,9 +17,11 @@ from torch import Tensor
 
 from equivcheck.bench.clocks import Clock
 from equivcheck.bench.records import Bandwidth, Memory
+from equivcheck.decoding.arithmetic.packed import PackedArithmetic
 from equivcheck.decoding.cache import StaticCache
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import ModelDrafter
+from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.weights import Weights
 from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.protocol import Engine
@@ -125,8 +127,8 @@ def _held(engine: Engine) -> dict[str, int]:
         own: ModelDrafter | None = drafter if isinstance(drafter, ModelDrafter) else None
         caches = [decoder.cache, *([own.cache] if own else [])]
         return {
-            "target": _bytes(_tensors(engine.model.weights)),
-            "draft": _bytes(_tensors(own.model.weights)) if own else 0,
+            "target": _weight_bytes(engine.model),
+            "draft": _weight_bytes(own.model) if own else 0,
             "kv": _bytes(tensor for cache in caches for tensor in _tensors(cache)),
         }
     models: dict[str, Any] = {"target": getattr(engine, "target", None)}
@@ -137,6 +139,15 @@ def _held(engine: Engine) -> dict[str, int]:
         "target": _bytes(models["target"].state_dict().values()),
         "draft": _bytes(draft.state_dict().values()) if isinstance(draft, torch.nn.Module) else 0,
     }
+
+
+def _weight_bytes(model: StaticModel) -> int:
+    """Weights, with the copies that its arithmetic has made of them."""
+    tensors, arithmetic = list(_tensors(model.weights)), model.arithmetic
+    copied = 0
+    if isinstance(arithmetic, PackedArithmetic):
+        copied = sum(arithmetic.copied_bytes(each) for each in {id(t): t for t in tensors}.values())
+    return _bytes(tensors) + copied
 
 
 def _tensors(holder: Weights | StaticCache | Any) -> Iterator[Tensor]:

@@ -68,8 +68,13 @@ class StaticCache:
         """Keys and values up to the reach, each [rows, reach, kv_heads, head_dim]."""
         return self.keys[layer][:, : self.reach], self.values[layer][:, : self.reach]
 
-    def write(self, layer: int, *, keys: Tensor, values: Tensor, positions: Tensor) -> None:
-        """Store a window's entries, [rows, window, kv_heads, head_dim], at [rows, window]."""
-        rows = torch.arange(positions.shape[0], device=positions.device)[:, None]
-        self.keys[layer][rows, positions] = keys
-        self.values[layer][rows, positions] = values
+    def places(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Where a window at `positions` [rows, window] lies in any layer's buffers."""
+        return torch.arange(positions.shape[0], device=positions.device)[:, None], positions
+
+    def write(
+        self, layer: int, *, keys: Tensor, values: Tensor, places: tuple[Tensor, Tensor]
+    ) -> None:
+        """Store a window's entries, [rows, window, kv_heads, head_dim], at `places`."""
+        self.keys[layer].index_put_(places, keys)
+        self.values[layer].index_put_(places, values)

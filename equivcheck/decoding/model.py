@@ -53,9 +53,9 @@ class StaticModel:
         angles = torch.outer(
             torch.arange(positions, device=self.device).float(), weights.inverse_frequencies
         )
-        angles = torch.cat([angles, angles], dim=-1)
-        self.cosines = (angles.cos() * weights.rotary_scale).to(self.dtype)
-        self.sines = (angles.sin() * weights.rotary_scale).to(self.dtype)
+        cosines, sines = angles.cos(), angles.sin()
+        self.cosines = (torch.cat([cosines, cosines], -1) * weights.rotary_scale).to(self.dtype)
+        self.sines = (torch.cat([-sines, sines], -1) * weights.rotary_scale).to(self.dtype)
         self.key_positions = torch.arange(positions, device=self.device)
 
     @property
@@ -99,13 +99,14 @@ class StaticModel:
         if self.architecture.embedding_scale != 1.0:
             hidden = hidden * torch.tensor(self.architecture.embedding_scale, dtype=self.dtype)
         rotary = (self.cosines[positions][:, :, None], self.sines[positions][:, :, None])
+        places = cache.places(positions)
         visible = {
             window: self.visible(positions, window, reach=cache.reach) for window in self.windows
         }
         for index, layer in enumerate(self.weights.layers):
             normed = self.norm(hidden, layer.attention_norm)
             query, key, value = self.heads(normed, layer, rotary)
-            cache.write(index, keys=key, values=value, positions=positions)
+            cache.write(index, keys=key, values=value, places=places)
             seen = visible[self.architecture.windows[index]]
             mixed = self.arithmetic.attend(query, *cache.attended(index), seen)
             hidden = hidden + self.linear(mixed, layer.attention_out, layer.attention_out_bias)
@@ -137,7 +138,11 @@ class StaticModel:
     def visible(self, positions: Tensor, window: int | None, *, reach: int) -> Any:
         """Who sees what of the first `reach` positions, as the arithmetic's `attend` wants it."""
         return self.arithmetic.visible(
-            positions, keys=self.key_positions[:reach], window=window, dtype=self.dtype
+            positions,
+            keys=self.key_positions[:reach],
+            window=window,
+            shared=self.architecture.heads // self.architecture.kv_heads,
+            dtype=self.dtype,
         )
 
     def heads(
@@ -146,17 +151,19 @@ class StaticModel:
         """Queries, keys and values, each [rows, window, heads, head_dim], rotated."""
         shape = self.architecture
         fused = self.linear(hidden, layer.query_key_value, layer.query_key_value_bias)
-        split = fused.unflatten(-1, (-1, shape.head_dim)).split(
-            (shape.heads, shape.kv_heads, shape.kv_heads), dim=2
+        split = (shape.heads, shape.kv_heads)
+        turning, value = fused.unflatten(-1, (-1, shape.head_dim)).split(
+            (sum(split), shape.kv_heads), dim=2
         )
-        query, key, value = split
         if layer.query_norm is not None and layer.key_norm is not None:
-            query, key = self.norm(query, layer.query_norm), self.norm(key, layer.key_norm)
-        return rotate(query, rotary), rotate(key, rotary), value
+            query, key = turning.split(split, dim=2)
+            normed = [self.norm(query, layer.query_norm), self.norm(key, layer.key_norm)]
+            turning = torch.cat(normed, dim=2)
+        query, key = rotate(turning, rotary).split(split, dim=2)
+        return query, key, value
 
 
 def rotate(heads: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotary position embedding (Su et al. 2021), halves convention."""
+    """Rotary position embedding (Su et al. 2021), halves convention; the first sines negated."""
     cosine, sine = rotary
-    first, second = heads.chunk(2, dim=-1)
-    return heads * cosine + torch.cat([-second, first], dim=-1) * sine
+    return heads * cosine + heads.roll(heads.shape[-1] // 2, dims=-1) * sine

@@ -12,7 +12,12 @@ from typing import Annotated, Literal
 import torch
 from msgspec import Meta, Struct
 
-from equivcheck.decoding.arithmetic.choose import Contract, arithmetic_for, own_kernels
+from equivcheck.decoding.arithmetic.choose import (
+    Contract,
+    arithmetic_for,
+    library_kernels,
+    own_kernels,
+)
 from equivcheck.decoding.arithmetic.stock import STOCK, Arithmetic
 from equivcheck.decoding.contract import SHAPE_MULTIPLE, ContractReport, promisable
 from equivcheck.decoding.decoder import Decoder
@@ -205,7 +210,8 @@ class NativeEngine:
         rows = self.setup.batch_size
         positions = self.model.key_positions.shape[0]
         locked = step_seconds(self.model, rows=rows, width=self.width)
-        stock = adopted(self.pair.target, positions, STOCK, reaches=reaches(positions))
+        library = library_kernels(self.pair.target.device)
+        stock = adopted(self.pair.target, positions, library, reaches=reaches(positions))
         narrow = step_seconds(stock, rows=rows, width=1)
         return (
             f"identity tax {locked / narrow:.2f}: a step of {rows}x{self.width} slots takes "
@@ -249,7 +255,8 @@ class NativeEngine:
         if kind == "lookup" or self.pair.draft is None:
             return PromptLookupDrafter()
         # A draft's bits may depend on how far it attends: every reach is as good.
-        model = adopted(self.pair.draft, positions, STOCK, reaches=reaches(positions))
+        library = library_kernels(self.pair.draft.device)
+        model = adopted(self.pair.draft, positions, library, reaches=reaches(positions))
         return ModelDrafter(model, rows=self.setup.batch_size)
 
     @torch.inference_mode()

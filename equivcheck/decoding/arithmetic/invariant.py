@@ -82,7 +82,13 @@ class InvariantArithmetic:
         return outputs.view_as(hidden)
 
     def visible(
-        self, positions: Tensor, *, keys: Tensor, window: int | None, dtype: torch.dtype
+        self,
+        positions: Tensor,
+        *,
+        keys: Tensor,
+        window: int | None,
+        shared: int,
+        dtype: torch.dtype,
     ) -> Visibility:
         """Nothing to compute: the kernel compares positions."""
         return Visibility(positions.contiguous(), EVERYTHING if window is None else window)

@@ -26,7 +26,13 @@ class Arithmetic(Hashable, Protocol):
         ...
 
     def visible(
-        self, positions: Tensor, *, keys: Tensor, window: int | None, dtype: torch.dtype
+        self,
+        positions: Tensor,
+        *,
+        keys: Tensor,
+        window: int | None,
+        shared: int,
+        dtype: torch.dtype,
     ) -> Any:
         """What `attend` needs to know of who sees what; made once a step for all layers.
 
@@ -34,6 +40,7 @@ class Arithmetic(Hashable, Protocol):
             positions: Of the queries, int64, [rows, width].
             keys: Positions of the cache, ascending from 0, [cache positions].
             window: How many latest positions a query sees; None: all.
+            shared: Query heads to a key/value head.
             dtype: Of the queries.
         """
         ...
@@ -70,14 +77,20 @@ class StockArithmetic:
         return wide.to(hidden.dtype) * gain
 
     def visible(
-        self, positions: Tensor, *, keys: Tensor, window: int | None, dtype: torch.dtype
+        self,
+        positions: Tensor,
+        *,
+        keys: Tensor,
+        window: int | None,
+        shared: int,
+        dtype: torch.dtype,
     ) -> Tensor:
-        """Additive causal mask, [rows, 1, width, cache positions]."""
+        """Additive causal mask, [rows, 1, shared * width, cache positions]."""
         seen = keys <= positions[:, :, None]
         if window is not None:
             seen &= keys > positions[:, :, None] - window
         mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
-        return mask.masked_fill_(~seen, float("-inf"))[:, None]
+        return mask.masked_fill_(~seen, float("-inf"))[:, None].repeat(1, 1, shared, 1)
 
     def attend(self, query: Tensor, keys: Tensor, values: Tensor, visible: Tensor) -> Tensor:
         """Attention over the whole cache: hidden entries weigh exactly 0.
@@ -92,7 +105,7 @@ class StockArithmetic:
             folded.flatten(2, 3),
             keys.transpose(1, 2),
             values.transpose(1, 2),
-            attn_mask=visible.repeat(1, 1, shared, 1),
+            attn_mask=visible,
         )
         unfolded: Tensor = mixed.unflatten(2, (shared, width))
         return unfolded.permute(0, 3, 1, 2, 4).reshape(rows, width, -1)

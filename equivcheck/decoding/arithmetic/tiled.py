@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from equivcheck.decoding.arithmetic.stock import StockArithmetic
+from equivcheck.decoding.arithmetic.packed import PackedArithmetic
 
 TILE = 8
 
 
-class TiledArithmetic(StockArithmetic):
+class TiledArithmetic(PackedArithmetic):
     """The library's kernels, `TILE` rows or query slots at a time."""
 
     name = "tiled"
@@ -26,7 +26,7 @@ class TiledArithmetic(StockArithmetic):
         """One product a tile; the last tile is padded."""
         flat = inputs.reshape(-1, inputs.shape[-1])
         padded = F.pad(flat, (0, 0, 0, -flat.shape[0] % TILE))
-        tiles = [F.linear(tile, weight, bias) for tile in padded.split(TILE)]
+        tiles = [super(TiledArithmetic, self).linear(t, weight, bias) for t in padded.split(TILE)]
         return torch.cat(tiles)[: flat.shape[0]].view(*inputs.shape[:-1], weight.shape[0])
 
     def norm(self, hidden: Tensor, gain: Tensor, *, eps: float) -> Tensor:
@@ -36,9 +36,22 @@ class TiledArithmetic(StockArithmetic):
         tiles = [super(TiledArithmetic, self).norm(t, gain, eps=eps) for t in padded.split(TILE)]
         return torch.cat(tiles)[: flat.shape[0]].view_as(hidden)
 
+    def visible(
+        self,
+        positions: Tensor,
+        *,
+        keys: Tensor,
+        window: int | None,
+        shared: int,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        """Additive causal mask, [rows, 1, width, cache positions], to be cut into tiles."""
+        del shared
+        return super().visible(positions, keys=keys, window=window, shared=1, dtype=dtype)
+
     def attend(self, query: Tensor, keys: Tensor, values: Tensor, visible: Tensor) -> Tensor:
         """Attention of one row's `TILE` slots at a time over the whole cache."""
-        rows, width = query.shape[:2]
+        (rows, width), shared = query.shape[:2], query.shape[2] // keys.shape[2]
         extra = -width % TILE
         query = F.pad(query, (0, 0, 0, 0, 0, extra))
         # A padded slot may see everything: were it to see nothing, its softmax would be 0/0.
@@ -48,7 +61,7 @@ class TiledArithmetic(StockArithmetic):
                 query[row : row + 1, start : start + TILE],
                 keys[row : row + 1],
                 values[row : row + 1],
-                visible[row : row + 1, :, start : start + TILE],
+                visible[row : row + 1, :, start : start + TILE].repeat(1, 1, shared, 1),
             )
             for row in range(rows)
             for start in range(0, width + extra, TILE)

@@ -82,7 +82,7 @@ def test_attention(arithmetic: Arithmetic, dtype: torch.dtype, window: int | Non
 
     def attend(engine: Arithmetic, rows: slice, slots: slice) -> Tensor:
         visible = engine.visible(
-            positions[rows, slots], keys=torch.arange(CACHED), window=window, dtype=dtype
+            positions[rows, slots], keys=torch.arange(CACHED), window=window, shared=2, dtype=dtype
         )
         return engine.attend(query[rows, slots], keys[rows], values[rows], visible)
 
@@ -100,7 +100,9 @@ def test_what_lies_behind_a_query_weighs_nothing(
     query = noise(1, 2, 4, 32, dtype=dtype)
     keys, values = (noise(1, CACHED, 2, 32, dtype=dtype, seed=seed) for seed in (3, 4))
     positions = torch.tensor([[100, 101]])
-    visible = arithmetic.visible(positions, keys=torch.arange(CACHED), window=None, dtype=dtype)
+    visible = arithmetic.visible(
+        positions, keys=torch.arange(CACHED), window=None, shared=2, dtype=dtype
+    )
     before = arithmetic.attend(query, keys, values, visible)
     keys[:, 102:], values[:, 102:] = 50.0, -50.0
     assert torch.equal(arithmetic.attend(query, keys, values, visible), before)

@@ -1,0 +1,57 @@
+"""The library's kernels for a CPU, with weights laid out for them beforehand.
+
+torch hands a matrix product to one library in fp32 and to another in bf16, with weights as they
+lie. oneDNN multiplies faster from a layout of its own, into which each weight is copied once, as
+it is first used: a verify step of 8 slots gains a third to a half.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+from equivcheck.decoding.arithmetic.stock import StockArithmetic
+
+FEW = 8
+"""Rows that layouts are made for: those of one row's verify step."""
+SMALL = 2**17
+"""Numbers of a weight below which fewer rows are multiplied faster as the weight lies, in fp32."""
+DTYPES = (torch.float32, torch.bfloat16)
+OPERATIONS = ("_linear_pointwise", "_reorder_linear_weight")
+
+
+class PackedArithmetic(StockArithmetic):
+    """oneDNN products from packed weights; norms and attention as in stock arithmetic."""
+
+    name = "packed"
+
+    def __init__(self) -> None:
+        """Start without packed weights; each is dropped with the weight that it was made from."""
+        self.packed: Any = WeakIdKeyDictionary()
+
+    def linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """One product for the whole batch."""
+        rows = inputs.numel() // inputs.shape[-1]
+        small = rows < FEW and weight.numel() < SMALL and inputs.dtype == torch.float32
+        if small or inputs.dtype not in DTYPES:
+            return super().linear(inputs, weight, bias)
+        if weight not in self.packed:
+            self.packed[weight] = torch.ops.mkldnn._reorder_linear_weight(weight, FEW)
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(
+            inputs, self.packed[weight], bias, "none", [], ""
+        )
+        return product
+
+    def copied_bytes(self, weight: Tensor) -> int:
+        """Memory that a weight's packed copy takes; 0 without one."""
+        return weight.nbytes if weight in self.packed else 0
+
+
+def can_pack() -> bool:
+    """Whether this build of torch has the operations."""
+    return torch.backends.mkldnn.is_available() and all(
+        hasattr(torch.ops.mkldnn, name) for name in OPERATIONS
+    )

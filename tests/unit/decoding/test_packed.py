@@ -1,0 +1,72 @@
+"""Products from packed weights are products; the copies are counted, and go with their weights."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+import torch
+
+from equivcheck.bench.probing import _weight_bytes
+from equivcheck.decoding.adoption import adopt
+from equivcheck.decoding.arithmetic.choose import PACKED, arithmetic_for, library_kernels
+from equivcheck.decoding.arithmetic.packed import PackedArithmetic, can_pack
+from equivcheck.decoding.arithmetic.stock import STOCK
+from tests.unit.decoding.models import random_llama
+
+pytestmark = pytest.mark.skipif(not can_pack(), reason="this build of torch cannot pack weights")
+CPU = torch.device("cpu")
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 2e-2}
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("rows", [1, 8, 64])
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("columns", [48, 3072])
+def test_a_packed_product_is_the_product(
+    dtype: torch.dtype, rows: int, biased: bool, columns: int
+) -> None:
+    generator = torch.Generator().manual_seed(rows)
+    inputs = torch.randn(2, rows, 96, generator=generator)
+    weight = torch.randn(columns, 96, generator=generator) / 10
+    bias = torch.randn(columns, generator=generator) if biased else None
+    exact = torch.nn.functional.linear(inputs, weight, bias)
+    low = None if bias is None else bias.to(dtype)
+    packed = PackedArithmetic().linear(inputs.to(dtype), weight.to(dtype), low)
+    assert packed.dtype is dtype
+    assert packed.shape == exact.shape
+    assert float((packed.float() - exact).abs().max()) < TOLERANCE[dtype] * float(exact.abs().max())
+
+
+def test_a_weight_is_packed_once_and_forgotten_with_it() -> None:
+    arithmetic = PackedArithmetic()
+    weight, inputs = torch.randn(64, 32), torch.randn(8, 32)
+    assert arithmetic.copied_bytes(weight) == 0
+    arithmetic.linear(inputs, weight)
+    first = arithmetic.packed[weight]
+    arithmetic.linear(inputs, weight)
+    assert arithmetic.packed[weight] is first
+    assert arithmetic.copied_bytes(weight) == weight.nbytes
+    del weight, first
+    gc.collect()
+    assert len(arithmetic.packed) == 0
+
+
+def test_copies_count_as_memory_that_the_model_holds() -> None:
+    llama = random_llama(torch.float32)
+    plain, packed = (
+        adopt(llama, positions=128, arithmetic=each) for each in (STOCK, PackedArithmetic())
+    )
+    linears = sum(
+        weight.nbytes
+        for layer in packed.weights.layers
+        for weight in (layer.query_key_value, layer.attention_out, layer.gate_up, layer.down)
+    )
+    assert _weight_bytes(packed) == _weight_bytes(plain) + linears + packed.weights.head.nbytes
+
+
+def test_packing_is_for_cpus_and_tells_its_name() -> None:
+    assert library_kernels(CPU) is PACKED
+    assert library_kernels(torch.device("cuda")) is STOCK
+    assert arithmetic_for("fixed-shape", CPU) is PACKED
+    assert (PACKED.name, PACKED.batch_invariant) == ("packed", False)
