@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from equivcheck.cases import Suite
 from equivcheck.faults.catalogue import find
 from equivcheck.faults.fault import Fault
 from equivcheck.proving.rigs import Rig, rig_of, suites_of
@@ -17,6 +18,8 @@ from equivcheck.proving.rigs import Rig, rig_of, suites_of
 SOURCES = ("decoding", "faults", "checks", "proving", "statistics")
 """Rooms whose code decides a result."""
 
+ASKING_AGAIN = ("determinism", "batching")
+"""Checks that live by asking the same again."""
 TURNS = ("plain", "sampled", "penalised", "mixed", "budgets", "repeats", "endings", "borders")
 """Schedules that further seeds of controls take in turn."""
 
@@ -29,6 +32,8 @@ class Job(NamedTuple):
     schedules: tuple[str, ...]
     code: str
     """`code_digest` when the job was made: code that changes later does not count as having run."""
+    brief: bool = False
+    """Whether only one token a schedule is asked again and in other company, in place of all."""
 
     @property
     def entry(self) -> Fault:
@@ -41,9 +46,14 @@ class Job(NamedTuple):
         return rig_of(self.entry)
 
     @property
+    def suites(self) -> tuple[Suite, ...]:
+        """Its schedules, written."""
+        return suites_of(self.schedules, seed=self.seed, opened=self.brief)
+
+    @property
     def digest(self) -> str:
         """Of all that decides its result."""
-        suites = [suite.digest for suite in suites_of(self.schedules, seed=self.seed)]
+        suites = [suite.digest for suite in self.suites]
         entry = self.entry
         parts = (self.code, entry.candidate, entry.draws, self.rig.settings, suites)
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
@@ -57,15 +67,24 @@ class Job(NamedTuple):
         return out / "runs" / (self.id if self.seed == 0 else f"{self.id}-{self.seed}")
 
 
-def jobs_of(entries: Sequence[Fault], *, quick: bool, control_seeds: int) -> list[Job]:
-    """Faults once; controls once on all of their schedules, and with further seeds on one each."""
+def jobs_of(entries: Sequence[Fault], *, quick: bool, seeds: int) -> list[Job]:
+    """Every entry with every seed, the first with all that it can be asked.
+
+    A fault has all schedules of its rig with the first seed, unless it has to be quick, and those
+    made for it with the others. A control has its own with the first and one of them with each of
+    the others.
+    """
     jobs = []
     for entry in entries:
         sound = entry.breaks == "nothing"
-        whole = entry.asked if quick or sound else rig_of(entry).schedules
-        jobs.append(Job(entry.id, 0, whole, code_digest()))
-        for seed in range(1, control_seeds if sound else 1):
-            jobs.append(Job(entry.id, seed, (in_turn(entry, seed=seed),), code_digest()))
+        brief = quick and not sound and entry.caught_by not in ASKING_AGAIN
+        for seed in range(seeds):
+            schedules = entry.asked
+            if seed == 0 and not (quick or sound):
+                schedules = rig_of(entry).schedules
+            elif seed > 0 and sound:
+                schedules = (in_turn(entry, seed=seed),)
+            jobs.append(Job(entry.id, seed, schedules, code_digest(), brief))
     return jobs
 
 

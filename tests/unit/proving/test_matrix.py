@@ -19,7 +19,7 @@ from tests.unit.proving.make import make_control, make_result
 
 def test_faults_run_once_and_controls_with_every_seed() -> None:
     entries = [find("no-trim"), find("sound-gamma-7")]
-    jobs = jobs_of(entries, quick=True, control_seeds=3)
+    jobs = jobs_of(entries, quick=True, seeds=3)
     assert [(job.id, job.seed, len(job.schedules)) for job in jobs] == [
         ("no-trim", 0, 1),
         ("sound-gamma-7", 0, len(find("sound-gamma-7").asked)),
@@ -27,13 +27,13 @@ def test_faults_run_once_and_controls_with_every_seed() -> None:
         ("sound-gamma-7", 2, 1),
     ]
     assert jobs[2].schedules != jobs[3].schedules
-    (whole, *_) = jobs_of(entries, quick=False, control_seeds=1)
+    (whole, *_) = jobs_of(entries, quick=False, seeds=1)
     assert set(whole.schedules) > {"plain", "sampled", "endings"}
 
 
 def test_one_capture_serves_all_faults_of_a_rig() -> None:
     names = ("no-trim", "verify-greedy", "state-not-restored", "draft-lacks-bonus", "leak-5")
-    jobs = jobs_of([find(name) for name in names], quick=True, control_seeds=1)
+    jobs = jobs_of([find(name) for name in names], quick=True, seeds=1)
     captures = {job.rig.name: job.schedules for job in sound_jobs(jobs)}
     assert captures == {
         "standard": ("plain", "sampled"),
@@ -44,7 +44,7 @@ def test_one_capture_serves_all_faults_of_a_rig() -> None:
 
 
 def test_a_digest_holds_all_that_decides(tmp_path: Path) -> None:
-    (job,) = jobs_of([find("no-trim")], quick=True, control_seeds=1)
+    (job,) = jobs_of([find("no-trim")], quick=True, seeds=1)
     others = [
         job._replace(seed=1),
         job._replace(schedules=("sampled",)),
@@ -56,7 +56,7 @@ def test_a_digest_holds_all_that_decides(tmp_path: Path) -> None:
 
 
 def test_what_the_ledger_holds_is_not_run_again(tmp_path: Path) -> None:
-    jobs = jobs_of([find("no-trim")], quick=True, control_seeds=1)
+    jobs = jobs_of([find("no-trim")], quick=True, seeds=1)
     kept = make_result(cases=jobs[0].digest)
     for result in (make_result(id="other", cases="old"), kept):
         append(tmp_path, result)
