@@ -89,6 +89,7 @@ def lines_of(results: Sequence[Result]) -> Iterator[str]:
                 runs.first.id,
                 runs.first.caught_by,
                 _seen(runs),
+                _runs(runs),
             )
             for runs in by_entry(results)
         ]
@@ -111,11 +112,12 @@ def _state(runs: Runs) -> str:
 
 
 def _seen(runs: Runs) -> str:
-    words = []
-    if runs.tokens is not None and not runs.first.sound:
-        words.append(f"after {runs.tokens} tokens")
-    if runs.first.sound:
-        words += [f"accused in {runs.accused} runs"] if len(runs.results) > 1 else []
-    elif not runs.always_caught or len(runs.results) > 1:
-        words.append(f"caught in {runs.caught} runs")
-    return ", ".join(words)
+    return "" if runs.first.sound or runs.tokens is None else f"after {runs.tokens} tokens"
+
+
+def _runs(runs: Runs) -> str:
+    if len(runs.results) == 1:
+        return ""
+    return (
+        f"accused in {runs.accused} runs" if runs.first.sound else f"caught in {runs.caught} runs"
+    )
