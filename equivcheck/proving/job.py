@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from equivcheck.cases import Suite
-from equivcheck.faults.catalogue import find
+from equivcheck.faults.catalogue import CONTROLS, find
 from equivcheck.faults.fault import Fault
 from equivcheck.proving.rigs import Rig, rig_of, suites_of
 
@@ -21,7 +21,7 @@ SOURCES = ("decoding", "faults", "checks", "proving", "statistics")
 ASKING_AGAIN = ("determinism", "batching")
 """Checks that live by asking the same again."""
 TURNS = ("plain", "sampled", "penalised", "mixed", "budgets", "repeats", "endings", "borders")
-"""Schedules that further seeds of controls take in turn."""
+"""Schedules that controls take in turn, where they take one."""
 
 
 class Job(NamedTuple):
@@ -32,8 +32,8 @@ class Job(NamedTuple):
     schedules: tuple[str, ...]
     code: str
     """`code_digest` when the job was made: code that changes later does not count as having run."""
-    brief: bool = False
-    """Whether only one token a schedule is asked again and in other company, in place of all."""
+    quick: bool = False
+    """Whether it may leave out what is not needed to be caught by the designated check."""
 
     @property
     def entry(self) -> Fault:
@@ -46,6 +46,12 @@ class Job(NamedTuple):
         return rig_of(self.entry)
 
     @property
+    def brief(self) -> bool:
+        """Whether only one token a schedule is asked again and in other company, not all cases."""
+        entry = self.entry
+        return self.quick and entry.breaks != "nothing" and entry.caught_by not in ASKING_AGAIN
+
+    @property
     def suites(self) -> tuple[Suite, ...]:
         """Its schedules, written."""
         return suites_of(self.schedules, seed=self.seed, opened=self.brief)
@@ -55,7 +61,7 @@ class Job(NamedTuple):
         """Of all that decides its result."""
         suites = [suite.digest for suite in self.suites]
         entry = self.entry
-        parts = (self.code, entry.candidate, entry.draws, self.rig.settings, suites)
+        parts = (self.code, entry.candidate, entry.draws, self.rig.settings, suites, self.quick)
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
     def sound_folder(self, out: Path) -> Path:
@@ -68,30 +74,33 @@ class Job(NamedTuple):
 
 
 def jobs_of(entries: Sequence[Fault], *, quick: bool, seeds: int) -> list[Job]:
-    """Every entry with every seed, the first with all that it can be asked.
+    """Every entry with every seed."""
+    return [
+        Job(entry.id, seed, schedules_of(entry, seed=seed, quick=quick), code_digest(), quick)
+        for entry in entries
+        for seed in range(seeds)
+    ]
 
-    A fault has all schedules of its rig with the first seed, unless it has to be quick, and those
-    made for it with the others. A control has its own with the first and one of them with each of
-    the others.
+
+def schedules_of(entry: Fault, *, seed: int, quick: bool) -> tuple[str, ...]:
+    """What an entry is asked with a seed.
+
+    A fault is asked what is made for it, and with the first seed all that its rig has, unless it
+    has to be quick. A control is asked its own schedules with the first seed and one of them with
+    each of the others; to be quick, one with each.
     """
-    jobs = []
-    for entry in entries:
-        sound = entry.breaks == "nothing"
-        brief = quick and not sound and entry.caught_by not in ASKING_AGAIN
-        for seed in range(seeds):
-            schedules = entry.asked
-            if seed == 0 and not (quick or sound):
-                schedules = rig_of(entry).schedules
-            elif seed > 0 and sound:
-                schedules = (in_turn(entry, seed=seed),)
-            jobs.append(Job(entry.id, seed, schedules, code_digest(), brief))
-    return jobs
+    if entry.breaks != "nothing":
+        return entry.asked if quick or seed else rig_of(entry).schedules
+    if quick:
+        # Each control another one, of those that are captured for faults anyway.
+        return (in_turn(entry, turn=CONTROLS.index(entry) + seed),)
+    return (in_turn(entry, turn=seed),) if seed else entry.asked
 
 
-def in_turn(entry: Fault, *, seed: int) -> str:
-    """The schedule of a further seed: the same for all controls that have it."""
-    name = TURNS[seed % len(TURNS)]
-    return name if name in entry.asked else entry.asked[seed % len(entry.asked)]
+def in_turn(entry: Fault, *, turn: int) -> str:
+    """One of a control's schedules; in the same turn the same for all controls that have it."""
+    name = TURNS[turn % len(TURNS)]
+    return name if name in entry.asked else entry.asked[turn % len(entry.asked)]
 
 
 @functools.cache

@@ -18,6 +18,7 @@ from equivcheck.proving.schedules import CONTEXT, ROWS, WRITERS, schedule
 from equivcheck.records import CONTROL
 from equivcheck.records import TARGET as TARGET_ARM
 from equivcheck.settings import AUTO, EngineSetup, Settings
+from equivcheck.statistics.profiles import PROFILES
 
 PAIR = "tiny"
 SETUP = EngineSetup(pair=PAIR, batch_size=ROWS, context=CONTEXT, threads=1)
@@ -141,7 +142,8 @@ def sound_settings(rig: Rig) -> Settings:
 def against(rig: Rig, entry: Fault, *, sound: Path, brief: bool) -> Settings:
     """The rig's settings with a fault for a candidate, and everybody else replayed.
 
-    Where it is brief, only the opener of each schedule is asked again.
+    Where it is brief, only the opener of each schedule is asked again. Tokens are drawn in several
+    budgets, and each is looked at several times.
     """
     replayed = {"target": f"replay:file={sound},arm={TARGET_ARM}"}
     if rig.settings.control is not None:
@@ -149,4 +151,12 @@ def against(rig: Rig, entry: Fault, *, sound: Path, brief: bool) -> Settings:
     settings = msgspec.structs.replace(rig.settings, candidate=entry.candidate, **replayed)
     if brief:
         settings = msgspec.structs.replace(settings, probe_every=SELDOM)
-    return msgspec.structs.replace(settings, sampled_tokens=entry.draws)
+    return msgspec.structs.replace(settings, sampled_tokens=budget_of(entry))
+
+
+def budget_of(entry: Fault) -> int:
+    """Tokens to draw before it is decided whether to draw on.
+
+    As many as the rig's profile takes to pass a sound law, and at least an eighth of all.
+    """
+    return min(entry.draws, max(PROFILES[LAW.settings.profile].tokens, entry.draws // 8))

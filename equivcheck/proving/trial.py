@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from equivcheck.proving.events import missing_events
 from equivcheck.proving.job import Job
 from equivcheck.proving.openers import without_openers
 from equivcheck.proving.result import Result, Said, by_check, is_caught, say
-from equivcheck.proving.rigs import against, sound_settings, suites_of
+from equivcheck.proving.rigs import LAW, against, budget_of, sound_settings, suites_of
 from equivcheck.records import CANDIDATE, Evidence
 from equivcheck.records_file import read_evidence
 from equivcheck.report.blocks import block_lines
@@ -95,6 +96,10 @@ def judged(job: Job, blank: Result, out: Path) -> Result:
     shutil.rmtree(folder, ignore_errors=True)
     settings = against(job.rig, entry, sound=sound, brief=job.brief)
     verdict = run(settings, job.suites, folder)
+    for _ in range(further_budgets(job)):
+        if by_check(verdict.findings).get("sampled") is Outcome.FAIL:
+            break
+        verdict = run(settings, job.suites, folder, resume=True, more=True)
     evidence = read_evidence(folder)
     degradations = compare_drafts(entry, evidence, sound=sound)
     missing = missing_events(evidence)
@@ -120,6 +125,14 @@ def judged(job: Job, blank: Result, out: Path) -> Result:
         degradations=degradations,
         message=shown,
     )
+
+
+def further_budgets(job: Job) -> int:
+    """How often at most to draw on. A quick control passes on one budget or not at all."""
+    entry = job.entry
+    if job.rig != LAW or (job.quick and entry.breaks == "nothing"):
+        return 0
+    return math.ceil(entry.draws / budget_of(entry)) - 1
 
 
 def compare_drafts(entry: Fault, evidence: Evidence, *, sound: Path) -> tuple[Degradation, ...]:
