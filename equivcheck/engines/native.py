@@ -195,14 +195,9 @@ class NativeEngine:
     @torch.inference_mode()
     def identity_tax(self) -> str:
         """What the contract costs here: the locked step against a stock one-token step."""
-        rows = self.setup.batch_size
         positions = self.model.key_positions.shape[0]
-        locked = step_seconds(self.model, rows=rows, width=self.width)
-        narrow = step_seconds(adopted(self.pair.target, positions, STOCK), rows=rows, width=1)
-        return (
-            f"identity tax {locked / narrow:.2f}: a step of {rows}x{self.width} slots takes "
-            f"{1e3 * locked:.2f} ms, of {rows}x1 {1e3 * narrow:.2f} ms"
-        )
+        stock = adopted(self.pair.target, positions, STOCK)
+        return taxed(stock=stock, locked=self.model, rows=self.setup.batch_size, width=self.width)
 
     def build(self, model: StaticModel, *, positions: int) -> Decoder:
         """Assemble the decoder, with a seeded fault if one was asked for."""
@@ -264,6 +259,17 @@ def probed(model: StaticModel, *, rows: int, width: int, threads: int) -> Contra
     report = probe_contract(model, rows=rows, width=width, tokens=CONTRACT_TOKENS)
     assert report.threads == threads
     return report
+
+
+@functools.lru_cache
+def taxed(*, stock: StaticModel, locked: StaticModel, rows: int, width: int) -> str:
+    """The identity tax of a shape in words; like the contract measured once a process."""
+    wide = step_seconds(locked, rows=rows, width=width)
+    narrow = step_seconds(stock, rows=rows, width=1)
+    return (
+        f"identity tax {wide / narrow:.2f}: a step of {rows}x{width} slots takes "
+        f"{1e3 * wide:.2f} ms, of {rows}x1 {1e3 * narrow:.2f} ms"
+    )
 
 
 def step_seconds(model: StaticModel, *, rows: int, width: int, repeats: int = 7) -> float:
