@@ -28,6 +28,8 @@ from equivcheck.records import CANDIDATE, Evidence
 from equivcheck.records_file import read_evidence
 from equivcheck.report.blocks import block_lines
 from equivcheck.run_folder import name_by_folder
+from equivcheck.settings import Settings
+from equivcheck.verdict import Verdict
 
 DONE = "done"
 """Says what the sound arms were captured with."""
@@ -95,11 +97,7 @@ def judged(job: Job, blank: Result, out: Path) -> Result:
     entry, sound, folder = job.entry, job.sound_folder(out), job.run_folder(out)
     shutil.rmtree(folder, ignore_errors=True)
     settings = against(job.rig, entry, sound=sound, brief=job.brief)
-    verdict = run(settings, job.suites, folder)
-    for _ in range(further_budgets(job)):
-        if by_check(verdict.findings).get("sampled") is Outcome.FAIL:
-            break
-        verdict = run(settings, job.suites, folder, resume=True, more=True)
+    verdict = run_to_the_end(job, settings, folder)
     evidence = read_evidence(folder)
     degradations = compare_drafts(entry, evidence, sound=sound)
     missing = missing_events(evidence)
@@ -125,6 +123,16 @@ def judged(job: Job, blank: Result, out: Path) -> Result:
         degradations=degradations,
         message=shown,
     )
+
+
+def run_to_the_end(job: Job, settings: Settings, folder: Path) -> Verdict:
+    """Run, and draw one budget after another until the law is refuted or all is drawn."""
+    verdict = run(settings, job.suites, folder)
+    for _ in range(further_budgets(job)):
+        if by_check(verdict.findings).get("sampled") is Outcome.FAIL:
+            break
+        verdict = run(settings, job.suites, folder, resume=True, more=True)
+    return verdict
 
 
 def further_budgets(job: Job) -> int:
