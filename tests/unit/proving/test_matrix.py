@@ -12,7 +12,7 @@ from equivcheck import cli
 from equivcheck.faults.catalogue import CONTROLS, find
 from equivcheck.proving.job import jobs_of
 from equivcheck.proving.ledger import append
-from equivcheck.proving.matrix import prove, sound_jobs
+from equivcheck.proving.matrix import longest_first, prove, sound_jobs
 from equivcheck.proving.result import Result, Said
 from equivcheck.proving.schedules import ROWS
 from tests.unit.proving.make import make_control, make_result
@@ -57,6 +57,13 @@ def test_one_capture_serves_all_faults_of_a_rig() -> None:
         "speed-nativegamma2": ("drafts",),
         "law": ("law",),
     }
+
+
+def test_what_draws_many_tokens_comes_first() -> None:
+    names = ("no-trim", "leak-5", "sound", "sound-rejection")
+    jobs = jobs_of([find(name) for name in names], quick=True, seeds=1)
+    ordered = [job.id for job in longest_first(jobs)]
+    assert ordered == ["sound-rejection", "leak-5", "sound", "no-trim"]
 
 
 def test_a_digest_holds_all_that_decides(tmp_path: Path) -> None:
