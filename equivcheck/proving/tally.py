@@ -102,8 +102,8 @@ def sentence(counted: Tally) -> str:
     if detected := counted.detected.interval:
         kinds = ", ".join(f"{KINDS[kind]} {found}" for kind, found in counted.by_kind.items())
         parts.append(
-            f"{counted.caught} seeded faults caught ({kinds}), {counted.detected} runs of them "
-            f"(95 % interval {percent(detected.low)} to {percent(detected.high)})"
+            f"{counted.caught} seeded faults caught ({kinds}), in {counted.detected} runs "
+            f"(95 % interval of the rate: {percent(detected.low)} to {percent(detected.high)})"
         )
     if counted.tokens:
         words = ", or ".join(AFTER[unit].format(n) for unit, n in counted.tokens.items())
@@ -116,5 +116,7 @@ def sentence(counted: Tally) -> str:
 def accusations(accused: Share) -> str:
     """Control runs that were accused, and how often that may be at most."""
     interval = accused.interval
-    upto = f", a rate of at most {percent(interval.high)} (95 % interval)" if interval else ""
-    return f"{accused} control runs accused{upto}"
+    told = f"{accused} control runs accused"
+    if interval is None:
+        return told
+    return f"{told}: false alarms in at most {percent(interval.high)} of runs, by the 95 % interval"

@@ -34,9 +34,10 @@ MISSED = make_result(id="quiet", said=Said.EQUIVALENT, caught=False, accused=Fal
 def test_counts() -> None:
     counted = tally([make_result(), SLOW, make_control(), make_control(seed=1)])
     assert sentence(counted) == (
-        "2 of 2 seeded faults caught (losslessness 1 of 1, speed only 1 of 1), 2 of 2 runs of them "
-        "(95 % interval 15.8 % to 100.0 %). The median fault is seen after 1,234 tokens answered. "
-        "0 of 2 control runs accused, a rate of at most 84.2 % (95 % interval)"
+        "2 of 2 seeded faults caught (losslessness 1 of 1, speed only 1 of 1), in 2 of 2 runs "
+        "(95 % interval of the rate: 15.8 % to 100.0 %). "
+        "The median fault is seen after 1,234 tokens answered. "
+        "0 of 2 control runs accused: false alarms in at most 84.2 % of runs, by the 95 % interval"
     )
     assert counted.exit_code == 0
     assert sentence(tally([])) == "nothing was run"
@@ -48,8 +49,9 @@ def test_one_missed_run_makes_a_missed_fault() -> None:
     counted = tally([make_result(), missed, drawn])
     assert (counted.missed, counted.exit_code) == (("no-trim",), 1)
     assert sentence(counted) == (
-        "1 of 2 seeded faults caught (losslessness 1 of 2), 2 of 3 runs of them "
-        "(95 % interval 9.4 % to 99.2 %). The median fault is seen after 1,234 tokens answered, "
+        "1 of 2 seeded faults caught (losslessness 1 of 2), in 2 of 3 runs "
+        "(95 % interval of the rate: 9.4 % to 99.2 %). "
+        "The median fault is seen after 1,234 tokens answered, "
         "or 7,112 tokens drawn where the law of sampling is tested"
     )
 
