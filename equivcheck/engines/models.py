@@ -51,6 +51,17 @@ def probed(model: StaticModel, *, rows: int, width: int, threads: int) -> Contra
     return report
 
 
+@functools.lru_cache
+def taxed(*, stock: StaticModel, locked: StaticModel, rows: int, width: int) -> str:
+    """The identity tax of a shape in words; like the contract measured once a process."""
+    wide = step_seconds(locked, rows=rows, width=width)
+    narrow = step_seconds(stock, rows=rows, width=1)
+    return (
+        f"identity tax {wide / narrow:.2f}: a step of {rows}x{width} slots takes "
+        f"{1e3 * wide:.2f} ms, of {rows}x1 {1e3 * narrow:.2f} ms"
+    )
+
+
 def step_seconds(model: StaticModel, *, rows: int, width: int, repeats: int = 7) -> float:
     """Median wall time of one forward step with logits, at a short prompt's length."""
     cache = model.new_cache(rows=rows).upto(model.reach(TIMED_AT + width))

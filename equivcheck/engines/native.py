@@ -29,7 +29,7 @@ from equivcheck.decoding.reaching import reaches
 from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
 from equivcheck.detokenise import detokeniser
 from equivcheck.engines.device import configure_arithmetic, load_setup
-from equivcheck.engines.models import adopted, found_reaches, probed, step_seconds
+from equivcheck.engines.models import adopted, found_reaches, probed, step_seconds, taxed
 from equivcheck.engines.protocol import Capabilities, Rule
 from equivcheck.engines.registry import decode_options
 from equivcheck.errors import EngineError, SettingsError
@@ -207,16 +207,10 @@ class NativeEngine:
     @torch.inference_mode()
     def identity_tax(self) -> str:
         """What the contract costs here: the locked step against a stock one-token step."""
-        rows = self.setup.batch_size
         positions = self.model.key_positions.shape[0]
-        locked = step_seconds(self.model, rows=rows, width=self.width)
         library = library_kernels(self.pair.target.device)
         stock = adopted(self.pair.target, positions, library, reaches=reaches(positions))
-        narrow = step_seconds(stock, rows=rows, width=1)
-        return (
-            f"identity tax {locked / narrow:.2f}: a step of {rows}x{self.width} slots takes "
-            f"{1e3 * locked:.2f} ms, of {rows}x1 {1e3 * narrow:.2f} ms"
-        )
+        return taxed(stock=stock, locked=self.model, rows=self.setup.batch_size, width=self.width)
 
     def build(self, model: StaticModel, *, positions: int) -> Decoder:
         """Assemble the decoder, with a seeded fault if one was asked for."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from equivcheck.generation import FinishReason, Generation, Request
 from equivcheck.pairing import join
+from equivcheck.proving.openers import without_openers
 from equivcheck.proving.schedules import CONTEXT, ROWS
 from equivcheck.records import CANDIDATE, SHUFFLED, Evidence
 
@@ -204,9 +205,9 @@ def look(evidence: Evidence, workload: str) -> Seen:
     captured = evidence.captured.get(CANDIDATE, {})
     return Seen(
         asked=[
-            (asked.request, captured[key].generation)
-            for key, asked in evidence.asked.items()
-            if asked.workload == workload and key in captured
+            (evidence.asked[key].request, captured[key].generation)
+            for key in without_openers(evidence.asked)
+            if evidence.asked[key].workload == workload and key in captured
         ],
         gamma=evidence.header.arms[CANDIDATE].num_speculative_tokens,
         shuffled=len(evidence.captured.get(SHUFFLED, {})),

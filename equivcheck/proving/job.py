@@ -10,15 +10,18 @@ from typing import NamedTuple
 
 import msgspec
 
-from equivcheck.faults.catalogue import find
+from equivcheck.cases import Suite
+from equivcheck.faults.catalogue import CONTROLS, find
 from equivcheck.faults.fault import Fault
 from equivcheck.proving.rigs import Rig, rig_of, suites_of
 
 SOURCES = ("decoding", "faults", "checks", "proving", "statistics")
 """Rooms whose code decides a result."""
 
+ASKING_AGAIN = ("determinism", "batching")
+"""Checks that live by asking the same again."""
 TURNS = ("plain", "sampled", "penalised", "mixed", "budgets", "repeats", "endings", "borders")
-"""Schedules that further seeds of controls take in turn."""
+"""Schedules that controls take in turn, where they take one."""
 
 
 class Job(NamedTuple):
@@ -29,6 +32,8 @@ class Job(NamedTuple):
     schedules: tuple[str, ...]
     code: str
     """`code_digest` when the job was made: code that changes later does not count as having run."""
+    quick: bool = False
+    """Whether it may leave out what is not needed to be caught by the designated check."""
 
     @property
     def entry(self) -> Fault:
@@ -41,11 +46,22 @@ class Job(NamedTuple):
         return rig_of(self.entry)
 
     @property
+    def brief(self) -> bool:
+        """Whether only one token a schedule is asked again and in other company, not all cases."""
+        entry = self.entry
+        return self.quick and entry.breaks != "nothing" and entry.caught_by not in ASKING_AGAIN
+
+    @property
+    def suites(self) -> tuple[Suite, ...]:
+        """Its schedules, written."""
+        return suites_of(self.schedules, seed=self.seed, opened=self.brief)
+
+    @property
     def digest(self) -> str:
         """Of all that decides its result."""
-        suites = [suite.digest for suite in suites_of(self.schedules, seed=self.seed)]
+        suites = [suite.digest for suite in self.suites]
         entry = self.entry
-        parts = (self.code, entry.candidate, entry.draws, self.rig.settings, suites)
+        parts = (self.code, entry.candidate, entry.draws, self.rig.settings, suites, self.quick)
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
     def sound_folder(self, out: Path) -> Path:
@@ -57,22 +73,34 @@ class Job(NamedTuple):
         return out / "runs" / (self.id if self.seed == 0 else f"{self.id}-{self.seed}")
 
 
-def jobs_of(entries: Sequence[Fault], *, quick: bool, control_seeds: int) -> list[Job]:
-    """Faults once; controls once on all of their schedules, and with further seeds on one each."""
-    jobs = []
-    for entry in entries:
-        sound = entry.breaks == "nothing"
-        whole = entry.asked if quick or sound else rig_of(entry).schedules
-        jobs.append(Job(entry.id, 0, whole, code_digest()))
-        for seed in range(1, control_seeds if sound else 1):
-            jobs.append(Job(entry.id, seed, (in_turn(entry, seed=seed),), code_digest()))
-    return jobs
+def jobs_of(entries: Sequence[Fault], *, quick: bool, seeds: int) -> list[Job]:
+    """Every entry with every seed."""
+    return [
+        Job(entry.id, seed, schedules_of(entry, seed=seed, quick=quick), code_digest(), quick)
+        for entry in entries
+        for seed in range(seeds)
+    ]
 
 
-def in_turn(entry: Fault, *, seed: int) -> str:
-    """The schedule of a further seed: the same for all controls that have it."""
-    name = TURNS[seed % len(TURNS)]
-    return name if name in entry.asked else entry.asked[seed % len(entry.asked)]
+def schedules_of(entry: Fault, *, seed: int, quick: bool) -> tuple[str, ...]:
+    """What an entry is asked with a seed.
+
+    A fault is asked what is made for it, and with the first seed all that its rig has, unless it
+    has to be quick. A control is asked its own schedules with the first seed and one of them with
+    each of the others; to be quick, one with each.
+    """
+    if entry.breaks != "nothing":
+        return entry.asked if quick or seed else rig_of(entry).schedules
+    if quick:
+        # Each control another one, of those that are captured for faults anyway.
+        return (in_turn(entry, turn=CONTROLS.index(entry) + seed),)
+    return (in_turn(entry, turn=seed),) if seed else entry.asked
+
+
+def in_turn(entry: Fault, *, turn: int) -> str:
+    """One of a control's schedules; in the same turn the same for all controls that have it."""
+    name = TURNS[turn % len(TURNS)]
+    return name if name in entry.asked else entry.asked[turn % len(entry.asked)]
 
 
 @functools.cache

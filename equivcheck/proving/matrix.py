@@ -43,10 +43,7 @@ def prove(
     }
     others = [result for key, result in known.items() if key not in asked]
     write_ledger(out, [*others, *valid.values()])
-    # What draws many tokens comes last.
-    waiting = sorted(
-        (job for job in jobs if (job.id, job.seed) not in valid), key=lambda job: job.rig == LAW
-    )
+    waiting = longest_first([job for job in jobs if (job.id, job.seed) not in valid])
     if waiting:
         with pool(min(workers, len(waiting))) as executor:
             sounds = [executor.submit(capture_sound, job, out) for job in sound_jobs(waiting)]
@@ -57,6 +54,14 @@ def prove(
                 append(out, result)
                 valid[result.id, result.seed] = result
     return [valid[job.id, job.seed] for job in jobs]
+
+
+def longest_first(jobs: Sequence[Job]) -> list[Job]:
+    """Jobs so ordered that no core waits long for the last: what draws many tokens comes first.
+
+    A sound law is drawn to the end, so it goes before all others.
+    """
+    return sorted(jobs, key=lambda job: (job.rig != LAW, job.entry.breaks != "nothing"))
 
 
 def sound_jobs(jobs: Sequence[Job]) -> list[Job]:

@@ -12,7 +12,8 @@ from equivcheck.errors import EquivcheckError
 from equivcheck.faults.fault import FAMILIES
 from equivcheck.findings import Outcome
 from equivcheck.proving.result import Result
-from equivcheck.proving.tally import sentence, tally
+from equivcheck.proving.seeds import Runs, controls_of, faults_of
+from equivcheck.proving.tally import accusations, sentence, tally
 
 SPOKE = {Outcome.FAIL: "✗", Outcome.INCONCLUSIVE: "?", Outcome.PASS: ""}
 SHOWN = (
@@ -54,13 +55,8 @@ def render(path: Path, results: Sequence[Result]) -> list[str]:
     return filled
 
 
-def faults_of(results: Sequence[Result]) -> list[Result]:
-    """Without the controls."""
-    return [result for result in results if result.breaks != "nothing"]
-
-
 def summary(results: Sequence[Result]) -> Iterator[str]:
-    """One sentence, with where and when."""
+    """Three sentences, with where and when."""
     yield f"{sentence(tally(results))} ({occasion(results)})."
 
 
@@ -84,17 +80,19 @@ def matrix(results: Sequence[Result]) -> Iterator[str]:
     ]
     yield from summary(results)
     yield ""
-    yield table_row(["class", "fault", *checks, "drafts", "the tool says", "after"])
-    yield table_row(["---", "---", *(":-:" for _ in (*checks, "drafts")), "---", "---:"])
-    for result in faults_of(results):
+    yield table_row(["class", "fault", *checks, "drafts", "the tool says", "caught", "after"])
+    yield table_row(["---", "---", *(":-:" for _ in (*checks, "drafts")), "---", "---:", "---:"])
+    for runs in faults_of(results):
+        result = runs.first
         yield table_row(
             [
                 result.family,
                 f"`{result.id}`" + (" (lossy by design)" if result.label else ""),
                 *(cell(result, check) for check in checks),
                 drafts_cell(result),
-                result.said.value if result.caught else f"**missed**: {result.said.value}",
-                after(result),
+                said_cell(runs),
+                str(runs.caught),
+                after(runs),
             ]
         )
 
@@ -110,17 +108,21 @@ def drafts_cell(result: Result) -> str:
     return ", ".join(f"{one.sound:.2f} → {one.rate:.2f}" for one in result.degradations)
 
 
-def after(result: Result) -> str:
-    """How much it took to see it."""
-    if result.tokens is None:
-        return ""
-    tokens = f"{result.tokens:,}"
-    return tokens if result.requests is None else f"{result.requests} / {tokens}"
+def said_cell(runs: Runs) -> str:
+    """What the tool says, in the first run that was missed where there is one."""
+    missed = [result.said.value for result in runs.results if not result.caught]
+    return f"**missed**: {missed[0]}" if missed else runs.first.said.value
+
+
+def after(runs: Runs) -> str:
+    """How many tokens it took to see it, over seeds."""
+    return str(runs.tokens or "")
 
 
 def catalogue(results: Sequence[Result]) -> Iterator[str]:
     """What each fault does wrong and which public bug it re-creates, by class."""
-    for family, members in groupby(faults_of(results), key=lambda result: result.family):
+    every = [runs.first for runs in faults_of(results)]
+    for family, members in groupby(every, key=lambda result: result.family):
         yield f"### {family}: {FAMILIES[family]}"
         yield ""
         yield table_row(["fault", "what is wrong", "re-creates", "breaks", "caught by"])
@@ -135,29 +137,29 @@ def catalogue(results: Sequence[Result]) -> Iterator[str]:
 
 def controls(results: Sequence[Result]) -> Iterator[str]:
     """Sound decoders: how often each was run, and what was said of it."""
-    sound = sorted((one for one in results if one.breaks == "nothing"), key=lambda one: one.id)
-    yield f"{tally(results).accused} control runs accused ({occasion(sound)})."
+    every = sorted(controls_of(results), key=lambda runs: runs.first.id)
+    sound = [result for runs in every for result in runs.results]
+    yield f"{accusations(tally(sound).accused)} ({occasion(sound)})."
     yield ""
     yield table_row(["control", "what it is", "candidate", "runs", "accused", "the tool says"])
     yield table_row(["---", "---", "---", "---:", "---:", "---"])
-    for name, found in groupby(sound, key=lambda one: one.id):
-        runs = list(found)
-        said = [run.said.value for run in runs]
+    for runs in every:
+        name = runs.first.id
         yield table_row(
             [
                 f"`{name}`",
-                runs[0].summary,
-                f"`{runs[0].candidate.removesuffix(f',fault={name}')}`",
-                str(len(runs)),
-                str(sum(run.accused for run in runs)),
-                ", ".join(f"{said.count(word)} {word}" for word in dict.fromkeys(said)),
+                runs.first.summary,
+                f"`{runs.first.candidate.removesuffix(f',fault={name}')}`",
+                str(len(runs.results)),
+                str(runs.accused.part),
+                runs.said_words(),
             ]
         )
 
 
 def messages(results: Sequence[Result]) -> Iterator[str]:
     """First failures as users see them."""
-    by_id = {result.id: result for result in faults_of(results)}
+    by_id = {runs.first.id: runs.first for runs in faults_of(results)}
     for name in SHOWN:
         if name in by_id and by_id[name].message:
             yield f"`{name}`: {by_id[name].summary}."

@@ -57,9 +57,10 @@ class Result(Struct, frozen=True, kw_only=True):
     accused: bool
     """Whether any check failed."""
     requests: int | None = None
-    """Requests up to the first that the designated check fails, in the order of asking."""
+    """Requests up to the first that the designated check fails, in the order of asking, of the
+    schedules made for the fault; others do not count."""
     tokens: int | None = None
-    """Tokens the candidate had given by then."""
+    """Tokens the candidate had given by then, in these; drawn, where a sampled law is tested."""
     answered: int = 0
     """Tokens the candidate gave in all."""
     missing: tuple[str, ...] = ()
@@ -71,6 +72,11 @@ class Result(Struct, frozen=True, kw_only=True):
     """Wall time; of no meaning on a busy machine."""
     cpu_seconds: float = 0.0
     """Processor time."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether it is of a control."""
+        return self.breaks == "nothing"
 
 
 def by_check(findings: Sequence[Finding]) -> dict[str, Outcome]:

@@ -13,10 +13,12 @@ from msgspec import Struct
 from equivcheck.cases import Suite
 from equivcheck.faults.fault import Fault
 from equivcheck.faults.recurrence import TARGET, Recurrent
+from equivcheck.proving.openers import open_with_one_token
 from equivcheck.proving.schedules import CONTEXT, ROWS, WRITERS, schedule
 from equivcheck.records import CONTROL
 from equivcheck.records import TARGET as TARGET_ARM
 from equivcheck.settings import AUTO, EngineSetup, Settings
+from equivcheck.statistics.profiles import PROFILES
 
 PAIR = "tiny"
 SETUP = EngineSetup(pair=PAIR, batch_size=ROWS, context=CONTEXT, threads=1)
@@ -110,8 +112,8 @@ def rig_of(entry: Fault) -> Rig:
 
 
 @functools.cache
-def suites_of(names: tuple[str, ...], *, seed: int) -> tuple[Suite, ...]:
-    """Schedules by name, written for the bundled pair."""
+def suites_of(names: tuple[str, ...], *, seed: int, opened: bool) -> tuple[Suite, ...]:
+    """Schedules by name, written for the bundled pair, with an opener or without."""
     from equivcheck.pairs.load import load_tokenizer
 
     tokenizer = load_tokenizer(PAIR)
@@ -121,7 +123,8 @@ def suites_of(names: tuple[str, ...], *, seed: int) -> tuple[Suite, ...]:
         return ids
 
     eos = tokenizer.eos_token_id
-    return tuple(schedule(name, seed=seed, encode=encode, eos=eos) for name in names)
+    written = (schedule(name, seed=seed, encode=encode, eos=eos) for name in names)
+    return tuple(map(open_with_one_token, written) if opened else written)
 
 
 def sound_settings(rig: Rig) -> Settings:
@@ -136,10 +139,24 @@ def sound_settings(rig: Rig) -> Settings:
     )
 
 
-def against(rig: Rig, entry: Fault, *, sound: Path) -> Settings:
-    """The rig's settings with a fault for a candidate, and everybody else replayed."""
+def against(rig: Rig, entry: Fault, *, sound: Path, brief: bool) -> Settings:
+    """The rig's settings with a fault for a candidate, and everybody else replayed.
+
+    Where it is brief, only the opener of each schedule is asked again. Tokens are drawn in several
+    budgets, and each is looked at several times.
+    """
     replayed = {"target": f"replay:file={sound},arm={TARGET_ARM}"}
     if rig.settings.control is not None:
         replayed["control"] = f"replay:file={sound},arm={CONTROL}"
     settings = msgspec.structs.replace(rig.settings, candidate=entry.candidate, **replayed)
-    return msgspec.structs.replace(settings, sampled_tokens=entry.draws)
+    if brief:
+        settings = msgspec.structs.replace(settings, probe_every=SELDOM)
+    return msgspec.structs.replace(settings, sampled_tokens=budget_of(entry))
+
+
+def budget_of(entry: Fault) -> int:
+    """Tokens to draw before it is decided whether to draw on.
+
+    As many as the rig's profile takes to pass a sound law, and at least an eighth of all.
+    """
+    return min(entry.draws, max(PROFILES[LAW.settings.profile].tokens, entry.draws // 8))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from equivcheck.proving.result import Result, Said
+from equivcheck.proving.seeds import Runs, Unit, controls_of, faults_of, medians
+from equivcheck.proving.share import Share, percent
 
 KINDS = {
     "losslessness": "losslessness",
@@ -14,30 +17,27 @@ KINDS = {
     "speed": "speed only",
 }
 """What a fault breaks, in words."""
-
-
-class Share(NamedTuple):
-    """Some of many."""
-
-    part: int
-    whole: int
-
-    def __str__(self) -> str:
-        """``3 of 4``."""
-        return f"{self.part} of {self.whole}"
+AFTER: dict[Unit, str] = {
+    "answered": "{:,.0f} tokens answered",
+    "drawn": "{:,.0f} tokens drawn where the law of sampling is tested",
+}
 
 
 class Tally(NamedTuple):
     """Counts over results of faults and controls."""
 
     caught: Share
-    """Faults."""
+    """Faults of which every run was caught."""
     by_kind: dict[str, Share]
     """What they break to how many of these were caught."""
+    detected: Share
+    """Runs of faults that were caught."""
+    tokens: dict[Unit, float]
+    """Median over faults of their median tokens to detection; without a unit that none has."""
     accused: Share
     """Control runs."""
     missed: tuple[str, ...]
-    """Faults that were not caught."""
+    """Faults of which some run was not caught."""
     wrongly_accused: tuple[str, ...]
     unsure: tuple[str, ...]
     """Controls on which the proof itself was inconclusive."""
@@ -52,45 +52,71 @@ class Tally(NamedTuple):
 
 def tally(results: Sequence[Result]) -> Tally:
     """Count."""
-    faults = [result for result in results if result.breaks != "nothing"]
-    controls = [result for result in results if result.breaks == "nothing"]
+    faults, controls = faults_of(results), controls_of(results)
     return Tally(
         caught=share(faults),
         by_kind={
-            kind: share([fault for fault in faults if fault.breaks == kind])
+            kind: share([runs for runs in faults if runs.first.breaks == kind])
             for kind in KINDS
-            if any(fault.breaks == kind for fault in faults)
+            if any(runs.first.breaks == kind for runs in faults)
         },
-        accused=Share(sum(result.accused for result in controls), len(controls)),
-        missed=tuple(fault.id for fault in faults if not fault.caught),
+        detected=together([runs.caught for runs in faults]),
+        tokens=middles(faults),
+        accused=together([runs.accused for runs in controls]),
+        missed=tuple(runs.first.id for runs in faults if not runs.always_caught),
         wrongly_accused=tuple(
-            dict.fromkeys(
-                result.id for result in controls if result.accused or result.said is Said.BROKE
-            )
+            runs.first.id
+            for runs in controls
+            if any(result.accused or result.said is Said.BROKE for result in runs.results)
         ),
         unsure=tuple(
-            dict.fromkeys(
-                result.id
-                for result in controls
-                if not result.caught and not result.accused and result.said is not Said.BROKE
+            runs.first.id
+            for runs in controls
+            if any(
+                not result.caught and not result.accused and result.said is not Said.BROKE
+                for result in runs.results
             )
         ),
     )
 
 
-def share(results: Sequence[Result]) -> Share:
-    """How many were caught."""
-    return Share(sum(result.caught for result in results), len(results))
+def share(faults: Sequence[Runs]) -> Share:
+    """How many were caught in every run."""
+    return Share(sum(runs.always_caught for runs in faults), len(faults))
+
+
+def together(shares: Sequence[Share]) -> Share:
+    """Several shares as one."""
+    return Share(sum(one.part for one in shares), sum(one.whole for one in shares))
+
+
+def middles(faults: Sequence[Runs]) -> dict[Unit, float]:
+    """The median fault's tokens to detection, by unit: they differ by orders of magnitude."""
+    found = {unit: list(medians(faults, unit)) for unit in AFTER}
+    return {unit: statistics.median(counts) for unit, counts in found.items() if counts}
 
 
 def sentence(counted: Tally) -> str:
-    """The whole matrix in one sentence, the verdict first."""
-    if not counted.caught.whole and not counted.accused.whole:
-        return "nothing was run"
+    """The whole matrix in three sentences, the verdict first; without the last full stop."""
     parts = []
-    if counted.caught.whole:
+    if detected := counted.detected.interval:
         kinds = ", ".join(f"{KINDS[kind]} {found}" for kind, found in counted.by_kind.items())
-        parts.append(f"{counted.caught} seeded faults caught ({kinds})")
+        parts.append(
+            f"{counted.caught} seeded faults caught ({kinds}), in {counted.detected} runs "
+            f"(95 % interval of the rate: {percent(detected.low)} to {percent(detected.high)})"
+        )
+    if counted.tokens:
+        words = ", or ".join(AFTER[unit].format(n) for unit, n in counted.tokens.items())
+        parts.append(f"The median fault is seen after {words}")
     if counted.accused.whole:
-        parts.append(f"{counted.accused} control runs accused")
-    return "; ".join(parts)
+        parts.append(accusations(counted.accused))
+    return ". ".join(parts) or "nothing was run"
+
+
+def accusations(accused: Share) -> str:
+    """Control runs that were accused, and how often that may be at most."""
+    interval = accused.interval
+    told = f"{accused} control runs accused"
+    if interval is None:
+        return told
+    return f"{told}: false alarms in at most {percent(interval.high)} of runs, by the 95 % interval"

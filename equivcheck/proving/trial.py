@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Sequence
@@ -20,12 +21,15 @@ from equivcheck.findings import Finding, Outcome
 from equivcheck.proving.degradation import Degradation, degradation
 from equivcheck.proving.events import missing_events
 from equivcheck.proving.job import Job
+from equivcheck.proving.openers import without_openers
 from equivcheck.proving.result import Result, Said, by_check, is_caught, say
-from equivcheck.proving.rigs import against, sound_settings, suites_of
+from equivcheck.proving.rigs import LAW, against, budget_of, sound_settings, suites_of
 from equivcheck.records import CANDIDATE, Evidence
 from equivcheck.records_file import read_evidence
 from equivcheck.report.blocks import block_lines
 from equivcheck.run_folder import name_by_folder
+from equivcheck.settings import Settings
+from equivcheck.verdict import Verdict
 
 DONE = "done"
 """Says what the sound arms were captured with."""
@@ -46,7 +50,8 @@ def capture_sound(job: Job, out: Path) -> None:
         if before.code == job.code and {*job.schedules} <= {*before.schedules}:
             return
     shutil.rmtree(folder, ignore_errors=True)
-    run(sound_settings(job.rig), suites_of(job.schedules, seed=job.seed), folder)
+    # Openers are there for whoever asks them; who does not asks the rest alone.
+    run(sound_settings(job.rig), suites_of(job.schedules, seed=job.seed, opened=True), folder)
     done.write_bytes(msgspec.json.encode(Captured(job.code, job.schedules)))
 
 
@@ -91,15 +96,16 @@ def judged(job: Job, blank: Result, out: Path) -> Result:
     """Run, judge, compare; the result with all that was found."""
     entry, sound, folder = job.entry, job.sound_folder(out), job.run_folder(out)
     shutil.rmtree(folder, ignore_errors=True)
-    settings = against(job.rig, entry, sound=sound)
-    verdict = run(settings, suites_of(job.schedules, seed=job.seed), folder)
+    settings = against(job.rig, entry, sound=sound, brief=job.brief)
+    verdict = run_to_the_end(job, settings, folder)
     evidence = read_evidence(folder)
     degradations = compare_drafts(entry, evidence, sound=sound)
     missing = missing_events(evidence)
     checks = by_check(verdict.findings)
     said = say(verdict, degraded=any(one.degraded for one in degradations), missing=missing)
-    finding = first_failure(evidence, verdict.findings, check=entry.caught_by)
-    requests, tokens = detection(evidence, finding)
+    made_for = cases_of(evidence, entry.asked)
+    finding = first_failure(made_for, verdict.findings, check=entry.caught_by)
+    requests, tokens = detection(evidence, made_for, finding)
     shown = () if finding is None else tuple(block_lines(name_by_folder(finding, folder)))
     return msgspec.structs.replace(
         blank,
@@ -119,6 +125,24 @@ def judged(job: Job, blank: Result, out: Path) -> Result:
     )
 
 
+def run_to_the_end(job: Job, settings: Settings, folder: Path) -> Verdict:
+    """Run, and draw one budget after another until the law is refuted or all is drawn."""
+    verdict = run(settings, job.suites, folder)
+    for _ in range(further_budgets(job)):
+        if by_check(verdict.findings).get("sampled") is Outcome.FAIL:
+            break
+        verdict = run(settings, job.suites, folder, resume=True, more=True)
+    return verdict
+
+
+def further_budgets(job: Job) -> int:
+    """How often at most to draw on. A quick control passes on one budget or not at all."""
+    entry = job.entry
+    if job.rig != LAW or (job.quick and entry.breaks == "nothing"):
+        return 0
+    return math.ceil(entry.draws / budget_of(entry)) - 1
+
+
 def compare_drafts(entry: Fault, evidence: Evidence, *, sound: Path) -> tuple[Degradation, ...]:
     """Acceptance by workload against the sound candidate's, where both draft alike."""
     if entry.caught_by != "acceptance":
@@ -127,7 +151,7 @@ def compare_drafts(entry: Fault, evidence: Evidence, *, sound: Path) -> tuple[De
     ours = evidence.captured[CANDIDATE]
     compared = []
     for workload in dict.fromkeys(asked.workload for asked in evidence.asked.values()):
-        keys = [key for key, asked in evidence.asked.items() if asked.workload == workload]
+        keys = cases_of(evidence, (workload,))
         found = degradation(
             {key: ours[key].generation for key in keys if key in ours},
             {key: healthy[key].generation for key in keys if key in healthy},
@@ -138,10 +162,21 @@ def compare_drafts(entry: Fault, evidence: Evidence, *, sound: Path) -> tuple[De
     return tuple(compared)
 
 
-def first_failure(evidence: Evidence, findings: Sequence[Finding], *, check: str) -> Finding | None:
+def cases_of(evidence: Evidence, schedules: Sequence[str]) -> list[str]:
+    """Keys of all cases of some schedules but for openers, in the order of asking."""
+    return [
+        key for key in without_openers(evidence.asked) if evidence.asked[key].workload in schedules
+    ]
+
+
+def first_failure(
+    made_for: Sequence[str], findings: Sequence[Finding], *, check: str
+) -> Finding | None:
     """The designated check's finding about the first case, in the order of asking, that failed.
 
-    A finding about the run goes before, where the check starts with it; others come behind.
+    A finding about the run goes before, where the check starts with it. Findings about anything
+    but the cases made for the fault come behind: with which seed, and beside which others, these
+    are asked does not change how many tokens they take.
     """
     failed = [
         finding
@@ -150,17 +185,19 @@ def first_failure(evidence: Evidence, findings: Sequence[Finding], *, check: str
     ]
     if failed and failed[0].subject == RUN:
         return failed[0]
-    order = {key: place for place, key in enumerate(evidence.asked)}
+    order = {key: place for place, key in enumerate(made_for)}
     return min(failed, key=lambda one: order.get(one.subject, len(order)), default=None)
 
 
-def detection(evidence: Evidence, finding: Finding | None) -> tuple[int | None, int | None]:
-    """Requests and candidate's tokens up to and with the case of a failure."""
+def detection(
+    evidence: Evidence, made_for: Sequence[str], finding: Finding | None
+) -> tuple[int | None, int | None]:
+    """Requests and candidate's tokens, of the cases made for the fault, up to a failure's case."""
     if finding is None:
         return None, None
-    if finding.subject not in evidence.asked:
+    if finding.subject not in made_for:
         return None, finding.n if finding.check == "sampled" else None
-    upto = list(evidence.asked)[: list(evidence.asked).index(finding.subject) + 1]
+    upto = made_for[: made_for.index(finding.subject) + 1]
     captured = evidence.captured[CANDIDATE]
     before = sum(len(captured[key].generation.token_ids) for key in upto[:-1] if key in captured)
     return len(upto), before + max(1, finding.n)

@@ -35,7 +35,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def results(out: Path) -> dict[str, Result]:
     """All of `SAID`, held against one capture of the sound arms."""
-    jobs = jobs_of([find(name) for name in SAID], quick=True, control_seeds=1)
+    jobs = jobs_of([find(name) for name in SAID], quick=True, seeds=1)
     (sound,) = sound_jobs(jobs)
     capture_sound(sound, out)
     return {job.id: run_job(job, out) for job in jobs}
@@ -60,14 +60,14 @@ def test_what_is_told_of_a_fault(results: dict[str, Result]) -> None:
 
 
 def test_sound_arms_are_captured_once(out: Path, results: dict[str, Result]) -> None:
-    (sound,) = sound_jobs(jobs_of([find("no-trim")], quick=True, control_seeds=1))
+    (sound,) = sound_jobs(jobs_of([find("no-trim")], quick=True, seeds=1))
     before = (sound.sound_folder(out) / "records.jsonl").stat().st_mtime_ns
     capture_sound(sound, out)
     assert (sound.sound_folder(out) / "records.jsonl").stat().st_mtime_ns == before
 
 
 def test_the_target_is_replayed(out: Path, results: dict[str, Result]) -> None:
-    (job,) = jobs_of([find("no-trim")], quick=True, control_seeds=1)
+    (job,) = jobs_of([find("no-trim")], quick=True, seeds=1)
     options = ReplayOptions(file=str(job.run_folder(out)), arm="target")
     engine = ReplayEngine(options, job.rig.settings.setup)
     assert any("recorded from replay:" in note for note in engine.capabilities.notes)
@@ -80,7 +80,7 @@ def test_a_fault_that_breaks_the_run_is_not_caught(
         raise IndexError("out of bounds")
 
     monkeypatch.setattr("equivcheck.proving.trial.run", broken)
-    (job,) = jobs_of([find("no-trim")], quick=True, control_seeds=1)
+    (job,) = jobs_of([find("no-trim")], quick=True, seeds=1)
     result = run_job(job._replace(seed=0), out / "other")
     assert (result.said, result.caught, result.accused) == (Said.BROKE, False, False)
     assert result.headline == "IndexError: out of bounds"

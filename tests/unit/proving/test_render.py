@@ -34,11 +34,38 @@ MISSED = make_result(id="quiet", said=Said.EQUIVALENT, caught=False, accused=Fal
 def test_counts() -> None:
     counted = tally([make_result(), SLOW, make_control(), make_control(seed=1)])
     assert sentence(counted) == (
-        "2 of 2 seeded faults caught (losslessness 1 of 1, speed only 1 of 1); "
-        "0 of 2 control runs accused"
+        "2 of 2 seeded faults caught (losslessness 1 of 1, speed only 1 of 1), in 2 of 2 runs "
+        "(95 % interval of the rate: 15.8 % to 100.0 %). "
+        "The median fault is seen after 1,234 tokens answered. "
+        "0 of 2 control runs accused: false alarms in at most 84.2 % of runs, by the 95 % interval"
     )
     assert counted.exit_code == 0
     assert sentence(tally([])) == "nothing was run"
+
+
+def test_one_missed_run_makes_a_missed_fault() -> None:
+    missed = make_result(seed=1, said=Said.EQUIVALENT, caught=False)
+    drawn = make_result(id="leak-5", caught_by="sampled", tokens=7112)
+    counted = tally([make_result(), missed, drawn])
+    assert (counted.missed, counted.exit_code) == (("no-trim",), 1)
+    assert sentence(counted) == (
+        "1 of 2 seeded faults caught (losslessness 1 of 2), in 2 of 3 runs "
+        "(95 % interval of the rate: 9.4 % to 99.2 %). "
+        "The median fault is seen after 1,234 tokens answered, "
+        "or 7,112 tokens drawn where the law of sampling is tested"
+    )
+
+
+def test_seeds_share_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text("<!-- faults-matrix -->\n<!-- /faults-matrix -->\n", encoding="utf-8")
+    render(path, [make_result(tokens=8), make_result(seed=1, tokens=31)])
+    page = path.read_text(encoding="utf-8")
+    assert "| `no-trim` | [✗] | ? |  | not equivalent | 2 of 2 | 20 [8 to 31] |" in page
+    missed = make_result(seed=2, said=Said.INCONCLUSIVE, caught=False)
+    render(path, [make_result(tokens=8), missed])
+    page = path.read_text(encoding="utf-8")
+    assert "| **missed**: inconclusive | 1 of 2 | 8 |" in page
 
 
 @pytest.mark.parametrize(
@@ -65,8 +92,8 @@ def test_markers_are_filled_and_nothing_else_is_touched(tmp_path: Path) -> None:
     assert "old" not in once
     assert once.count("before ") == len(SECTIONS)
     assert "(2026-11-24, commit abcdef0)." in once
-    assert "| F8 | `skip-first-check` | [✗] | ? |  | not equivalent | 2 / 1,234 |" in once
-    assert "| 0.50 → 0.25 | lossless, draft degraded |  |" in once
+    assert "| F8 | `skip-first-check` | [✗] | ? |  | not equivalent | 1 of 1 | 1,234 |" in once
+    assert "| 0.50 → 0.25 | lossless, draft degraded | 1 of 1 |  |" in once
     assert "**missed**: equivalent" in once
     assert "```text\n✗ fail plain/01 · greedy\n  candidate | diverged\n```" in once
     assert "| `sound` | Trimming does nothing | `native:gamma=4` | 1 | 0 | 1 equivalent |" in once
