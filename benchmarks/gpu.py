@@ -97,6 +97,12 @@ def run(together: Sequence[Stage], *, folder: Path, ends: float) -> None:
             break
 
 
+def write_readme(folder: Path, everything: Sequence[Stage]) -> None:
+    """From what is recorded so far."""
+    names = [stage.name for stage in everything]
+    (folder / "README.md").write_text(readme(folder, names, finished(folder)), encoding="utf-8")
+
+
 def main() -> int:
     """Run what is missing, as long as time lasts."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu")
@@ -104,11 +110,12 @@ def main() -> int:
     parser.add_argument("--rehearse", action="store_true", help="toy sizes, on any device")
     parser.add_argument("--only", action="append", default=[], metavar="STAGE")
     parser.add_argument("--list", action="store_true", help="only say what would be run")
+    parser.add_argument("--summarise", action="store_true", help="only write the README anew")
     parser.add_argument("--out", type=Path, help="folder; default: reports/<device>")
     arguments = parser.parse_args()
     ends = time.monotonic() + 60 * arguments.minutes
     device = device_here()
-    if device is None and not (arguments.rehearse or arguments.list):
+    if device is None and not (arguments.rehearse or arguments.list or arguments.summarise):
         print("no CUDA device here; --rehearse runs every stage at a toy size", file=sys.stderr)
         return 2
     folder: Path = arguments.out or Path("reports") / slug(device.name if device else "rehearsal")
@@ -124,16 +131,13 @@ def main() -> int:
         print("\n".join(f"{stage.minutes:g} min  {stage.name}" for stage in chosen))
         return 0
     folder.mkdir(parents=True, exist_ok=True)
-    for together in pending(chosen, finished(folder)):
+    for together in [] if arguments.summarise else pending(chosen, finished(folder)):
         if ends - time.monotonic() < LEAST_SECONDS:
             break
-        before = finished(folder)
         run(together, folder=folder, ends=ends)
-        for name, record in finished(folder).items():
-            if record != before.get(name):
-                print(f"{name}: exit {record['exit']} after {record['seconds']} s", flush=True)
-        names = [stage.name for stage in everything]
-        (folder / "README.md").write_text(readme(folder, names, finished(folder)), encoding="utf-8")
+        write_readme(folder, everything)
+    if arguments.summarise:
+        write_readme(folder, everything)
     done = finished(folder)
     return 0 if all(done.get(stage.name, {}).get("exit") == 0 for stage in chosen) else 1
 

@@ -68,9 +68,11 @@ def ended(
 
 
 def append(folder: Path, record: dict[str, object]) -> None:
-    """Write down how a stage ended."""
+    """Write down how a stage ended, and say so."""
     with (folder / STAGES).open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
+    how = "gave up" if record["exit"] is None else f"exit {record['exit']}"
+    print(f"{record['stage']}: {how} after {record['seconds']} s", flush=True)
 
 
 def call(command: Sequence[str], *, seconds: float) -> int | None:

@@ -133,7 +133,7 @@ def test_what_succeeded_is_not_run_again_and_what_failed_comes_last() -> None:
 
 
 def test_the_command_goes_on_and_says_how_stages_ended(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(gpu, "stages", lambda *_: iter([acts("one"), acts("two")]))
     monkeypatch.setattr(gpu, "device_here", lambda: None)
@@ -146,7 +146,12 @@ def test_the_command_goes_on_and_says_how_stages_ended(
     lines = (folder / "stages.jsonl").read_text().splitlines()
     assert [name for name in ("one", "two") if f'"{name}"' in "".join(lines)] == ["one", "two"]
     assert len(lines) == 2
-    assert "two: exit 0" in capsys.readouterr().out
+    assert "two: exit 0 after" in capfd.readouterr().out
+    (folder / "README.md").unlink()
+    monkeypatch.setattr(sys, "argv", [*arguments, "--summarise"])
+    assert gpu.main() == 0
+    assert "| two | exit 0 after" in (folder / "README.md").read_text()
+    assert len((folder / "stages.jsonl").read_text().splitlines()) == 2
 
 
 def test_without_a_device_it_says_what_to_do(
