@@ -43,13 +43,17 @@ class Sizes(NamedTuple):
     pair: str
     small_draft: str
     positions: int
-    """Of the bundled pair, in the run's dtype at batch 16. Other identity stages take shares."""
+    """Of the bundled pair, in the run's dtype. Other identity stages take shares."""
+    rows: int
+    """Of a step where logits are compared."""
     tokens: int
     prompts: int
     batches: str
     gammas: str
     ladder: tuple[str, ...]
     suites: tuple[str, ...]
+    patience: float = 1.0
+    """Times each stage's limit."""
 
 
 ALL_SUITES = ("code", "json_sql", "chat", "multilingual", "creative")
@@ -57,6 +61,7 @@ FULL = Sizes(
     pair="tiny@8b+0.15b",
     small_draft="tiny@8b+1b",
     positions=1_000_000,
+    rows=16,
     tokens=96,
     prompts=6,
     batches="1,2,4,8,16,32,64",
@@ -68,12 +73,14 @@ REHEARSAL = Sizes(
     pair="tiny@15m",
     small_draft="tiny",
     positions=160,
+    rows=4,
     tokens=8,
     prompts=1,
     batches="1,2",
     gammas="1,4",
     ladder=("tiny",),
     suites=("code", "chat"),
+    patience=4.0,
 )
 
 
@@ -89,18 +96,25 @@ class Place(NamedTuple):
 
 def stages(sizes: Sizes, place: Place) -> Iterator[Stage]:
     """Everything there is to do, in order."""
+    for stage in in_order(sizes, place):
+        yield stage._replace(minutes=stage.minutes * sizes.patience)
+
+
+def in_order(sizes: Sizes, place: Place) -> Iterator[Stage]:
+    """The stages, with the limits that they have at full size."""
     on = ("--device", place.device, "--dtype", place.dtype)
     yield identity("identity", sizes, place, share=1.0, minutes=2.5)
     yield from of_the_pair(sizes, place, on=on)
     half = place._replace(dtype="float16")
-    small = ("--batch-size", "1")
+    alone = sizes._replace(rows=1)
     several = ("--contract", "batch-invariant", "--other-batch-size", "1")
     group = "identity"
-    yield identity("identity-alone", sizes, place, share=0.03, group=group, more=small)
+    yield identity("identity-alone", alone, place, share=0.03, group=group)
     yield identity("identity-invariant", sizes, place, share=0.05, group=group, more=several)
     yield identity("identity-float16", sizes, half, share=0.1, group=group)
-    yield Stage("tests", ("pytest", "-q", "-p", "no:cacheprovider", "tests/gpu"), 2)
-    yield bench("draft-1b", sizes, place, on=on, pair=sizes.small_draft, prompts=2)
+    # The worker has imported the package, so that pytest cannot rewrite it; tests of GPUs need not.
+    rewriting = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+    yield Stage("tests", ("pytest", "-q", *rewriting, "tests/gpu"), 2)
     for pair in sizes.ladder:
         if fits(pair, place.memory):
             # The largest would not fit beside those before it.
@@ -150,11 +164,14 @@ def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[
         group=group,
         more=("--no-stock", "--sweep", f"batch={sizes.batches}"),
     )
+    small = sizes.small_draft
+    yield bench("draft-1b", sizes, place, on=on, pair=small, prompts=2, group=group)
     large = ("--pair", pair)
     yield identity("identity-large", sizes, place, share=0.03, group=group, more=large)
     for contract in ("fixed-shape", "batch-invariant"):
         spec = f"native:gamma=4,contract={contract}"
         doctor = ("equivcheck", "doctor", *on, "--pair", pair, "--candidate", spec)
+        doctor += ("--batch-size", str(sizes.rows))
         yield Stage(f"doctor-{contract}", doctor, 1, group)
 
 
@@ -168,20 +185,20 @@ def identity(
     group: str = "",
     more: tuple[str, ...] = (),
 ) -> Stage:
-    """Compare logits bit for bit over a share of the positions, at batch 16 unless `more` says so.
+    """Compare logits bit for bit over a share of the positions.
 
     Args:
         name: Of the stage.
-        sizes: Of these, positions and tokens.
+        sizes: Of these, positions, rows and tokens.
         place: Where, and in which dtype.
         share: Of the positions.
         minutes: At most.
         group: As in `Stage`.
-        more: Another pair, contract or batch size.
+        more: Another pair or contract.
     """
     command = (
         *("benchmarks.identity", "--dtype", place.dtype, "--device", place.device),
-        *("--batch-size", "16", "--positions", str(math.ceil(share * sizes.positions))),
+        *("--batch-size", str(sizes.rows), "--positions", str(math.ceil(share * sizes.positions))),
         *("--tokens", str(2 * sizes.tokens), *more),
         *("--out", str(place.folder / "identity.jsonl")),
     )
