@@ -2,12 +2,12 @@
 
     python -m benchmarks.gpu [--minutes 10]
 
-What there is to do, and in which order, is in `gpu_stages`. Records and output of every stage go to
-``reports/<device>/``, with a README.md that answers the questions at its head (`gpu_summary`). A
-stage that succeeded there is not run again, so the same command goes on where it stopped; what was
-given up comes after what was never tried. ``--rehearse`` runs all stages at toy sizes on whatever
-device there is: it shows that the command works and measures nothing. This process never touches
-the device, and the others take turns.
+What there is to do, and in which order, is in `gpu_stages`; `gpu_worker` does it. Records and output
+of every stage go to ``reports/<device>/``, with a README.md that answers the questions at its head
+(`gpu_summary`, `gpu_page`). A stage that succeeded there is not run again, so the same command goes
+on where it stopped; what was given up comes after what was never tried. ``--rehearse`` runs all
+stages at toy sizes on whatever device there is: it shows that the command works and measures
+nothing. This process never touches the device, and the others take turns.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.gpu_page import readme
 from benchmarks.gpu_stages import FULL, REHEARSAL, Place, Stage, slug, stages
-from benchmarks.gpu_summary import readme
 from benchmarks.gpu_worker import LEAST_SECONDS, STAGES, append, ended
 
 GRACE = 20.0

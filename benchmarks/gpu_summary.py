@@ -1,4 +1,4 @@
-"""The head of `benchmarks.gpu`'s README: what was asked and what was measured, from the records.
+"""The questions of `benchmarks.gpu` and what its records answer. The page is `gpu_page`.
 
 Reads files and computes nothing that `equivcheck.metrics` does not; what has no record is said to
 be not measured.
@@ -7,7 +7,7 @@ be not measured.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,6 @@ from equivcheck.bench.records import STOCK, TARGET
 from equivcheck.bench.records_file import read_bench
 from equivcheck.commands.bench_words import milliseconds, number, times
 from equivcheck.errors import RecordsError
-from equivcheck.escape import visible
 from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.estimates import Estimate
 from equivcheck.metrics.summarise import summarise
@@ -24,17 +23,33 @@ from equivcheck.metrics.summary import OVERALL, BenchSummary, Comparison
 from equivcheck.metrics.sweeps import best_drafts, sweeps_of
 
 NOT_MEASURED = "not measured"
-KEPT_LINES = 40
-"""Of a stage's output, at the end."""
 LEAST_RATIO = 0.97
 """Of plain decoding's speed: what a useless draft may cost with adaptive gamma."""
 ADAPTIVE = f"{WORST}:gamma=4,adaptive=true"
 FIXED = f"{WORST}:gamma=4,adaptive=false"
-LIBRARIES = {
-    "transformers eager": "transformers:mode=plain,scores=false",
-    "transformers compiled": "transformers:mode=plain,scores=false,compiled=true",
-    "transformers assisted": "transformers:mode=assisted,scores=false",
-}
+COMPARED = ("positions", "positions_with_other_bits", "requests", "requests_with_other_tokens")
+
+
+class Library(NamedTuple):
+    """A way of the transformers library to decode."""
+
+    words: str
+    stage: str
+    """That measures it: apart where a device may lack what it needs."""
+    arm: str
+    plain: bool
+
+
+LIBRARIES = (
+    Library("transformers eager", "library", "transformers:mode=plain,scores=false", True),
+    Library(
+        "transformers compiled",
+        "compiled",
+        "transformers:mode=plain,scores=false,compiled=true",
+        True,
+    ),
+    Library("transformers assisted", "library", "transformers:mode=assisted,scores=false", False),
+)
 
 
 class Row(NamedTuple):
@@ -44,29 +59,13 @@ class Row(NamedTuple):
     answer: str
 
 
-def readme(folder: Path, names: Sequence[str], done: Mapping[str, Mapping[str, Any]]) -> str:
-    """Questions and answers, then how every stage ended, as Markdown."""
-    lines = [f"# Measured on {folder.name}", "", "Written by `python -m benchmarks.gpu`.", ""]
-    lines += table("question", "answer", list(answers(folder)))
-    speed = measured(folder, "speed")
-    if speed is not None:
-        lines += ["", "## Speedups", "", "Geometric means over prompts with 95 % intervals.", ""]
-        lines += by_workload(speed, measured(folder, "library"))
-    lines += ["", "## Stages", ""]
-    lines += table("stage", "ended", [Row(name, how_ended(done.get(name))) for name in names])
-    for name in names:
-        if name in done:
-            lines += ["", f"### {name}", "", f"`{done[name]['command']}`", "", *log(folder, name)]
-    return "\n".join(lines) + "\n"
-
-
 def answers(folder: Path) -> Iterator[Row]:
     """Every question that the stages are there to answer."""
     yield Row("copy bandwidth of the device", bandwidth(folder / "bandwidth.jsonl"))
     yield from identity(folder / "identity.jsonl")
     speed = measured(folder, "speed")
     yield from of_speed(speed)
-    yield from of_library(measured(folder, "library"))
+    yield from of_libraries(folder)
     gamma = measured(folder, "gamma")
     best = [each for each in best_drafts(gamma) if each.workload == OVERALL] if gamma else []
     yield Row(
@@ -121,13 +120,15 @@ def of_speed(speed: BenchSummary | None) -> Iterator[Row]:
         yield Row(f"a draft that is never right, {words}", told)
 
 
-def of_library(library: BenchSummary | None) -> Iterator[Row]:
+def of_libraries(folder: Path) -> Iterator[Row]:
     """The library's arms beside the native one."""
-    main = library.main.get(OVERALL) if library else None
-    for words, arm in LIBRARIES.items():
-        yield Row(f"over {words}", over(main, arm))
-    for words, arm in list(LIBRARIES.items())[:2]:
-        yield Row(f"bandwidth floor reached, {words}", floor(library, arm))
+    for library in LIBRARIES:
+        summary = measured(folder, library.stage)
+        main = summary.main.get(OVERALL) if summary else None
+        yield Row(f"over {library.words}", over(main, library.arm))
+        if library.plain:
+            told = floor(summary, library.arm)
+            yield Row(f"bandwidth floor reached, {library.words}", told)
 
 
 def measured(folder: Path, stage: str) -> BenchSummary | None:
@@ -174,7 +175,10 @@ def steps(summary: BenchSummary | None, arm: str) -> str:
     for each in summary.arm_summaries if summary else ():
         found = each.latency.get("step_latency")
         if (each.arm, each.workload, each.point) == (arm, OVERALL, 0) and found:
-            return f"{milliseconds(found[0])} and {milliseconds(found[-1])}, {found[0].n:,} steps"
+            tail = milliseconds(found[-1])
+            if found[-1].high is None and found[-1].value is not None:
+                tail = f"{1e3 * found[-1].value:.2f} (not estimable)"
+            return f"{milliseconds(found[0])} and {tail}, {found[0].n:,} steps"
     return NOT_MEASURED
 
 
@@ -208,21 +212,22 @@ def bandwidth(path: Path) -> str:
 
 
 def identity(path: Path) -> Iterator[Row]:
-    """Rows of logits compared and differing, for each kind of comparison."""
+    """Rows of logits compared and differing, for each kind of comparison, over all gammas."""
+    # A stage that was run again has compared the same requests again: its last record counts.
+    last = {
+        (each["pair"], each["dtype"], each["batch_size"], each["contract"], *arm_of(each)): each
+        for each in records_of(path)
+    }
     sums: dict[str, list[int]] = {}
-    for each in records_of(path):
-        speculative = "gamma=0" not in each["arm"]
-        arm = "speculative" if speculative else each["arm"].removeprefix("native:gamma=0")
-        size = each.get("arm_batch_size", each["batch_size"])
+    for each in last.values():
         contract = (each["contract"] or "no contract").partition(" ")[0]
+        spec, size = arm_of(each)
         name = (
             f"{each['pair']} {each['dtype']}, {contract}, plain at batch {each['batch_size']} "
-            f"against {arm.strip(',') or 'plain'} at batch {size}"
+            f"against {decoding(spec)} at batch {size}"
         )
-        found = sums.setdefault(name, [0, 0, 0, 0])
-        for at, field in enumerate(
-            ("positions", "positions_with_other_bits", "requests", "requests_with_other_tokens")
-        ):
+        found = sums.setdefault(name, [0] * len(COMPARED))
+        for at, field in enumerate(COMPARED):
             found[at] += each[field]
     if not sums:
         yield Row("identity", NOT_MEASURED)
@@ -234,40 +239,17 @@ def identity(path: Path) -> Iterator[Row]:
         )
 
 
-def by_workload(speed: BenchSummary, library: BenchSummary | None) -> list[str]:
-    """A line a workload, a column a baseline."""
-    beside = library.main if library else {}
-    columns = ("padded plain", "one-token plain", *LIBRARIES)
-    lines = ["| workload | acceptance | " + " | ".join(f"over {name}" for name in columns) + " |"]
-    lines.append("|---" * (2 + len(columns)) + "|")
-    for workload, found in speed.main.items():
-        cells = [over(found, TARGET), over(found, STOCK)]
-        cells += [over(beside.get(workload), arm) for arm in LIBRARIES.values()]
-        rate = times(found.speculation.draft_acceptance_rate, unit="")
-        lines.append("| " + " | ".join((visible(workload), rate, *cells)) + " |")
-    return lines
+def arm_of(record: Mapping[str, Any]) -> tuple[str, int]:
+    """Engine and batch size that were held against plain decoding."""
+    return record["arm"], record.get("arm_batch_size", record["batch_size"])
 
 
-def table(first: str, second: str, rows: Sequence[Row]) -> list[str]:
-    """Two columns of Markdown."""
-    cells = [(visible(one).replace("|", "/"), visible(two).replace("|", "/")) for one, two in rows]
-    return [f"| {first} | {second} |", "|---|---|", *(f"| {one} | {two} |" for one, two in cells)]
-
-
-def how_ended(record: Mapping[str, Any] | None) -> str:
-    """A stage's end in words."""
-    if record is None:
-        return "not run"
-    ended = "gave up" if record["exit"] is None else f"exit {record['exit']}"
-    return f"{ended} after {record['seconds']} s"
-
-
-def log(folder: Path, name: str) -> list[str]:
-    """The last lines of what a stage said."""
-    path = folder / f"{name}.log"
-    said = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    tail = [line.replace("`", "'") for line in said.splitlines()[-KEPT_LINES:]]
-    return ["```text", *tail, "```"]
+def decoding(spec: str) -> str:
+    """A native engine in words."""
+    options = spec.partition(":")[2].split(",")
+    if "gamma=0" not in options:
+        return "speculative"
+    return "plain, one token wide," if "width=1" in options else "plain"
 
 
 def records_of(path: Path) -> list[dict[str, Any]]:

@@ -73,7 +73,7 @@ def test_stages_of_a_group_follow_each_other() -> None:
 def test_what_is_to_be_measured_is_asked_for() -> None:
     found = {stage.name: " ".join(stage.command) for stage in stages(FULL, PLACE)}
     assert "--worst-case" in found["speed"]
-    assert "compiled=true" in found["library"]
+    assert "compiled=true" in found["compiled"]
     assert "mode=assisted" in found["library"]
     assert "--dtype float16" in found["identity-float16"]
     assert "--contract batch-invariant --other-batch-size 1" in found["identity-invariant"]
