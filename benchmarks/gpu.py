@@ -2,7 +2,7 @@
 
     python -m benchmarks.gpu [--minutes 10]
 
-What there is to do, and in which order, is in `gpu_stages`; `gpu_worker` does it. Records and output
+What there is to do, in which order, is in `gpu_stages`; `gpu_worker` does it. Records and output
 of every stage go to ``reports/<device>/``, with a README.md that answers the questions at its head
 (`gpu_summary`, `gpu_page`). A stage that succeeded there is not run again, so the same command goes
 on where it stopped; what was given up comes after what was never tried. ``--rehearse`` runs all
