@@ -6,6 +6,9 @@ Every prompt of the suites is decoded plainly, then speculatively with one gamma
 prompts are dealt out among them), and every seventh prompt once more one token wide. A third of
 the prompts is greedy, a third sampled at temperature 0.7, a third at 1.0, all under the coupled
 rule. Compared are token ids and the 64-bit fingerprint of every logits row.
+
+With ``--other-batch-size``, a quarter of the prompts is decoded at that batch size too, plainly and
+speculatively: equal bits there are what ``--contract batch-invariant`` promises.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
 import torch
 
 from equivcheck.cases import Sampling
@@ -26,8 +31,11 @@ from equivcheck.pairs.prompts import encode
 from equivcheck.settings import EngineSetup
 from equivcheck.suites import load_suite
 
+USUAL = "fixed-shape"
 GAMMAS = range(1, 8)
 TEMPERATURES = (0.0, 0.7, 1.0)
+OTHER_SHARE = 4
+"""One request in so many is also decoded at the other batch sizes."""
 SUITES = ("code", "json_sql", "chat", "multilingual", "creative")
 
 
@@ -108,11 +116,12 @@ def measure(arguments: argparse.Namespace) -> Iterator[dict[str, object]]:
     setup = EngineSetup(
         pair=arguments.pair,
         dtype=arguments.dtype,
+        device=arguments.device,
         batch_size=arguments.batch_size,
         threads=arguments.threads,
         context=1024,
     )
-    engine = load_engine("native:gamma=0", setup)
+    engine = load_engine(spec_of("gamma=0", contract=arguments.contract), setup)
     assert isinstance(engine, NativeEngine)
     common = {
         "pair": arguments.pair,
@@ -135,13 +144,39 @@ def measure(arguments: argparse.Namespace) -> Iterator[dict[str, object]]:
             continue
         started = time.perf_counter()
         plain = {generation.key: generation for generation in engine.generate(share)}
-        arms = {f"native:gamma={gamma}": share}
-        if gamma == 1:
-            arms["native:gamma=0,width=1"] = share
-        for spec, asked in arms.items():
-            counted = compare(plain, answers(spec, setup, asked), asked)
+        for arm in arms_of(arguments, gamma=gamma):
+            asked = share
+            if arm.batch_size != setup.batch_size:
+                asked = share[: -(-len(share) // OTHER_SHARE)]
+            there = msgspec.structs.replace(setup, batch_size=arm.batch_size)
+            counted = compare(plain, answers(arm.spec, there, asked), asked)
+            told = {"arm": arm.spec, "arm_batch_size": arm.batch_size}
             seconds = round(time.perf_counter() - started, 1)
-            yield common | {"arm": spec} | counted | {"seconds": seconds}
+            yield common | told | counted | {"seconds": seconds}
+
+
+class Arm(NamedTuple):
+    """What is held against plain decoding."""
+
+    spec: str
+    batch_size: int
+
+
+def arms_of(arguments: argparse.Namespace, *, gamma: int) -> Iterator[Arm]:
+    """The arms of one gamma; plain ones only with the first."""
+    speculative = spec_of(f"gamma={gamma}", contract=arguments.contract)
+    yield Arm(speculative, arguments.batch_size)
+    if gamma == GAMMAS[0]:
+        yield Arm(spec_of("gamma=0,width=1", contract=arguments.contract), arguments.batch_size)
+    for other in arguments.other_batch_size:
+        yield Arm(speculative, other)
+        if gamma == GAMMAS[0]:
+            yield Arm(spec_of("gamma=0", contract=arguments.contract), other)
+
+
+def spec_of(options: str, *, contract: str) -> str:
+    """A native engine; the usual contract goes without saying."""
+    return f"native:{options}" + ("" if contract == USUAL else f",contract={contract}")
 
 
 def main() -> None:
@@ -149,7 +184,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.identity")
     parser.add_argument("--pair", default="tiny")
     parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--other-batch-size", type=int, action="append", default=[])
+    parser.add_argument("--contract", choices=(USUAL, "batch-invariant"), default=USUAL)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--positions", type=int, default=50_000)
     parser.add_argument("--tokens", type=int, default=128, help="output tokens per request")
@@ -162,7 +200,8 @@ def main() -> None:
             file.write(json.dumps(record) + "\n")
             file.flush()
             print(
-                f"{record['pair']} {record['dtype']} batch {record['batch_size']} {record['arm']}: "
+                f"{record['pair']} {record['dtype']} batch {record['batch_size']} against "
+                f"{record['arm']} at {record['arm_batch_size']}: "
                 f"{record['positions_with_other_bits']:,} of {record['positions']:,} positions "
                 f"with other bits, {record['requests_with_other_tokens']} of "
                 f"{record['requests']} requests with other tokens ({record['seconds']} s)",

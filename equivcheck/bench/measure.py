@@ -23,10 +23,10 @@ from equivcheck.bench.probing import (
     copy_bandwidth,
     draft_token_seconds,
     measure_memory,
-    step_bytes,
+    step_reads,
 )
 from equivcheck.bench.prompts import at_point
-from equivcheck.bench.records import Bench, BenchHeader, Measured, Probed, Question, Session
+from equivcheck.bench.records import Bench, BenchHeader, Measured, Probed, Question, Session, Spent
 from equivcheck.bench.records_file import BenchWriter
 from equivcheck.engines.device import choose_device
 from equivcheck.engines.protocol import Engine
@@ -78,6 +78,7 @@ def measure(
                 arms = open_arms(header, point=point, stack=stack)
                 prepare(header, arms, turns, writer, point=point, clock=clock)
                 sit(arms, turns, writer, point=point, asked=asked, clock=clock, progress=progress)
+                writer.append(*costs_of_arms(arms, point=point))
 
 
 def turns_of(
@@ -137,6 +138,7 @@ def prepare(
     for name, engine in arms.items():
         for _ in range(header.settings.warm_ups):
             answers(engine, first, arm=name)
+        reads = step_reads(engine)
         memory = measure_memory(engine, partial(answers, engine, first, arm=name), device=device)
         writer.append(
             Probed(
@@ -146,7 +148,9 @@ def prepare(
                 clock=clock.name,
                 memory=memory,
                 draft_token_seconds=draft_token_seconds(engine, first, clock=clock),
-                step_bytes=step_bytes(engine),
+                step_bytes=reads.step,
+                weight_bytes=reads.weights,
+                position_bytes=reads.position,
             )
         )
 
@@ -189,6 +193,14 @@ def sit(
         if progress is not None:
             progress(f"point {point + 1}", at + 1, len(turns))
     writer.append(Session(wall_seconds=time.perf_counter() - started, engine_seconds=inside))
+
+
+def costs_of_arms(arms: Mapping[str, Engine], *, point: int) -> list[Spent]:
+    """What each arm says that it has cost beside its steps; an engine need not say."""
+    told: dict[str, tuple[str, ...]] = {
+        name: getattr(engine, "costs", ()) for name, engine in arms.items()
+    }
+    return [Spent(point=point, arm=name, notes=notes) for name, notes in told.items() if notes]
 
 
 def answers(engine: Engine, requests: Chunk, *, arm: str) -> list[Generation]:

@@ -14,9 +14,11 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from equivcheck.bench.clocks import Clock
 from equivcheck.bench.records import Bandwidth, Memory
+from equivcheck.decoding.architecture import describe
 from equivcheck.decoding.arithmetic.packed import PackedArithmetic
 from equivcheck.decoding.cache import StaticCache
 from equivcheck.decoding.decoder import Decoder
@@ -25,6 +27,7 @@ from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.weights import Weights
 from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.protocol import Engine
+from equivcheck.errors import PairError
 from equivcheck.generation import Request
 
 COPY_BYTES = 2**28
@@ -101,21 +104,52 @@ def _propose(decoder: Decoder, *, gamma: int, clock: Clock) -> float:
     return clock.time(propose)[1].seconds
 
 
-def step_bytes(engine: Engine) -> int | None:
-    """Weights and cache that one step reads: the static cache is attended to as a whole."""
-    if not isinstance(engine, NativeEngine):
-        return None
-    weights = engine.model.weights
-    unread = 0 if _same(weights.embedding, weights.head) else weights.embedding.nbytes
-    return _bytes(_tensors(weights)) - unread + _bytes(_tensors(engine.decoder.cache))
+class StepReads(NamedTuple):
+    """Bytes that a step of the target reads; None: the engine's tensors cannot be seen."""
+
+    step: int | None = None
+    """Weights and all of the static cache."""
+    weights: int | None = None
+    """Without the embedding, of which single rows are read, unless the head is the same tensor."""
+    position: int | None = None
+    """Keys and values of one position of one row."""
 
 
-def copy_bandwidth(device: torch.device, *, clock: Clock) -> Bandwidth:
-    """Best of several copies between two large buffers; bytes read plus bytes written."""
-    source = torch.ones(COPY_BYTES, dtype=torch.uint8, device=device)
+def step_reads(engine: Engine) -> StepReads:
+    """What a step reads, from the tensors themselves."""
+    if isinstance(engine, NativeEngine):
+        held, cache = engine.model.weights, engine.decoder.cache
+        unread = 0 if _same(held.embedding, held.head) else held.embedding.nbytes
+        weights, cached = _bytes(_tensors(held)) - unread, _bytes(_tensors(cache))
+        rows = cache.keys[0].shape[0]
+        return StepReads(weights + cached, weights, cached // (rows * cache.positions))
+    target = getattr(engine, "target", None)
+    return _library_reads(target) if isinstance(target, PreTrainedModel) else StepReads()
+
+
+def _library_reads(model: Any) -> StepReads:
+    inputs, outputs = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    weights = _bytes(model.parameters()) - (0 if _same(inputs, outputs) else inputs.nbytes)
+    try:
+        shape = describe(model.config)
+    except PairError:
+        return StepReads(weights=weights)
+    width = shape.layers * shape.kv_heads * shape.head_dim
+    return StepReads(weights=weights, position=2 * width * inputs.element_size())
+
+
+def copy_bandwidth(
+    device: torch.device, *, clock: Clock, size: int = COPY_BYTES, copies: int = COPIES
+) -> Bandwidth:
+    """Median of several copies between two buffers of `size` bytes; bytes read plus written."""
+    source = torch.ones(size, dtype=torch.uint8, device=device)
     copy = torch.empty_like(source)
-    best = min(clock.time(lambda: copy.copy_(source))[1].seconds for _ in range(COPIES))
-    return Bandwidth(bytes_per_second=2 * COPY_BYTES / best, buffer_bytes=COPY_BYTES)
+    # The first copy touches fresh pages.
+    copy.copy_(source)
+    spent = statistics.median(
+        clock.time(lambda: copy.copy_(source))[1].seconds for _ in range(copies)
+    )
+    return Bandwidth(bytes_per_second=2 * size / spent, buffer_bytes=size)
 
 
 def _held(engine: Engine) -> dict[str, int]:

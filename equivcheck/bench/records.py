@@ -1,8 +1,8 @@
 """The records of a measurement: the nouns of `bench.jsonl`. Reading and writing is
 `records_file.py`.
 
-One `BenchHeader`, then `Probed`, `Bandwidth`, `Measured` and `Session` lines as they come. Raw
-counts and seconds only: every rate follows from them, in `equivcheck.metrics`.
+One `BenchHeader`, then `Probed`, `Bandwidth`, `Measured`, `Spent` and `Session` lines as they come.
+Raw counts and seconds only: every rate follows from them, in `equivcheck.metrics`.
 """
 
 from __future__ import annotations
@@ -116,12 +116,17 @@ class Probed(Struct, frozen=True, kw_only=True, tag="probe", omit_defaults=True)
     """Of one drafted token, proposing alone; None: it cannot be asked for alone."""
     step_bytes: int | None = None
     """Weight and cache bytes that one step of the target reads."""
+    weight_bytes: int | None = None
+    """Of these, weights: blocks, norms and head; of the embedding a step reads single rows."""
+    position_bytes: int | None = None
+    """Keys and values of one position of one row of the target's cache."""
 
 
 class Bandwidth(Struct, frozen=True, kw_only=True, tag="bandwidth"):
     """What the device's memory can do: a copy between two large buffers, read plus written."""
 
     bytes_per_second: float
+    """Median of several copies."""
     buffer_bytes: int
 
 
@@ -138,6 +143,14 @@ class Measured(Struct, frozen=True, kw_only=True, tag="measured", omit_defaults=
     """Of the whole chunk, prompt included."""
     generation: Generation
     """Without scores and fingerprints."""
+
+
+class Spent(Struct, frozen=True, kw_only=True, tag="spent"):
+    """What an arm has cost at a point beside its steps, in its own words."""
+
+    point: int
+    arm: str
+    notes: tuple[str, ...]
 
 
 class Session(Struct, frozen=True, kw_only=True, tag="session"):
@@ -165,6 +178,7 @@ class Bench(Struct, frozen=True, kw_only=True):
     probed: tuple[Probed, ...] = ()
     bandwidth: Bandwidth | None = None
     sessions: tuple[Session, ...] = ()
+    spent: tuple[Spent, ...] = ()
 
     @property
     def arms(self) -> dict[str, BenchArm]:
@@ -191,5 +205,10 @@ class Bench(Struct, frozen=True, kw_only=True):
         found = [each for each in self.probed if (each.point, each.arm) == (point, arm)]
         return found[-1] if found else None
 
+    def spent_by(self, *, point: int, arm: str) -> tuple[str, ...]:
+        """What an arm has cost beside its steps at a point, in the latest sitting."""
+        found = [each.notes for each in self.spent if (each.point, each.arm) == (point, arm)]
+        return found[-1] if found else ()
 
-BenchRecord = BenchHeader | Probed | Bandwidth | Measured | Session
+
+BenchRecord = BenchHeader | Probed | Bandwidth | Measured | Spent | Session

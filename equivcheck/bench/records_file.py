@@ -22,13 +22,14 @@ from equivcheck.bench.records import (
     Measured,
     Probed,
     Session,
+    Spent,
 )
 from equivcheck.errors import RecordsError, unknown_name
 from equivcheck.resuming import refuse_other_run
 from equivcheck.validation import explain
 
 BENCH_NAME = "bench.jsonl"
-_TYPES = ("header", "probe", "bandwidth", "measured", "session")
+_TYPES = ("header", "probe", "bandwidth", "measured", "spent", "session")
 _decode = msgspec.json.Decoder(BenchRecord).decode
 
 
@@ -121,6 +122,7 @@ def read_bench(place: str | Path) -> Bench:
         probed=tuple(line for line in lines if isinstance(line, Probed)),
         bandwidth=next((line for line in reversed(lines) if isinstance(line, Bandwidth)), None),
         sessions=tuple(line for line in lines if isinstance(line, Session)),
+        spent=tuple(line for line in lines if isinstance(line, Spent)),
     )
 
 
@@ -140,7 +142,7 @@ def is_unfinished(path: Path) -> bool:
 
 
 def _refuse_unknown(path: Path, line: BenchRecord, *, number: int, header: BenchHeader) -> None:
-    if not isinstance(line, Measured | Probed):
+    if not isinstance(line, Measured | Probed | Spent):
         return
     arms = [arm.name for arm in header.settings.arms]
     if line.arm not in arms:

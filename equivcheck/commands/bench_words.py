@@ -71,9 +71,14 @@ def _point_lines(summary: BenchSummary, *, point: int) -> Iterator[str]:
     ]
     yield from columns([_ARM, *(_arm_row(each) for each in arms)])
     yield ""
+    yield "its steps, milliseconds; the floor is what reading weights and cache takes"
+    yield from columns([_STEP, *(_step_row(each) for each in arms)])
+    yield ""
     yield "memory, MiB"
     facts = [facts for facts in summary.facts if facts.point == point]
     yield from columns([_MEMORY, *(_memory_row(each) for each in facts)])
+    for each in facts:
+        yield from (f"{visible(each.arm)}: {visible(cost)}" for cost in each.costs)
 
 
 def verdict(summary: BenchSummary) -> str:
@@ -166,6 +171,7 @@ _COST = (
     "break-even",
     "predicted",
     "measured",
+    "of predicted",
 )
 
 
@@ -180,6 +186,7 @@ def _cost_row(each: Comparison) -> tuple[str, ...]:
         number(costs.break_even),
         number(costs.predicted_speedup),
         number(each.speedup.geometric_mean.value) if each.speedup else WITHHELD,
+        number(costs.measured_over_predicted) if each.speedup else WITHHELD,
     )
 
 
@@ -198,6 +205,21 @@ def _arm_row(each: ArmSummary) -> tuple[str, ...]:
         *(milliseconds(quantile) for quantile in token),
         *((NOTHING,) * (3 - len(token))),
         str(token[0].n) if token else "0",
+    )
+
+
+_STEP = ("arm", "p50", "p90", "p99", "n", "floor", "of the floor")
+
+
+def _step_row(each: ArmSummary) -> tuple[str, ...]:
+    steps, floor = each.latency.get("step_latency", ()), each.floor
+    return (
+        visible(each.arm),
+        *(milliseconds(quantile) for quantile in steps),
+        *((NOTHING,) * (3 - len(steps))),
+        str(steps[0].n) if steps else "0",
+        number(1e3 * floor.seconds, digits=3) if floor else NOTHING,
+        number(floor.fraction) if floor else NOTHING,
     )
 
 

@@ -160,6 +160,12 @@ class NativeEngine:
         )
 
     @property
+    def costs(self) -> tuple[str, ...]:
+        """What decoding has cost beside its steps, so far: capturing graphs, on a GPU."""
+        captured = self.decoder.runner.cost
+        return () if captured is None else (captured,)
+
+    @property
     def drafter_kind(self) -> Literal["model", "lookup"] | None:
         """Who drafts; None in plain decoding."""
         if self.decoder.drafter is None:

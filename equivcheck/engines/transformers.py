@@ -2,7 +2,8 @@
 
 One request at a time, as assisted generation has it. The library decodes; this file only says the
 request in its words and reads its answer. Schedule and confidence of the draft are held constant,
-so that nothing adapts from one request to the next.
+so that nothing adapts from one request to the next. Compiled, all requests share one static cache,
+so that captured graphs find their buffers where they were.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from equivcheck.engines.device import choose_device, configure_arithmetic, load_
 from equivcheck.engines.protocol import Capabilities
 from equivcheck.engines.registry import EngineSpec, decode_options
 from equivcheck.engines.transformers_config import (
+    compiling,
     generation_config,
     processors,
     quiet,
     shell,
+    static_cache,
     stopping,
 )
 from equivcheck.engines.transformers_steps import StepRecorder, Window, cut_steps
@@ -45,13 +48,16 @@ class TransformersOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Draft tokens per step; without meaning for plain."""
     scores: bool = True
     """Report log-probabilities. Off, nothing is computed beside what `generate()` does."""
+    compiled: bool = False
+    """Compile the one-token step, over a static cache; for plain only."""
 
 
 def open_engine(options: Mapping[str, str], setup: EngineSetup) -> TransformersEngine:
     """Load the pair and open the engine.
 
     Raises:
-        SettingsError: an option is unknown or out of range, or there is no draft to assist.
+        SettingsError: an option is unknown or out of range, two do not go together, or there is
+            no draft to assist.
         PairError: the pair cannot be loaded.
     """
     return TransformersEngine(decode_options("transformers", options, TransformersOptions), setup)
@@ -62,6 +68,11 @@ class TransformersEngine:
 
     def __init__(self, options: TransformersOptions, setup: EngineSetup) -> None:
         """Load the models and put them under generation settings of our own."""
+        if options.compiled and options.mode != "plain":
+            raise SettingsError(
+                f"transformers: compiled=true does not go with mode={options.mode}: generate() "
+                f"compiles plain decoding only; leave one of the two out"
+            )
         self.options, self.setup = options, setup
         self.device = choose_device(setup)
         configure_arithmetic(setup)
@@ -69,8 +80,13 @@ class TransformersEngine:
         self.detokenise = detokeniser(self.pair.tokenizer)
         self.target: Any = shell(self.pair.target)
         self.draft = self.assistant(self.pair) if options.mode == "assisted" else None
-        lookup = {"prompt_lookup_num_tokens": options.gamma}
-        self.drafting = lookup if options.mode == "lookup" else {}
+        self.cache: Any = static_cache(self.target, setup.context) if options.compiled else None
+        self.method: dict[str, Any] = {}
+        """Settings of `generate()` that say how it decodes."""
+        if options.mode == "lookup":
+            self.method = {"prompt_lookup_num_tokens": options.gamma}
+        elif options.compiled:
+            self.method = compiling(self.device)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -80,6 +96,8 @@ class TransformersEngine:
             options["gamma"] = str(self.options.gamma)
         if not self.options.scores:
             options["scores"] = "false"
+        if self.options.compiled:
+            options["compiled"] = "true"
         return Capabilities(
             engine=str(EngineSpec(name="transformers", options=options)),
             device=device_name(self.device),
@@ -106,7 +124,7 @@ class TransformersEngine:
 
     def close(self) -> None:
         """Let go of the models."""
-        del self.target, self.draft
+        del self.target, self.draft, self.cache
 
     def check(self, request: Request) -> None:
         """Refuse what cannot be served as asked.
@@ -163,18 +181,19 @@ class TransformersEngine:
         stop_ids = (*self.eos_ids(request), *request.stop_token_ids)
         prompt = torch.tensor([request.prompt_ids], device=self.device)
         cuda = [self.device] if self.device.type == "cuda" else []
+        if self.cache is not None:
+            self.cache.reset()
         with quiet(), torch.random.fork_rng(devices=cuda):
             torch.manual_seed(seed_of(request))
             output: Any = self.target.generate(
                 prompt,
                 attention_mask=torch.ones_like(prompt),
-                generation_config=generation_config(
-                    request, stop_ids=stop_ids, drafting=self.drafting
-                ),
+                generation_config=generation_config(request, stop_ids=stop_ids, method=self.method),
                 logits_processor=processors(request, stop_ids=stop_ids, last=window),
                 stopping_criteria=stopping(request, self.detokenise),
                 streamer=recorder,
                 assistant_model=self.draft,
+                past_key_values=self.cache,
             )
         sequence: list[int] = output[0].tolist()
         return sequence

@@ -15,10 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import (
+    CompileConfig,
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
     PreTrainedModel,
+    StaticCache,
     StoppingCriteria,
     StoppingCriteriaList,
 )
@@ -50,14 +52,14 @@ def shell(model: PreTrainedModel, **settings: Any) -> PreTrainedModel:
 
 
 def generation_config(
-    request: Request, *, stop_ids: Sequence[int], drafting: Mapping[str, Any]
+    request: Request, *, stop_ids: Sequence[int], method: Mapping[str, Any]
 ) -> GenerationConfig:
     """Every setting that a request speaks about, stated; the rest at its neutral value.
 
     Args:
         request: Penalties by output counts, biases and the minimum length are `OwnProcessor`'s.
         stop_ids: All ids that end the request.
-        drafting: Settings that make `generate()` draft.
+        method: Settings that make `generate()` draft or compile.
     """
     law = request.sampling
     drawing: dict[str, Any] = {"do_sample": False}
@@ -77,9 +79,27 @@ def generation_config(
         # Only padding of finished rows would use it, and there is one row.
         pad_token_id=stop_ids[0] if stop_ids else 0,
         **drawing,
-        **drafting,
+        **method,
     )
     return config
+
+
+def compiling(device: torch.device) -> dict[str, Any]:
+    """Settings that make `generate()` compile its one-token step on a device.
+
+    It does so by itself on a GPU, where the default, ``reduce-overhead``, replays CUDA graphs;
+    elsewhere it has to be told.
+    """
+    cuda = device.type == "cuda"
+    config: Any = CompileConfig(mode="reduce-overhead" if cuda else "default")
+    if not cuda:
+        config._compile_all_devices = True
+    return {"compile_config": config}
+
+
+def static_cache(model: PreTrainedModel, positions: int) -> StaticCache:
+    """A cache of fixed size, all of which each step attends to."""
+    return StaticCache(config=model.config, max_cache_len=positions)
 
 
 def processors(

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from equivcheck.bench.records import Bench, Measured
+from equivcheck.bench.records import Bench, Measured, Probed
 from equivcheck.generation import Generation
 
 Place = tuple[str, int]
@@ -61,6 +61,11 @@ class Answers(NamedTuple):
             if step.seconds is not None
         ]
         return statistics.median(found) if found else None
+
+    def rows(self, probe: Probed) -> float:
+        """Rows that were decoded together, mean over chunks; engines may take fewer at once."""
+        chunks = {(each.workload, each.chunk, each.repeat) for each in self.measured}
+        return min(len(self.measured) / len(chunks), probe.capabilities.batch_size)
 
     @property
     def generations(self) -> list[Generation]:

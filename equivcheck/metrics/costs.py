@@ -1,10 +1,13 @@
 """What a step costs and what speed follows: c, v, predicted speedup, break-even acceptance. Pure.
+The bandwidth floor of a plain step is in `floor.py`.
 
-With R accepted per drafted token, a step of l drafts yields ``1 + l R`` tokens and costs
-``l c + v`` plain steps, where c is a draft token's and v the verification's cost in plain steps. So
-speculation pays from ``R = c + (v - 1) / l`` on (after Leviathan et al. 2023, without assuming that
-acceptances are independent). c and v are told apart only where drafting was timed alone; prediction
-and break-even need their sum ``l c + v`` alone, which is what the steps took.
+With R accepted per drafted token, a step of l drafts yields ``1 + l R`` tokens and costs ``l c +
+v`` plain steps, where c is a draft token's and v the verification's cost in plain steps. So
+speculation pays from ``R = c + (v - 1) / l`` on. The prediction is theorem 3.8 of Leviathan et al.
+2023, ``(1 - a**(g + 1)) / ((1 - a) (g c + 1))``, with the measured tokens a step in place of the
+geometric sum, which assumes independent acceptances, and the measured v in place of 1. c and v are
+told apart only where drafting was timed alone; prediction and break-even need their sum ``l c + v``
+alone, which is what the steps took.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ class Costs(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """l."""
     predicted_speedup: float | None = None
     """Of decoding; reading the prompt is not in it."""
+    measured_over_predicted: float | None = None
+    """Measured speedup, prompt included, over the predicted one; None: withheld or unknown."""
     break_even: float | None = None
     """Acceptance rate at which the predicted speedup is 1."""
 
@@ -37,6 +42,7 @@ def costs_of(
     step_seconds: float | None,
     baseline_step_seconds: float | None,
     draft_token_seconds: float | None,
+    measured_speedup: float | None = None,
 ) -> Costs:
     """Costs from median step times.
 
@@ -45,6 +51,7 @@ def costs_of(
         step_seconds: Of a step of the candidate, draft and verification.
         baseline_step_seconds: Of a plain step.
         draft_token_seconds: Of one draft token, timed alone; None: not known.
+        measured_speedup: Over the same baseline; None: not known.
     """
     drafted = speculation.drafted_per_step
     if not step_seconds or not baseline_step_seconds or not drafted:
@@ -55,18 +62,20 @@ def costs_of(
         c = draft_token_seconds / baseline_step_seconds
         v = cost - drafted * c
     rate = speculation.num_accepted_draft_tokens / speculation.num_draft_tokens
+    predicted = predicted_speedup(rate=rate, drafted=drafted, step_cost=cost)
     return Costs(
         c=c,
         v=v,
         step_cost=cost,
         drafted_per_step=drafted,
-        predicted_speedup=predicted_speedup(rate=rate, drafted=drafted, step_cost=cost),
+        predicted_speedup=predicted,
+        measured_over_predicted=None if measured_speedup is None else measured_speedup / predicted,
         break_even=break_even(drafted=drafted, step_cost=cost),
     )
 
 
 def predicted_speedup(*, rate: float, drafted: float, step_cost: float) -> float:
-    """``(1 + l R) / (l c + v)``."""
+    """``(1 + l R) / (l c + v)``: tokens a step over what the step costs."""
     return (1 + drafted * rate) / step_cost
 
 

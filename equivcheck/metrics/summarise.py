@@ -13,6 +13,7 @@ from equivcheck.metrics.estimates import (
     quantile_ratio,
     ratio_of_totals,
 )
+from equivcheck.metrics.floor import floor_of, mean_context
 from equivcheck.metrics.latency import effective_latencies, latency_quantiles
 from equivcheck.metrics.speculation import ratio, speculation_of
 from equivcheck.metrics.summary import (
@@ -137,11 +138,16 @@ def compare(
                     step_seconds=ours.later_step_seconds,
                     baseline_step_seconds=plain.later_step_seconds,
                     draft_token_seconds=probe.draft_token_seconds if probe else None,
+                    measured_speedup=_value(over.get(name)),
                 )
             )
             != Costs()
         },
     )
+
+
+def _value(speedup: Speedup | None) -> float | None:
+    return speedup.geometric_mean.value if speedup else None
 
 
 def faster(ours: Answers, other: Answers) -> Speedup | None:
@@ -192,6 +198,8 @@ def arm_summary(
     probe = bench.probe(point=point, arm=arm)
     plain = not any(step.drafted for answer in answers.generations for step in answer.steps)
     step = answers.later_step_seconds
+    bandwidth = bench.bandwidth.bytes_per_second if bench.bandwidth else None
+    context = mean_context(answers.generations)
     return ArmSummary(
         point=point,
         arm=arm,
@@ -204,9 +212,18 @@ def arm_summary(
         mbu=memory_bandwidth_utilisation(
             step_bytes=probe.step_bytes if probe else None,
             step_seconds=step,
-            bandwidth=bench.bandwidth.bytes_per_second if bench.bandwidth else None,
+            bandwidth=bandwidth,
         )
         if plain
+        else None,
+        floor=floor_of(
+            weight_bytes=probe.weight_bytes,
+            position_bytes=probe.position_bytes,
+            positions=None if context is None else context * answers.rows(probe),
+            bandwidth=bandwidth,
+            step_seconds=step,
+        )
+        if plain and probe
         else None,
     )
 
@@ -242,4 +259,5 @@ def facts(bench: Bench) -> Iterator[ArmFacts]:
                 clock=probe.clock,
                 memory=probe.memory,
                 memory_overhead=None if peak is None or not whole else peak / whole,
+                costs=bench.spent_by(point=point, arm=arm),
             )

@@ -12,6 +12,7 @@ from msgspec import Struct
 from equivcheck.bench.records import BenchArm, Memory, Point
 from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.estimates import Estimate, Quantile
+from equivcheck.metrics.floor import Floor
 from equivcheck.metrics.speculation import Speculation
 
 OVERALL = "overall"
@@ -43,6 +44,8 @@ class ArmSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Median of its steps after the first of each answer."""
     mbu: float | None = None
     """Memory bandwidth utilisation of its plain steps."""
+    floor: Floor | None = None
+    """Of its plain steps, by memory bandwidth."""
 
 
 class Comparison(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -98,6 +101,8 @@ class ArmFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     memory: Memory = Memory()
     memory_overhead: float | None = None
     """Peak memory over the target arm's."""
+    costs: tuple[str, ...] = ()
+    """What it has cost beside its steps, such as captured graphs; in its own words."""
 
 
 class BenchSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from equivcheck.cases import Sampling
+from equivcheck.engines import transformers as adapter
 from equivcheck.engines.registry import load_engine
 from equivcheck.engines.transformers import TransformersEngine
+from equivcheck.engines.transformers_config import compiling
 from equivcheck.errors import EngineError, SettingsError
 from equivcheck.generation import Generation, Request
 from equivcheck.settings import EngineSetup
@@ -213,3 +215,34 @@ def test_the_checkpoints_are_left_as_they_were(setup: EngineSetup) -> None:
     answer(engine, make_requests()[0])
     assert engine.pair.target.generation_config.top_k == 3
     assert engine.pair.draft.generation_config.num_assistant_tokens != 4
+
+
+def test_a_compiled_step_over_a_static_cache_says_the_same(
+    setup: EngineSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Another backend: tracing is the same, and compiling C++ takes more than a minute.
+    settings = compiling(torch.device("cpu"))
+    settings["compile_config"].backend = "eager"
+    monkeypatch.setattr(adapter, "compiling", lambda device: settings)
+    plain, compiled = open_mode("plain", setup), open_mode("plain", setup, compiled="true")
+    torch._dynamo.reset()
+    before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    for request in make_requests():
+        assert answer(compiled, request).token_ids == answer(plain, request).token_ids
+    # One graph for requests of any length.
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before + 1
+    assert compiled.capabilities.engine == "transformers:mode=plain,compiled=true"
+
+
+@pytest.mark.parametrize(
+    ("device", "mode", "told"), [("cpu", "default", True), ("cuda", "reduce-overhead", None)]
+)
+def test_what_generate_is_told_to_compile(device: str, mode: str, told: bool | None) -> None:
+    config = compiling(torch.device(device))["compile_config"]
+    assert (config.mode, config._compile_all_devices) == (mode, told)
+
+
+@pytest.mark.parametrize("mode", ["assisted", "lookup"])
+def test_drafting_is_not_compiled(mode: str, setup: EngineSetup) -> None:
+    with pytest.raises(SettingsError, match=f"compiled=true does not go with mode={mode}"):
+        open_mode(mode, setup, compiled="true")

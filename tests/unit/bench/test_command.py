@@ -48,6 +48,12 @@ def test_a_real_measurement_is_complete_and_identical(measured: Path) -> None:
     target = next(each for each in summary.arm_summaries if each.arm == "target")
     assert target.mbu is not None
     assert target.mbu > 0
+    assert target.floor is not None
+    assert target.floor.fraction is not None
+    # The floor reads the context there is, utilisation counts the whole static cache.
+    assert 0 < target.floor.fraction < target.mbu
+    assert prose.costs["target"].measured_over_predicted is not None
+    assert facts.costs == ()
 
 
 def test_the_worst_case_gains_nothing_and_loses_no_token(measured: Path) -> None:
@@ -66,7 +72,13 @@ def test_the_summary_can_be_shown_again(measured: Path, capsys: pytest.CaptureFi
     assert cli.run(["bench", "--show", "--out", str(measured)]) == 0
     shown = capsys.readouterr().out
     assert shown.splitlines()[0].endswith("tokens identical on 2 of 2 prompts")
-    for part in ("native:gamma=4 (candidate)", "identity tax", "memory, MiB", "measuring itself"):
+    for part in (
+        "native:gamma=4 (candidate)",
+        "identity tax",
+        "memory, MiB",
+        "measuring itself",
+        "its steps",
+    ):
         assert part in shown
     assert cli.run(["bench", "--show", "--json", "--out", str(measured)]) == 0
     assert json.loads(capsys.readouterr().out)["candidate"] == "native:gamma=4"

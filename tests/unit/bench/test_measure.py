@@ -46,6 +46,10 @@ class FakeEngine:
                 raise RuntimeError("out of memory")
             yield plain(request.key) if "plain" in self.options else speculative(request.key)
 
+    @property
+    def costs(self) -> tuple[str, ...]:
+        return () if "plain" in self.options else (f"answered {len(self.log)} times",)
+
     def close(self) -> None:
         self.log.append("closed")
 
@@ -101,6 +105,9 @@ def test_every_arm_answers_every_prompt_in_turn(tmp_path: Path) -> None:
     assert log[:4] == ["plain 1", "plain 1", "fast 1", "fast 1"]
     assert log[-2:] == ["closed", "closed"]
     assert {probe.arm for probe in bench.probed} == {"target", "fast"}
+    # What it all cost is asked for at the end, of those that tell.
+    assert bench.spent_by(point=0, arm="fast") == (f"answered {len(log) - 2} times",)
+    assert bench.spent_by(point=0, arm="target") == ()
     assert summarise(bench).finished
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from equivcheck.bench.records import Bench, BenchHeader
+from equivcheck.bench.records import Bench, BenchHeader, Spent
 from equivcheck.bench.records_file import BenchWriter, bench_path, is_unfinished, read_bench
 from equivcheck.errors import OtherRunError, RecordsError
 from tests.unit.metrics.make import make_bench
@@ -13,12 +13,13 @@ from tests.unit.metrics.make import make_bench
 
 def written(path: Path, bench: Bench) -> Path:
     with BenchWriter.create(path, bench.header) as writer:
-        writer.append(*bench.probed, *bench.measured, *bench.sessions)
+        writer.append(*bench.probed, *bench.measured, *bench.spent, *bench.sessions)
     return path
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
-    bench = make_bench(prompts=3)
+    told = Spent(point=0, arm="target", notes=("1 CUDA graphs were captured",))
+    bench = msgspec.structs.replace(make_bench(prompts=3), spent=(told,))
     path = written(tmp_path / "deep" / "bench.jsonl", bench)
     assert read_bench(path) == bench
     assert read_bench(path.parent) == bench

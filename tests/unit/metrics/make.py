@@ -126,6 +126,8 @@ def make_bench(
                 ),
                 draft_token_seconds=0.001 if arm.role == "candidate" else None,
                 step_bytes=1200,
+                weight_bytes=1000,
+                position_bytes=2,
             )
             for point in range(len(points))
             for arm in ARMS

@@ -91,6 +91,7 @@ def test_costs_tell_draft_and_verification_apart() -> None:
     assert (costs.c, costs.v) == pytest.approx((0.1, 1.1))
     assert costs.predicted_speedup == pytest.approx(3 / 1.5)
     assert costs.break_even == pytest.approx(0.125)
+    assert costs.measured_over_predicted is None
 
 
 def test_costs_without_times_or_drafts_are_unknown() -> None:

@@ -3,11 +3,15 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from equivcheck.bench.records import Bandwidth, Spent
+from equivcheck.commands.bench_words import lines_of
 from equivcheck.generation import Generation
 from equivcheck.metrics.summarise import summarise
 from equivcheck.metrics.summary import OVERALL, BenchSummary
 from tests.unit.metrics.make import (
     CANDIDATE,
+    STEP,
+    TOKENS,
     WORKLOADS,
     answer,
     make_bench,
@@ -98,3 +102,35 @@ def test_an_answer_that_came_twice_counts_once() -> None:
     bench = make_bench()
     twice = msgspec.structs.replace(bench, measured=(*bench.measured, bench.measured[-1]))
     assert summarise(twice) == summarise(bench)
+
+
+def test_the_measured_speedup_is_held_to_the_predicted_one() -> None:
+    code = summarise(make_bench()).main["code"]
+    # Steps of 15 ms for three tokens over steps of 10 ms for one: the prediction is exact here.
+    assert code.costs["target"].measured_over_predicted == pytest.approx(1.0)
+    assert code.costs["stock"].measured_over_predicted == pytest.approx(1.0)
+    differing = summarise(make_bench(candidate=one_differs)).main["code"]
+    assert differing.costs["target"].predicted_speedup is not None
+    assert differing.costs["target"].measured_over_predicted is None
+
+
+def test_the_floor_is_that_of_plain_steps_only() -> None:
+    bench = msgspec.structs.replace(
+        make_bench(), bandwidth=Bandwidth(bytes_per_second=1e6, buffer_bytes=1)
+    )
+    arms = {each.arm: each for each in summarise(bench).arm_summaries if each.workload == OVERALL}
+    floor = arms["target"].floor
+    assert floor is not None
+    # 1000 bytes of weights, and 2 for each of 5 + 14.5 positions.
+    assert floor.bytes_per_step == pytest.approx(1000 + 2 * (5 + (TOKENS - 1) / 2))
+    assert floor.seconds == pytest.approx(floor.bytes_per_step / 1e6)
+    assert floor.fraction == pytest.approx(floor.seconds / STEP)
+    assert arms[CANDIDATE].floor is None
+
+
+def test_what_an_arm_cost_beside_its_steps_is_kept() -> None:
+    told = Spent(point=0, arm=CANDIDATE, notes=("2 CUDA graphs were captured",))
+    summary = summarise(msgspec.structs.replace(make_bench(), spent=(told,)))
+    facts = {each.arm: each.costs for each in summary.facts}
+    assert facts == {"target": (), "stock": (), CANDIDATE: told.notes}
+    assert f"{CANDIDATE}: {told.notes[0]}" in list(lines_of(summary))

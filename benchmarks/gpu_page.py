@@ -1,0 +1,71 @@
+"""The page of `benchmarks.gpu`: answers first, then how each stage ended and what it said last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu_summary import LIBRARIES, Row, answers, measured, over
+from equivcheck.bench.records import STOCK, TARGET
+from equivcheck.commands.bench_words import times
+from equivcheck.escape import visible
+from equivcheck.metrics.summary import BenchSummary
+
+KEPT_LINES = 40
+"""Of a stage's output, at the end."""
+
+
+def readme(folder: Path, names: Sequence[str], done: Mapping[str, Mapping[str, Any]]) -> str:
+    """Questions and answers, then how every stage ended, as Markdown."""
+    lines = [f"# Measured on {folder.name}", "", "Written by `python -m benchmarks.gpu`.", ""]
+    lines += table("question", "answer", list(answers(folder)))
+    speed = measured(folder, "speed")
+    if speed is not None:
+        lines += ["", "## Speedups", "", "Geometric means over prompts with 95 % intervals.", ""]
+        lines += by_workload(speed, folder)
+    lines += ["", "## Stages", ""]
+    lines += table("stage", "ended", [Row(name, how_ended(done.get(name))) for name in names])
+    for name in names:
+        if name in done:
+            lines += ["", f"### {name}", "", f"`{done[name]['command']}`", "", *log(folder, name)]
+    return "\n".join(lines) + "\n"
+
+
+def by_workload(speed: BenchSummary, folder: Path) -> list[str]:
+    """A line a workload, a column a baseline."""
+    beside = {each.arm: measured(folder, each.stage) for each in LIBRARIES}
+    columns = ("padded plain", "one-token plain", *(each.words for each in LIBRARIES))
+    lines = ["| workload | acceptance | " + " | ".join(f"over {name}" for name in columns) + " |"]
+    lines.append("|---" * (2 + len(columns)) + "|")
+    for workload, found in speed.main.items():
+        cells = [over(found, TARGET), over(found, STOCK)]
+        cells += [
+            over(summary.main.get(workload) if summary else None, arm)
+            for arm, summary in beside.items()
+        ]
+        rate = times(found.speculation.draft_acceptance_rate, unit="")
+        lines.append("| " + " | ".join((visible(workload), rate, *cells)) + " |")
+    return lines
+
+
+def table(first: str, second: str, rows: Sequence[Row]) -> list[str]:
+    """Two columns of Markdown."""
+    cells = [(visible(one).replace("|", "/"), visible(two).replace("|", "/")) for one, two in rows]
+    return [f"| {first} | {second} |", "|---|---|", *(f"| {one} | {two} |" for one, two in cells)]
+
+
+def how_ended(record: Mapping[str, Any] | None) -> str:
+    """A stage's end in words."""
+    if record is None:
+        return "not run"
+    ended = "gave up" if record["exit"] is None else f"exit {record['exit']}"
+    return f"{ended} after {record['seconds']} s"
+
+
+def log(folder: Path, name: str) -> list[str]:
+    """The last lines of what a stage said."""
+    path = folder / f"{name}.log"
+    said = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    tail = [line.replace("`", "'") for line in said.splitlines()[-KEPT_LINES:]]
+    return ["```text", *tail, "```"]

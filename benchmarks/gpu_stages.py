@@ -1,0 +1,245 @@
+"""The stages of `benchmarks.gpu`: what is run, in which order, for how long at most. Pure.
+
+The most telling come first. Stages of one group run in one process, one after the other, so that
+they share what takes long: importing, and building a pair of many billions of parameters.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from equivcheck.pairs.shapes import SHAPES
+
+EAGER = "transformers:mode=plain,scores=false"
+ASSISTED = "transformers:mode=assisted,scores=false"
+COMPILED = f"{EAGER},compiled=true"
+HELD_TWICE = 1.65
+"""Bytes of a pair over its target's weights: gates, queries, keys and values are held twice, by the
+library's model and fused; caches, the draft and working memory come on top."""
+GIB = 2**30
+
+
+class Stage(NamedTuple):
+    """One measurement."""
+
+    name: str
+    command: tuple[str, ...]
+    """Module and arguments, as after ``python -m``."""
+    minutes: float
+    """After which it is given up."""
+    group: str = ""
+    """Stages of one group follow each other and share a process; empty: a process of its own."""
+
+
+class Sizes(NamedTuple):
+    """How much is measured."""
+
+    pair: str
+    small_draft: str
+    positions: int
+    """Of the bundled pair, in the run's dtype. Other identity stages take shares."""
+    rows: int
+    """Of a step where logits are compared."""
+    tokens: int
+    prompts: int
+    batches: str
+    gammas: str
+    ladder: tuple[str, ...]
+    suites: tuple[str, ...]
+    patience: float = 1.0
+    """Times each stage's limit."""
+
+
+ALL_SUITES = ("code", "json_sql", "chat", "multilingual", "creative")
+FULL = Sizes(
+    pair="tiny@8b+0.15b",
+    small_draft="tiny@8b+1b",
+    positions=1_000_000,
+    rows=16,
+    tokens=96,
+    prompts=6,
+    batches="1,2,4,8,16,32,64",
+    gammas="1,2,4,6,7",
+    ladder=("tiny@1b+0.15b", "tiny@3b+0.15b", "tiny@14b+0.15b", "tiny@32b+0.15b"),
+    suites=ALL_SUITES,
+)
+REHEARSAL = Sizes(
+    pair="tiny@15m",
+    small_draft="tiny",
+    positions=160,
+    rows=4,
+    tokens=8,
+    prompts=1,
+    batches="1,2",
+    gammas="1,4",
+    ladder=("tiny",),
+    suites=("code", "chat"),
+    patience=4.0,
+)
+
+
+class Place(NamedTuple):
+    """Where it is measured, and where the records go."""
+
+    folder: Path
+    device: str
+    dtype: str
+    memory: int | None = None
+    """Bytes of the device; None: not known, and no stage is left out for it."""
+
+
+def stages(sizes: Sizes, place: Place) -> Iterator[Stage]:
+    """Everything there is to do, in order."""
+    for stage in in_order(sizes, place):
+        yield stage._replace(minutes=stage.minutes * sizes.patience)
+
+
+def in_order(sizes: Sizes, place: Place) -> Iterator[Stage]:
+    """The stages, with the limits that they have at full size."""
+    on = ("--device", place.device, "--dtype", place.dtype)
+    yield identity("identity", sizes, place, share=1.0, minutes=2.5)
+    yield from of_the_pair(sizes, place, on=on)
+    half = place._replace(dtype="float16")
+    alone = sizes._replace(rows=1)
+    several = ("--contract", "batch-invariant", "--other-batch-size", "1")
+    group = "identity"
+    yield identity("identity-alone", alone, place, share=0.03, group=group)
+    yield identity("identity-invariant", sizes, place, share=0.05, group=group, more=several)
+    yield identity("identity-float16", sizes, half, share=0.1, group=group)
+    # The worker has imported the package, so that pytest cannot rewrite it; tests of GPUs need not.
+    rewriting = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+    yield Stage("tests", ("pytest", "-q", *rewriting, "tests/gpu"), 2)
+    for pair in sizes.ladder:
+        if fits(pair, place.memory):
+            # The largest would not fit beside those before it.
+            group = "" if "@32b" in pair else "ladder"
+            name = f"ladder-{slug(pair)}"
+            yield bench(name, sizes, place, on=on, pair=pair, prompts=1, group=group)
+    profile = ("benchmarks.step_profile", "--pair", sizes.pair, *on, "--out")
+    yield Stage("profile", (*profile, str(place.folder / "profile.md")), 1.5)
+
+
+def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[Stage]:
+    """What is measured of the large pair, in one process: building it takes a while."""
+    group, pair, folder = "pair", sizes.pair, place.folder
+    copies = ("benchmarks.bandwidth", "--device", place.device, "--out")
+    yield Stage("bandwidth", (*copies, str(folder / "bandwidth.jsonl")), 0.5, group)
+    worst = ("--worst-case",)
+    yield bench("speed", sizes, place, on=on, pair=pair, minutes=2.5, group=group, more=worst)
+    # Compiling needs a C++ compiler, and takes long where its cache is cold: a stage of its own.
+    for name, specs in (("library", (EAGER, ASSISTED)), ("compiled", (COMPILED,))):
+        yield bench(
+            name,
+            sizes,
+            place,
+            on=on,
+            pair=pair,
+            prompts=2,
+            minutes=1.5,
+            group=group,
+            more=("--no-stock", *(word for spec in specs for word in ("--against", spec))),
+        )
+    yield bench(
+        "gamma",
+        sizes,
+        place,
+        on=on,
+        pair=pair,
+        group=group,
+        prompts=2,
+        more=("--no-stock", "--sweep", f"gamma={sizes.gammas}"),
+    )
+    # Every batch size answers as many prompts as the largest takes at once: one workload will do.
+    yield bench(
+        "batch",
+        sizes._replace(suites=sizes.suites[:1], tokens=min(sizes.tokens, 32)),
+        place,
+        on=on,
+        pair=pair,
+        minutes=1.5,
+        group=group,
+        more=("--no-stock", "--sweep", f"batch={sizes.batches}"),
+    )
+    small = sizes.small_draft
+    yield bench("draft-1b", sizes, place, on=on, pair=small, prompts=2, group=group)
+    large = ("--pair", pair)
+    yield identity("identity-large", sizes, place, share=0.03, group=group, more=large)
+    for contract in ("fixed-shape", "batch-invariant"):
+        spec = f"native:gamma=4,contract={contract}"
+        doctor = ("equivcheck", "doctor", *on, "--pair", pair, "--candidate", spec)
+        doctor += ("--batch-size", str(sizes.rows))
+        yield Stage(f"doctor-{contract}", doctor, 1, group)
+
+
+def identity(
+    name: str,
+    sizes: Sizes,
+    place: Place,
+    *,
+    share: float,
+    minutes: float = 1.5,
+    group: str = "",
+    more: tuple[str, ...] = (),
+) -> Stage:
+    """Compare logits bit for bit over a share of the positions.
+
+    Args:
+        name: Of the stage.
+        sizes: Of these, positions, rows and tokens.
+        place: Where, and in which dtype.
+        share: Of the positions.
+        minutes: At most.
+        group: As in `Stage`.
+        more: Another pair or contract.
+    """
+    command = (
+        *("benchmarks.identity", "--dtype", place.dtype, "--device", place.device),
+        *("--batch-size", str(sizes.rows), "--positions", str(math.ceil(share * sizes.positions))),
+        *("--tokens", str(2 * sizes.tokens), *more),
+        *("--out", str(place.folder / "identity.jsonl")),
+    )
+    return Stage(name, command, minutes, group)
+
+
+def bench(
+    name: str,
+    sizes: Sizes,
+    place: Place,
+    *,
+    on: tuple[str, ...],
+    pair: str,
+    prompts: int | None = None,
+    minutes: float = 1,
+    group: str = "",
+    more: tuple[str, ...] = (),
+) -> Stage:
+    """Measure one pair with ``equivcheck bench``; with fewer prompts, answers are shorter too."""
+    tokens = sizes.tokens if prompts is None else min(sizes.tokens, 64)
+    command = (
+        *("equivcheck", "bench", *(f"suites/{suite}.jsonl" for suite in sizes.suites)),
+        *(*on, "--pair", pair, "--prompts", str(min(prompts or sizes.prompts, sizes.prompts))),
+        *("--tokens", str(tokens), *more, "--out", str(place.folder / f"bench-{name}.jsonl")),
+    )
+    return Stage(name, command, minutes, group)
+
+
+def fits(pair: str, memory: int | None) -> bool:
+    """Whether a device has room for a widened pair in 16 bits; small and unknown ones count as yes.
+
+    Args:
+        pair: ``tiny@8b+0.15b``, say.
+        memory: Bytes.
+    """
+    shape = SHAPES.get(pair.partition("@")[2].partition("+")[0])
+    if shape is None or memory is None:
+        return True
+    return 2 * HELD_TWICE * shape.parameters() < memory - 4 * GIB
+
+
+def slug(name: str) -> str:
+    """A name that can be a folder's."""
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")

@@ -1,0 +1,260 @@
+"""The questions of `benchmarks.gpu` and what its records answer. The page is `gpu_page`.
+
+Reads files and computes nothing that `equivcheck.metrics` does not; what has no record is said to
+be not measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from equivcheck.bench.arms import WORST
+from equivcheck.bench.records import STOCK, TARGET
+from equivcheck.bench.records_file import read_bench
+from equivcheck.commands.bench_words import milliseconds, number, times
+from equivcheck.errors import RecordsError
+from equivcheck.metrics.costs import Costs
+from equivcheck.metrics.estimates import Estimate
+from equivcheck.metrics.summarise import summarise
+from equivcheck.metrics.summary import OVERALL, BenchSummary, Comparison
+from equivcheck.metrics.sweeps import best_drafts, sweeps_of
+
+NOT_MEASURED = "not measured"
+LEAST_RATIO = 0.97
+"""Of plain decoding's speed: what a useless draft may cost with adaptive gamma."""
+ADAPTIVE = f"{WORST}:gamma=4,adaptive=true"
+FIXED = f"{WORST}:gamma=4,adaptive=false"
+COMPARED = ("positions", "positions_with_other_bits", "requests", "requests_with_other_tokens")
+
+
+class Library(NamedTuple):
+    """A way of the transformers library to decode."""
+
+    words: str
+    stage: str
+    """That measures it: apart where a device may lack what it needs."""
+    arm: str
+    plain: bool
+
+
+LIBRARIES = (
+    Library("transformers eager", "library", "transformers:mode=plain,scores=false", True),
+    Library(
+        "transformers compiled",
+        "compiled",
+        "transformers:mode=plain,scores=false,compiled=true",
+        True,
+    ),
+    Library("transformers assisted", "library", "transformers:mode=assisted,scores=false", False),
+)
+
+
+class Row(NamedTuple):
+    """One question."""
+
+    question: str
+    answer: str
+
+
+def answers(folder: Path) -> Iterator[Row]:
+    """Every question that the stages are there to answer."""
+    yield Row("copy bandwidth of the device", bandwidth(folder / "bandwidth.jsonl"))
+    yield from identity(folder / "identity.jsonl")
+    speed = measured(folder, "speed")
+    yield from of_speed(speed)
+    yield from of_libraries(folder)
+    gamma = measured(folder, "gamma")
+    best = [each for each in best_drafts(gamma) if each.workload == OVERALL] if gamma else []
+    yield Row(
+        "best gamma",
+        "; ".join(f"{best_.arm}: {times(best_.speedup)} over padded plain" for best_ in best)
+        or NOT_MEASURED,
+    )
+    yield Row("batch size at which it stops paying", crossover(measured(folder, "batch")))
+    yield Row("with the 1b draft", overall(measured(folder, "draft-1b")))
+    for path in sorted(folder.glob("bench-ladder-*.jsonl")):
+        name = path.stem.removeprefix("bench-")
+        yield Row(name.removeprefix("ladder-"), overall(measured(folder, name)))
+
+
+def of_speed(speed: BenchSummary | None) -> Iterator[Row]:
+    """The native arms at the large pair."""
+    main = speed.main.get(OVERALL) if speed else None
+    yield Row("over padded plain decoding", over(main, TARGET))
+    yield Row("over stock one-token decoding", over(main, STOCK))
+    costs = main.costs.get(TARGET, Costs()) if main else Costs()
+    told = NOT_MEASURED
+    if costs.predicted_speedup is not None:
+        measured_ratio = number(costs.measured_over_predicted)
+        told = (
+            f"predicted {costs.predicted_speedup:.2f}x from c {number(costs.c, digits=3)} and v "
+            f"{number(costs.v, digits=3)}; measured over predicted {measured_ratio}"
+        )
+    yield Row("predicted against measured", told)
+    for arm in (TARGET, STOCK):
+        yield Row(f"bandwidth floor reached, {arm}", floor(speed, arm))
+    for arm in [TARGET, STOCK, *([speed.candidate] if speed else [])]:
+        yield Row(f"step p50 and p99, ms, {arm}", steps(speed, arm))
+    facts = speed.facts_of(speed.candidate) if speed else None
+    overhead = facts.memory_overhead if facts else None
+    yield Row(
+        "peak memory over plain decoding's",
+        NOT_MEASURED if overhead is None else f"{overhead:.3f} times",
+    )
+    graphs = (
+        "; ".join(f"{each.arm}: {cost}" for each in speed.facts for cost in each.costs)
+        if (speed)
+        else ""
+    )
+    yield Row("cost of capture", graphs or NOT_MEASURED)
+    for arm, words in ((FIXED, "gamma fixed"), (ADAPTIVE, "gamma adaptive")):
+        worst = speed.of(arm).get(OVERALL) if speed else None
+        told = over(worst, TARGET)
+        ratio = worst.speedup.geometric_mean if worst and worst.speedup else Estimate()
+        if arm == ADAPTIVE and ratio.value is not None:
+            met = "met" if ratio.value >= LEAST_RATIO else "missed"
+            told += f"; goal of at least {LEAST_RATIO}x {met}"
+        yield Row(f"a draft that is never right, {words}", told)
+
+
+def of_libraries(folder: Path) -> Iterator[Row]:
+    """The library's arms beside the native one."""
+    for library in LIBRARIES:
+        summary = measured(folder, library.stage)
+        main = summary.main.get(OVERALL) if summary else None
+        yield Row(f"over {library.words}", over(main, library.arm))
+        if library.plain:
+            told = floor(summary, library.arm)
+            yield Row(f"bandwidth floor reached, {library.words}", told)
+
+
+def measured(folder: Path, stage: str) -> BenchSummary | None:
+    """The summary of a stage that runs ``equivcheck bench``; None without usable records."""
+    try:
+        bench = read_bench(folder / f"bench-{stage}.jsonl")
+    except RecordsError:
+        return None
+    return summarise(bench) if bench.measured else None
+
+
+def over(comparison: Comparison | None, arm: str) -> str:
+    """A speedup over another arm."""
+    if comparison is None:
+        return NOT_MEASURED
+    if not comparison.holds:
+        differing = comparison.prompts - comparison.identical
+        return f"withheld: other tokens on {differing} of {comparison.prompts} prompts"
+    found = comparison.speedup_over.get(arm)
+    return times(found.geometric_mean) if found else NOT_MEASURED
+
+
+def overall(summary: BenchSummary | None) -> str:
+    """A pair's speedup over padded plain decoding and over stock decoding."""
+    main = summary.main.get(OVERALL) if summary else None
+    if main is None:
+        return NOT_MEASURED
+    return f"{over(main, TARGET)} over padded plain, {over(main, STOCK)} over one-token plain"
+
+
+def floor(summary: BenchSummary | None, arm: str) -> str:
+    """How near an arm's plain steps come to what bandwidth allows."""
+    for each in summary.arm_summaries if summary else ():
+        if (each.arm, each.workload, each.point) == (arm, OVERALL, 0) and each.floor:
+            return (
+                f"{number(each.floor.fraction)} of the floor of {1e3 * each.floor.seconds:.3f} ms "
+                f"for {each.floor.bytes_per_step / 1e9:.2f} GB"
+            )
+    return NOT_MEASURED
+
+
+def steps(summary: BenchSummary | None, arm: str) -> str:
+    """Quantiles of an arm's steps; a p99 of too few has no upper end."""
+    for each in summary.arm_summaries if summary else ():
+        found = each.latency.get("step_latency")
+        if (each.arm, each.workload, each.point) == (arm, OVERALL, 0) and found:
+            tail = milliseconds(found[-1])
+            if found[-1].high is None and found[-1].value is not None:
+                tail = f"{1e3 * found[-1].value:.2f} (not estimable)"
+            return f"{milliseconds(found[0])} and {tail}, {found[0].n:,} steps"
+    return NOT_MEASURED
+
+
+def crossover(summary: BenchSummary | None) -> str:
+    """Where the speedup falls through 1 along the batch sizes."""
+    sweep = next(
+        (
+            each
+            for each in (sweeps_of(summary) if summary else ())
+            if (each.swept, each.workload) == ("batch", OVERALL)
+        ),
+        None,
+    )
+    if sweep is None:
+        return NOT_MEASURED
+    rows = ", ".join(f"{row.value}: {times(row.speedup)}" for row in sweep.rows)
+    where = "nowhere" if sweep.crossover is None else f"about {sweep.crossover:.1f}"
+    return f"{where} ({rows})"
+
+
+def bandwidth(path: Path) -> str:
+    """The fastest buffer size."""
+    records = records_of(path)
+    if not records:
+        return NOT_MEASURED
+    best = max(records, key=lambda record: record["bytes_per_second"])
+    return (
+        f"{best['bytes_per_second'] / 1e9:,.1f} GB/s read and written, buffers of "
+        f"{best['buffer_bytes'] / 2**20:,.0f} MiB ({best['clock']})"
+    )
+
+
+def identity(path: Path) -> Iterator[Row]:
+    """Rows of logits compared and differing, for each kind of comparison, over all gammas."""
+    # A stage that was run again has compared the same requests again: its last record counts.
+    last = {
+        (each["pair"], each["dtype"], each["batch_size"], each["contract"], *arm_of(each)): each
+        for each in records_of(path)
+    }
+    sums: dict[str, list[int]] = {}
+    for each in last.values():
+        contract = (each["contract"] or "no contract").partition(" ")[0]
+        spec, size = arm_of(each)
+        name = (
+            f"{each['pair']} {each['dtype']}, {contract}, plain at batch {each['batch_size']} "
+            f"against {decoding(spec)} at batch {size}"
+        )
+        found = sums.setdefault(name, [0] * len(COMPARED))
+        for at, field in enumerate(COMPARED):
+            found[at] += each[field]
+    if not sums:
+        yield Row("identity", NOT_MEASURED)
+    for name, (positions, bits, requests, tokens) in sums.items():
+        yield Row(
+            f"identity: {name}",
+            f"{bits:,} of {positions:,} rows of logits differ, {tokens:,} of {requests:,} "
+            f"requests have other tokens",
+        )
+
+
+def arm_of(record: Mapping[str, Any]) -> tuple[str, int]:
+    """Engine and batch size that were held against plain decoding."""
+    return record["arm"], record.get("arm_batch_size", record["batch_size"])
+
+
+def decoding(spec: str) -> str:
+    """A native engine in words."""
+    options = spec.partition(":")[2].split(",")
+    if "gamma=0" not in options:
+        return "speculative"
+    return "plain, one token wide," if "width=1" in options else "plain"
+
+
+def records_of(path: Path) -> list[dict[str, Any]]:
+    """The lines of a JSONL file; none where there is no file. A torn last line is left out."""
+    if not path.is_file():
+        return []
+    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
+    return [json.loads(line) for line in whole.splitlines()]
