@@ -14,7 +14,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -99,10 +99,16 @@ def measured(folder: Path) -> list[Bench]:
     return [read_bench(place) for place in places if place.is_file()]
 
 
-def last_line(log: Path) -> str:
-    """What a process said last."""
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), "it said nothing")
+def ending(record: Mapping[str, object], *, folder: Path) -> str:
+    """How a stage ended; where it broke, what it said last."""
+    spent = f"after {record['seconds']} s"
+    if record["exit"] is None:
+        return f"out of time {spent}; the same command goes on"
+    if record["exit"] in MEASURED:
+        return f"measured {spent}"
+    log = (folder / f"{record['stage']}.log").read_text(encoding="utf-8", errors="replace")
+    said = next((line for line in reversed(log.split("\n")) if line.strip()), "it said nothing")
+    return f"exit {record['exit']} {spent}: {said}"
 
 
 def numbers(text: str) -> tuple[int, ...]:
@@ -146,9 +152,7 @@ def main() -> int:
         record = run(stage, folder=folder, seconds=left)
         with (folder / "stages.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-        print(f"{stage.name}: exit {record['exit']} after {record['seconds']} s", flush=True)
-        if record["exit"] not in MEASURED:
-            print(f"  {last_line(folder / f'{stage.name}.log')}", flush=True)
+        print(f"{stage.name}: {ending(record, folder=folder)}", flush=True)
         write_tables(folder)
     write_tables(folder)
     return 0 if all(is_done(stage, folder=folder) for stage in chosen) else 1
