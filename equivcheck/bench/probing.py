@@ -108,7 +108,7 @@ class StepReads(NamedTuple):
     """Bytes that a step of the target reads; None: the engine's tensors cannot be seen."""
 
     step: int | None = None
-    """Weights and all of the static cache."""
+    """Weights, and the cache as far as the last step attended to it."""
     weights: int | None = None
     """Without the embedding, of which single rows are read, unless the head is the same tensor."""
     position: int | None = None
@@ -121,8 +121,9 @@ def step_reads(engine: Engine) -> StepReads:
         held, cache = engine.model.weights, engine.decoder.cache
         unread = 0 if _same(held.embedding, held.head) else held.embedding.nbytes
         weights, cached = _bytes(_tensors(held)) - unread, _bytes(_tensors(cache))
-        rows = cache.keys[0].shape[0]
-        return StepReads(weights + cached, weights, cached // (rows * cache.positions))
+        rows, reach = engine.decoder.rows.tokens.shape[0], engine.decoder.rows.reach
+        position = cached // (rows * cache.positions)
+        return StepReads(weights + position * rows * reach, weights, position)
     target = getattr(engine, "target", None)
     return _library_reads(target) if isinstance(target, PreTrainedModel) else StepReads()
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from equivcheck.statistics.preflight import Shortfall
 
 EVENTS = {
-    "emitted-outside": "token that the target rules out",
-    "rejected-sure": "rejection of a draft with p ≥ q",
-    "recovered-impossible": "replacement with p ≤ q",
-    "drafted-impossible": "draft with q = 0",
+    "emitted-outside": ("token", "that the target rules out"),
+    "rejected-sure": ("rejection", "of a draft with p ≥ q"),
+    "recovered-impossible": ("replacement", "with p ≤ q"),
+    "drafted-impossible": ("draft", "with q = 0"),
 }
 STAGES = {
     "draft": "drafts do not follow q",
@@ -51,7 +51,9 @@ def broken_headline(battery: Battery) -> str:
     """Why the law is refuted: what happened, and after how many tokens."""
     if battery.impossible.counts:
         counted = "; ".join(
-            f"{plural(count, EVENTS[kind])}" for kind, count in battery.impossible.counts.items()
+            f"{plural(count, noun)} {which}"
+            for kind, count in battery.impossible.counts.items()
+            for noun, which in [EVENTS[kind]]
         )
         return f"sampled output cannot be the target's: {counted} (0 allowed)"
     tokens = plural(battery.failed_after or battery.tokens, "token")

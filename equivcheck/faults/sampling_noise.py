@@ -27,7 +27,7 @@ def inverted(weights: Tensor, uniform: Tensor) -> Tensor:
     return (upto <= uniform.double() * upto[..., -1:]).sum(dim=-1).clamp(max=upto.shape[-1] - 1)
 
 
-@rule_fault("draft-shares-coin", family="F5", recreates="vLLM #47386")
+@rule_fault("draft-shares-coin", family="F5", recreates="vLLM #47386", draws=48_000)
 class DraftsByCoin(RejectionRule):
     """A draft is drawn by the very number that then decides about it."""
 

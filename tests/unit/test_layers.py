@@ -18,6 +18,8 @@ MAY_IMPORT_FRAMEWORKS = {
     "bench.probing": "asks tensors for their size and the device for its peak",
     "decoding": "the decoder is tensor arithmetic",
     "engines.device": "asks torch which device there is and what sets its arithmetic",
+    "engines.flashspec": "hands the pair's modules to a library that is built on torch",
+    "engines.models": "keeps the decoder's models and times their steps",
     "engines.native": "opens the decoder",
     "engines.transformers": "runs the library itself",
     "engines.transformers_config": "speaks the library's words",
