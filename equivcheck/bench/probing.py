@@ -96,7 +96,7 @@ def draft_token_seconds(
 
 
 def _propose(decoder: Decoder, *, gamma: int, clock: Clock) -> float:
-    key = ("propose alone", gamma, decoder.rows.controls.features)
+    key = ("propose alone", gamma, decoder.rows.controls.features, decoder.rows.reach)
 
     def propose() -> Tensor | None:
         return decoder.runner.run(key, lambda: decoder.propose(gamma=gamma, unread=2).tokens)

@@ -13,6 +13,7 @@ from equivcheck.decoding.drafters import Drafter, ModelDrafter, PromptLookupDraf
 from equivcheck.decoding.gamma import GammaPolicy
 from equivcheck.decoding.graphs import Landing
 from equivcheck.decoding.model import StaticModel
+from equivcheck.decoding.reaching import sound_reaches
 from equivcheck.decoding.verification import MatchRule
 from tests.unit.decoding.models import VOCAB, decode, detokenise, make_requests
 
@@ -24,7 +25,12 @@ pytestmark = [
 DTYPES = [torch.bfloat16, torch.float16, torch.float32]
 
 
-def model_on_gpu(dtype: torch.dtype, *, noise: float = 0.0) -> StaticModel:
+POSITIONS = 576
+
+
+def model_on_gpu(
+    dtype: torch.dtype, *, noise: float = 0.0, lengths: tuple[int, ...] = ()
+) -> StaticModel:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=VOCAB,
@@ -39,7 +45,7 @@ def model_on_gpu(dtype: torch.dtype, *, noise: float = 0.0) -> StaticModel:
     model = kind(config).eval().requires_grad_(False)
     head = model.get_output_embeddings().weight
     head.add_(torch.randn(head.shape) * noise)
-    return adopt(model.to("cuda", dtype), positions=320)
+    return adopt(model.to("cuda", dtype), positions=POSITIONS, reaches=lengths)
 
 
 def decoder(model: StaticModel, drafter: Drafter | None, *, rows: int, gamma: int = 4) -> Decoder:
@@ -96,3 +102,17 @@ def test_a_captured_step_computes_what_an_eager_one_does(dtype: torch.dtype) -> 
     for key in left:
         assert left[key].token_ids == right[key].token_ids
         assert left[key].logit_digests == right[key].logit_digests
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_outputs_do_not_depend_on_how_far_attention_reaches(dtype: torch.dtype) -> None:
+    """One graph a reach: rows grow past several of them while others start again."""
+    whole = model_on_gpu(dtype)
+    lengths = sound_reaches(whole, rows=4, width=8)
+    requests = make_requests(10, tokens=150)
+    near = decoder(model_on_gpu(dtype, lengths=lengths), None, rows=4)
+    expected, answers = decode(decoder(whole, None, rows=4), requests), decode(near, requests)
+    assert len(near.runner.graphs) >= min(2, len(lengths))
+    for key in expected:
+        assert answers[key].token_ids == expected[key].token_ids
+        assert answers[key].logit_digests == expected[key].logit_digests
