@@ -1,5 +1,5 @@
 """Measurements that are too long for tests. Each writes raw JSON lines and prints a summary."""
 
-from equivcheck.threads import wait_without_spinning
+from equivcheck.threads import spin_briefly
 
-wait_without_spinning()
+spin_briefly()

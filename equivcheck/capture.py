@@ -37,7 +37,7 @@ from equivcheck.records import (
 from equivcheck.records_file import RECORDS_NAME, RecordsWriter, read_evidence, seal
 from equivcheck.scoring import score
 from equivcheck.settings import Settings
-from equivcheck.threads import wait_without_spinning
+from equivcheck.threads import spin_briefly
 from equivcheck.verdict import Verdict, judge
 
 __all__ = ["Progress", "capture", "run"]
@@ -97,7 +97,7 @@ def capture(
         EngineError: an engine cannot be opened, breaks the protocol, or answers no case at all.
         RecordsError: the folder holds records already, or those of another run.
     """
-    wait_without_spinning()
+    spin_briefly()
     from equivcheck.pairs.load import load_tokenizer
     from equivcheck.pairs.prompts import encode
 

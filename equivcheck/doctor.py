@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from equivcheck.settings import Settings
-from equivcheck.threads import wait_without_spinning
+from equivcheck.threads import spin_briefly
 
 TOKENS = 64
 """Positions per row over which the whole step is probed."""
@@ -57,7 +57,7 @@ def examine(settings: Settings) -> Diagnosis:
     Raises:
         EquivcheckError: the pair or the engine cannot be loaded.
     """
-    wait_without_spinning()
+    spin_briefly()
     from equivcheck.decoding.contract import probe_contract
     from equivcheck.engines.models import step_seconds
     from equivcheck.engines.native import NativeEngine

@@ -83,13 +83,13 @@ def command(
     target's; otherwise the exit code is 1. An interrupted measurement is gone on with.
     """
     from equivcheck.bench.records_file import bench_path, read_bench
-    from equivcheck.threads import wait_without_spinning
+    from equivcheck.threads import spin_briefly
 
     path = bench_path(out)
     settings = read_settings(flags, overrides)
     if show:
         return _say(read_bench(path), path, limits=settings.workload, as_json=as_json)
-    wait_without_spinning()
+    spin_briefly()
     import msgspec
 
     from equivcheck.bench.arms import Sweeps, arms_of, points_of

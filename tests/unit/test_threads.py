@@ -1,4 +1,4 @@
-"""OpenMP's wait policy: set before torch comes, never over the user's own choice."""
+"""Waiting threads soon sleep, unless the user wants them otherwise or torch has started them."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import sys
 
 import pytest
 
-REPORT = "import os; print(os.environ.get('OMP_WAIT_POLICY'))"
+from equivcheck.threads import BRIEFLY, WAITING
+
+REPORT = f"import os; print([os.environ.get(name) for name in {WAITING!r}])"
 
 
 @pytest.mark.parametrize(
-    ("chosen", "first", "expected"),
-    [(None, "", "PASSIVE"), ("ACTIVE", "", "ACTIVE"), (None, "import torch", "None")],
+    ("first", "chosen", "found"),
+    [
+        ("", {}, [None, *BRIEFLY.values()]),
+        ("", {"OMP_WAIT_POLICY": "ACTIVE"}, ["ACTIVE", None, None]),
+        ("", {"GOMP_SPINCOUNT": "7"}, [None, "7", None]),
+        ("import torch", {}, [None, None, None]),
+    ],
+    ids=["by default", "a policy", "a count", "too late"],
 )
-def test_waiting_threads_sleep_unless_told_otherwise(
-    chosen: str | None, first: str, expected: str
-) -> None:
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
-    if chosen:
-        environment["OMP_WAIT_POLICY"] = chosen
-    program = f"{first}\nfrom equivcheck.threads import wait_without_spinning as wait\nwait()"
-    result = subprocess.run(
-        [sys.executable, "-c", f"{program}\n{REPORT}"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
+def test_how_long_threads_spin(first: str, chosen: dict[str, str], found: list[str | None]) -> None:
+    environment = {k: v for k, v in os.environ.items() if k not in WAITING} | chosen
+    program = f"{first}\nfrom equivcheck.threads import spin_briefly\nspin_briefly()\n{REPORT}"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
-    assert result.stdout.strip() == expected
+    assert done.stdout.strip() == str(found)
