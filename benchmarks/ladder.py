@@ -32,6 +32,8 @@ SHAPES = ("tiny", "15m", "60m", "0.15b")
 """``tiny`` is the bundled pair itself; the others widen its target."""
 DTYPES = ("float32", "bfloat16")
 GAMMAS = (2, 4)
+LOOKED_UP = 6
+"""Drafts of prompt lookup, which cost next to nothing; as many as flashspec's default takes."""
 FOLDER = Path("reports/ladder")
 MEASURED = (0, 1)
 """Exit codes of a finished measurement; 1: some candidate's tokens are not the target's."""
@@ -52,10 +54,12 @@ def others(gammas: Sequence[int], *, flashspec: bool) -> Iterator[str]:
     yield "transformers:mode=plain,scores=false"
     for gamma in gammas:
         yield f"transformers:mode=assisted,gamma={gamma},scores=false"
+    yield f"transformers:mode=lookup,gamma={LOOKED_UP},scores=false"
     if flashspec:
         yield "flashspec:mode=plain"
         for gamma in gammas:
             yield f"flashspec:mode=speculative,gamma={gamma}"
+        yield f"flashspec:mode=ngram,gamma={LOOKED_UP}"
         yield "flashspec:mode=composite"
 
 
@@ -80,6 +84,7 @@ def rungs(
         ]
         for gamma in gammas:
             command += ["--draft", f"native:gamma={gamma}"]
+        command += ["--draft", f"native:gamma={LOOKED_UP},drafter=lookup"]
         for engine in others(gammas, flashspec=flashspec):
             command += ["--against", engine]
         yield Stage(name, tuple(command), minutes)

@@ -32,7 +32,7 @@ COLUMNS = (
     "over own one-token plain",
     "over own padded plain",
     "over transformers plain",
-    "over transformers assisted",
+    "over transformers drafting",
     "over flashspec",
 )
 
@@ -144,7 +144,7 @@ def tables(benches: Sequence[Bench]) -> str:
     )
     lines += ["", "Prompts on which an arm's tokens are its own plain arm's:", ""]
     lines += table(
-        ("rung", "native", "native, one token wide", "transformers assisted", "flashspec"),
+        ("rung", "native", "native, one token wide", "transformers drafting", "flashspec"),
         [(rung.title, *identities(rung)) for rung in rungs],
     )
     for rung in rungs:
@@ -193,7 +193,7 @@ def row(rung: Rung, workload: str, workloads: Sequence[str]) -> tuple[str, ...]:
 
 
 def identities(rung: Rung) -> Iterator[str]:
-    """Prompts with plain's tokens: native, stock, transformers assisted, flashspec."""
+    """Prompts with plain's tokens: native, stock, transformers drafting, flashspec."""
     for engine, arm in (
         (NATIVE, rung.best[NATIVE]),
         (STOCK, STOCK),

@@ -99,7 +99,7 @@ def test_the_fastest_arm_of_each_engine_is_compared() -> None:
         "over own one-token plain": "2.00x",
         "over own padded plain": "2.40x",
         "over transformers plain": "1.50x",
-        "over transformers assisted": "3.00x",
+        "over transformers drafting": "3.00x",
         "over flashspec": "0.50x",
     }
 
@@ -166,10 +166,10 @@ def test_every_rung_can_be_asked_of_bench(flashspec: bool, tmp_path: Path) -> No
         assert any("flashspec" in word for word in stage.command) == flashspec
     arms = arms_of(
         Settings(),
-        drafts=["native:gamma=2", "native:gamma=4"],
+        drafts=["native:gamma=2", "native:gamma=4", "native:gamma=6,drafter=lookup"],
         others=list(others((2, 4), flashspec=flashspec)),
     )
-    assert len(arms) == (11 if flashspec else 7)
+    assert len(arms) == (14 if flashspec else 9)
 
 
 def test_only_the_same_finished_measurement_is_not_run_again(tmp_path: Path) -> None:
