@@ -3,8 +3,9 @@
 By default OpenMP threads spin while they wait for each other. On a machine with anything else to do
 the spinning keeps the thread that is waited for off its core: with both of two cores' threads
 spinning and one other busy process, a decoding step took 200 to 450 ms instead of 4 to 20. Threads
-that never spin have to be woken for every operation, which on an idle machine made each step of a
-small model twice as long. Those that spin for a few microseconds lose little in either case.
+that never spin have to be woken for every operation: on an idle machine each step of a small model
+took 6.8 ms with them and 3.1 with any that spin long enough. In between, a few microseconds: 3.5 ms
+there, and 14 ms beside two busy processes, where threads that never spin took 8.
 """
 
 from __future__ import annotations
