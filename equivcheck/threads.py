@@ -5,7 +5,7 @@ the spinning keeps the thread that is waited for off its core: with both of two 
 spinning and one other busy process, a decoding step took 200 to 450 ms instead of 4 to 20. Threads
 that never spin have to be woken for every operation: on an idle machine each step of a small model
 took 6.8 ms with them and 3.1 with any that spin long enough. In between, a few microseconds: 3.5 ms
-there, and 14 ms beside two busy processes, where threads that never spin took 8.
+there, and 14 ms beside three busy processes, where threads that never spin took 8.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 torch hands a matrix product to one library in fp32 and to another in bf16, with weights as they
 lie. oneDNN multiplies faster from a layout of its own, into which each weight is copied once, as
-it is first used: a verify step of 8 slots gains a third to a half.
+it is first used: a step of 8 slots takes 16 % less time for the bundled pair in fp32, and 40 % less
+for SmolLM2-135M in bf16.
 """
 
 from __future__ import annotations
