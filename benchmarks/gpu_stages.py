@@ -17,6 +17,7 @@ from equivcheck.pairs.shapes import SHAPES
 EAGER = "transformers:mode=plain,scores=false"
 ASSISTED = "transformers:mode=assisted,scores=false"
 COMPILED = f"{EAGER},compiled=true"
+WITHOUT_OWN = "native:gamma=0,kernels=library"
 HELD_TWICE = 1.65
 """Bytes of a pair over its target's weights: gates, queries, keys and values are held twice, by the
 library's model and fused; caches, the draft and working memory come on top."""
@@ -131,7 +132,7 @@ def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[
     worst = ("--worst-case",)
     yield bench("speed", sizes, place, on=on, pair=pair, minutes=2.5, group=group, more=worst)
     # Compiling needs a C++ compiler, and takes long where its cache is cold: a stage of its own.
-    for name, specs in (("library", (EAGER, ASSISTED)), ("compiled", (COMPILED,))):
+    for name, specs in (("library", (EAGER, ASSISTED, WITHOUT_OWN)), ("compiled", (COMPILED,))):
         yield bench(
             name,
             sizes,

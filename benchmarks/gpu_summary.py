@@ -49,6 +49,7 @@ LIBRARIES = (
         True,
     ),
     Library("transformers assisted", "library", "transformers:mode=assisted,scores=false", False),
+    Library("own plain, torch's kernels only", "library", "native:gamma=0,kernels=library", True),
 )
 
 

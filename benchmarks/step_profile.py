@@ -2,7 +2,8 @@
 
     python -m benchmarks.step_profile --pair tiny --out FILE
 
-A warm engine decodes the same requests plainly and speculatively under torch's profiler. Times are
+A warm engine decodes the same requests plainly and speculatively under torch's profiler, with the
+project's own kernels and with torch's alone. Times are
 sums over all steps; on CUDA those of the device, on a CPU those of the operators themselves.
 """
 
@@ -23,7 +24,9 @@ from equivcheck.settings import EngineSetup
 ROWS = 18
 """Kernels listed; the rest is summed up."""
 PROMPT = tuple(range(10, 42))
-SPECS = ("native:gamma=0", "native:gamma=4")
+SPECS = tuple(
+    f"native:gamma={gamma},kernels={kernels}" for kernels in ("auto", "library") for gamma in (0, 4)
+)
 
 
 def profiled(

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from equivcheck.decoding.architecture import Architecture, describe
-from equivcheck.decoding.arithmetic.stock import STOCK, Arithmetic
-from equivcheck.decoding.model import ACTIVATIONS, StaticModel
+from equivcheck.decoding.arithmetic.interface import Arithmetic
+from equivcheck.decoding.arithmetic.stock import ACTIVATIONS, STOCK
+from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.weights import Weights, fuse
 from equivcheck.errors import PairError, unknown_name
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from equivcheck.decoding.architecture import Architecture
+from equivcheck.decoding.arithmetic.interface import KeyValues
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,17 +65,10 @@ class StaticCache:
         """The same cache, attended to up to `reach` positions."""
         return dataclasses.replace(self, reach=reach)
 
-    def attended(self, layer: int) -> tuple[Tensor, Tensor]:
-        """Keys and values up to the reach, each [rows, reach, kv_heads, head_dim]."""
-        return self.keys[layer][:, : self.reach], self.values[layer][:, : self.reach]
+    def layer(self, layer: int) -> KeyValues:
+        """One layer's buffers."""
+        return KeyValues(self.keys[layer], self.values[layer])
 
-    def places(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Where a window at `positions` [rows, window] lies in any layer's buffers."""
-        return torch.arange(positions.shape[0], device=positions.device)[:, None], positions
-
-    def write(
-        self, layer: int, *, keys: Tensor, values: Tensor, places: tuple[Tensor, Tensor]
-    ) -> None:
-        """Store a window's entries, [rows, window, kv_heads, head_dim], at `places`."""
-        self.keys[layer].index_put_(places, keys)
-        self.values[layer].index_put_(places, values)
+    def attended(self, layer: int) -> KeyValues:
+        """One layer's keys and values up to the reach."""
+        return KeyValues(self.keys[layer][:, : self.reach], self.values[layer][:, : self.reach])

@@ -16,7 +16,7 @@ import torch
 from msgspec import Struct
 from torch import Tensor
 
-from equivcheck.decoding.arithmetic.stock import Arithmetic
+from equivcheck.decoding.arithmetic.interface import Arithmetic
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.probes import Probe, probe_operations
 from equivcheck.decoding.reaching import probe_reach

@@ -6,7 +6,6 @@ It knows nothing of drafts, sampling or requests.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,15 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from equivcheck.decoding.architecture import Architecture
-from equivcheck.decoding.arithmetic.stock import STOCK, Arithmetic
+from equivcheck.decoding.arithmetic.interface import Arithmetic, Standing
+from equivcheck.decoding.arithmetic.stock import STOCK
 from equivcheck.decoding.cache import StaticCache
 from equivcheck.decoding.weights import LayerWeights, Weights
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "silu": F.silu,
-    "gelu_pytorch_tanh": lambda gate: F.gelu(gate, approximate="tanh"),
-    "gelu": F.gelu,
-}
 
 
 class StaticModel:
@@ -49,7 +43,6 @@ class StaticModel:
         self.weights = weights
         self.arithmetic = arithmetic
         self.reaches = (*(reach for reach in reaches if reach < positions), positions)
-        self.activation = ACTIVATIONS[architecture.activation]
         angles = torch.outer(
             torch.arange(positions, device=self.device).float(), weights.inverse_frequencies
         )
@@ -98,22 +91,29 @@ class StaticModel:
         hidden = F.embedding(tokens, self.weights.embedding)
         if self.architecture.embedding_scale != 1.0:
             hidden = hidden * torch.tensor(self.architecture.embedding_scale, dtype=self.dtype)
-        rotary = (self.cosines[positions][:, :, None], self.sines[positions][:, :, None])
-        places = cache.places(positions)
+        standing = self.standing(positions)
         visible = {
             window: self.visible(positions, window, reach=cache.reach) for window in self.windows
         }
-        for index, layer in enumerate(self.weights.layers):
-            normed = self.norm(hidden, layer.attention_norm)
-            query, key, value = self.heads(normed, layer, rotary)
-            cache.write(index, keys=key, values=value, places=places)
+        layers = self.weights.layers
+        normed = self.arithmetic.norm(hidden, layers[0].attention_norm, eps=self.norm_eps)
+        for index, layer in enumerate(layers):
+            query = self.arithmetic.rotate_and_store(
+                self.heads(normed, layer),
+                standing,
+                cache.layer(index),
+                norms=layer.head_norms,
+                eps=self.norm_eps,
+            )
             seen = visible[self.architecture.windows[index]]
-            mixed = self.arithmetic.attend(query, *cache.attended(index), seen)
-            hidden = hidden + self.linear(mixed, layer.attention_out, layer.attention_out_bias)
-            normed = self.norm(hidden, layer.mlp_norm)
-            gate, up = self.linear(normed, layer.gate_up, layer.gate_up_bias).chunk(2, dim=-1)
-            hidden = hidden + self.linear(self.activation(gate) * up, layer.down, layer.down_bias)
-        return self.norm(hidden, self.weights.final_norm)
+            mixed = self.arithmetic.attend(query, cache.attended(index), seen)
+            mixed = self.linear(mixed, layer.attention_out, layer.attention_out_bias)
+            hidden, normed = self.add_norm(hidden, mixed, layer.mlp_norm)
+            gate_up = self.linear(normed, layer.gate_up, layer.gate_up_bias)
+            gated = self.arithmetic.gate(gate_up, activation=self.architecture.activation)
+            change = self.linear(gated, layer.down, layer.down_bias)
+            hidden, normed = self.add_norm(hidden, change, self.norm_behind(index))
+        return normed
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Project [..., hidden] onto the vocabulary, [..., vocab], fp32 from fp32 weights.
@@ -126,9 +126,20 @@ class StaticModel:
         """``inputs @ weight.T + bias``, [..., in] to [..., out]."""
         return self.arithmetic.linear(inputs, weight, bias)
 
-    def norm(self, hidden: Tensor, weight: Tensor) -> Tensor:
-        """RMS norm, the mean square in fp32."""
-        return self.arithmetic.norm(hidden, weight, eps=self.architecture.norm_eps)
+    def add_norm(self, hidden: Tensor, change: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
+        """``hidden + change``, and its RMS norm."""
+        return self.arithmetic.add_norm(hidden, change, gain, eps=self.norm_eps)
+
+    @property
+    def norm_eps(self) -> float:
+        """What all norms add to the mean square."""
+        return self.architecture.norm_eps
+
+    def norm_behind(self, layer: int) -> Tensor:
+        """Gain of the norm that follows a layer: the next one's first, or the final one."""
+        layers = self.weights.layers
+        last = layer + 1 == len(layers)
+        return self.weights.final_norm if last else layers[layer + 1].attention_norm
 
     @property
     def windows(self) -> set[int | None]:
@@ -145,25 +156,13 @@ class StaticModel:
             dtype=self.dtype,
         )
 
-    def heads(
-        self, hidden: Tensor, layer: LayerWeights, rotary: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, each [rows, window, heads, head_dim], rotated."""
-        shape = self.architecture
+    def standing(self, positions: Tensor) -> Standing:
+        """Where a window at `positions` [rows, width] stands, and its rotary angles."""
+        rows = torch.arange(positions.shape[0], device=positions.device)[:, None]
+        return Standing(rows, positions, self.cosines[positions], self.sines[positions])
+
+    def heads(self, hidden: Tensor, layer: LayerWeights) -> Tensor:
+        """Heads of queries, keys and values, [rows, width, heads + 2 * kv_heads, head_dim]."""
         fused = self.linear(hidden, layer.query_key_value, layer.query_key_value_bias)
-        split = (shape.heads, shape.kv_heads)
-        turning, value = fused.unflatten(-1, (-1, shape.head_dim)).split(
-            (sum(split), shape.kv_heads), dim=2
-        )
-        if layer.query_norm is not None and layer.key_norm is not None:
-            query, key = turning.split(split, dim=2)
-            normed = [self.norm(query, layer.query_norm), self.norm(key, layer.key_norm)]
-            turning = torch.cat(normed, dim=2)
-        query, key = rotate(turning, rotary).split(split, dim=2)
-        return query, key, value
-
-
-def rotate(heads: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotary position embedding (Su et al. 2021), halves convention; the first sines negated."""
-    cosine, sine = rotary
-    return heads * cosine + heads.roll(heads.shape[-1] // 2, dims=-1) * sine
+        heads: Tensor = fused.unflatten(-1, (-1, self.architecture.head_dim))
+        return heads

@@ -8,6 +8,7 @@ import torch
 from msgspec import Struct
 from torch import Tensor
 
+from equivcheck.decoding.arithmetic.interface import KeyValues
 from equivcheck.decoding.model import StaticModel
 
 ROLLS = 8
@@ -45,11 +46,17 @@ def probe_operations(model: StaticModel, *, rows: int, width: int) -> Iterator[P
             inputs,
         )
     shape = model.architecture
-    gain = model.weights.final_norm
+
+    def normed(hidden: Tensor) -> Tensor:
+        return model.add_norm(hidden, hidden, model.weights.final_norm)[1]
+
+    def gated(gate_up: Tensor) -> Tensor:
+        return model.arithmetic.gate(gate_up, activation=shape.activation)
+
     hidden = noise(slots, shape.hidden)
-    yield rolled("norm", str(list(hidden.shape)), lambda x: model.norm(x, gain), hidden)
-    gate = noise(slots, model.weights.layers[0].down.shape[1])
-    yield rolled("activation", str(list(gate.shape)), model.activation, gate)
+    yield rolled("norm", str(list(hidden.shape)), normed, hidden)
+    gate_up = noise(slots, model.weights.layers[0].gate_up.shape[0])
+    yield rolled("activation", str(list(gate_up.shape)), gated, gate_up)
     yield probe_attention(model, noise, rows=rows, width=width)
 
 
@@ -86,7 +93,7 @@ def probe_attention(
     query = noise(rows, 1, shape.heads, shape.head_dim).expand(-1, width, -1, -1)
     depth = torch.full((rows, width), positions // 2, device=model.device)
     visible = model.visible(depth, None, reach=positions)
-    mixed = model.arithmetic.attend(query, keys, values, visible)
+    mixed = model.arithmetic.attend(query, KeyValues(keys, values), visible)
     differing = int((mixed != mixed[:, :1]).any(dim=-1).sum())
     return Probe(
         name="attention",

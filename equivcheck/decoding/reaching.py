@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from equivcheck.decoding.arithmetic.interface import KeyValues
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.probes import Probe
 
@@ -102,8 +103,7 @@ def compared(
             near, far = (
                 model.arithmetic.attend(
                     query,
-                    keys[:, :length],
-                    values[:, :length],
+                    KeyValues(keys[:, :length], values[:, :length]),
                     model.visible(positions, window, reach=length),
                 )
                 for length in (reach, whole)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from equivcheck.decoding.kernels.needs import missing_for_kernels
 from equivcheck.decoding.philox import WORD, Counter, Key, philox
 from equivcheck.generation import Request
 
@@ -55,6 +56,7 @@ class Streams:
     def __init__(self, *, rows: int, device: torch.device) -> None:
         """Start with all-zero keys; `admit` sets a row's."""
         self.keys = torch.zeros((rows, 3), dtype=torch.int64, device=device)
+        self.kernel = missing_for_kernels(device) is None
 
     def admit(self, row: int, request: Request) -> None:
         """Give a row to a request."""
@@ -65,18 +67,14 @@ class Streams:
 
         All 32 bits count: with 24 the tail of a large vocabulary starves (vLLM #51367).
         """
-        blocks = torch.arange(-(-width // 4), device=positions.device)
-        seed, low, high = (word[:, None, None] for word in self.keys.unbind(dim=1))
-        if isinstance(purpose, Tensor):
-            purpose = purpose[:, :, None]
-        else:
+        if not isinstance(purpose, Tensor):
             purpose = torch.full((), int(purpose), device=positions.device)
-        words = philox(
-            Counter(*torch.broadcast_tensors(blocks, positions[:, :, None], purpose, high)),
-            Key(seed, low),
-        )
-        bits = torch.stack(words, dim=-1).flatten(2)[:, :, :width]
-        return ((bits.float() + 0.5) * 2.0**-32).clamp_(max=LARGEST_UNIFORM)
+        purposes = purpose.expand_as(positions)
+        if not self.kernel:
+            return uniforms(self.keys, positions, purposes, width=width)
+        from equivcheck.decoding.kernels.noise import uniform_noise
+
+        return uniform_noise(self.keys, positions, purposes, width=width, largest=LARGEST_UNIFORM)
 
     def gumbel(self, positions: Tensor, purpose: Purpose | Tensor, *, width: int) -> Tensor:
         """Standard Gumbel noise, fp32, [rows, slots, width].
@@ -85,3 +83,13 @@ class Streams:
         precise near 0, where fp32 is fine-grained, rather than near 1, where it is not.
         """
         return self.uniform(positions, purpose, width=width).neg_().log1p_().neg_().log_().neg_()
+
+
+def uniforms(keys: Tensor, positions: Tensor, purposes: Tensor, *, width: int) -> Tensor:
+    """Uniforms by tensor arithmetic, on any device; bit for bit those of the kernel."""
+    blocks = torch.arange(-(-width // 4), device=positions.device)
+    seed, low, high = (word[:, None, None] for word in keys.unbind(dim=1))
+    counter = torch.broadcast_tensors(blocks, positions[:, :, None], purposes[:, :, None], high)
+    words = philox(Counter(*counter), Key(seed, low))
+    bits = torch.stack(words, dim=-1).flatten(2)[:, :, :width]
+    return ((bits.float() + 0.5) * 2.0**-32).clamp_(max=LARGEST_UNIFORM)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from equivcheck.decoding.architecture import Architecture
+from equivcheck.decoding.arithmetic.interface import HeadNorms
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,8 +19,7 @@ class LayerWeights:
     attention_norm: Tensor
     query_key_value: Tensor
     query_key_value_bias: Tensor | None
-    query_norm: Tensor | None
-    key_norm: Tensor | None
+    head_norms: HeadNorms | None
     attention_out: Tensor
     attention_out_bias: Tensor | None
     mlp_norm: Tensor
@@ -61,13 +61,11 @@ def layer_weights(block: Any, architecture: Architecture) -> LayerWeights:
     attention, mlp = block.self_attn, block.mlp
     inputs = (attention.q_proj, attention.k_proj, attention.v_proj)
     gates = (mlp.gate_proj, mlp.up_proj)
-    per_head = architecture.query_key_norm
     return LayerWeights(
         attention_norm=gain(block.input_layernorm, architecture),
         query_key_value=torch.cat([linear.weight.detach() for linear in inputs]),
         query_key_value_bias=fused_bias(inputs),
-        query_norm=gain(attention.q_norm, architecture) if per_head else None,
-        key_norm=gain(attention.k_norm, architecture) if per_head else None,
+        head_norms=head_norms(attention, architecture),
         attention_out=attention.o_proj.weight.detach(),
         attention_out_bias=fused_bias((attention.o_proj,)),
         mlp_norm=gain(block.post_attention_layernorm, architecture),
@@ -76,6 +74,13 @@ def layer_weights(block: Any, architecture: Architecture) -> LayerWeights:
         down=mlp.down_proj.weight.detach(),
         down_bias=fused_bias((mlp.down_proj,)),
     )
+
+
+def head_norms(attention: Any, architecture: Architecture) -> HeadNorms | None:
+    """Gains of the norms over single heads, of models that have them."""
+    if not architecture.query_key_norm:
+        return None
+    return HeadNorms(gain(attention.q_norm, architecture), gain(attention.k_norm, architecture))
 
 
 def gain(norm: Any, architecture: Architecture) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from equivcheck.decoding.adoption import adopt
-from equivcheck.decoding.arithmetic.stock import Arithmetic
+from equivcheck.decoding.arithmetic.interface import Arithmetic
 from equivcheck.decoding.contract import ContractReport, probe_contract
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.reaching import sound_reaches

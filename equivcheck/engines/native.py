@@ -10,19 +10,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
 import torch
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
+from transformers import PreTrainedModel
 
 from equivcheck.decoding.arithmetic.choose import (
     Contract,
+    Kernels,
     arithmetic_for,
-    library_kernels,
+    library_products,
     own_kernels,
 )
-from equivcheck.decoding.arithmetic.stock import STOCK, Arithmetic
+from equivcheck.decoding.arithmetic.interface import Arithmetic
 from equivcheck.decoding.contract import SHAPE_MULTIPLE, ContractReport, promisable
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import Drafter, ModelDrafter, PromptLookupDrafter
 from equivcheck.decoding.gamma import AdaptiveGamma, GammaPolicy
+from equivcheck.decoding.kernels.needs import missing_for_kernels
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.prefill import CHUNK
 from equivcheck.decoding.reaching import reaches
@@ -52,6 +55,8 @@ class NativeOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     contract: Contract = "fixed-shape"
     """fixed-shape: equal bits at one batch size and width, at the library's speed.
     batch-invariant: equal bits at any, by arithmetic that is built for it."""
+    kernels: Kernels = "auto"
+    """auto: the fastest there is. library: torch's alone, to see what the others bring."""
     fault: str | None = None
     """Seed a fault from the catalogue: for testing the tests."""
 
@@ -88,13 +93,16 @@ class NativeEngine:
     def promise(self, positions: int) -> tuple[StaticModel, ContractReport]:
         """The target on the arithmetic asked for, and what was probed to hold there.
 
-        Where the library's kernels break the contract on a GPU, the project's own take over.
+        Where the library's products break the contract, the project's own take over if they can.
         """
-        target = self.pair.target
-        arithmetic = arithmetic_for(self.options.contract, target.device)
-        model = self.adopt_target(positions, arithmetic)
+        device = self.pair.target.device
+        model = self.adopt_target(
+            positions,
+            arithmetic_for(self.options.contract, device=device, kernels=self.options.kernels),
+        )
         report = self.probe(model)
-        if report.contract is None and target.device.type == "cuda" and arithmetic is STOCK:
+        replaceable = self.options.kernels == "auto" and not model.arithmetic.batch_invariant
+        if report.contract is None and replaceable and not missing_for_kernels(device):
             own = self.adopt_target(positions, own_kernels())
             if (found := self.probe(own)).contract is not None:
                 return own, found
@@ -113,6 +121,11 @@ class NativeEngine:
             )
         return adopted(target, positions, arithmetic, reaches=lengths)
 
+    def adopt_freely(self, model: PreTrainedModel, positions: int) -> StaticModel:
+        """A model of which no contract is asked: attention may stop anywhere."""
+        products = library_products(model.device, kernels=self.options.kernels)
+        return adopted(model, positions, products, reaches=reaches(positions))
+
     def probe(self, model: StaticModel) -> ContractReport:
         """What holds at this engine's shape."""
         return probed(
@@ -126,20 +139,9 @@ class NativeEngine:
     def capabilities(self) -> Capabilities:
         """What this engine is."""
         given = {
-            name: value
-            for name, value in (
-                ("gamma", self.options.gamma),
-                ("adaptive", self.options.adaptive or None),
-                ("drafter", None if self.options.drafter == "auto" else self.options.drafter),
-                ("rule", None if self.options.rule == "coupled" else self.options.rule),
-                ("width", self.options.width),
-                (
-                    "contract",
-                    None if self.options.contract == "fixed-shape" else self.options.contract,
-                ),
-                ("fault", self.options.fault),
-            )
-            if value is not None
+            option.name: getattr(self.options, option.name)
+            for option in structs.fields(NativeOptions)
+            if option.name == "gamma" or getattr(self.options, option.name) != option.default
         }
         return Capabilities(
             engine="native:" + ",".join(f"{name}={value}" for name, value in given.items()),
@@ -156,7 +158,7 @@ class NativeEngine:
             drafter=self.drafter_kind,
             identity=self.contract.contract,
             versions={"torch": str(torch.__version__)},
-            notes=(*self.pair.warnings, *self.tax),
+            notes=(*self.pair.warnings, *self.tax, *self.slowed),
         )
 
     @property
@@ -164,6 +166,15 @@ class NativeEngine:
         """What decoding has cost beside its steps, so far: capturing graphs, on a GPU."""
         captured = self.decoder.runner.cost
         return () if captured is None else (captured,)
+
+    @property
+    def slowed(self) -> tuple[str, ...]:
+        """What keeps a GPU from running at full speed."""
+        device = self.pair.target.device
+        missing = missing_for_kernels(device)
+        if device.type != "cuda" or missing is None:
+            return ()
+        return (f"torch's kernels alone, since {missing}: small operations take their time",)
 
     @property
     def drafter_kind(self) -> Literal["model", "lookup"] | None:
@@ -214,8 +225,7 @@ class NativeEngine:
     def identity_tax(self) -> str:
         """What the contract costs here: the locked step against a stock one-token step."""
         positions = self.model.key_positions.shape[0]
-        library = library_kernels(self.pair.target.device)
-        stock = adopted(self.pair.target, positions, library, reaches=reaches(positions))
+        stock = self.adopt_freely(self.pair.target, positions)
         return taxed(stock=stock, locked=self.model, rows=self.setup.batch_size, width=self.width)
 
     def build(self, model: StaticModel, *, positions: int) -> Decoder:
@@ -254,10 +264,9 @@ class NativeEngine:
             )
         if kind == "lookup" or self.pair.draft is None:
             return PromptLookupDrafter()
-        # A draft's bits may depend on how far it attends: every reach is as good.
-        library = library_kernels(self.pair.draft.device)
-        model = adopted(self.pair.draft, positions, library, reaches=reaches(positions))
-        return ModelDrafter(model, rows=self.setup.batch_size)
+        return ModelDrafter(
+            self.adopt_freely(self.pair.draft, positions), rows=self.setup.batch_size
+        )
 
     @torch.inference_mode()
     def draft_cost(self, model: StaticModel, drafter: Drafter | None) -> float:

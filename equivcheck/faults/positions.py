@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+from equivcheck.decoding.arithmetic.interface import Standing
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.model import StaticModel
-from equivcheck.decoding.weights import LayerWeights
 from equivcheck.faults.fault import fault
 from equivcheck.faults.rollback import RemembersRejection
 
@@ -36,14 +36,15 @@ class OpenMask(StaticModel):
 class OnePosition(StaticModel):
     """Rotates all slots of a step by the position of the first."""
 
-    def heads(
-        self, hidden: Tensor, layer: LayerWeights, rotary: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def standing(self, positions: Tensor) -> Standing:
         """Use the first slot's angles."""
-        if hidden.shape[1] in STEP_WIDTHS:
-            cosines, sines = (table[:, :1].expand_as(table) for table in rotary)
-            rotary = (cosines, sines)
-        return super().heads(hidden, layer, rotary)
+        standing = super().standing(positions)
+        if positions.shape[1] not in STEP_WIDTHS:
+            return standing
+        cosines, sines = standing.cosines, standing.sines
+        return standing._replace(
+            cosines=cosines[:, :1].expand_as(cosines), sines=sines[:, :1].expand_as(sines)
+        )
 
 
 @fault("positions-over-advance", family="F10", recreates="vLLM #44697", caught_by="greedy")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
-from equivcheck.decoding.adoption import adopt
 from equivcheck.decoding.contract import probe_contract
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import Drafter, ModelDrafter, PromptLookupDrafter
@@ -15,37 +13,13 @@ from equivcheck.decoding.graphs import Landing
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.reaching import sound_reaches
 from equivcheck.decoding.verification import MatchRule
-from tests.unit.decoding.models import VOCAB, decode, detokenise, make_requests
+from tests.gpu.models import DTYPES, model_on_gpu
+from tests.unit.decoding.models import decode, detokenise, make_requests
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
-
-DTYPES = [torch.bfloat16, torch.float16, torch.float32]
-
-
-POSITIONS = 576
-
-
-def model_on_gpu(
-    dtype: torch.dtype, *, noise: float = 0.0, lengths: tuple[int, ...] = ()
-) -> StaticModel:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=VOCAB,
-        hidden_size=512,
-        intermediate_size=1408,
-        num_hidden_layers=4,
-        num_attention_heads=8,
-        num_key_value_heads=4,
-        initializer_range=0.08,
-    )
-    kind: type = LlamaForCausalLM
-    model = kind(config).eval().requires_grad_(False)
-    head = model.get_output_embeddings().weight
-    head.add_(torch.randn(head.shape) * noise)
-    return adopt(model.to("cuda", dtype), positions=POSITIONS, reaches=lengths)
 
 
 def decoder(model: StaticModel, drafter: Drafter | None, *, rows: int, gamma: int = 4) -> Decoder:

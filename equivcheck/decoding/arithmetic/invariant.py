@@ -1,4 +1,4 @@
-"""Arithmetic by the project's own Triton kernels: bits that do not depend on the batch, on a GPU.
+"""Arithmetic by the project's own Triton kernels alone: bits that do not depend on the batch.
 
 Importing it imports Triton, which torch brings along on CUDA.
 """
@@ -11,15 +11,11 @@ import torch
 import triton
 from torch import Tensor
 
-from equivcheck.decoding.arithmetic import kernels
+from equivcheck.decoding.arithmetic.fused import TILE, FusedArithmetic
+from equivcheck.decoding.kernels.products import linear_kernel
 
-TILE = 16
-"""Rows or query slots a program works on: the least that a tensor core takes."""
-KEY_TILE = 64
-SPLIT = 256
-"""Cache positions whose weights are summed by one program."""
-EVERYTHING = 2**30
-"""A window that hides nothing."""
+STAGES = 5
+"""Tiles of a weight that are on their way while one is multiplied."""
 
 
 class Blocks(NamedTuple):
@@ -29,20 +25,13 @@ class Blocks(NamedTuple):
     inner: int
 
 
-class Visibility(NamedTuple):
-    """Who sees what: positions of the queries [rows, width] and the window in tokens."""
-
-    positions: Tensor
-    window: int
-
-
 def blocks_for(*, columns: int, inner: int, itemsize: int) -> Blocks:
     """Small enough column tiles that narrow products still occupy the whole device."""
     wide = 64 if columns >= 16_384 else 32 if columns >= 6_144 else 16
     return Blocks(wide, min(128 if itemsize == 2 else 64, max(16, triton.next_power_of_2(inner))))
 
 
-class InvariantArithmetic:
+class InvariantArithmetic(FusedArithmetic):
     """Fixed tiles, ascending sums, no split that depends on the batch."""
 
     name = "triton"
@@ -57,7 +46,7 @@ class InvariantArithmetic:
         blocks = blocks_for(columns=columns, inner=inner, itemsize=flat.element_size())
         outputs = torch.empty((rows, columns), dtype=flat.dtype, device=flat.device)
         grid = (triton.cdiv(rows, TILE), triton.cdiv(columns, blocks.columns))
-        kernels.linear_kernel[grid](
+        linear_kernel[grid](
             flat,
             weight,
             weight if bias is None else bias,
@@ -69,60 +58,6 @@ class InvariantArithmetic:
             TILE_ROWS=TILE,
             TILE_COLUMNS=blocks.columns,
             TILE_INNER=blocks.inner,
-            num_stages=5,
+            num_stages=STAGES,
         )
         return outputs.view(*inputs.shape[:-1], columns)
-
-    def norm(self, hidden: Tensor, gain: Tensor, *, eps: float) -> Tensor:
-        """RMS norm, one program a row."""
-        flat = hidden.reshape(-1, hidden.shape[-1]).contiguous()
-        outputs = torch.empty_like(flat)
-        tile = triton.next_power_of_2(flat.shape[1])
-        kernels.norm_kernel[(flat.shape[0],)](flat, gain, outputs, flat.shape[1], eps, TILE=tile)
-        return outputs.view_as(hidden)
-
-    def visible(
-        self,
-        positions: Tensor,
-        *,
-        keys: Tensor,
-        window: int | None,
-        shared: int,
-        dtype: torch.dtype,
-    ) -> Visibility:
-        """Nothing to compute: the kernel compares positions."""
-        return Visibility(positions.contiguous(), EVERYTHING if window is None else window)
-
-    def attend(self, query: Tensor, keys: Tensor, values: Tensor, visible: Visibility) -> Tensor:
-        """Attention in splits of `SPLIT` positions from 0, combined in ascending order."""
-        rows, width, heads, head = query.shape
-        cached, kv_heads = keys.shape[1], keys.shape[2]
-        shared = heads // kv_heads
-        query = query.contiguous()
-        splits, tiles = triton.cdiv(cached, SPLIT), triton.cdiv(width * shared, TILE)
-        shape = (rows * kv_heads, splits, tiles * TILE)
-        partial = torch.empty((*shape, head), dtype=torch.float32, device=query.device)
-        highest = torch.empty(shape, dtype=torch.float32, device=query.device)
-        weights = torch.empty_like(highest)
-        outputs = torch.empty_like(query)
-        sizes = {"KV_HEADS": kv_heads, "SHARED": shared, "HEAD": head, "TILE": TILE}
-        kernels.attention_kernel[(splits, tiles, rows * kv_heads)](
-            query,
-            keys,
-            values,
-            visible.positions,
-            partial,
-            highest,
-            weights,
-            width,
-            cached,
-            visible.window,
-            head**-0.5,
-            **sizes,
-            TILE_KEYS=KEY_TILE,
-            SPLIT=SPLIT,
-        )
-        kernels.combine_kernel[(tiles, rows * kv_heads)](
-            partial, highest, weights, outputs, width, splits, **sizes
-        )
-        return outputs.flatten(2)

@@ -1,63 +1,20 @@
-"""The library's own kernels, and the interface that all arithmetics share."""
+"""The library's own kernels."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any, Protocol
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from equivcheck.decoding.arithmetic.interface import HeadNorms, KeyValues, Standing
 
-class Arithmetic(Hashable, Protocol):
-    """How a static model multiplies, normalises and attends."""
-
-    name: str
-    batch_invariant: bool
-    """Whether a token's bits are meant not to depend on how many rows and slots there are."""
-
-    def linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """``inputs @ weight.T + bias``: [..., in] with [out, in] to [..., out]."""
-        ...
-
-    def norm(self, hidden: Tensor, gain: Tensor, *, eps: float) -> Tensor:
-        """RMS norm of the last dimension, the mean square in fp32."""
-        ...
-
-    def visible(
-        self,
-        positions: Tensor,
-        *,
-        keys: Tensor,
-        window: int | None,
-        shared: int,
-        dtype: torch.dtype,
-    ) -> Any:
-        """What `attend` needs to know of who sees what; made once a step for all layers.
-
-        Args:
-            positions: Of the queries, int64, [rows, width].
-            keys: Positions of the cache, ascending from 0, [cache positions].
-            window: How many latest positions a query sees; None: all.
-            shared: Query heads to a key/value head.
-            dtype: Of the queries.
-        """
-        ...
-
-    def attend(self, query: Tensor, keys: Tensor, values: Tensor, visible: Any) -> Tensor:
-        """Causal attention over a static cache.
-
-        Args:
-            query: [rows, width, heads, head_dim].
-            keys: [rows, cache positions, kv_heads, head_dim].
-            values: As keys.
-            visible: From `visible`.
-
-        Returns:
-            [rows, width, heads * head_dim].
-        """
-        ...
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "silu": F.silu,
+    "gelu_pytorch_tanh": lambda gate: F.gelu(gate, approximate="tanh"),
+    "gelu": F.gelu,
+}
 
 
 class StockArithmetic:
@@ -76,6 +33,41 @@ class StockArithmetic:
         wide = wide * torch.rsqrt(wide.pow(2).mean(dim=-1, keepdim=True) + eps)
         return wide.to(hidden.dtype) * gain
 
+    def add_norm(
+        self, hidden: Tensor, change: Tensor, gain: Tensor, *, eps: float
+    ) -> tuple[Tensor, Tensor]:
+        """Add, then norm."""
+        hidden = hidden + change
+        return hidden, self.norm(hidden, gain, eps=eps)
+
+    def rotate_and_store(
+        self,
+        heads: Tensor,
+        standing: Standing,
+        into: KeyValues,
+        *,
+        norms: HeadNorms | None,
+        eps: float,
+    ) -> Tensor:
+        """Queries and keys rotated together."""
+        kv_heads = into.keys.shape[2]
+        split = (heads.shape[2] - 2 * kv_heads, kv_heads)
+        turning, value = heads.split((sum(split), kv_heads), dim=2)
+        if norms is not None:
+            normed = zip(turning.split(split, dim=2), norms, strict=True)
+            turning = torch.cat([self.norm(each, gain, eps=eps) for each, gain in normed], dim=2)
+        query: Tensor
+        query, key = rotate(turning, standing).split(split, dim=2)
+        places = (standing.rows, standing.positions)
+        into.keys.index_put_(places, key)
+        into.values.index_put_(places, value)
+        return query
+
+    def gate(self, gate_up: Tensor, *, activation: str) -> Tensor:
+        """Activate, then multiply."""
+        gate, up = gate_up.chunk(2, dim=-1)
+        return ACTIVATIONS[activation](gate) * up
+
     def visible(
         self,
         positions: Tensor,
@@ -92,23 +84,29 @@ class StockArithmetic:
         mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
         return mask.masked_fill_(~seen, float("-inf"))[:, None].repeat(1, 1, shared, 1)
 
-    def attend(self, query: Tensor, keys: Tensor, values: Tensor, visible: Tensor) -> Tensor:
-        """Attention over the whole cache: hidden entries weigh exactly 0.
+    def attend(self, query: Tensor, seen: KeyValues, visible: Tensor) -> Tensor:
+        """Attention over all that is given: hidden entries weigh exactly 0.
 
         Query heads that share a key/value head are folded into the query dimension, so grouped
         attention needs no copy of the cache.
         """
-        (rows, width, heads, _), kv_heads = query.shape, keys.shape[2]
+        (rows, width, heads, _), kv_heads = query.shape, seen.keys.shape[2]
         shared = heads // kv_heads
         folded = query.unflatten(2, (kv_heads, shared)).permute(0, 2, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(
             folded.flatten(2, 3),
-            keys.transpose(1, 2),
-            values.transpose(1, 2),
+            seen.keys.transpose(1, 2),
+            seen.values.transpose(1, 2),
             attn_mask=visible,
         )
         unfolded: Tensor = mixed.unflatten(2, (shared, width))
         return unfolded.permute(0, 3, 1, 2, 4).reshape(rows, width, -1)
+
+
+def rotate(heads: Tensor, standing: Standing) -> Tensor:
+    """Rotary position embedding (Su et al. 2021), halves convention; [rows, width, heads, dim]."""
+    other = heads.roll(heads.shape[-1] // 2, dims=-1)
+    return heads * standing.cosines[:, :, None] + other * standing.sines[:, :, None]
 
 
 STOCK = StockArithmetic()

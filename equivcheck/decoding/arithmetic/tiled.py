@@ -7,10 +7,13 @@ one tile do not mix. Costs speed where a whole batch would have gone through one
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from equivcheck.decoding.arithmetic.interface import KeyValues
 from equivcheck.decoding.arithmetic.packed import PackedArithmetic
 
 TILE = 8
@@ -23,18 +26,19 @@ class TiledArithmetic(PackedArithmetic):
     batch_invariant = True
 
     def linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """One product a tile; the last tile is padded."""
-        flat = inputs.reshape(-1, inputs.shape[-1])
-        padded = F.pad(flat, (0, 0, 0, -flat.shape[0] % TILE))
-        tiles = [super(TiledArithmetic, self).linear(t, weight, bias) for t in padded.split(TILE)]
-        return torch.cat(tiles)[: flat.shape[0]].view(*inputs.shape[:-1], weight.shape[0])
+        """One product a tile."""
+        product = super().linear
+        return tile_by_tile(lambda tile: product(tile, weight, bias), inputs)
 
     def norm(self, hidden: Tensor, gain: Tensor, *, eps: float) -> Tensor:
         """RMS norm tile by tile."""
-        flat = hidden.reshape(-1, hidden.shape[-1])
-        padded = F.pad(flat, (0, 0, 0, -flat.shape[0] % TILE))
-        tiles = [super(TiledArithmetic, self).norm(t, gain, eps=eps) for t in padded.split(TILE)]
-        return torch.cat(tiles)[: flat.shape[0]].view_as(hidden)
+        norm = super().norm
+        return tile_by_tile(lambda tile: norm(tile, gain, eps=eps), hidden)
+
+    def gate(self, gate_up: Tensor, *, activation: str) -> Tensor:
+        """Activation tile by tile: a vectorised body and a scalar tail round it differently."""
+        gate = super().gate
+        return tile_by_tile(lambda tile: gate(tile, activation=activation), gate_up)
 
     def visible(
         self,
@@ -49,9 +53,9 @@ class TiledArithmetic(PackedArithmetic):
         del shared
         return super().visible(positions, keys=keys, window=window, shared=1, dtype=dtype)
 
-    def attend(self, query: Tensor, keys: Tensor, values: Tensor, visible: Tensor) -> Tensor:
+    def attend(self, query: Tensor, seen: KeyValues, visible: Tensor) -> Tensor:
         """Attention of one row's `TILE` slots at a time over the whole cache."""
-        (rows, width), shared = query.shape[:2], query.shape[2] // keys.shape[2]
+        (rows, width), shared = query.shape[:2], query.shape[2] // seen.keys.shape[2]
         extra = -width % TILE
         query = F.pad(query, (0, 0, 0, 0, 0, extra))
         # A padded slot may see everything: were it to see nothing, its softmax would be 0/0.
@@ -59,11 +63,18 @@ class TiledArithmetic(PackedArithmetic):
         mixed = [
             super(TiledArithmetic, self).attend(
                 query[row : row + 1, start : start + TILE],
-                keys[row : row + 1],
-                values[row : row + 1],
+                KeyValues(seen.keys[row : row + 1], seen.values[row : row + 1]),
                 visible[row : row + 1, :, start : start + TILE].repeat(1, 1, shared, 1),
             )
             for row in range(rows)
             for start in range(0, width + extra, TILE)
         ]
         return torch.cat(mixed, dim=1).view(rows, width + extra, -1)[:, :width]
+
+
+def tile_by_tile(operation: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    """Apply `operation` to `TILE` rows of [..., in] at a time; the last tile is padded."""
+    flat = inputs.reshape(-1, inputs.shape[-1])
+    padded = F.pad(flat, (0, 0, 0, -flat.shape[0] % TILE))
+    outputs = torch.cat([operation(tile) for tile in padded.split(TILE)])
+    return outputs[: flat.shape[0]].view(*inputs.shape[:-1], -1)

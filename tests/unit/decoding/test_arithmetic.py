@@ -11,28 +11,31 @@ import pytest
 import torch
 from torch import Tensor
 
-from equivcheck.decoding.arithmetic.stock import STOCK, Arithmetic
+from equivcheck.decoding.arithmetic.interface import Arithmetic, HeadNorms, KeyValues, Standing
+from equivcheck.decoding.arithmetic.stock import ACTIVATIONS, STOCK
 from equivcheck.decoding.arithmetic.tiled import TiledArithmetic
 
 TOLERANCE = {torch.float32: 2e-6, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 CACHED = 600
 """More positions than one split of the kernels, and no multiple of it."""
+EPS = 1e-6
 
 
-def own_kernels() -> Arithmetic:
+def own_kernels(*, products: bool) -> Arithmetic:
     """The kernels as Triton interprets them, whatever device there is."""
     if importlib.util.find_spec("triton") is None:
         pytest.skip("needs triton")
     if torch.cuda.is_available():
         pytest.skip("tests/gpu runs the compiled kernels")
+    from equivcheck.decoding.arithmetic.fused import FusedArithmetic
     from equivcheck.decoding.arithmetic.invariant import InvariantArithmetic
 
-    return InvariantArithmetic()
+    return InvariantArithmetic() if products else FusedArithmetic()
 
 
 @pytest.fixture(params=["tiled", "triton"])
 def arithmetic(request: pytest.FixtureRequest) -> Arithmetic:
-    return TiledArithmetic() if request.param == "tiled" else own_kernels()
+    return TiledArithmetic() if request.param == "tiled" else own_kernels(products=True)
 
 
 @pytest.fixture(params=[torch.float32, torch.float16, torch.bfloat16], ids=str)
@@ -49,6 +52,7 @@ def noise(*shape: int, dtype: torch.dtype, seed: int = 0) -> Tensor:
 
 
 def close(one: Tensor, other: Tensor) -> bool:
+    assert one.dtype is other.dtype
     return torch.allclose(one.float(), other.float(), atol=TOLERANCE[one.dtype], rtol=1e-2)
 
 
@@ -59,7 +63,6 @@ def test_linear(arithmetic: Arithmetic, dtype: torch.dtype, biased: bool) -> Non
     expected = STOCK.linear(inputs, weight, bias)
     together = arithmetic.linear(inputs, weight, bias)
     assert close(together, expected)
-    assert together.dtype is dtype
     for row in range(3):
         for slot in range(7):
             alone = arithmetic.linear(inputs[row : row + 1, slot : slot + 1], weight, bias)
@@ -68,23 +71,80 @@ def test_linear(arithmetic: Arithmetic, dtype: torch.dtype, biased: bool) -> Non
 
 def test_norm(arithmetic: Arithmetic, dtype: torch.dtype) -> None:
     hidden, gain = noise(3, 5, 96, dtype=dtype), noise(96, dtype=dtype)
-    together = arithmetic.norm(hidden, gain, eps=1e-6)
-    assert close(together, STOCK.norm(hidden, gain, eps=1e-6))
-    assert torch.equal(arithmetic.norm(hidden[1:2, 2:3], gain, eps=1e-6)[0, 0], together[1, 2])
+    together = arithmetic.norm(hidden, gain, eps=EPS)
+    assert close(together, STOCK.norm(hidden, gain, eps=EPS))
+    assert torch.equal(arithmetic.norm(hidden[1:2, 2:3], gain, eps=EPS)[0, 0], together[1, 2])
+
+
+def test_add_norm(arithmetic: Arithmetic, dtype: torch.dtype) -> None:
+    hidden, gain = noise(3, 5, 96, dtype=dtype), noise(96, dtype=dtype)
+    change = noise(3, 5, 96, dtype=dtype, seed=1)
+    summed, normed = arithmetic.add_norm(hidden, change, gain, eps=EPS)
+    # Rounded as it is stored, and normed as it is rounded.
+    assert torch.equal(summed, hidden + change)
+    assert torch.equal(normed, arithmetic.norm(summed, gain, eps=EPS))
+    alone = arithmetic.add_norm(hidden[1:2, 2:3], change[1:2, 2:3], gain, eps=EPS)
+    assert torch.equal(alone[1][0, 0], normed[1, 2])
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gate(arithmetic: Arithmetic, dtype: torch.dtype, activation: str) -> None:
+    gate_up = 3 * noise(2, 3, 2 * 1100, dtype=dtype)
+    together = arithmetic.gate(gate_up, activation=activation)
+    assert close(together, STOCK.gate(gate_up, activation=activation))
+    alone = arithmetic.gate(gate_up[1:, 2:], activation=activation)
+    assert torch.equal(alone[0, 0], together[1, 2])
+
+
+def standing(positions: Tensor, *, head: int, dtype: torch.dtype) -> Standing:
+    """Angles of no particular model."""
+    rows = torch.arange(positions.shape[0])[:, None]
+    angles = positions[..., None] * torch.linspace(1.0, 0.01, head // 2)
+    cosines = torch.cat([angles.cos(), angles.cos()], dim=-1)
+    sines = torch.cat([-angles.sin(), angles.sin()], dim=-1)
+    return Standing(rows, positions, cosines.to(dtype), sines.to(dtype))
+
+
+@pytest.mark.parametrize("head", [32, 24])
+@pytest.mark.parametrize("normed", [False, True])
+def test_rotate_and_store(
+    arithmetic: Arithmetic, dtype: torch.dtype, head: int, normed: bool
+) -> None:
+    heads, kv_heads = 4, 2
+    given = noise(3, 5, heads + 2 * kv_heads, head, dtype=dtype)
+    at = standing(torch.tensor([3, 0, 35])[:, None] + torch.arange(5), head=head, dtype=dtype)
+    norms = None
+    if normed:
+        gains = [noise(head, dtype=dtype, seed=seed) for seed in (1, 2)]
+        norms = HeadNorms(*gains)
+
+    def run(engine: Arithmetic) -> tuple[Tensor, KeyValues]:
+        buffers = [noise(3, 40, kv_heads, head, dtype=dtype, seed=seed) for seed in (3, 4)]
+        into = KeyValues(*buffers)
+        return engine.rotate_and_store(given, at, into, norms=norms, eps=EPS), into
+
+    (query, cache), (expected, filled) = run(arithmetic), run(STOCK)
+    assert close(query, expected)
+    assert close(cache.keys, filled.keys)
+    assert torch.equal(cache.values, filled.values)
 
 
 @pytest.mark.parametrize("window", [None, 100])
-def test_attention(arithmetic: Arithmetic, dtype: torch.dtype, window: int | None) -> None:
-    query = noise(2, 5, 4, 32, dtype=dtype)
-    keys, values = (noise(2, CACHED, 2, 32, dtype=dtype, seed=seed) for seed in (1, 2))
+@pytest.mark.parametrize("head", [32, 24])
+def test_attention(
+    arithmetic: Arithmetic, dtype: torch.dtype, window: int | None, head: int
+) -> None:
+    query = noise(2, 5, 4, head, dtype=dtype)
+    cache = KeyValues(*(noise(2, CACHED, 2, head, dtype=dtype, seed=seed) for seed in (1, 2)))
     starts = torch.tensor([3, 254])
     positions = starts[:, None] + torch.arange(5)
 
-    def attend(engine: Arithmetic, rows: slice, slots: slice) -> Tensor:
+    def attend(engine: Arithmetic, rows: slice, slots: slice, *, reach: int = CACHED) -> Tensor:
         visible = engine.visible(
-            positions[rows, slots], keys=torch.arange(CACHED), window=window, shared=2, dtype=dtype
+            positions[rows, slots], keys=torch.arange(reach), window=window, shared=2, dtype=dtype
         )
-        return engine.attend(query[rows, slots], keys[rows], values[rows], visible)
+        seen = KeyValues(cache.keys[rows, :reach], cache.values[rows, :reach])
+        return engine.attend(query[rows, slots], seen, visible)
 
     together = attend(arithmetic, slice(None), slice(None))
     assert close(together, attend(STOCK, slice(None), slice(None)))
@@ -92,17 +152,24 @@ def test_attention(arithmetic: Arithmetic, dtype: torch.dtype, window: int | Non
         for slot in range(5):
             alone = attend(arithmetic, slice(row, row + 1), slice(slot, slot + 1))
             assert torch.equal(alone[0, 0], together[row, slot])
+    if arithmetic.name == "triton":
+        # Fewer splits, down to one that is not combined with any, and a cache seen in part.
+        for reach in (512, 320, 259):
+            nearer = attend(arithmetic, slice(None), slice(None), reach=reach)
+            assert torch.equal(nearer, together), reach
+        near = attend(arithmetic, slice(0, 1), slice(None), reach=200)
+        assert torch.equal(near, together[:1])
 
 
 def test_what_lies_behind_a_query_weighs_nothing(
     arithmetic: Arithmetic, dtype: torch.dtype
 ) -> None:
     query = noise(1, 2, 4, 32, dtype=dtype)
-    keys, values = (noise(1, CACHED, 2, 32, dtype=dtype, seed=seed) for seed in (3, 4))
+    cache = KeyValues(*(noise(1, CACHED, 2, 32, dtype=dtype, seed=seed) for seed in (3, 4)))
     positions = torch.tensor([[100, 101]])
     visible = arithmetic.visible(
         positions, keys=torch.arange(CACHED), window=None, shared=2, dtype=dtype
     )
-    before = arithmetic.attend(query, keys, values, visible)
-    keys[:, 102:], values[:, 102:] = 50.0, -50.0
-    assert torch.equal(arithmetic.attend(query, keys, values, visible), before)
+    before = arithmetic.attend(query, cache, visible)
+    cache.keys[:, 102:], cache.values[:, 102:] = 50.0, -50.0
+    assert torch.equal(arithmetic.attend(query, cache, visible), before)

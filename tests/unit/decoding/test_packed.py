@@ -9,7 +9,7 @@ import torch
 
 from equivcheck.bench.probing import _weight_bytes
 from equivcheck.decoding.adoption import adopt
-from equivcheck.decoding.arithmetic.choose import PACKED, arithmetic_for, library_kernels
+from equivcheck.decoding.arithmetic.choose import PACKED, arithmetic_for, library_products
 from equivcheck.decoding.arithmetic.packed import PackedArithmetic, can_pack
 from equivcheck.decoding.arithmetic.stock import STOCK
 from tests.unit.decoding.models import random_llama
@@ -66,7 +66,7 @@ def test_copies_count_as_memory_that_the_model_holds() -> None:
 
 
 def test_packing_is_for_cpus_and_tells_its_name() -> None:
-    assert library_kernels(CPU) is PACKED
-    assert library_kernels(torch.device("cuda")) is STOCK
-    assert arithmetic_for("fixed-shape", CPU) is PACKED
+    assert library_products(CPU) is PACKED
+    assert library_products(CPU, kernels="library") is STOCK
+    assert arithmetic_for("fixed-shape", device=CPU) is PACKED
     assert (PACKED.name, PACKED.batch_invariant) == ("packed", False)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from equivcheck.decoding.adoption import adopt
+from equivcheck.decoding.arithmetic.interface import KeyValues
 from equivcheck.decoding.arithmetic.stock import StockArithmetic
 from equivcheck.decoding.contract import probe_contract
 from equivcheck.decoding.decoder import Decoder
@@ -66,9 +67,9 @@ def test_the_least_reach_that_holds_a_step_is_taken() -> None:
 class CountsKeys(StockArithmetic):
     """Attention with a last bit that depends on how many keys there are."""
 
-    def attend(self, query: Tensor, keys: Tensor, values: Tensor, visible: Tensor) -> Tensor:
-        mixed = super().attend(query, keys, values, visible)
-        return torch.nextafter(mixed, mixed + 1) if keys.shape[1] % 128 else mixed
+    def attend(self, query: Tensor, seen: KeyValues, visible: Tensor) -> Tensor:
+        mixed = super().attend(query, seen, visible)
+        return torch.nextafter(mixed, mixed + 1) if seen.keys.shape[1] % 128 else mixed
 
 
 def test_a_reach_that_changes_bits_is_passed_over_and_told() -> None:

@@ -1,0 +1,252 @@
+"""Compile the project's Triton kernels for GPUs that are not here, and say what came out.
+
+    python -m benchmarks.kernels [--out FILE]
+
+Every kernel is launched by the code that launches it on a GPU, at the shapes of large models, and
+compiled to the end, down to machine code; only the launch itself is left out. That shows, on any
+machine, that a kernel compiles, fits the GPU's shared memory, keeps its numbers in registers, and
+multiplies on tensor cores. It says nothing of speed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import torch
+import triton
+from torch import Tensor
+from triton.backends.compiler import GPUTarget
+from triton.runtime.driver import driver
+from triton.runtime.jit import JITFunction
+
+from equivcheck.decoding.arithmetic.fused import FusedArithmetic
+from equivcheck.decoding.arithmetic.interface import HeadNorms, KeyValues, Standing
+from equivcheck.decoding.arithmetic.invariant import InvariantArithmetic
+from equivcheck.decoding.arithmetic.stock import ACTIVATIONS
+from equivcheck.decoding.kernels.noise import uniform_noise
+
+
+class Gpu(NamedTuple):
+    """A generation of GPUs."""
+
+    capability: int
+    """Compute capability times ten."""
+    shared_memory: int
+    """Bytes that one program may have, by the CUDA programming guide's table of capabilities."""
+    examples: str
+
+
+GPUS = (
+    Gpu(80, 163 * 1024, "A100"),
+    Gpu(86, 99 * 1024, "A10, RTX 3090"),
+    Gpu(89, 99 * 1024, "L4, L40S, RTX 4090"),
+    Gpu(90, 227 * 1024, "H100, H200"),
+    Gpu(100, 227 * 1024, "B200"),
+    Gpu(120, 99 * 1024, "RTX 5090"),
+)
+DTYPES = (torch.bfloat16, torch.float16, torch.float32)
+
+
+class Shape(NamedTuple):
+    """What of a model decides how its kernels are compiled."""
+
+    hidden: int
+    inner: int
+    heads: int
+    kv_heads: int
+    head: int
+    reach: int
+    normed: bool = False
+    activation: str = "silu"
+
+
+SHAPES = (
+    Shape(hidden=4096, inner=14_336, heads=32, kv_heads=8, head=128, reach=1088),
+    Shape(hidden=576, inner=1536, heads=9, kv_heads=3, head=64, reach=128),
+    Shape(
+        *(3072, 24_576, 16, 16, 256, 512),
+        activation="gelu_pytorch_tanh",
+    ),
+    Shape(2560, 9728, 32, 8, 80, 1088, normed=True, activation="gelu"),
+)
+"""Llama 3 8B, SmolLM2-135M, Gemma 7B, and one with heads of an odd size that are normed."""
+
+
+class Compiled(msgspec.Struct, frozen=True, kw_only=True):
+    """One kernel, compiled for one GPU at one shape."""
+
+    kernel: str
+    capability: int
+    dtype: str
+    head: int
+    threads: int
+    registers: int
+    """A thread."""
+    spilled: int
+    """Bytes a thread that did not fit its registers."""
+    shared: int
+    """Bytes of shared memory."""
+    shared_limit: int
+    tensor_core: int
+    """Instructions that multiply on tensor cores."""
+    widest_load: int
+    """Bytes of the widest load from global memory."""
+
+
+class NoDriver:
+    """Stands in for a GPU of one kind: kernels are compiled for it, and never run."""
+
+    def __init__(self, gpu: Gpu) -> None:
+        """Pretend to be `gpu`."""
+        self.target = GPUTarget("cuda", gpu.capability, 32)
+
+    def get_current_target(self) -> GPUTarget:
+        """What to compile for."""
+        return self.target
+
+    def get_current_device(self) -> int:
+        """Kernels are kept by device, so each kind is a device of its own."""
+        capability: int = self.target.arch
+        return capability
+
+    def get_current_stream(self, device: int) -> int:
+        """No stream."""
+        del device
+        return 0
+
+
+@contextlib.contextmanager
+def compiling_for(gpu: Gpu) -> Iterator[list[tuple[str, Any]]]:
+    """Compile instead of launching; yields the list of names and compiled kernels as it grows."""
+    compiled: list[tuple[str, Any]] = []
+    launch = JITFunction.run
+
+    def compile_only(kernel: Any, *args: Any, grid: Any, warmup: bool, **options: Any) -> None:
+        del warmup
+        found = launch(kernel, *args, grid=grid, warmup=True, **options)
+        compiled.append((kernel.__name__, found))
+
+    driver.set_active(NoDriver(gpu))
+    JITFunction.run = compile_only
+    try:
+        yield compiled
+    finally:
+        JITFunction.run = launch
+
+
+def launch_all(shape: Shape, dtype: torch.dtype, *, rows: int = 2, width: int = 8) -> None:
+    """Call all that launches a kernel, on tensors whose content does not matter."""
+
+    def empty(*sizes: int) -> Tensor:
+        return torch.empty(sizes, dtype=dtype)
+
+    def integers(*sizes: int) -> Tensor:
+        return torch.zeros(sizes, dtype=torch.int64)
+
+    arithmetic, own = FusedArithmetic(), InvariantArithmetic()
+    positions, hidden = integers(rows, width), empty(rows, width, shape.hidden)
+    gain = empty(shape.hidden)
+    arithmetic.norm(hidden, gain, eps=1e-6)
+    arithmetic.add_norm(hidden, hidden, gain, eps=1e-6)
+    arithmetic.gate(empty(rows, width, 2 * shape.inner), activation=shape.activation)
+    angles = empty(rows, width, shape.head)
+    cache = KeyValues(*(empty(rows, shape.reach + 64, shape.kv_heads, shape.head) for _ in "kv"))
+    query = arithmetic.rotate_and_store(
+        empty(rows, width, shape.heads + 2 * shape.kv_heads, shape.head),
+        Standing(integers(rows, 1), positions, angles, angles),
+        cache,
+        norms=HeadNorms(empty(shape.head), empty(shape.head)) if shape.normed else None,
+        eps=1e-6,
+    )
+    seen = KeyValues(cache.keys[:, : shape.reach], cache.values[:, : shape.reach])
+    visible = arithmetic.visible(
+        positions, keys=torch.arange(shape.reach), window=None, shared=1, dtype=dtype
+    )
+    arithmetic.attend(query, seen, visible)
+    for outputs, bias in ((2 * shape.inner, None), (shape.hidden, gain)):
+        own.linear(hidden, empty(outputs, shape.hidden), bias)
+    uniform_noise(integers(rows, 3), positions, positions, width=32_000, largest=0.5)
+
+
+def described(found: Any, kernel: str, gpu: Gpu, *, dtype: torch.dtype, head: int) -> Compiled:
+    """Read machine code's resources and instructions off a compiled kernel."""
+    assembly = found.asm["ptx"]
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        Path(file.name).write_bytes(found.asm["cubin"])
+        tool = triton.knobs.nvidia.cuobjdump.path
+        command = (tool, "--dump-resource-usage", file.name)
+        usage = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    resources = {name: int(value) for name, value in re.findall(r"\b([A-Z]+):(\d+)", usage)}
+    widths = [4 * int(count) for count in re.findall(r"ld\.global\S*\.v(\d)\.[bu]32", assembly)]
+    widths += [int(size, 0) for size in re.findall(r"cp\.async\.c\S+ .*?, (0x\w+|\d+)", assembly)]
+    return Compiled(
+        kernel=kernel,
+        capability=gpu.capability,
+        dtype=str(dtype).removeprefix("torch."),
+        head=head,
+        threads=32 * found.metadata.num_warps,
+        registers=resources["REG"],
+        spilled=resources["LOCAL"],
+        shared=found.metadata.shared,
+        shared_limit=gpu.shared_memory,
+        tensor_core=len(re.findall(r"\b(?:mma|wgmma|tcgen05)\.\S*(?:sync|mma)", assembly)),
+        widest_load=max(widths, default=0),
+    )
+
+
+def compile_all() -> Iterator[Compiled]:
+    """Every kernel for the common case on every GPU, and every shape and dtype on one of each size.
+
+    What a dtype or a shape changes does not depend on the generation, but for shared memory.
+    """
+    for gpu in GPUS:
+        whole = gpu.capability in (89, 90)
+        for dtype in DTYPES if whole else DTYPES[:1]:
+            for shape in SHAPES if whole else SHAPES[:1]:
+                with compiling_for(gpu) as compiled:
+                    launch_all(shape, dtype)
+                for kernel, found in compiled:
+                    yield described(found, kernel, gpu, dtype=dtype, head=shape.head)
+
+
+def table(compiled: list[Compiled]) -> Iterator[str]:
+    """Markdown lines: of each kernel, GPU and dtype the most that any shape takes."""
+    yield "| kernel | GPU | dtype | registers | spilled | shared memory | of | tensor core | load |"
+    yield "|---|---|---|---:|---:|---:|---:|---:|---:|"
+    groups: dict[tuple[str, int, str], list[Compiled]] = {}
+    for each in compiled:
+        groups.setdefault((each.kernel, each.capability, each.dtype), []).append(each)
+    names = {gpu.capability: gpu.examples for gpu in GPUS}
+    for (kernel, capability, dtype), found in sorted(groups.items()):
+        yield (
+            f"| {kernel} | {names[capability]} | {dtype} | {max(e.registers for e in found)} "
+            f"| {max(e.spilled for e in found)} | {max(e.shared for e in found):,} "
+            f"| {found[0].shared_limit:,} | {min(e.tensor_core for e in found)} "
+            f"| {min(e.widest_load for e in found)} |"
+        )
+
+
+def main() -> None:
+    """Compile, print the table, and keep the whole."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kernels")
+    parser.add_argument("--out", type=Path, help="JSONL file for every kernel and shape")
+    arguments = parser.parse_args()
+    assert set(ACTIVATIONS) == {shape.activation for shape in SHAPES}
+    compiled = list(compile_all())
+    print(f"triton {triton.__version__}")
+    print("\n".join(table(compiled)))
+    if arguments.out is not None:
+        lines = b"".join(msgspec.json.encode(each) + b"\n" for each in compiled)
+        arguments.out.write_bytes(lines)
+
+
+if __name__ == "__main__":
+    main()

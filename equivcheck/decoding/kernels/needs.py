@@ -1,0 +1,34 @@
+"""What Triton needs of a machine; imports neither Triton nor anything that needs it."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import shutil
+import sysconfig
+from pathlib import Path
+
+import torch
+
+OLDEST = (8, 0)
+"""Compute capability of the first GPUs with all that the kernels use."""
+
+
+@functools.cache
+def missing_for_kernels(device: torch.device) -> str | None:
+    """Why the project's own kernels cannot run on a device; None: they can.
+
+    Triton compiles a launcher in C for each machine, which a slim container may lack the means for.
+    """
+    if device.type != "cuda":
+        return "the device is no CUDA device"
+    if importlib.util.find_spec("triton") is None:
+        return "the package triton is not installed"
+    if torch.cuda.get_device_capability(device) < OLDEST:
+        return f"the GPU has a compute capability below {OLDEST[0]}.{OLDEST[1]}"
+    if not any(map(shutil.which, (os.environ.get("CC") or "gcc", "clang"))):
+        return "there is no C compiler (gcc, clang or $CC)"
+    if not Path(sysconfig.get_paths()["include"], "Python.h").is_file():
+        return "Python.h is not installed (python3-dev)"
+    return None

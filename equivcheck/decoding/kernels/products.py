@@ -1,0 +1,56 @@
+"""The Triton kernel of a matrix product: a row's result depends on that row alone.
+
+Tiles of one fixed size, chosen from the weight's shape and never from the number of rows; one fp32
+accumulator, filled in ascending order, with no split of the sum; fp32 products in full precision.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def linear_kernel(
+    inputs,
+    weight,
+    bias,
+    outputs,
+    rows,
+    columns,
+    inner,
+    HAS_BIAS: tl.constexpr,
+    TILE_ROWS: tl.constexpr,
+    TILE_COLUMNS: tl.constexpr,
+    TILE_INNER: tl.constexpr,
+):
+    """``inputs @ weight.T + bias``; row-major [rows, inner], [columns, inner], [rows, columns].
+
+    Row tiles vary fastest, so that those of one weight tile run together and share it in the L2.
+    """
+    row = tl.program_id(0) * TILE_ROWS + tl.arange(0, TILE_ROWS)
+    column = tl.program_id(1) * TILE_COLUMNS + tl.arange(0, TILE_COLUMNS)
+    # A weight may hold more numbers than 32 bits can count.
+    weight_row = weight + column.to(tl.int64) * inner
+    depth = tl.arange(0, TILE_INNER)
+    total = tl.zeros((TILE_ROWS, TILE_COLUMNS), dtype=tl.float32)
+    for start in range(0, inner, TILE_INNER):
+        within = start + depth < inner
+        left = tl.load(
+            inputs + row[:, None] * inner + (start + depth)[None, :],
+            mask=(row < rows)[:, None] & within[None, :],
+            other=0.0,
+        )
+        right = tl.load(
+            weight_row[None, :] + (start + depth)[:, None],
+            mask=(column < columns)[None, :] & within[:, None],
+            other=0.0,
+        )
+        total = tl.dot(left, right, total, input_precision="ieee")
+    if HAS_BIAS:
+        total += tl.load(bias + column, mask=column < columns, other=0.0)[None, :].to(tl.float32)
+    tl.store(
+        outputs + row[:, None] * columns + column[None, :],
+        total.to(outputs.dtype.element_ty),
+        mask=(row < rows)[:, None] & (column < columns)[None, :],
+    )

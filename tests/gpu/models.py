@@ -1,0 +1,45 @@
+"""A random model on the GPU, for the tests that need one."""
+
+from __future__ import annotations
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from equivcheck.decoding.adoption import adopt
+from equivcheck.decoding.arithmetic.choose import library_products
+from equivcheck.decoding.arithmetic.interface import Arithmetic
+from equivcheck.decoding.model import StaticModel
+from tests.unit.decoding.models import VOCAB
+
+DEVICE = torch.device("cuda")
+DTYPES = [torch.bfloat16, torch.float16, torch.float32]
+POSITIONS = 576
+
+
+def model_on_gpu(
+    dtype: torch.dtype,
+    *,
+    noise: float = 0.0,
+    lengths: tuple[int, ...] = (),
+    arithmetic: Arithmetic | None = None,
+) -> StaticModel:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=VOCAB,
+        hidden_size=512,
+        intermediate_size=1408,
+        num_hidden_layers=4,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        initializer_range=0.08,
+    )
+    kind: type = LlamaForCausalLM
+    model = kind(config).eval().requires_grad_(False)
+    head = model.get_output_embeddings().weight
+    head.add_(torch.randn(head.shape) * noise)
+    return adopt(
+        model.to(DEVICE, dtype),
+        positions=POSITIONS,
+        reaches=lengths,
+        arithmetic=arithmetic or library_products(DEVICE),
+    )

@@ -1,0 +1,99 @@
+"""The project's Triton kernels, compiled and run: against torch's, and in any company."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from equivcheck.decoding.arithmetic.choose import own_kernels
+from equivcheck.decoding.arithmetic.interface import Arithmetic, HeadNorms, KeyValues
+from equivcheck.decoding.arithmetic.stock import ACTIVATIONS, STOCK
+from equivcheck.decoding.contract import probe_contract
+from equivcheck.decoding.kernels.needs import missing_for_kernels
+from equivcheck.decoding.streams import LARGEST_UNIFORM, uniforms
+from tests.gpu.models import DEVICE, DTYPES, POSITIONS, model_on_gpu
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+    pytest.mark.skipif(
+        torch.cuda.is_available() and missing_for_kernels(DEVICE) is not None,
+        reason="the project's kernels cannot run here",
+    ),
+]
+
+TOLERANCE = {torch.bfloat16: 3e-2, torch.float16: 4e-3, torch.float32: 1e-5}
+EPS = 1e-6
+REACH = 520
+"""More than two splits of attention, and no multiple of one."""
+
+
+def noise(*shape: int, dtype: torch.dtype, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed + sum(shape))
+    return torch.randn(shape, generator=generator).to(DEVICE, dtype)
+
+
+def assert_close(some: tuple[Tensor, ...], others: tuple[Tensor, ...]) -> None:
+    for one, other in zip(some, others, strict=True):
+        torch.testing.assert_close(one, other, atol=TOLERANCE[one.dtype], rtol=1e-2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_norm_and_gate_compute_what_torch_does(dtype: torch.dtype) -> None:
+    own = own_kernels()
+    for width in (576, 4096):
+        hidden, change = (noise(3, 8, width, dtype=dtype, seed=seed) for seed in (0, 1))
+        gain = noise(width, dtype=dtype)
+        assert_close(
+            own.add_norm(hidden, change, gain, eps=EPS),
+            STOCK.add_norm(hidden, change, gain, eps=EPS),
+        )
+    gate_up = noise(3, 8, 2 * 1536, dtype=dtype)
+    for activation in ACTIVATIONS:
+        assert_close(
+            (own.gate(gate_up, activation=activation),),
+            (STOCK.gate(gate_up, activation=activation),),
+        )
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("head", [64, 80, 128])
+@pytest.mark.parametrize("normed", [False, True])
+def test_attention_computes_what_torch_does(dtype: torch.dtype, head: int, normed: bool) -> None:
+    positions = torch.tensor([[3], [200], [500]], device=DEVICE) + torch.arange(8, device=DEVICE)
+    angles = [noise(3, 8, head, dtype=dtype, seed=seed) for seed in (5, 6)]
+    standing = model_on_gpu(dtype).standing(positions)._replace(cosines=angles[0], sines=angles[1])
+    given = noise(3, 8, 8 + 2 * 4, head, dtype=dtype)
+    norms = HeadNorms(*(noise(head, dtype=dtype, seed=at) for at in (1, 2))) if normed else None
+
+    def run(arithmetic: Arithmetic) -> tuple[Tensor, ...]:
+        cache = KeyValues(*(noise(3, POSITIONS, 4, head, dtype=dtype, seed=at) for at in (3, 4)))
+        query = arithmetic.rotate_and_store(given, standing, cache, norms=norms, eps=EPS)
+        visible = arithmetic.visible(
+            positions, keys=torch.arange(REACH, device=DEVICE), window=None, shared=2, dtype=dtype
+        )
+        # Of one input for both: what the kernels round otherwise is no matter here.
+        asked = noise(3, 8, 8, head, dtype=dtype, seed=7)
+        seen = KeyValues(cache.keys[:, :REACH], cache.values[:, :REACH])
+        return query, *cache, arithmetic.attend(asked, seen, visible)
+
+    assert_close(run(own_kernels()), run(STOCK))
+
+
+@pytest.mark.parametrize("width", [1, 4, 1030, 32_000])
+def test_noise_has_the_bits_of_tensor_arithmetic(width: int) -> None:
+    from equivcheck.decoding.kernels.noise import uniform_noise
+
+    keys = torch.tensor([[0, 0, 0], [7, 2**32 - 1, 2**31], [2**32 - 1, 5, 2**32 - 2]])
+    positions = torch.tensor([[0, 1], [2**20, 3], [77, 78]])
+    purposes = torch.tensor([[0, 1], [2, 3], [4, 0]])
+    keys, positions, purposes = (each.to(DEVICE) for each in (keys, positions, purposes))
+    drawn = uniform_noise(keys, positions, purposes, width=width, largest=LARGEST_UNIFORM)
+    assert torch.equal(drawn, uniforms(keys, positions, purposes, width=width))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_bits_do_not_depend_on_the_batch(dtype: torch.dtype) -> None:
+    model = model_on_gpu(dtype, arithmetic=own_kernels())
+    assert not probe_contract(model, rows=8, width=8, tokens=32, operations=True).failed

@@ -1,0 +1,175 @@
+"""The project's Triton kernels: they compile for GPUs that are not here, and decode as torch does.
+
+Triton's interpreter runs them on the CPU, with every number of theirs; a compiler sees them in a
+process of its own, since what is interpreted is not compiled.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from msgspec import json
+
+pytest.importorskip("triton", reason="needs triton")
+
+from benchmarks.kernels import GPUS, Compiled
+from benchmarks.launches import LAWS, decoder_of, step_launches
+from equivcheck.cases import Sampling
+from equivcheck.decoding.adoption import adopt
+from equivcheck.decoding.arithmetic.fused import FusedArithmetic
+from equivcheck.decoding.arithmetic.interface import Arithmetic
+from equivcheck.decoding.arithmetic.invariant import InvariantArithmetic
+from equivcheck.decoding.arithmetic.stock import STOCK
+from equivcheck.decoding.decoder import Decoder
+from equivcheck.decoding.drafters import ModelDrafter
+from equivcheck.decoding.gamma import GammaPolicy
+from equivcheck.decoding.kernels.needs import missing_for_kernels
+from equivcheck.decoding.kernels.noise import uniform_noise
+from equivcheck.decoding.streams import LARGEST_UNIFORM, Purpose, Streams, uniforms
+from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
+from equivcheck.generation import Generation, Request
+from tests.unit.decoding.models import EOS, decode, detokenise, random_llama
+from tests.unit.source import ROOT
+
+interpreted = pytest.mark.skipif(
+    torch.cuda.is_available(), reason="tests/gpu runs the compiled kernels"
+)
+MULTIPLYING = ("linear_kernel", "attention_kernel")
+PAIR = ("0.4b", "0.15b")
+LAYERS = 24
+"""Of the larger."""
+POSITIONS = 300
+"""More than one split of attention."""
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> list[Compiled]:
+    folder: Path = tmp_path_factory.mktemp("kernels")
+    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
+    command = (sys.executable, "-m", "benchmarks.kernels", "--out", str(folder / "kernels.jsonl"))
+    subprocess.run(command, check=True, cwd=ROOT, env=environment, capture_output=True)
+    lines = (folder / "kernels.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.decode(line, type=Compiled) for line in lines]
+
+
+def test_every_kernel_compiles_for_every_gpu_and_fits(compiled: list[Compiled]) -> None:
+    kernels = {each.kernel for each in compiled}
+    assert len(kernels) == 7
+    assert {(each.kernel, each.capability) for each in compiled} == {
+        (kernel, gpu.capability) for kernel in kernels for gpu in GPUS
+    }
+    for each in compiled:
+        assert each.shared <= each.shared_limit, each
+        assert each.spilled == 0, each
+
+
+def test_products_and_attention_use_tensor_cores_and_wide_loads(compiled: list[Compiled]) -> None:
+    multiplying = [each for each in compiled if each.kernel in MULTIPLYING]
+    assert len(multiplying) > len(GPUS)
+    for each in multiplying:
+        # Full fp32 has no tensor cores.
+        assert bool(each.tensor_core) is (each.dtype != "float32"), each
+        assert each.widest_load == 16, each
+
+
+@interpreted
+@pytest.mark.parametrize("width", [1, 4, 1030, 2048])
+def test_noise_has_the_bits_of_tensor_arithmetic(width: int) -> None:
+    streams = Streams(rows=3, device=torch.device("cpu"))
+    streams.keys.copy_(torch.tensor([[0, 0, 0], [7, 2**32 - 1, 2**31], [2**32 - 1, 5, 2**32 - 2]]))
+    positions = torch.tensor([[0, 1], [2**20, 3], [77, 78]])
+    purposes = torch.tensor([[0, 1], [2, 3], [4, 0]])
+    drawn = uniform_noise(streams.keys, positions, purposes, width=width, largest=LARGEST_UNIFORM)
+    assert torch.equal(drawn, uniforms(streams.keys, positions, purposes, width=width))
+
+
+@interpreted
+def test_streams_draw_from_the_kernel_where_it_runs() -> None:
+    streams = Streams(rows=2, device=torch.device("cpu"))
+    streams.keys.copy_(torch.tensor([[1, 2, 3], [4, 5, 6]]))
+    positions, purpose = torch.tensor([[3], [4]]), torch.tensor([[Purpose.BONUS], [Purpose.DRAFT]])
+    assert not streams.kernel
+    expected = [streams.gumbel(positions, each, width=9) for each in (Purpose.SHARED, purpose)]
+    streams.kernel = True
+    drawn = [streams.gumbel(positions, each, width=9) for each in (Purpose.SHARED, purpose)]
+    assert all(torch.equal(one, other) for one, other in zip(drawn, expected, strict=True))
+
+
+@interpreted
+@pytest.mark.parametrize("kind", [FusedArithmetic, InvariantArithmetic])
+def test_decoding_with_the_kernels_is_identical(kind: Callable[[], Arithmetic]) -> None:
+    """Speculative and plain, bit for bit; and adoption finds the logits to be transformers' own."""
+    llama = random_llama(torch.float32)
+    model = adopt(llama, positions=POSITIONS, arithmetic=kind(), reaches=(128,))
+    # Prompts of one token need no reading, which takes the interpreter a while.
+    requests = [
+        Request(key=f"test/{row}", prompt_ids=(50 + row,), max_new_tokens=6, sampling=law, seed=row)
+        for row, law in enumerate([Sampling(), Sampling(temperature=0.8)])
+    ]
+    draft = adopt(random_llama(torch.float32, noise=0.08), positions=POSITIONS, arithmetic=kind())
+
+    def run(*, gamma: int) -> list[Generation]:
+        drafter = ModelDrafter(draft, rows=2) if gamma else None
+        decoder = Decoder(
+            model,
+            rows=2,
+            width=8,
+            rule=MatchRule(),
+            drafter=drafter,
+            gamma=GammaPolicy(gamma),
+            eos_token_ids=(EOS,),
+            detokenise=detokenise,
+        )
+        decoder.rows.streams.kernel = True
+        answers = decode(decoder, requests)
+        return [answers[request.key] for request in requests]
+
+    plain, drafted = run(gamma=0), run(gamma=3)
+    for one, other in zip(plain, drafted, strict=True):
+        assert one.token_ids == other.token_ids
+        assert one.logit_digests == other.logit_digests
+    assert any(step.accepted for answer in drafted for step in answer.steps)
+
+
+@pytest.mark.parametrize("rule", [MatchRule(), RejectionRule()], ids=["coupled", "rejection"])
+@pytest.mark.parametrize("law", LAWS)
+def test_a_step_stays_on_its_device(law: str, rule: VerificationRule) -> None:
+    """Run where nothing has a value: reading one back, or mixing devices, would fail."""
+    decoder = decoder_of(PAIR, arithmetic=FusedArithmetic(), rule=rule)
+    fused = step_launches(decoder, LAWS[law], reach=128)
+    kernels = {name: count for name, count in fused.names.items() if name.endswith("_kernel")}
+    assert len(kernels) == 4 + bool(fused.names["uniform_kernel"])
+    assert fused.total < 1250
+
+
+def test_a_layer_is_nine_kernels_and_ten_over_long_contexts() -> None:
+    def of(arithmetic: Arithmetic, *, reach: int) -> int:
+        decoder = decoder_of(PAIR, arithmetic=arithmetic, rule=MatchRule())
+        return step_launches(decoder, LAWS["greedy"], reach=reach, gamma=0).total
+
+    around = 54
+    assert of(FusedArithmetic(), reach=128) == around + 9 * LAYERS
+    assert of(FusedArithmetic(), reach=1088) == around + 10 * LAYERS
+    assert of(STOCK, reach=128) > 29 * LAYERS
+
+
+def test_why_kernels_cannot_run_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = missing_for_kernels.__wrapped__
+    gpu = torch.device("cuda")
+    assert asked(torch.device("cpu")) == "the device is no CUDA device"
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert asked(gpu) == "the GPU has a compute capability below 8.0"
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert asked(gpu) == "there is no C compiler (gcc, clang or $CC)"
+    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/cc")
+    monkeypatch.setattr("sysconfig.get_paths", lambda: {"include": "/nowhere"})
+    assert asked(gpu) == "Python.h is not installed (python3-dev)"
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert asked(gpu) == "the package triton is not installed"
