@@ -59,6 +59,8 @@ class Decoder:
         self.fingerprint_weights = fingerprint_weights(vocab, model.device)
         self.runner = StepRunner(model.device, state=self.rows.state)
         self.seats: list[Progress | None] = [None] * rows
+        self.drafted_at: dict[int, int] = {}
+        """By row, the length up to which the drafter knows its request; none: not at all."""
 
     @torch.inference_mode()
     def run(self, requests: Sequence[Request]) -> Iterator[Generation]:
@@ -67,11 +69,15 @@ class Decoder:
         self.clear()
         while self.fill(queue):
             started = time.perf_counter()
-            gamma = self.gamma.choose() if self.drafter else 0
+            gamma = self.next_gamma()
             outcomes = self.step(gamma)
             seconds = time.perf_counter() - started
             self.gamma.observe(gamma, self.live(outcomes))
             yield from self.collect(outcomes, seconds)
+
+    def next_gamma(self) -> int:
+        """Drafts of the next step."""
+        return self.gamma.choose() if self.drafter else 0
 
     def step(self, gamma: int) -> list[RowOutcome]:
         """Start one step; the outcome of the one that has come to the host meanwhile.
@@ -79,6 +85,8 @@ class Decoder:
         It is that very step's, or where the runner lags, as on a GPU, the step's before: none for
         the first, and what a row did past its request's end is dropped with the row.
         """
+        if gamma:
+            self.catch_up()
         unread, self.rows.reach = self.gamma.unread, self.reach()
         key = (gamma, unread, self.rows.controls.features, self.rows.reach)
         landed = self.runner.run(key, lambda: self.speculate(gamma=gamma, unread=unread))
@@ -86,6 +94,21 @@ class Decoder:
             if seat is not None:
                 seat.steps_started += 1
         return [] if landed is None else unpack(landed)
+
+    def catch_up(self) -> None:
+        """Have the drafter read what it has missed of the rows, while nothing was drafted."""
+        for row, seat in enumerate(self.seats):
+            if seat is not None:
+                if self.gamma.behind or row not in self.drafted_at:
+                    self.introduce(row, self.rows.tokens[row, : seat.length])
+                self.drafted_at[row] = seat.length
+
+    def introduce(self, row: int, text: Tensor) -> None:
+        """Have the drafter read a row's text [length], from where it knows it."""
+        assert self.drafter is not None
+        # What it knew for last it may have known as a draft.
+        self.drafter.read(row, text, known=max(0, self.drafted_at.get(row, 0) - 1))
+        self.drafted_at[row] = len(text)
 
     def reach(self) -> int:
         """Cache positions that the next step has to see: every row's, with its window behind."""
@@ -160,8 +183,10 @@ class Decoder:
         self.rows.admit(row, request, stop_ids=ends)
         prompt = self.rows.tokens[row, : len(request.prompt_ids)]
         prefill(self.model, self.cache.row(row), prompt)
-        if self.drafter is not None:
-            self.drafter.admit(row, prompt)
+        self.drafted_at.pop(row, None)
+        # A drafter that is not asked anyway need not read what it may never be asked of.
+        if self.next_gamma():
+            self.introduce(row, prompt)
         self.seats[row] = Progress(request, self.stops(request), started=started)
 
     def stops(self, request: Request) -> StopRules:

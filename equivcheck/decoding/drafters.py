@@ -20,8 +20,8 @@ from equivcheck.decoding.verification import Proposal, VerificationRule
 class Drafter(Protocol):
     """Proposes up to gamma tokens a row."""
 
-    def admit(self, row: int, prompt: Tensor) -> None:
-        """Get ready for a new request in a row; `prompt` is [length]."""
+    def read(self, row: int, text: Tensor, *, known: int) -> None:
+        """Read a row's text [length], of which the first `known` tokens were read before."""
         ...
 
     def propose(self, rows: Rows, rule: VerificationRule, *, gamma: int, unread: int) -> Proposal:
@@ -40,9 +40,9 @@ class ModelDrafter:
         self.model = model
         self.cache = model.new_cache(rows=rows)
 
-    def admit(self, row: int, prompt: Tensor) -> None:
-        """Read the prompt."""
-        prefill(self.model, self.cache.row(row), prompt)
+    def read(self, row: int, text: Tensor, *, known: int) -> None:
+        """Fill the cache, the last token left to the next step."""
+        prefill(self.model, self.cache.row(row), text, known=known)
 
     def propose(self, rows: Rows, rule: VerificationRule, *, gamma: int, unread: int) -> Proposal:
         """Draft token by token, after reading what is unread."""
@@ -75,7 +75,7 @@ class PromptLookupDrafter:
         """Try n-grams of `longest` tokens first, then shorter ones."""
         self.sizes = range(longest, shortest - 1, -1)
 
-    def admit(self, row: int, prompt: Tensor) -> None:
+    def read(self, row: int, text: Tensor, *, known: int) -> None:
         """Nothing to prepare: the rows hold the text."""
 
     def propose(self, rows: Rows, rule: VerificationRule, *, gamma: int, unread: int) -> Proposal:

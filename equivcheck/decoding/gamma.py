@@ -10,8 +10,12 @@ from collections.abc import Sequence
 
 from equivcheck.decoding.outcome import RowOutcome
 
-PROBE_EVERY = 16
-"""Steps without a draft after which one token is drafted again, to notice better times."""
+PATIENCE = 8
+"""Half the steps without a draft after which one is tried again, to notice better times. Each time
+that it is wrong, twice as many go by."""
+MOST_PATIENCE = 256
+CAUGHT_UP = 14
+"""Skipped steps, at most, whose tokens the drafter reads in the course of its next step."""
 MEMORY = 0.9
 """Weight of the past in the running acceptance counts, per step."""
 
@@ -25,13 +29,18 @@ class GammaPolicy:
         self.skipped = 0
 
     @property
+    def behind(self) -> bool:
+        """Whether the drafter has to read on before its next step, having missed too much."""
+        return self.skipped > CAUGHT_UP
+
+    @property
     def unread(self) -> int:
         """Latest tokens the drafter may not have read yet.
 
         Two after a drafting step, since after full acceptance the last draft was never fed back.
         A power of two, so that catching up after skipped steps meets few distinct shapes.
         """
-        return 1 << (self.skipped + 1).bit_length()
+        return 2 if self.behind else 1 << (self.skipped + 1).bit_length()
 
     def choose(self) -> int:
         """Drafts for the next step."""
@@ -59,12 +68,16 @@ class AdaptiveGamma(GammaPolicy):
         super().__init__(most)
         self.draft_cost = draft_cost
         self.hits, self.misses = 2.0, 1.0
+        self.patience = PATIENCE
 
     def choose(self) -> int:
         """The gamma of best predicted speed; now and then 1 where that is 0."""
+        return self.best() or int(self.skipped >= self.patience)
+
+    def best(self) -> int:
+        """The gamma of best predicted speed."""
         accept = self.hits / (self.hits + self.misses)
-        best = max(range(self.most + 1), key=lambda gamma: self.predicted_speed(accept, gamma))
-        return 1 if not best and self.skipped >= PROBE_EVERY else best
+        return max(range(self.most + 1), key=lambda gamma: self.predicted_speed(accept, gamma))
 
     def predicted_speed(self, accept: float, gamma: int) -> float:
         """Tokens per target-step time."""
@@ -74,6 +87,9 @@ class AdaptiveGamma(GammaPolicy):
         """Update the running acceptance: a censored-geometric estimate."""
         super().observe(gamma, outcomes)
         if any(row.drafted for row in outcomes):
-            self.hits = MEMORY * self.hits + sum(row.accepted for row in outcomes)
+            accepted = sum(row.accepted for row in outcomes)
+            self.hits = MEMORY * self.hits + accepted
             missed = sum(row.accepted < row.drafted for row in outcomes)
             self.misses = MEMORY * self.misses + missed
+            worth_it = accepted or self.best()
+            self.patience = PATIENCE if worth_it else min(2 * self.patience, MOST_PATIENCE)

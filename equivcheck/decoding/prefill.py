@@ -15,14 +15,15 @@ from equivcheck.decoding.model import StaticModel
 CHUNK = 64
 
 
-def prefill(model: StaticModel, cache: StaticCache, prompt: Tensor) -> None:
+def prefill(model: StaticModel, cache: StaticCache, prompt: Tensor, *, known: int = 0) -> None:
     """Write all but the last token of `prompt` [length] into a one-row cache.
 
-    The cache needs room for the prompt rounded up to whole chunks.
+    The first `known` of them are there already. The cache needs room for the rest rounded up to
+    whole chunks.
     """
-    known = prompt[:-1]
-    for start in range(0, len(known), CHUNK):
-        chunk = known[start : start + CHUNK]
+    unread = prompt[:-1]
+    for start in range(known, len(unread), CHUNK):
+        chunk = unread[start : start + CHUNK]
         padded = torch.nn.functional.pad(chunk, (0, CHUNK - len(chunk)))[None]
         seen = cache.upto(model.reach(start + CHUNK))
         model.forward(padded, torch.tensor([start], device=prompt.device), seen)

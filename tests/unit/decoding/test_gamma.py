@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
-from equivcheck.decoding.gamma import PROBE_EVERY, AdaptiveGamma, GammaPolicy
+from equivcheck.decoding.gamma import CAUGHT_UP, MOST_PATIENCE, PATIENCE, AdaptiveGamma, GammaPolicy
 from equivcheck.decoding.outcome import RowOutcome
 
 
@@ -25,12 +27,20 @@ def test_cheap_and_always_right_drafts_are_used_to_the_full() -> None:
     assert feed(AdaptiveGamma(7, draft_cost=0.05), accept=True)[-1] == 7
 
 
-def test_a_draft_that_is_never_right_is_given_up_but_tried_again() -> None:
-    chosen = feed(AdaptiveGamma(7, draft_cost=0.3), accept=False, steps=120)
-    late = chosen[40:]
-    assert set(late) == {0, 1}
-    assert late.count(1) <= len(late) / PROBE_EVERY + 1
-    assert late.count(1) >= 2
+def test_a_draft_that_is_never_right_is_tried_again_ever_more_rarely() -> None:
+    chosen = feed(AdaptiveGamma(7, draft_cost=0.3), accept=False, steps=1500)
+    tried = [step for step, gamma in enumerate(chosen) if gamma]
+    gaps = [later - earlier - 1 for earlier, later in pairwise(tried)]
+    assert [gap for gap in gaps if gap] == [16, 32, 64, 128, *[MOST_PATIENCE] * 4]
+    assert set(chosen[tried[-9] :]) == {0, 1}
+
+
+def test_better_times_are_noticed_and_hard_ones_forgotten() -> None:
+    policy = AdaptiveGamma(4, draft_cost=0.3)
+    feed(policy, accept=False, steps=300)
+    assert policy.patience > 4 * PATIENCE
+    assert feed(policy, accept=True, steps=300)[-1] == 4
+    assert policy.patience == PATIENCE
 
 
 def test_a_draft_as_dear_as_the_target_is_not_used() -> None:
@@ -43,5 +53,15 @@ def test_unread_covers_what_was_skipped(skipped: int, unread: int) -> None:
     for _ in range(skipped):
         policy.observe(0, [])
     assert policy.unread == unread >= skipped + 2
+    assert not policy.behind
     policy.observe(4, [])
     assert policy.unread == 2
+
+
+def test_after_many_skipped_steps_the_drafter_reads_on_first() -> None:
+    policy = GammaPolicy(4)
+    for _ in range(CAUGHT_UP):
+        policy.observe(0, [])
+    assert (policy.behind, policy.unread) == (False, CAUGHT_UP + 2)
+    policy.observe(0, [])
+    assert (policy.behind, policy.unread) == (True, 2)

@@ -24,8 +24,9 @@ class ReciteDrafter:
         self.recited = recited
         self.seats: list[tuple[int, tuple[int, ...]]] = [(0, ())] * rows
 
-    def admit(self, row: int, prompt: Tensor) -> None:
-        self.seats[row] = len(prompt), self.recited[tuple(prompt.tolist())]
+    def read(self, row: int, text: Tensor, *, known: int) -> None:
+        assert not known
+        self.seats[row] = len(text), self.recited[tuple(text.tolist())]
 
     def token(self, answer: tuple[int, ...], place: int) -> int:
         token = answer[place] if 0 <= place < len(answer) else 0
