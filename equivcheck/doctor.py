@@ -59,9 +59,9 @@ def examine(settings: Settings) -> Diagnosis:
     """
     spin_briefly()
     from equivcheck.decoding.contract import probe_contract
-    from equivcheck.engines.models import step_seconds
     from equivcheck.engines.native import NativeEngine
     from equivcheck.engines.registry import load_engine
+    from equivcheck.engines.timing import step_seconds
     from equivcheck.environment import fingerprint
 
     spec = settings.candidate

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -88,12 +88,16 @@ class Decoder:
         if gamma:
             self.catch_up()
         unread, self.rows.reach = self.gamma.unread, self.reach()
-        key = (gamma, unread, self.rows.controls.features, self.rows.reach)
+        key = self.step_key(gamma, unread=unread)
         landed = self.runner.run(key, lambda: self.speculate(gamma=gamma, unread=unread))
         for seat in self.seats:
             if seat is not None:
                 seat.steps_started += 1
         return [] if landed is None else unpack(landed)
+
+    def step_key(self, gamma: int, *, unread: int) -> Hashable:
+        """What tells steps apart of which each is its own graph."""
+        return gamma, unread, self.rows.controls.features, self.rows.reach
 
     def catch_up(self) -> None:
         """Have the drafter read what it has missed of the rows, while nothing was drafted."""

@@ -7,6 +7,7 @@ move a token.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from equivcheck.decoding.outcome import RowOutcome
 
@@ -18,6 +19,19 @@ CAUGHT_UP = 14
 """Skipped steps, at most, whose tokens the drafter reads in the course of its next step."""
 MEMORY = 0.9
 """Weight of the past in the running acceptance counts, per step."""
+
+
+class DraftCost(NamedTuple):
+    """What drafts add to a step, in plain steps."""
+
+    first: float
+    """The first, which reads what was accepted last along with it."""
+    further: float
+    """Each one more."""
+
+    def of(self, gamma: int) -> float:
+        """Of `gamma` drafts."""
+        return self.first + (gamma - 1) * self.further if gamma else 0.0
 
 
 class GammaPolicy:
@@ -58,15 +72,14 @@ class AdaptiveGamma(GammaPolicy):
     """Drafts the number with the best predicted speed, 0 included.
 
     With conditional acceptance a per token, a step of gamma drafts yields
-    (1 - a^(gamma + 1)) / (1 - a) tokens at cost 1 + gamma * c (Leviathan et al. 2023, theorem
-    3.8), where c is the cost of a draft token in target steps and, at locked shape, verifying
-    costs as much as plain decoding.
+    (1 - a^(gamma + 1)) / (1 - a) tokens (Leviathan et al. 2023, theorem 3.8). At locked shape,
+    verifying costs as much as plain decoding, and drafting comes on top.
     """
 
-    def __init__(self, most: int, *, draft_cost: float) -> None:
-        """Draft at most `most` tokens; `draft_cost` is c, measured once per engine."""
+    def __init__(self, most: int, *, cost: DraftCost) -> None:
+        """Draft at most `most` tokens; `cost` is measured once per engine."""
         super().__init__(most)
-        self.draft_cost = draft_cost
+        self.cost = cost
         self.hits, self.misses = 2.0, 1.0
         self.patience = PATIENCE
 
@@ -81,7 +94,7 @@ class AdaptiveGamma(GammaPolicy):
 
     def predicted_speed(self, accept: float, gamma: int) -> float:
         """Tokens per target-step time."""
-        return sum(accept**power for power in range(gamma + 1)) / (1 + gamma * self.draft_cost)
+        return sum(accept**power for power in range(gamma + 1)) / (1 + self.cost.of(gamma))
 
     def observe(self, gamma: int, outcomes: Sequence[RowOutcome]) -> None:
         """Update the running acceptance: a censored-geometric estimate."""

@@ -6,7 +6,6 @@ PYTEST_DONT_REWRITE: this code is timed.
 from __future__ import annotations
 
 import functools
-import time
 
 import torch
 from transformers import PreTrainedModel
@@ -16,12 +15,11 @@ from equivcheck.decoding.arithmetic.interface import Arithmetic
 from equivcheck.decoding.contract import ContractReport, probe_contract
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.reaching import sound_reaches
+from equivcheck.engines.timing import step_seconds
 
 CONTRACT_TOKENS = 16
 """Positions probed when an engine opens at a new shape; `equivcheck doctor` probes more."""
 ADOPTED_KEPT = 8
-TIMED_AT = 100
-"""Position at which steps are timed: where short prompts are when they have begun to answer."""
 
 
 @functools.lru_cache(maxsize=ADOPTED_KEPT)
@@ -60,18 +58,3 @@ def taxed(*, stock: StaticModel, locked: StaticModel, rows: int, width: int) -> 
         f"identity tax {wide / narrow:.2f}: a step of {rows}x{width} slots takes "
         f"{1e3 * wide:.2f} ms, of {rows}x1 {1e3 * narrow:.2f} ms"
     )
-
-
-def step_seconds(model: StaticModel, *, rows: int, width: int, repeats: int = 7) -> float:
-    """Median wall time of one forward step with logits, at a short prompt's length."""
-    cache = model.new_cache(rows=rows).upto(model.reach(TIMED_AT + width))
-    tokens = torch.zeros((rows, width), dtype=torch.int64, device=model.device)
-    start = torch.full((rows,), TIMED_AT, device=model.device)
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        model.logits(model.forward(tokens, start, cache))
-        if model.device.type == "cuda":
-            torch.cuda.synchronize(model.device)
-        times.append(time.perf_counter() - started)
-    return sorted(times)[repeats // 2]

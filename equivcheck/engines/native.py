@@ -32,9 +32,10 @@ from equivcheck.decoding.reaching import reaches
 from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
 from equivcheck.detokenise import detokeniser
 from equivcheck.engines.device import configure_arithmetic, load_setup
-from equivcheck.engines.models import adopted, found_reaches, probed, step_seconds, taxed
+from equivcheck.engines.models import adopted, found_reaches, probed, taxed
 from equivcheck.engines.protocol import Capabilities, Rule
 from equivcheck.engines.registry import decode_options
+from equivcheck.engines.timing import draft_cost
 from equivcheck.errors import EngineError, SettingsError
 from equivcheck.generation import Generation, Request
 from equivcheck.settings import EngineSetup
@@ -231,24 +232,25 @@ class NativeEngine:
     def build(self, model: StaticModel, *, positions: int) -> Decoder:
         """Assemble the decoder, with a seeded fault if one was asked for."""
         drafter = self.build_drafter(positions=positions) if self.options.gamma else None
-        policy = GammaPolicy(self.options.gamma)
-        if self.options.adaptive:
-            policy = AdaptiveGamma(self.options.gamma, draft_cost=self.draft_cost(model, drafter))
         kind: type[Decoder] = Decoder
         if self.options.fault:
             from equivcheck.faults.catalogue import find
 
             kind = find(self.options.fault).decoder
-        return kind(
+        decoder = kind(
             model,
             rows=self.setup.batch_size,
             width=self.width,
             rule=rule_of(self.options.rule),
             drafter=drafter,
-            gamma=policy,
+            gamma=GammaPolicy(self.options.gamma),
             eos_token_ids=self.pair.eos_token_ids,
             detokenise=detokeniser(self.pair.tokenizer),
         )
+        if self.options.adaptive and drafter is not None:
+            most = self.options.gamma
+            decoder.gamma = AdaptiveGamma(most, cost=draft_cost(decoder, most=most))
+        return decoder
 
     def build_drafter(self, *, positions: int) -> Drafter:
         """The drafter asked for.
@@ -267,15 +269,6 @@ class NativeEngine:
         return ModelDrafter(
             self.adopt_freely(self.pair.draft, positions), rows=self.setup.batch_size
         )
-
-    @torch.inference_mode()
-    def draft_cost(self, model: StaticModel, drafter: Drafter | None) -> float:
-        """Cost of one draft token in target steps, measured once at this shape."""
-        if not isinstance(drafter, ModelDrafter):
-            return 0.0
-        rows = self.setup.batch_size
-        draft = step_seconds(drafter.model, rows=rows, width=1)
-        return draft / step_seconds(model, rows=rows, width=self.width)
 
 
 def rule_of(name: Rule) -> VerificationRule:

@@ -9,7 +9,7 @@ import pytest
 from torch import Tensor
 
 from equivcheck.decoding.drafters import ModelDrafter
-from equivcheck.decoding.gamma import AdaptiveGamma, GammaPolicy
+from equivcheck.decoding.gamma import AdaptiveGamma, DraftCost, GammaPolicy
 from equivcheck.decoding.outcome import RowOutcome
 from tests.unit.decoding.models import decode, make_decoder, make_requests, static
 
@@ -77,7 +77,7 @@ def test_a_drafter_reads_on_from_where_it_knows_a_row() -> None:
 
 def test_a_drafter_that_is_never_asked_reads_nothing() -> None:
     drafter = CountsReading(rows=2)
-    policy = AdaptiveGamma(GAMMA, draft_cost=5.0)
+    policy = AdaptiveGamma(GAMMA, cost=DraftCost(5.0, 5.0))
     policy.patience = 10_000
     decode(make_decoder(drafter, rows=2, policy=policy), make_requests(4))
     assert not drafter.given

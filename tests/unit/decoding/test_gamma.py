@@ -4,7 +4,14 @@ from itertools import pairwise
 
 import pytest
 
-from equivcheck.decoding.gamma import CAUGHT_UP, MOST_PATIENCE, PATIENCE, AdaptiveGamma, GammaPolicy
+from equivcheck.decoding.gamma import (
+    CAUGHT_UP,
+    MOST_PATIENCE,
+    PATIENCE,
+    AdaptiveGamma,
+    DraftCost,
+    GammaPolicy,
+)
 from equivcheck.decoding.outcome import RowOutcome
 
 
@@ -24,11 +31,11 @@ def feed(policy: GammaPolicy, *, accept: bool, steps: int = 40) -> list[int]:
 
 
 def test_cheap_and_always_right_drafts_are_used_to_the_full() -> None:
-    assert feed(AdaptiveGamma(7, draft_cost=0.05), accept=True)[-1] == 7
+    assert feed(AdaptiveGamma(7, cost=DraftCost(0.05, 0.05)), accept=True)[-1] == 7
 
 
 def test_a_draft_that_is_never_right_is_tried_again_ever_more_rarely() -> None:
-    chosen = feed(AdaptiveGamma(7, draft_cost=0.3), accept=False, steps=1500)
+    chosen = feed(AdaptiveGamma(7, cost=DraftCost(0.3, 0.3)), accept=False, steps=1500)
     tried = [step for step, gamma in enumerate(chosen) if gamma]
     gaps = [later - earlier - 1 for earlier, later in pairwise(tried)]
     assert [gap for gap in gaps if gap] == [16, 32, 64, 128, *[MOST_PATIENCE] * 4]
@@ -36,15 +43,23 @@ def test_a_draft_that_is_never_right_is_tried_again_ever_more_rarely() -> None:
 
 
 def test_better_times_are_noticed_and_hard_ones_forgotten() -> None:
-    policy = AdaptiveGamma(4, draft_cost=0.3)
+    policy = AdaptiveGamma(4, cost=DraftCost(0.3, 0.3))
     feed(policy, accept=False, steps=300)
     assert policy.patience > 4 * PATIENCE
     assert feed(policy, accept=True, steps=300)[-1] == 4
     assert policy.patience == PATIENCE
 
 
+def test_a_dear_first_draft_makes_it_none_or_several() -> None:
+    assert DraftCost(first=0.6, further=0.1).of(0) == 0
+    assert DraftCost(first=0.6, further=0.1).of(3) == pytest.approx(0.8)
+    dear = AdaptiveGamma(4, cost=DraftCost(first=0.6, further=0.1))
+    assert max(range(5), key=lambda gamma: dear.predicted_speed(0.5, gamma)) == 3
+    assert max(range(5), key=lambda gamma: dear.predicted_speed(0.3, gamma)) == 0
+
+
 def test_a_draft_as_dear_as_the_target_is_not_used() -> None:
-    assert feed(AdaptiveGamma(7, draft_cost=1.2), accept=True)[0] == 0
+    assert feed(AdaptiveGamma(7, cost=DraftCost(1.2, 1.2)), accept=True)[0] == 0
 
 
 @pytest.mark.parametrize(("skipped", "unread"), [(0, 2), (1, 4), (2, 4), (3, 8), (6, 8), (7, 16)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from equivcheck.decoding.gamma import AdaptiveGamma
+from equivcheck.decoding.gamma import AdaptiveGamma, DraftCost
 from equivcheck.generation import Generation
 from tests.unit.decoding.models import (
     decode,
@@ -50,7 +50,7 @@ def test_every_gamma_equals_plain_and_reaches_every_slot(gamma: int) -> None:
 def test_adaptive_gamma_equals_plain_and_uses_zero() -> None:
     requests = make_requests(12, tokens=60)
     plain = decode(make_decoder(), requests)
-    hopeless = AdaptiveGamma(7, draft_cost=0.9)
+    hopeless = AdaptiveGamma(7, cost=DraftCost(0.9, 0.9))
     adaptive = decode(make_decoder(model_drafter(rows=4, noise=3.0), policy=hopeless), requests)
     assert_same_bits(plain, adaptive)
     drafted = [step.drafted for generation in adaptive.values() for step in generation.steps]

@@ -17,7 +17,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from equivcheck.decoding import transforms
 from equivcheck.decoding.decoder import Decoder
-from equivcheck.decoding.gamma import AdaptiveGamma
+from equivcheck.decoding.gamma import AdaptiveGamma, DraftCost
 from equivcheck.decoding.graphs import Landing, StepRunner
 from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
 from equivcheck.generation import Generation
@@ -63,7 +63,7 @@ def test_late_outcomes_are_the_same_outcomes(
 def test_an_adaptive_gamma_learns_late_and_changes_no_token() -> None:
     requests = make_requests(8, tokens=40)
     expected = decode(make_decoder(rows=3), requests)
-    policy = AdaptiveGamma(7, draft_cost=0.6)
+    policy = AdaptiveGamma(7, cost=DraftCost(0.6, 0.6))
     drafting = make_decoder(drafter_named("model", rows=3), rows=3, policy=policy)
     answers = decode(late(drafting), requests)
     assert all(answers[key].token_ids == expected[key].token_ids for key in expected)

@@ -1,0 +1,57 @@
+"""How long steps take, measured as an engine opens.
+
+PYTEST_DONT_REWRITE: this code is timed.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import torch
+
+from equivcheck.decoding.decoder import Decoder
+from equivcheck.decoding.gamma import DraftCost
+from equivcheck.decoding.model import StaticModel
+
+TIMED_AT = 100
+"""Position at which steps are timed: where short prompts are when they have begun to answer."""
+REPEATS = 7
+
+
+def step_seconds(model: StaticModel, *, rows: int, width: int) -> float:
+    """Median wall time of one forward step with logits, at a short prompt's length."""
+    cache = model.new_cache(rows=rows).upto(model.reach(TIMED_AT + width))
+    tokens = torch.zeros((rows, width), dtype=torch.int64, device=model.device)
+    start = torch.full((rows,), TIMED_AT, device=model.device)
+    times = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        model.logits(model.forward(tokens, start, cache))
+        if model.device.type == "cuda":
+            torch.cuda.synchronize(model.device)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+@torch.inference_mode()
+def draft_cost(decoder: Decoder, *, most: int) -> DraftCost:
+    """What drafts cost, up to `most` of them, by whole steps of idle rows in turn.
+
+    As steps are run, since a draft costs more than its forward pass, and the first more than the
+    others.
+    """
+    decoder.rows.reach = decoder.model.reach(TIMED_AT + decoder.width)
+
+    def seconds(gamma: int) -> float:
+        started = time.perf_counter()
+        key = decoder.step_key(gamma, unread=2)
+        decoder.runner.launch(key, lambda: decoder.speculate(gamma=gamma, unread=2)).read()
+        return time.perf_counter() - started
+
+    rounds = [(seconds(0), seconds(1), seconds(most)) for _ in range(1 + REPEATS)]
+    # The first round warms up, and on a GPU records.
+    plain, one, all_of_them = (statistics.median(times) for times in zip(*rounds[1:], strict=True))
+    first = max(0.0, one / plain - 1)
+    further = max(0.0, (all_of_them - one) / plain / (most - 1)) if most > 1 else first
+    return DraftCost(first=first, further=further)
