@@ -100,6 +100,8 @@ def of_speed(speed: BenchSummary | None) -> Iterator[Row]:
     for arm in [TARGET, STOCK, *([speed.candidate] if speed else [])]:
         yield Row(f"step p50 and p99, ms, {arm}", steps(speed, arm))
     facts = speed.facts_of(speed.candidate) if speed else None
+    promise = NOT_MEASURED if facts is None else facts.identity or "none holds"
+    yield Row("identity contract, with the arithmetic it is by", promise)
     overhead = facts.memory_overhead if facts else None
     yield Row(
         "peak memory over plain decoding's",

@@ -256,6 +256,7 @@ def facts(bench: Bench) -> Iterator[ArmFacts]:
                 dtype=probe.capabilities.dtype,
                 num_speculative_tokens=probe.capabilities.num_speculative_tokens,
                 drafter=probe.capabilities.drafter,
+                identity=probe.capabilities.identity,
                 clock=probe.clock,
                 memory=probe.memory,
                 memory_overhead=None if peak is None or not whole else peak / whole,

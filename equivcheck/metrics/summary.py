@@ -97,6 +97,8 @@ class ArmFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     dtype: str
     num_speculative_tokens: int
     drafter: Literal["model", "lookup"] | None = None
+    identity: str | None = None
+    """The identity contract that was found to hold, by its whole name."""
     clock: str
     memory: Memory = Memory()
     memory_overhead: float | None = None

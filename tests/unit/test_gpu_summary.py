@@ -115,6 +115,7 @@ def test_costs_floor_and_memory(measured: dict[str, str]) -> None:
     assert measured["bandwidth floor reached, target"].startswith("0.10 of the floor of 1.039 ms")
     assert measured["bandwidth floor reached, transformers eager"] == NOT_MEASURED
     assert measured["peak memory over plain decoding's"] == "1.148 times"
+    assert measured["identity contract, with the arithmetic it is by"] == "none holds"
     assert measured["cost of capture"] == f"{CANDIDATE}: {GRAPHS}"
     assert measured["step p50 and p99, ms, target"].startswith("10.00 [10.00, 10.00] and 10.00 [")
     # 200 steps of the candidate are too few for a p99.

@@ -29,6 +29,12 @@ def missing_for_kernels(device: torch.device) -> str | None:
         return f"the GPU has a compute capability below {OLDEST[0]}.{OLDEST[1]}"
     if not any(map(shutil.which, (os.environ.get("CC") or "gcc", "clang"))):
         return "there is no C compiler (gcc, clang or $CC)"
-    if not Path(sysconfig.get_paths()["include"], "Python.h").is_file():
+    if not python_header().is_file():
         return "Python.h is not installed (python3-dev)"
     return None
+
+
+def python_header() -> Path:
+    """Where Triton looks for it: where Debian keeps its own, not what pip installs, are headers."""
+    scheme = sysconfig.get_default_scheme().replace("posix_local", "posix_prefix")
+    return Path(sysconfig.get_paths(scheme)["include"], "Python.h")

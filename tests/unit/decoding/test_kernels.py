@@ -169,7 +169,7 @@ def test_why_kernels_cannot_run_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("shutil.which", lambda name: None)
     assert asked(gpu) == "there is no C compiler (gcc, clang or $CC)"
     monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/cc")
-    monkeypatch.setattr("sysconfig.get_paths", lambda: {"include": "/nowhere"})
+    monkeypatch.setattr("sysconfig.get_paths", lambda scheme: {"include": "/nowhere"})
     assert asked(gpu) == "Python.h is not installed (python3-dev)"
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert asked(gpu) == "the package triton is not installed"
