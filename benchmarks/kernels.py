@@ -142,8 +142,19 @@ def compiling_for(gpu: Gpu) -> Iterator[list[tuple[str, Any]]]:
         JITFunction.run = launch
 
 
-def launch_all(shape: Shape, dtype: torch.dtype, *, rows: int = 2, width: int = 8) -> None:
+class Window(NamedTuple):
+    """Rows and slots of a step. What is 1 is compiled into a kernel of its own."""
+
+    rows: int
+    width: int
+
+
+WINDOWS = (Window(2, 8), Window(1, 1))
+
+
+def launch_all(shape: Shape, dtype: torch.dtype, window: Window) -> None:
     """Call all that launches a kernel, on tensors whose content does not matter."""
+    rows, width = window
 
     def empty(*sizes: int) -> Tensor:
         return torch.empty(sizes, dtype=dtype)
@@ -173,7 +184,8 @@ def launch_all(shape: Shape, dtype: torch.dtype, *, rows: int = 2, width: int = 
     arithmetic.attend(query, seen, visible)
     for outputs, bias in ((2 * shape.inner, None), (shape.hidden, gain)):
         own.linear(hidden, empty(outputs, shape.hidden), bias)
-    uniform_noise(integers(rows, 3), positions, positions, width=32_000, largest=0.5)
+    for count in (32_000, 1):
+        uniform_noise(integers(rows, 3), positions, positions, width=count, largest=0.5)
 
 
 def described(found: Any, kernel: str, gpu: Gpu, *, dtype: torch.dtype, head: int) -> Compiled:
@@ -203,16 +215,18 @@ def described(found: Any, kernel: str, gpu: Gpu, *, dtype: torch.dtype, head: in
 
 
 def compile_all() -> Iterator[Compiled]:
-    """Every kernel for the common case on every GPU, and every shape and dtype on one of each size.
+    """Every kernel for the common case on every GPU, and the other cases on two of them.
 
-    What a dtype or a shape changes does not depend on the generation, but for shared memory.
+    What a dtype or a shape changes does not depend on the generation, but for shared memory: one
+    of the two has much of it, the other little.
     """
     for gpu in GPUS:
         whole = gpu.capability in (89, 90)
         for dtype in DTYPES if whole else DTYPES[:1]:
             for shape in SHAPES if whole else SHAPES[:1]:
                 with compiling_for(gpu) as compiled:
-                    launch_all(shape, dtype)
+                    for window in WINDOWS if whole else WINDOWS[:1]:
+                        launch_all(shape, dtype, window)
                 for kernel, found in compiled:
                     yield described(found, kernel, gpu, dtype=dtype, head=shape.head)
 
