@@ -52,7 +52,6 @@ GPUS = (
     Gpu(100, 227 * 1024, "B200"),
     Gpu(120, 99 * 1024, "RTX 5090"),
 )
-DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 
 
 class Shape(NamedTuple):
@@ -152,9 +151,17 @@ class Window(NamedTuple):
 WINDOWS = (Window(2, 8), Window(1, 1))
 
 
-def launch_all(shape: Shape, dtype: torch.dtype, window: Window) -> None:
+class Case(NamedTuple):
+    """What a GPU is given to compile."""
+
+    shape: Shape
+    dtype: torch.dtype
+    window: Window
+
+
+def launch_all(case: Case) -> None:
     """Call all that launches a kernel, on tensors whose content does not matter."""
-    rows, width = window
+    shape, dtype, (rows, width) = case
 
     def empty(*sizes: int) -> Tensor:
         return torch.empty(sizes, dtype=dtype)
@@ -214,21 +221,30 @@ def described(found: Any, kernel: str, gpu: Gpu, *, dtype: torch.dtype, head: in
     )
 
 
-def compile_all() -> Iterator[Compiled]:
-    """Every kernel for the common case on every GPU, and the other cases on two of them.
+def cases_for(gpu: Gpu) -> Iterator[Case]:
+    """The common case for every GPU, and for two of them others that differ from it in one way.
 
-    What a dtype or a shape changes does not depend on the generation, but for shared memory: one
-    of the two has much of it, the other little.
+    What differs does not depend on the generation, but for shared memory: one of the two has much
+    of it, the other little.
     """
+    yield Case(SHAPES[0], torch.bfloat16, WINDOWS[0])
+    if gpu.capability in (89, 90):
+        yield Case(SHAPES[0], torch.float16, WINDOWS[0])
+        yield Case(SHAPES[0], torch.bfloat16, WINDOWS[1])
+        for shape in SHAPES:
+            yield Case(shape, torch.float32, WINDOWS[0])
+        for shape in SHAPES[1:]:
+            yield Case(shape, torch.bfloat16, WINDOWS[0])
+
+
+def compile_all() -> Iterator[Compiled]:
+    """Every kernel for every GPU."""
     for gpu in GPUS:
-        whole = gpu.capability in (89, 90)
-        for dtype in DTYPES if whole else DTYPES[:1]:
-            for shape in SHAPES if whole else SHAPES[:1]:
-                with compiling_for(gpu) as compiled:
-                    for window in WINDOWS if whole else WINDOWS[:1]:
-                        launch_all(shape, dtype, window)
-                for kernel, found in compiled:
-                    yield described(found, kernel, gpu, dtype=dtype, head=shape.head)
+        for case in cases_for(gpu):
+            with compiling_for(gpu) as compiled:
+                launch_all(case)
+            for kernel, found in compiled:
+                yield described(found, kernel, gpu, dtype=case.dtype, head=case.shape.head)
 
 
 def table(compiled: list[Compiled]) -> Iterator[str]:
