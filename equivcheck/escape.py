@@ -87,3 +87,8 @@ def _fitting(pieces: Iterable[str], cells: int) -> list[str]:
             break
         kept.append(piece)
     return kept
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another library says first, fit to be shown."""
+    return visible(next((line for line in str(error).splitlines() if line.strip()), repr(error)))

@@ -14,12 +14,6 @@ import pytest
 if TYPE_CHECKING:
     from equivcheck.plugin.fixture import EquivcheckRun
     from equivcheck.plugin.items import SuiteFile
-    from equivcheck.plugin.session import Session
-
-SESSION: pytest.StashKey[Session] = pytest.StashKey()
-"""Where a session that met a suite keeps its run."""
-RUN_PROPERTY = "equivcheck_run"
-"""Name of the report property that says where the run lies."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,13 +51,6 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
     return node
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Note which cases are selected, once every ``-k``, ``-m`` and ``--lf`` has had its say."""
-    if (ours := session.config.stash.get(SESSION, None)) is not None:
-        ours.select(session.items)
-
-
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
@@ -72,11 +59,13 @@ def pytest_terminal_summary(
     for reports in terminalreporter.stats.values():
         for report in reports:
             for name, value in getattr(report, "user_properties", ()):
-                if name == RUN_PROPERTY:
+                if name.startswith("equivcheck"):
+                    from equivcheck.plugin.properties import RUN_PROPERTY
                     from equivcheck.plugin.summary import write_summary
 
-                    write_summary(terminalreporter, value)
-                    return
+                    if name == RUN_PROPERTY:
+                        write_summary(terminalreporter, value)
+                        return
 
 
 @pytest.fixture(scope="session")

@@ -17,10 +17,10 @@ from typing import IO, Self
 import msgspec
 
 from equivcheck.assembling import Line, assemble
-from equivcheck.drawing.kept import kept_scores
 from equivcheck.errors import RecordsError, unknown_name
 from equivcheck.findings import Finding
 from equivcheck.records import SCHEMA, Evidence, Header, Record, Sealed
+from equivcheck.scores_file import kept_scores
 from equivcheck.validation import explain
 
 RECORDS_NAME = "records.jsonl"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from equivcheck.scores import BINS, ScoreTable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from equivcheck.records import Scored
 
 SCORES_NAME = "scores.safetensors"
 FORMAT = "equivcheck scores 1"
@@ -81,6 +84,37 @@ def read_scores(path: Path) -> ScoreTable:
         return checked(tensors, told)
     except ValueError as error:
         raise RecordsError(f"{visible(str(path))}: {error}") from error
+
+
+def kept_scores(folder: Path, scored: Sequence[Scored]) -> ScoreTable | None:
+    """The scores in a run's folder; None where there are none.
+
+    Args:
+        folder: The run's.
+        scored: Which files will do.
+
+    Raises:
+        RecordsError: the file cannot be read, or is none of these.
+    """
+    path = folder / SCORES_NAME
+    if not scored or not path.is_file():
+        return None
+    if digest_of(path) not in {each.sha256 for each in scored}:
+        raise RecordsError(f"{path}: holds other scores than those of this run's draws")
+    return read_scores(path)
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        RecordsError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RecordsError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def column_names() -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from equivcheck.asking import ask, describe
-from equivcheck.drawing.kept import keep_scores, kept_scores
+from equivcheck.drawing.kept import keep_scores
 from equivcheck.drawing.keys import drawn_request, in_order, parse_draw
 from equivcheck.drawing.plan import DrawPlan, rounds_ahead
 from equivcheck.engines.protocol import Engine
@@ -25,6 +25,7 @@ from equivcheck.generation import Generation, Request
 from equivcheck.logbook import Progress
 from equivcheck.records import SAMPLED, TARGET, Drawn, Evidence, Failed, Preflight
 from equivcheck.records_file import RecordsWriter
+from equivcheck.scores_file import kept_scores
 
 if TYPE_CHECKING:
     from equivcheck.scores import ScoreTable

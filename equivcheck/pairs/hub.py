@@ -8,9 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from equivcheck.errors import PairError
-from equivcheck.escape import visible
+from equivcheck.escape import first_line, visible
 from equivcheck.pairs.sources import ModelSource
-from equivcheck.pairs.tokenizer import first_line
 
 WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 UNWANTED = ["*/*", "consolidated*", "*.fp16.*", "*.bf16.*"]

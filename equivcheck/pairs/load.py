@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from equivcheck.errors import PairError
-from equivcheck.escape import visible
+from equivcheck.escape import first_line, visible
 from equivcheck.pairs.alignment import check_alignment
 from equivcheck.pairs.bars import without_bars
 from equivcheck.pairs.locate import locate
@@ -23,7 +23,7 @@ from equivcheck.pairs.memory import memory_warnings
 from equivcheck.pairs.shapes import shape_named
 from equivcheck.pairs.sources import ModelSource, PairSource, resolve
 from equivcheck.pairs.suitability import REPEATED, size_warnings
-from equivcheck.pairs.tokenizer import end_tokens, first_line, load_tokenizer, read_tokenizer
+from equivcheck.pairs.tokenizer import end_tokens, load_tokenizer, read_tokenizer
 from equivcheck.pairs.vocabulary import fit_vocabulary
 from equivcheck.pairs.weights import source_sha256
 from equivcheck.pairs.widening import widen

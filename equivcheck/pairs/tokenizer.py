@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from equivcheck.errors import PairError
-from equivcheck.escape import visible
+from equivcheck.escape import first_line, visible
 from equivcheck.pairs.locate import locate_tokenizer
 from equivcheck.pairs.sources import ModelSource, resolve
 
@@ -82,8 +82,3 @@ def _named(tokenizer: Any, ids: set[int]) -> str:
     return ", ".join(
         f"{token} '{visible(str(tokenizer.convert_ids_to_tokens(token)))}'" for token in sorted(ids)
     )
-
-
-def first_line(error: BaseException) -> str:
-    """What an error of another library says first, fit to be shown."""
-    return visible(next((line for line in str(error).splitlines() if line.strip()), repr(error)))

@@ -8,9 +8,10 @@ import msgspec
 from msgspec import Struct
 
 from equivcheck.findings import Finding, worst
-from equivcheck.pytest_plugin import RUN_PROPERTY
 
 FINDINGS = "equivcheck"
+RUN_PROPERTY = "equivcheck_run"
+"""Name of the property that says where the run lies."""
 HEADLINE_CHARACTERS = 300
 
 

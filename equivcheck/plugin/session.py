@@ -9,7 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import pytest
@@ -22,7 +22,6 @@ from equivcheck.errors import EquivcheckError, OtherRunError
 from equivcheck.escape import head, visible
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.plugin.properties import RunNote, of_run
-from equivcheck.pytest_plugin import SESSION
 from equivcheck.records_file import read_evidence
 from equivcheck.run_folder import (
     LATEST,
@@ -37,9 +36,10 @@ from equivcheck.suites import select
 from equivcheck.verdict import LAW_CHECK, Verdict, about_case, judge
 
 if TYPE_CHECKING:
-    from equivcheck.plugin.items import SuiteItem
     from equivcheck.records import Evidence
 
+SESSION: pytest.StashKey[Session] = pytest.StashKey()
+"""Where a session that met a suite keeps its run."""
 MARKER_NAME = "session.json"
 
 
@@ -51,6 +51,23 @@ class Marker(Struct, frozen=True, kw_only=True):
     """First line of what went wrong; None: the run is complete."""
     note: str = ""
     """What a reader of the report should know about how the run came about."""
+
+
+class Selectable(Protocol):
+    """What a session asks of its items: of a suite's cases and gates."""
+
+    name: str
+    user_properties: list[tuple[str, object]]
+
+    @property
+    def suite(self) -> Suite:
+        """The suite it belongs to."""
+        ...
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The cases that have to run for its sake alone."""
+        ...
 
 
 class Session:
@@ -65,33 +82,37 @@ class Session:
         self.id = workerinput.get("testrunuid", uuid.uuid4().hex)
         out = config.getoption("--equivcheck-out")
         self.folder = Path(config.invocation_params.dir, out) if out else config.rootpath / LATEST
-        self.collected: list[SuiteItem] = []
+        self.collected: list[Selectable] = []
         self.suites: tuple[Suite, ...] = ()
         self.verdict: Verdict | None = None
         self.evidence: Evidence | None = None
         self.failure: Exception | None = None
-        self._homes: dict[str, SuiteItem] = {}
+        self._homes: dict[str, Selectable] = {}
         """By item name, the first of that name: of gates, the one that tells of the whole run."""
         self._told = False
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note which cases are selected, once every ``-k``, ``-m`` and ``--lf`` has had its say."""
+        self.select(session.items)
+
     def select(self, items: Iterable[pytest.Item]) -> None:
         """Take the cases of the items that will run; of a file with only gates, all cases."""
-        chosen = set(items) & set(self.collected)
+        running: set[object] = set(items)
+        chosen = [item for item in self.collected if item in running]
         wanted: dict[str, tuple[Suite, list[str]]] = {}
-        for item in self.collected:
-            if item in chosen:
-                wanted.setdefault(item.suite.path, (item.suite, []))[1].extend(item.keys)
+        for item in chosen:
+            wanted.setdefault(item.suite.path, (item.suite, []))[1].extend(item.keys)
         names = [key for suite, keys in wanted.values() for key in keys or keys_of(suite)]
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise pytest.UsageError(f"equivcheck: two suites define the case {twice[0]!r}")
         self.suites = select([suite for suite, _ in wanted.values()], names)
-        laws = {item for item in self.collected if item.name == LAW_CHECK and not item.keys}
+        laws = [item for item in self.collected if item.name == LAW_CHECK and not item.keys]
         # Draws cost minutes, and are judged by this gate alone.
-        if laws and not laws & chosen:
+        if laws and not any(item in running for item in laws):
             self.settings = msgspec.structs.replace(self.settings, sampled=None)
-        for item in self.collected:
-            if item in chosen:
-                self._homes.setdefault(item.name, item)
+        for item in chosen:
+            self._homes.setdefault(item.name, item)
         note = RunNote(
             session=self.id,
             folder=str(self.folder),
@@ -147,7 +168,7 @@ class Session:
             engine = head(self.evidence.header.arms[failed.arm].engine, cells=60)
             pytest.fail(f"{failed.arm} ({engine}): {visible(failed.message)}", pytrace=False)
 
-    def about_gate(self, gate: SuiteItem) -> list[Finding] | None:
+    def about_gate(self, gate: Selectable) -> list[Finding] | None:
         """What a gate's check found about its workload; the first such gate also tells of the run.
 
         None where the check found nothing about either.
@@ -236,9 +257,10 @@ def read_marker(folder: Path, *, session: str) -> Marker | None:
 
 
 def session_of(config: pytest.Config) -> Session:
-    """The one of this process; made when the first suite is met."""
+    """The one of this process; made, and told of what is selected, when the first suite is met."""
     if SESSION not in config.stash:
         config.stash[SESSION] = Session(config)
+        config.pluginmanager.register(config.stash[SESSION])
     return config.stash[SESSION]
 
 
