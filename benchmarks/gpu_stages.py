@@ -18,6 +18,13 @@ EAGER = "transformers:mode=plain,scores=false"
 ASSISTED = "transformers:mode=assisted,scores=false"
 COMPILED = f"{EAGER},compiled=true"
 WITHOUT_OWN = "native:gamma=0,kernels=library"
+DRAFTS = (
+    "native:gamma=4",
+    "native:gamma=7,adaptive=true",
+    "native:gamma=7,drafter=lookup",
+    "native:gamma=7,drafter=mixed",
+)
+"""Ways to draft that are held against each other."""
 HELD_TWICE = 1.65
 """Bytes of a pair over its target's weights: gates, queries, keys and values are held twice, by the
 library's model and fused; caches, the draft and working memory come on top."""
@@ -153,6 +160,16 @@ def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[
         group=group,
         prompts=2,
         more=("--no-stock", "--sweep", f"gamma={sizes.gammas}"),
+    )
+    yield bench(
+        "drafts",
+        sizes,
+        place,
+        on=on,
+        pair=pair,
+        minutes=1.5,
+        group=group,
+        more=("--no-stock", *(word for spec in DRAFTS for word in ("--draft", spec))),
     )
     # Every batch size answers as many prompts as the largest takes at once: one workload will do.
     yield bench(

@@ -67,13 +67,8 @@ def answers(folder: Path) -> Iterator[Row]:
     speed = measured(folder, "speed")
     yield from of_speed(speed)
     yield from of_libraries(folder)
-    gamma = measured(folder, "gamma")
-    best = [each for each in best_drafts(gamma) if each.workload == OVERALL] if gamma else []
-    yield Row(
-        "best gamma",
-        "; ".join(f"{best_.arm}: {times(best_.speedup)} over padded plain" for best_ in best)
-        or NOT_MEASURED,
-    )
+    yield Row("best gamma", best(measured(folder, "gamma")))
+    yield Row("best way to draft", best(measured(folder, "drafts")))
     yield Row("batch size at which it stops paying", crossover(measured(folder, "batch")))
     yield Row("with the 1b draft", overall(measured(folder, "draft-1b")))
     for path in sorted(folder.glob("bench-ladder-*.jsonl")):
@@ -152,6 +147,13 @@ def over(comparison: Comparison | None, arm: str) -> str:
         return f"withheld: other tokens on {differing} of {comparison.prompts} prompts"
     found = comparison.speedup_over.get(arm)
     return times(found.geometric_mean) if found else NOT_MEASURED
+
+
+def best(summary: BenchSummary | None) -> str:
+    """The fastest of several drafts."""
+    found = [each for each in best_drafts(summary) if each.workload == OVERALL] if summary else []
+    told = (f"{each.arm}: {times(each.speedup)} over padded plain" for each in found)
+    return "; ".join(told) or NOT_MEASURED
 
 
 def overall(summary: BenchSummary | None) -> str:

@@ -33,7 +33,8 @@ SHAPES = ("tiny", "15m", "60m", "0.15b")
 DTYPES = ("float32", "bfloat16")
 GAMMAS = (2, 4)
 LOOKED_UP = 6
-"""Drafts of prompt lookup, which cost next to nothing; as many as flashspec's default takes."""
+"""Drafts of prompt lookup, which cost next to nothing, and at most of lookup and model in turn; as
+many as flashspec's default takes."""
 FOLDER = Path("reports/ladder")
 MEASURED = (0, 1)
 """Exit codes of a finished measurement; 1: some candidate's tokens are not the target's."""
@@ -84,7 +85,8 @@ def rungs(
         ]
         for gamma in gammas:
             command += ["--draft", f"native:gamma={gamma}"]
-        command += ["--draft", f"native:gamma={LOOKED_UP},drafter=lookup"]
+        for drafter in ("lookup", "mixed"):
+            command += ["--draft", f"native:gamma={LOOKED_UP},drafter={drafter}"]
         for engine in others(gammas, flashspec=flashspec):
             command += ["--against", engine]
         yield Stage(name, tuple(command), minutes)

@@ -42,7 +42,7 @@ class NeverRight:
     def __init__(self, drafter: Drafter, *, vocab: int) -> None:
         """Spoil `drafter`."""
         self.drafter, self.vocab = drafter, vocab
-        self.read = drafter.read
+        self.read, self.forecast = drafter.read, drafter.forecast
 
     def propose(self, rows: Rows, rule: VerificationRule, *, gamma: int, unread: int) -> Proposal:
         """Let it draft, then exchange the tokens."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from equivcheck.decoding.drafters import Drafter
 from equivcheck.decoding.gamma import GammaPolicy
 from equivcheck.decoding.graphs import StepRunner
+from equivcheck.decoding.mixing import MixedDrafter
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.outcome import RowOutcome, fingerprint, fingerprint_weights, pack, unpack
 from equivcheck.decoding.prefill import prefill
@@ -57,7 +58,9 @@ class Decoder:
             rows=rows, positions=self.cache.positions, vocab=vocab, device=model.device
         )
         self.fingerprint_weights = fingerprint_weights(vocab, model.device)
-        self.runner = StepRunner(model.device, state=self.rows.state)
+        # Who drafts next depends on how the last step came out, which must not come late then.
+        lag = 0 if isinstance(drafter, MixedDrafter) else None
+        self.runner = StepRunner(model.device, state=self.rows.state, lag=lag)
         self.seats: list[Progress | None] = [None] * rows
         self.drafted_at: dict[int, int] = {}
         """By row, the length up to which the drafter knows its request; none: not at all."""
@@ -85,9 +88,9 @@ class Decoder:
         It is that very step's, or where the runner lags, as on a GPU, the step's before: none for
         the first, and what a row did past its request's end is dropped with the row.
         """
-        if gamma:
-            self.catch_up()
         unread, self.rows.reach = self.gamma.unread, self.reach()
+        if gamma and unread:
+            self.catch_up()
         key = self.step_key(gamma, unread=unread)
         landed = self.runner.run(key, lambda: self.speculate(gamma=gamma, unread=unread))
         for seat in self.seats:
@@ -170,7 +173,10 @@ class Decoder:
     ) -> Tensor:
         """What the host gets to see of a step."""
         digests = fingerprint(logits, self.fingerprint_weights)
-        return pack(verified, proposal, penalised=penalised, fingerprints=digests)
+        forecast = self.drafter.forecast(self.rows) if self.drafter else None
+        return pack(
+            verified, proposal, penalised=penalised, fingerprints=digests, forecast=forecast
+        )
 
     def fill(self, queue: deque[Request]) -> bool:
         """Seat waiting requests in idle rows; False when there is nothing left to do."""
@@ -189,7 +195,7 @@ class Decoder:
         prefill(self.model, self.cache.row(row), prompt)
         self.drafted_at.pop(row, None)
         # A drafter that is not asked anyway need not read what it may never be asked of.
-        if self.next_gamma():
+        if self.next_gamma() and self.gamma.unread:
             self.introduce(row, prompt)
         self.seats[row] = Progress(request, self.stops(request), started=started)
 

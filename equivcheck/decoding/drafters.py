@@ -31,6 +31,10 @@ class Drafter(Protocol):
         """
         ...
 
+    def forecast(self, rows: Rows) -> Tensor | None:
+        """What the policy should know of the next step, one number a row; None: nothing."""
+        ...
+
 
 class ModelDrafter:
     """A smaller model with the same tokenizer."""
@@ -67,6 +71,9 @@ class ModelDrafter:
                 hidden = self.model.forward(token, rows.length + slot, cache)
         return Proposal(torch.cat(tokens, dim=1), rows.draftable(gamma), torch.cat(laws, dim=1))
 
+    def forecast(self, rows: Rows) -> None:
+        """Nothing."""
+
 
 class PromptLookupDrafter:
     """Proposes what followed the last occurrence of the current n-gram (Saxena 2023)."""
@@ -83,8 +90,16 @@ class PromptLookupDrafter:
         follow = self.continuation(rows)
         slots = follow[:, None] + torch.arange(gamma, device=follow.device)
         tokens = rows.tokens.gather(1, slots.clamp(max=rows.tokens.shape[1] - 1))
-        known = torch.where(follow > 0, rows.length - follow, 0).clamp(max=gamma)
-        return Proposal(tokens, torch.minimum(known, rows.draftable(gamma)), None)
+        return Proposal(
+            tokens, torch.minimum(known_behind(follow, rows), rows.draftable(gamma)), None
+        )
+
+    def found(self, rows: Rows) -> Tensor:
+        """How many tokens there are to propose, [rows]."""
+        return known_behind(self.continuation(rows), rows)
+
+    def forecast(self, rows: Rows) -> None:
+        """Nothing."""
 
     def continuation(self, rows: Rows) -> Tensor:
         """Index of the token after the latest match of the longest n-gram; 0 for none, [rows]."""
@@ -98,3 +113,8 @@ class PromptLookupDrafter:
             latest = torch.where(hits, ends, 0).max(dim=1).values
             found = torch.where(found > 0, found, latest)
         return found
+
+
+def known_behind(follow: Tensor, rows: Rows) -> Tensor:
+    """Known tokens of each row from index `follow` on, [rows]; none where that is 0."""
+    return torch.where(follow > 0, rows.length - follow, 0)

@@ -15,8 +15,8 @@ PATIENCE = 8
 """Half the steps without a draft after which one is tried again, to notice better times. Each time
 that it is wrong, twice as many go by."""
 MOST_PATIENCE = 256
-CAUGHT_UP = 14
-"""Skipped steps, at most, whose tokens the drafter reads in the course of its next step."""
+CAUGHT_UP = 30
+"""Missed tokens, at most, that the drafter reads in the course of its next step."""
 MEMORY = 0.9
 """Weight of the past in the running acceptance counts, per step."""
 
@@ -34,27 +34,52 @@ class DraftCost(NamedTuple):
         return self.first + (gamma - 1) * self.further if gamma else 0.0
 
 
+class Acceptance:
+    """How often a draft is accepted, lately: a censored-geometric estimate."""
+
+    def __init__(self) -> None:
+        """Begin hopeful."""
+        self.hits, self.misses = 2.0, 1.0
+
+    def observe(self, outcomes: Sequence[RowOutcome]) -> bool:
+        """Take in a step's outcomes; whether any draft in them was accepted."""
+        accepted = sum(row.accepted for row in outcomes)
+        self.hits = MEMORY * self.hits + accepted
+        self.misses = MEMORY * self.misses + sum(row.accepted < row.drafted for row in outcomes)
+        return accepted > 0
+
+    def tokens(self, gamma: int) -> float:
+        """Tokens that a step of `gamma` drafts is expected to yield.
+
+        With conditional acceptance a per token, (1 - a^(gamma + 1)) / (1 - a) (Leviathan et al.
+        2023, theorem 3.8).
+        """
+        rate = self.hits / (self.hits + self.misses)
+        return sum(rate**power for power in range(gamma + 1))
+
+
 class GammaPolicy:
-    """A fixed number of drafts per step; base of the adaptive one."""
+    """A fixed number of drafts per step; base of the adaptive ones."""
 
     def __init__(self, most: int) -> None:
         """Draft `most` tokens a step."""
         self.most = most
-        self.skipped = 0
+        self.missed = 0
+        """Tokens a row may have gained since the draft model was last asked."""
 
     @property
     def behind(self) -> bool:
-        """Whether the drafter has to read on before its next step, having missed too much."""
-        return self.skipped > CAUGHT_UP
+        """Whether the draft model has to read on before its next step, having missed too much."""
+        return self.missed > CAUGHT_UP
 
     @property
     def unread(self) -> int:
-        """Latest tokens the drafter may not have read yet.
+        """Latest tokens a draft model may not have read yet; 0: it is not asked.
 
         Two after a drafting step, since after full acceptance the last draft was never fed back.
         A power of two, so that catching up after skipped steps meets few distinct shapes.
         """
-        return 2 if self.behind else 1 << (self.skipped + 1).bit_length()
+        return 2 if self.behind else 1 << (self.missed + 1).bit_length()
 
     def choose(self) -> int:
         """Drafts for the next step."""
@@ -65,44 +90,37 @@ class GammaPolicy:
 
         Both are of one step, except where the device works ahead of the host.
         """
-        self.skipped = 0 if gamma else self.skipped + 1
+        self.missed = 0 if gamma else self.missed + 1
 
 
 class AdaptiveGamma(GammaPolicy):
     """Drafts the number with the best predicted speed, 0 included.
 
-    With conditional acceptance a per token, a step of gamma drafts yields
-    (1 - a^(gamma + 1)) / (1 - a) tokens (Leviathan et al. 2023, theorem 3.8). At locked shape,
-    verifying costs as much as plain decoding, and drafting comes on top.
+    At locked shape, verifying costs as much as plain decoding, and drafting comes on top.
     """
 
     def __init__(self, most: int, *, cost: DraftCost) -> None:
         """Draft at most `most` tokens; `cost` is measured once per engine."""
         super().__init__(most)
         self.cost = cost
-        self.hits, self.misses = 2.0, 1.0
+        self.acceptance = Acceptance()
         self.patience = PATIENCE
 
     def choose(self) -> int:
         """The gamma of best predicted speed; now and then 1 where that is 0."""
-        return self.best() or int(self.skipped >= self.patience)
+        return self.best() or int(self.missed >= self.patience)
 
     def best(self) -> int:
         """The gamma of best predicted speed."""
-        accept = self.hits / (self.hits + self.misses)
-        return max(range(self.most + 1), key=lambda gamma: self.predicted_speed(accept, gamma))
+        return max(range(self.most + 1), key=self.predicted_speed)
 
-    def predicted_speed(self, accept: float, gamma: int) -> float:
+    def predicted_speed(self, gamma: int) -> float:
         """Tokens per target-step time."""
-        return sum(accept**power for power in range(gamma + 1)) / (1 + self.cost.of(gamma))
+        return self.acceptance.tokens(gamma) / (1 + self.cost.of(gamma))
 
     def observe(self, gamma: int, outcomes: Sequence[RowOutcome]) -> None:
-        """Update the running acceptance: a censored-geometric estimate."""
+        """Update what is known of acceptance, and how long to wait where drafting does not pay."""
         super().observe(gamma, outcomes)
         if any(row.drafted for row in outcomes):
-            accepted = sum(row.accepted for row in outcomes)
-            self.hits = MEMORY * self.hits + accepted
-            missed = sum(row.accepted < row.drafted for row in outcomes)
-            self.misses = MEMORY * self.misses + missed
-            worth_it = accepted or self.best()
+            worth_it = self.acceptance.observe(outcomes) or self.best()
             self.patience = PATIENCE if worth_it else min(2 * self.patience, MOST_PATIENCE)

@@ -14,8 +14,8 @@ from torch import Tensor
 from equivcheck.decoding.verification import Proposal, Verified
 from equivcheck.generation import TokenScore
 
-HEAD = 3
-"""Per row: drafted, accepted, rejected draft token or -1."""
+HEAD = 4
+"""Per row: drafted, accepted, rejected draft token or -1, the drafter's forecast."""
 FIELDS = 5
 """Per slot: token, log-probability, rival, rival's log-probability, logits fingerprint."""
 
@@ -31,6 +31,8 @@ class RowOutcome(NamedTuple):
     """accepted + 1 of them."""
     scores: list[TokenScore]
     digests: list[int]
+    forecast: int = 0
+    """What the drafter says of the next step; 0: nothing."""
 
 
 def fingerprint_weights(vocab: int, device: torch.device) -> Tensor:
@@ -49,7 +51,12 @@ def fingerprint(logits: Tensor, weights: Tensor) -> Tensor:
 
 
 def pack(
-    verified: Verified, proposal: Proposal, *, penalised: Tensor, fingerprints: Tensor
+    verified: Verified,
+    proposal: Proposal,
+    *,
+    penalised: Tensor,
+    fingerprints: Tensor,
+    forecast: Tensor | None = None,
 ) -> Tensor:
     """Pack a step's results, int64, [rows, HEAD + FIELDS * slots].
 
@@ -58,6 +65,7 @@ def pack(
         proposal: what was drafted, gamma = slots - 1.
         penalised: logits behind the scores, fp32, [rows, slots, vocab].
         fingerprints: [rows, slots].
+        forecast: the drafter's, [rows].
     """
     tokens = verified.tokens[..., None]
     # Under a large bias the sum of all would lose the digits that matter.
@@ -76,7 +84,9 @@ def pack(
     drafts = torch.nn.functional.pad(proposal.tokens, (0, 1), value=-1)
     next_draft = drafts.gather(1, accepted[:, None])[:, 0]
     rejected = torch.where(accepted < drafted, next_draft, -1)
-    head = torch.stack([drafted, accepted, rejected], dim=1)
+    if forecast is None:
+        forecast = torch.zeros_like(drafted)
+    head = torch.stack([drafted, accepted, rejected, forecast], dim=1)
     return torch.cat([head, torch.stack(columns, dim=-1).flatten(1)], dim=1)
 
 
@@ -92,7 +102,7 @@ def unpack(packed: Tensor) -> list[RowOutcome]:
 
 def unpack_row(row: list[int]) -> RowOutcome:
     """Read one row."""
-    drafted, accepted, rejected = row[:HEAD]
+    drafted, accepted, rejected, forecast = row[:HEAD]
     slots = [row[HEAD + FIELDS * slot :][:FIELDS] for slot in range(accepted + 1)]
     floats = torch.tensor([[slot[1], slot[3]] for slot in slots], dtype=torch.int32)
     logprobs = floats.view(torch.float32).tolist()
@@ -108,6 +118,7 @@ def unpack_row(row: list[int]) -> RowOutcome:
             for slot, (logprob, rival_logprob) in zip(slots, logprobs, strict=True)
         ],
         digests=[slot[4] for slot in slots],
+        forecast=forecast,
     )
 
 

@@ -26,6 +26,7 @@ from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import Drafter, ModelDrafter, PromptLookupDrafter
 from equivcheck.decoding.gamma import AdaptiveGamma, GammaPolicy
 from equivcheck.decoding.kernels.needs import missing_for_kernels
+from equivcheck.decoding.mixing import MixedDrafter, MixedGamma
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.prefill import CHUNK
 from equivcheck.decoding.reaching import reaches
@@ -48,8 +49,8 @@ class NativeOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Draft tokens per step; 0 is plain decoding."""
     adaptive: bool = False
     """Choose each step's gamma, `gamma` being the most."""
-    drafter: Literal["auto", "model", "lookup"] = "auto"
-    """auto: the pair's draft model, or prompt lookup where it has none."""
+    drafter: Literal["auto", "model", "lookup", "mixed"] = "auto"
+    """auto: the pair's draft model, or prompt lookup where it has none. mixed: both, in turn."""
     rule: Rule = "coupled"
     width: Annotated[int, Meta(ge=1, le=64)] | None = None
     """Slots of the target's step. None: 8, or as many eights as gamma + 1 needs."""
@@ -179,8 +180,8 @@ class NativeEngine:
 
     @property
     def drafter_kind(self) -> Literal["model", "lookup"] | None:
-        """Who drafts; None in plain decoding."""
-        if self.decoder.drafter is None:
+        """Who drafts; None in plain decoding, and where it depends on how fast either is."""
+        if self.decoder.drafter is None or isinstance(self.decoder.drafter, MixedDrafter):
             return None
         return "model" if isinstance(self.decoder.drafter, ModelDrafter) else "lookup"
 
@@ -247,8 +248,15 @@ class NativeEngine:
             eos_token_ids=self.pair.eos_token_ids,
             detokenise=detokeniser(self.pair.tokenizer),
         )
-        if self.options.adaptive and drafter is not None:
-            most = self.options.gamma
+        most, adaptive = self.options.gamma, self.options.adaptive
+        if isinstance(drafter, MixedDrafter):
+            decoder.gamma = MixedGamma(
+                most,
+                cost=draft_cost(decoder, most=most),
+                lookup_cost=draft_cost(decoder, most=most, unread=0),
+                may_pause=adaptive,
+            )
+        elif adaptive and drafter is not None:
             decoder.gamma = AdaptiveGamma(most, cost=draft_cost(decoder, most=most))
         return decoder
 
@@ -259,16 +267,18 @@ class NativeEngine:
             SettingsError: a draft model was asked for and the pair has none.
         """
         kind = self.options.drafter
-        if kind == "model" and self.pair.draft is None:
+        if kind in ("model", "mixed") and self.pair.draft is None:
             raise SettingsError(
-                f"native: drafter=model, but pair {self.setup.pair!r} has no draft model; "
+                f"native: drafter={kind}, but pair {self.setup.pair!r} has no draft model; "
                 f"name one as TARGET+DRAFT, or use drafter=lookup"
             )
         if kind == "lookup" or self.pair.draft is None:
             return PromptLookupDrafter()
-        return ModelDrafter(
+        model = ModelDrafter(
             self.adopt_freely(self.pair.draft, positions), rows=self.setup.batch_size
         )
+        # One token alone is found nearly anywhere, and says little of what comes next.
+        return MixedDrafter(model, PromptLookupDrafter(shortest=2)) if kind == "mixed" else model
 
 
 def rule_of(name: Rule) -> VerificationRule:

@@ -35,7 +35,7 @@ def step_seconds(model: StaticModel, *, rows: int, width: int) -> float:
 
 
 @torch.inference_mode()
-def draft_cost(decoder: Decoder, *, most: int) -> DraftCost:
+def draft_cost(decoder: Decoder, *, most: int, unread: int = 2) -> DraftCost:
     """What drafts cost, up to `most` of them, by whole steps of idle rows in turn.
 
     As steps are run, since a draft costs more than its forward pass, and the first more than the
@@ -45,8 +45,8 @@ def draft_cost(decoder: Decoder, *, most: int) -> DraftCost:
 
     def seconds(gamma: int) -> float:
         started = time.perf_counter()
-        key = decoder.step_key(gamma, unread=2)
-        decoder.runner.launch(key, lambda: decoder.speculate(gamma=gamma, unread=2)).read()
+        key = decoder.step_key(gamma, unread=unread)
+        decoder.runner.launch(key, lambda: decoder.speculate(gamma=gamma, unread=unread)).read()
         return time.perf_counter() - started
 
     rounds = [(seconds(0), seconds(1), seconds(most)) for _ in range(1 + REPEATS)]

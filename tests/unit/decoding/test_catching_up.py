@@ -9,11 +9,12 @@ import pytest
 from torch import Tensor
 
 from equivcheck.decoding.drafters import ModelDrafter
-from equivcheck.decoding.gamma import AdaptiveGamma, DraftCost, GammaPolicy
+from equivcheck.decoding.gamma import CAUGHT_UP, AdaptiveGamma, DraftCost, GammaPolicy
 from equivcheck.decoding.outcome import RowOutcome
 from tests.unit.decoding.models import decode, make_decoder, make_requests, static
 
 GAMMA = 3
+PAUSE = CAUGHT_UP + 2
 
 
 class Pauses(GammaPolicy):
@@ -46,7 +47,7 @@ class CountsReading(ModelDrafter):
 
 @pytest.mark.parametrize("lag", [0, 1])
 @pytest.mark.parametrize("rows", [1, 3])
-@pytest.mark.parametrize("pause", [1, 5, 14, 15, 30])
+@pytest.mark.parametrize("pause", [1, 5, 14, 30, 31])
 def test_the_target_itself_as_a_draft_is_always_right(pause: int, rows: int, lag: int) -> None:
     """Were a token missing in its cache, it would draft something else."""
     requests = make_requests(5, tokens=60)
@@ -65,14 +66,14 @@ def test_the_target_itself_as_a_draft_is_always_right(pause: int, rows: int, lag
 
 def test_a_drafter_reads_on_from_where_it_knows_a_row() -> None:
     drafter = CountsReading(rows=1)
-    (request,) = make_requests(1, tokens=60)
-    decode(make_decoder(drafter, rows=1, policy=Pauses(pause=20)), [request])
+    (request,) = make_requests(1, tokens=150)
+    decode(make_decoder(drafter, rows=1, policy=Pauses(pause=PAUSE)), [request])
     prompt = len(request.prompt_ids)
     first, *later = drafter.given
-    assert first == (0, prompt + 20)
+    assert first == (0, prompt + PAUSE)
     assert later
     for known, length in later:
-        assert 20 < length - known <= 20 + GAMMA + 2
+        assert PAUSE < length - known <= PAUSE + GAMMA + 2
 
 
 def test_a_drafter_that_is_never_asked_reads_nothing() -> None:

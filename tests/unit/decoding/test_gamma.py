@@ -54,8 +54,10 @@ def test_a_dear_first_draft_makes_it_none_or_several() -> None:
     assert DraftCost(first=0.6, further=0.1).of(0) == 0
     assert DraftCost(first=0.6, further=0.1).of(3) == pytest.approx(0.8)
     dear = AdaptiveGamma(4, cost=DraftCost(first=0.6, further=0.1))
-    assert max(range(5), key=lambda gamma: dear.predicted_speed(0.5, gamma)) == 3
-    assert max(range(5), key=lambda gamma: dear.predicted_speed(0.3, gamma)) == 0
+    dear.acceptance.hits = dear.acceptance.misses = 1.0
+    assert dear.best() == 3
+    dear.acceptance.misses = 2.3
+    assert dear.best() == 0
 
 
 def test_a_draft_as_dear_as_the_target_is_not_used() -> None:

@@ -28,6 +28,9 @@ class ReciteDrafter:
         assert not known
         self.seats[row] = len(text), self.recited[tuple(text.tolist())]
 
+    def forecast(self, rows: Rows) -> None:
+        pass
+
     def token(self, answer: tuple[int, ...], place: int) -> int:
         token = answer[place] if 0 <= place < len(answer) else 0
         return token ^ 1 if place % 3 == 2 else token

@@ -1,0 +1,85 @@
+"""Two drafters in turn: prompt lookup where it has found something, else a draft model.
+
+What was looked up costs next to nothing and is often right where a text repeats itself; the model
+drafts the rest. Which of them is asked is decided between steps, so a step is one or the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from equivcheck.decoding.drafters import ModelDrafter, PromptLookupDrafter
+from equivcheck.decoding.gamma import Acceptance, AdaptiveGamma, DraftCost
+from equivcheck.decoding.outcome import RowOutcome
+from equivcheck.decoding.rows import Rows
+from equivcheck.decoding.verification import Proposal, VerificationRule
+
+
+class MixedDrafter:
+    """Asks the draft model where it may read, else looks up."""
+
+    def __init__(self, model: ModelDrafter, lookup: PromptLookupDrafter) -> None:
+        """Take both."""
+        self.model, self.lookup = model, lookup
+
+    def read(self, row: int, text: Tensor, *, known: int) -> None:
+        """Have the model read."""
+        self.model.read(row, text, known=known)
+
+    def propose(self, rows: Rows, rule: VerificationRule, *, gamma: int, unread: int) -> Proposal:
+        """Ask one of them: with nothing unread the model is not asked."""
+        drafter = self.model if unread else self.lookup
+        return drafter.propose(rows, rule, gamma=gamma, unread=unread)
+
+    def forecast(self, rows: Rows) -> Tensor:
+        """How many tokens a lookup would find next, [rows]."""
+        return self.lookup.found(rows)
+
+
+class MixedGamma(AdaptiveGamma):
+    """Before each step chooses who drafts, and how much, by the best predicted speed."""
+
+    def __init__(
+        self, most: int, *, cost: DraftCost, lookup_cost: DraftCost, may_pause: bool
+    ) -> None:
+        """Choose among `most` tokens looked up, and up to as many by the draft model.
+
+        `may_pause` lets it draft nothing at all.
+        """
+        super().__init__(most, cost=cost)
+        self.lookup_cost = lookup_cost
+        self.may_pause = may_pause
+        self.repeats = Acceptance()
+        self.looking = False
+
+    @property
+    def unread(self) -> int:
+        """As without lookup, where the model is asked."""
+        return 0 if self.looking else super().unread
+
+    def choose(self) -> int:
+        """What is looked up is drafted in full."""
+        return self.most if self.looking else super().choose()
+
+    def best(self) -> int:
+        """The best number of the model's drafts."""
+        return max(range(0 if self.may_pause else 1, self.most + 1), key=self.predicted_speed)
+
+    def observe(self, gamma: int, outcomes: Sequence[RowOutcome]) -> None:
+        """Learn of the drafter that was asked, then decide who is next."""
+        if self.looking:
+            self.repeats.observe(outcomes)
+            self.missed += max((row.accepted + 1 for row in outcomes), default=0)
+        else:
+            super().observe(gamma, outcomes)
+        self.looking = self.lookup_speed(outcomes) > self.predicted_speed(self.best())
+
+    def lookup_speed(self, outcomes: Sequence[RowOutcome]) -> float:
+        """Predicted speed of a step that looks up; rows without a match yield one token."""
+        found = [min(self.most, row.forecast) for row in outcomes]
+        if not any(found):
+            return 0.0
+        tokens = sum(map(self.repeats.tokens, found)) / len(found)
+        return tokens / (1 + self.lookup_cost.of(self.most))
