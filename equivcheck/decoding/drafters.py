@@ -5,7 +5,7 @@ Speed is spent here freely: the draft model need not be shape-invariant.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -87,34 +87,35 @@ class PromptLookupDrafter:
 
     def propose(self, rows: Rows, rule: VerificationRule, *, gamma: int, unread: int) -> Proposal:
         """Look the current n-gram up in each row's own tokens; no match proposes nothing."""
-        follow = self.continuation(rows)
-        slots = follow[:, None] + torch.arange(gamma, device=follow.device)
+        match = self.match(rows)
+        slots = match.follow[:, None] + torch.arange(gamma, device=match.follow.device)
         tokens = rows.tokens.gather(1, slots.clamp(max=rows.tokens.shape[1] - 1))
-        return Proposal(
-            tokens, torch.minimum(known_behind(follow, rows), rows.draftable(gamma)), None
-        )
-
-    def found(self, rows: Rows) -> Tensor:
-        """How many tokens there are to propose, [rows]."""
-        return known_behind(self.continuation(rows), rows)
+        return Proposal(tokens, torch.minimum(match.known, rows.draftable(gamma)), None)
 
     def forecast(self, rows: Rows) -> None:
         """Nothing."""
 
-    def continuation(self, rows: Rows) -> Tensor:
-        """Index of the token after the latest match of the longest n-gram; 0 for none, [rows]."""
-        found = torch.zeros_like(rows.length)
+    def match(self, rows: Rows) -> Match:
+        """The latest match of the longest n-gram of each row."""
+        follow, size = torch.zeros_like(rows.length), torch.zeros_like(rows.length)
         known = rows.tokens[:, : rows.reach]
-        for size in self.sizes:
-            ends = torch.arange(size, known.shape[1], device=found.device)
-            tail = rows.tokens.gather(1, (rows.upcoming(size) - size).clamp(min=0))
-            grams = known[:, :-1].unfold(1, size, 1)
+        for tried in self.sizes:
+            ends = torch.arange(tried, known.shape[1], device=follow.device)
+            tail = rows.tokens.gather(1, (rows.upcoming(tried) - tried).clamp(min=0))
+            grams = known[:, :-1].unfold(1, tried, 1)
             hits = (grams == tail[:, None]).all(dim=-1) & (ends < rows.length[:, None])
             latest = torch.where(hits, ends, 0).max(dim=1).values
-            found = torch.where(found > 0, found, latest)
-        return found
+            size = torch.where((follow == 0) & (latest > 0), tried, size)
+            follow = torch.where(follow > 0, follow, latest)
+        return Match(follow, size, torch.where(follow > 0, rows.length - follow, 0))
 
 
-def known_behind(follow: Tensor, rows: Rows) -> Tensor:
-    """Known tokens of each row from index `follow` on, [rows]; none where that is 0."""
-    return torch.where(follow > 0, rows.length - follow, 0)
+class Match(NamedTuple):
+    """Where each row's last tokens came up before; each [rows], int64, 0 for nowhere."""
+
+    follow: Tensor
+    """Index of the token after the match."""
+    size: Tensor
+    """Tokens that match."""
+    known: Tensor
+    """Tokens from `follow` on."""

@@ -6,7 +6,9 @@ drafts the rest. Which of them is asked is decided between steps, so a step is o
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple, Self
 
 from torch import Tensor
 
@@ -15,6 +17,9 @@ from equivcheck.decoding.gamma import Acceptance, AdaptiveGamma, DraftCost
 from equivcheck.decoding.outcome import RowOutcome
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.verification import Proposal, VerificationRule
+
+SIZES = 8
+"""More than an n-gram has tokens."""
 
 
 class MixedDrafter:
@@ -34,8 +39,23 @@ class MixedDrafter:
         return drafter.propose(rows, rule, gamma=gamma, unread=unread)
 
     def forecast(self, rows: Rows) -> Tensor:
-        """How many tokens a lookup would find next, [rows]."""
-        return self.lookup.found(rows)
+        """What a lookup would find next, as `Found` reads it, [rows]."""
+        match = self.lookup.match(rows)
+        return match.known * SIZES + match.size
+
+
+class Found(NamedTuple):
+    """What a lookup would find."""
+
+    tokens: int
+    """To propose."""
+    size: int
+    """Of the n-gram that was found: the longer, the surer."""
+
+    @classmethod
+    def read(cls, forecast: int) -> Self:
+        """Out of a forecast."""
+        return cls(*divmod(forecast, SIZES))
 
 
 class MixedGamma(AdaptiveGamma):
@@ -51,7 +71,9 @@ class MixedGamma(AdaptiveGamma):
         super().__init__(most, cost=cost)
         self.lookup_cost = lookup_cost
         self.may_pause = may_pause
-        self.repeats = Acceptance()
+        self.repeats: defaultdict[int, Acceptance] = defaultdict(Acceptance)
+        """By the size of the n-gram that was found."""
+        self.found: list[Found] = []
         self.looking = False
 
     @property
@@ -70,16 +92,22 @@ class MixedGamma(AdaptiveGamma):
     def observe(self, gamma: int, outcomes: Sequence[RowOutcome]) -> None:
         """Learn of the drafter that was asked, then decide who is next."""
         if self.looking:
-            self.repeats.observe(outcomes)
             self.missed += max((row.accepted + 1 for row in outcomes), default=0)
+            # Where rows have changed hands since, a few are taken for each other.
+            sizes = [found.size for found in self.found]
+            for size in set(sizes):
+                rows = [row for row, at in zip(outcomes, sizes, strict=False) if at == size]
+                self.repeats[size].observe(rows)
         else:
             super().observe(gamma, outcomes)
-        self.looking = self.lookup_speed(outcomes) > self.predicted_speed(self.best())
+        self.found = [Found.read(row.forecast) for row in outcomes]
+        self.looking = self.lookup_speed() > self.predicted_speed(self.best())
 
-    def lookup_speed(self, outcomes: Sequence[RowOutcome]) -> float:
+    def lookup_speed(self) -> float:
         """Predicted speed of a step that looks up; rows without a match yield one token."""
-        found = [min(self.most, row.forecast) for row in outcomes]
-        if not any(found):
+        if not any(found.tokens for found in self.found):
             return 0.0
-        tokens = sum(map(self.repeats.tokens, found)) / len(found)
-        return tokens / (1 + self.lookup_cost.of(self.most))
+        tokens = [
+            self.repeats[found.size].tokens(min(self.most, found.tokens)) for found in self.found
+        ]
+        return sum(tokens) / len(tokens) / (1 + self.lookup_cost.of(self.most))

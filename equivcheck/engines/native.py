@@ -277,8 +277,7 @@ class NativeEngine:
         model = ModelDrafter(
             self.adopt_freely(self.pair.draft, positions), rows=self.setup.batch_size
         )
-        # One token alone is found nearly anywhere, and says little of what comes next.
-        return MixedDrafter(model, PromptLookupDrafter(shortest=2)) if kind == "mixed" else model
+        return MixedDrafter(model, PromptLookupDrafter()) if kind == "mixed" else model
 
 
 def rule_of(name: Rule) -> VerificationRule:

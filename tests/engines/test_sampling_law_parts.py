@@ -216,7 +216,7 @@ def test_lookup_agrees_with_the_drafter(prompt: list[int], output: list[int]) ->
         rows.tokens[0] = 0
         rows.tokens[0, : len(text)] = torch.tensor(text)
         rows.length[0] = len(text)
-        follows = int(PromptLookupDrafter().continuation(rows))
+        follows = int(PromptLookupDrafter().match(rows).follow)
         assert proposed == (text[follows] if follows else NOTHING)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from equivcheck.decoding.drafters import PromptLookupDrafter
 from equivcheck.decoding.gamma import CAUGHT_UP, DraftCost
-from equivcheck.decoding.mixing import MixedDrafter, MixedGamma
+from equivcheck.decoding.mixing import SIZES, Found, MixedDrafter, MixedGamma
 from equivcheck.decoding.outcome import RowOutcome
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
@@ -21,14 +21,14 @@ GAMMA = 5
 
 
 def mixed(*, rows: int, noise: float = 0.08) -> MixedDrafter:
-    return MixedDrafter(model_drafter(rows=rows, noise=noise), PromptLookupDrafter(shortest=2))
+    return MixedDrafter(model_drafter(rows=rows, noise=noise), PromptLookupDrafter())
 
 
 def policy(*, may_pause: bool = False) -> MixedGamma:
     return MixedGamma(GAMMA, cost=DEAR, lookup_cost=CHEAP, may_pause=may_pause)
 
 
-def outcome(*, drafted: int = 0, accepted: int = 0, forecast: int = 0) -> RowOutcome:
+def outcome(*, drafted: int = 0, accepted: int = 0, found: int = 0, size: int = 2) -> RowOutcome:
     return RowOutcome(
         drafted=drafted,
         accepted=accepted,
@@ -36,7 +36,7 @@ def outcome(*, drafted: int = 0, accepted: int = 0, forecast: int = 0) -> RowOut
         tokens=[0] * (accepted + 1),
         scores=[],
         digests=[],
-        forecast=forecast,
+        forecast=found * SIZES + size if found else 0,
     )
 
 
@@ -72,7 +72,7 @@ def test_mixed_drafts_change_no_token(rows: int, may_pause: bool) -> None:
         assert answer.logit_digests == expected[key].logit_digests
     # Both were asked, and both were right at times.
     assert chosen.acceptance.hits > 0.1
-    assert chosen.repeats.hits != 2.0
+    assert chosen.repeats
 
 
 @pytest.mark.parametrize("rows", [1, 3])
@@ -91,10 +91,11 @@ def test_the_model_knows_what_was_looked_up(
 
 def test_a_forecast_tells_what_a_lookup_would_find() -> None:
     rows = Rows(rows=3, positions=64, vocab=50, device=torch.device("cpu"))
-    prompts = [(1, 2, 3, 4, 1, 2), (1, 2, 3, 4, 5, 6), (7, 7, 7)]
+    prompts = [(1, 2, 3, 4, 1, 2), (1, 2, 3, 4, 5, 6), (1, 5, 3, 4, 5)]
     for row, prompt in enumerate(prompts):
         rows.admit(row, Request(key=str(row), prompt_ids=prompt, max_new_tokens=9), stop_ids=())
-    assert mixed(rows=3).forecast(rows).tolist() == [4, 0, 1]
+    forecast = mixed(rows=3).forecast(rows).tolist()
+    assert [Found.read(each) for each in forecast] == [Found(4, 2), Found(0, 0), Found(3, 1)]
 
 
 def test_a_lookup_is_made_where_something_was_found() -> None:
@@ -102,7 +103,7 @@ def test_a_lookup_is_made_where_something_was_found() -> None:
     assert chosen.unread == 2
     chosen.observe(3, [outcome(drafted=3, accepted=1)])
     assert not chosen.looking
-    chosen.observe(3, [outcome(drafted=3, accepted=1, forecast=9)])
+    chosen.observe(3, [outcome(drafted=3, accepted=1, found=9)])
     assert (chosen.looking, chosen.choose(), chosen.unread) == (True, GAMMA, 0)
     chosen.observe(GAMMA, [outcome(drafted=GAMMA, accepted=4)])
     # Five tokens that the model has not seen, and two that it reads anyway.
@@ -114,24 +115,35 @@ def test_lookups_that_are_never_right_are_given_up() -> None:
     for _ in range(40):
         gamma = chosen.choose()
         right = 0 if chosen.looking else gamma
-        chosen.observe(gamma, [outcome(drafted=gamma, accepted=right, forecast=3)])
+        chosen.observe(gamma, [outcome(drafted=gamma, accepted=right, found=3)])
     assert not chosen.looking
     assert chosen.missed == 0
 
 
+def test_longer_matches_are_trusted_by_themselves() -> None:
+    chosen = policy()
+    for step in range(60):
+        gamma, size = chosen.choose(), 1 + step % 2
+        right = gamma if chosen.found and chosen.found[0].size == 2 else 0
+        accepted = right if chosen.looking else 1
+        chosen.observe(gamma, [outcome(drafted=gamma, accepted=accepted, found=5, size=size)])
+        if step > 35:
+            assert chosen.looking is (size == 2)
+
+
 def test_one_match_in_many_rows_is_not_worth_a_lookup() -> None:
     chosen = policy()
-    chosen.observe(3, [outcome(drafted=3, accepted=2, forecast=5 * (row == 0)) for row in range(8)])
+    chosen.observe(3, [outcome(drafted=3, accepted=2, found=5 * (row == 0)) for row in range(8)])
     assert not chosen.looking
-    chosen.observe(3, [outcome(drafted=3, accepted=2, forecast=5) for _ in range(8)])
+    chosen.observe(3, [outcome(drafted=3, accepted=2, found=5) for _ in range(8)])
     assert chosen.looking
 
 
 def test_after_long_lookups_the_model_reads_on_first() -> None:
     chosen = policy()
-    chosen.observe(3, [outcome(drafted=3, accepted=3, forecast=5)])
+    chosen.observe(3, [outcome(drafted=3, accepted=3, found=5)])
     while chosen.missed <= CAUGHT_UP:
-        chosen.observe(GAMMA, [outcome(drafted=GAMMA, accepted=GAMMA, forecast=5)])
+        chosen.observe(GAMMA, [outcome(drafted=GAMMA, accepted=GAMMA, found=5)])
     chosen.looking = False
     assert (chosen.behind, chosen.unread) == (True, 2)
 
