@@ -52,6 +52,11 @@ class SoundLookup(Decoder):
     """Prompt lookup: many steps have no draft, or fewer than gamma."""
 
 
+@control("sound-mixed", schedules=FEW, engine="native:gamma=6,drafter=mixed")
+class SoundMixed(Decoder):
+    """The decoder as it is, by lookup and by the draft model in turn."""
+
+
 @control("perfect-draft", schedules=("plain", "sampled", "mixed", "endings"))
 class DraftsWithTarget(Decoder):
     """The target drafts for itself, so that hardly anything is rejected."""
