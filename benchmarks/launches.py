@@ -148,11 +148,10 @@ def weights_of(shape: str) -> tuple[Architecture, Weights]:
         num_key_value_heads=sizes.kv_heads,
         intermediate_size=sizes.intermediate,
         head_dim=HEAD,
-        dtype=torch.bfloat16,
     )
     kind: Any = LlamaForCausalLM
     with META:
-        model = kind(config)
+        model = kind(config).to(torch.bfloat16)
     architecture = describe(config)
     return architecture, fuse(model, architecture)
 

@@ -34,6 +34,7 @@ from equivcheck.decoding.kernels.noise import uniform_noise
 from equivcheck.decoding.streams import LARGEST_UNIFORM, Purpose, Streams, uniforms
 from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
 from equivcheck.generation import Generation, Request
+from equivcheck.pairs.shapes import SHAPES
 from tests.unit.decoding.models import EOS, decode, detokenise, random_llama
 from tests.unit.source import ROOT
 
@@ -42,8 +43,6 @@ interpreted = pytest.mark.skipif(
 )
 MULTIPLYING = ("linear_kernel", "attention_kernel")
 PAIR = ("0.4b", "0.15b")
-LAYERS = 24
-"""Of the larger."""
 POSITIONS = 300
 """More than one split of attention."""
 
@@ -149,14 +148,17 @@ def test_a_step_stays_on_its_device(law: str, rule: VerificationRule) -> None:
 
 
 def test_a_layer_is_nine_kernels_and_ten_over_long_contexts() -> None:
-    def of(arithmetic: Arithmetic, *, reach: int) -> int:
-        decoder = decoder_of(PAIR, arithmetic=arithmetic, rule=MatchRule())
-        return step_launches(decoder, LAWS["greedy"], reach=reach, gamma=0).total
+    def of_a_layer(arithmetic: Arithmetic, *, reach: int) -> float:
+        totals = []
+        for shape in PAIR:
+            decoder = decoder_of((shape, shape), arithmetic=arithmetic, rule=MatchRule())
+            totals.append(step_launches(decoder, LAWS["greedy"], reach=reach, gamma=0).total)
+        layers = [SHAPES[shape].layers for shape in PAIR]
+        return (totals[0] - totals[1]) / (layers[0] - layers[1])
 
-    around = 54
-    assert of(FusedArithmetic(), reach=128) == around + 9 * LAYERS
-    assert of(FusedArithmetic(), reach=1088) == around + 10 * LAYERS
-    assert of(STOCK, reach=128) > 29 * LAYERS
+    assert of_a_layer(FusedArithmetic(), reach=128) == 9
+    assert of_a_layer(FusedArithmetic(), reach=1088) == 10
+    assert of_a_layer(STOCK, reach=128) == 33
 
 
 def test_why_kernels_cannot_run_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
