@@ -105,10 +105,11 @@ class Decoder:
     def catch_up(self) -> None:
         """Have the drafter read what it has missed of the rows, while nothing was drafted."""
         for row, seat in enumerate(self.seats):
-            if seat is not None:
-                if self.gamma.behind or row not in self.drafted_at:
-                    self.introduce(row, self.rows.tokens[row, : seat.length])
-                self.drafted_at[row] = seat.length
+            if seat is None:
+                continue
+            if self.gamma.behind or row not in self.drafted_at:
+                self.introduce(row, self.rows.tokens[row, : seat.length])
+            self.drafted_at[row] = seat.length
 
     def introduce(self, row: int, text: Tensor) -> None:
         """Have the drafter read a row's text [length], from where it knows it."""

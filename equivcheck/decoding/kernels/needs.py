@@ -27,8 +27,10 @@ def missing_for_kernels(device: torch.device) -> str | None:
         return "the package triton is not installed"
     if torch.cuda.get_device_capability(device) < OLDEST:
         return f"the GPU has a compute capability below {OLDEST[0]}.{OLDEST[1]}"
-    if not any(map(shutil.which, (os.environ.get("CC") or "gcc", "clang"))):
-        return "there is no C compiler (gcc, clang or $CC)"
+    # What CC names is taken, and nothing else, even where that is missing.
+    compilers = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]
+    if not any(map(shutil.which, compilers)):
+        return f"there is no C compiler ({' or '.join(compilers)})"
     if not python_header().is_file():
         return "Python.h is not installed (python3-dev)"
     return None

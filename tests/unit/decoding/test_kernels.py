@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -89,14 +90,23 @@ def test_noise_has_the_bits_of_tensor_arithmetic(width: int) -> None:
 
 
 @interpreted
-def test_streams_draw_from_the_kernel_where_it_runs() -> None:
+def test_streams_draw_from_the_kernel_where_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    launched = []
+
+    def counted(*args: Any, **options: Any) -> torch.Tensor:
+        launched.append(args)
+        return uniform_noise(*args, **options)
+
+    monkeypatch.setattr("equivcheck.decoding.kernels.noise.uniform_noise", counted)
     streams = Streams(rows=2, device=torch.device("cpu"))
     streams.keys.copy_(torch.tensor([[1, 2, 3], [4, 5, 6]]))
     positions, purpose = torch.tensor([[3], [4]]), torch.tensor([[Purpose.BONUS], [Purpose.DRAFT]])
     assert not streams.kernel
     expected = [streams.gumbel(positions, each, width=9) for each in (Purpose.SHARED, purpose)]
+    assert not launched
     streams.kernel = True
     drawn = [streams.gumbel(positions, each, width=9) for each in (Purpose.SHARED, purpose)]
+    assert len(launched) == 2
     assert all(torch.equal(one, other) for one, other in zip(drawn, expected, strict=True))
 
 
@@ -169,7 +179,11 @@ def test_why_kernels_cannot_run_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     assert asked(gpu) == "the GPU has a compute capability below 8.0"
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.setattr("shutil.which", lambda name: None)
-    assert asked(gpu) == "there is no C compiler (gcc, clang or $CC)"
+    monkeypatch.delenv("CC", raising=False)
+    assert asked(gpu) == "there is no C compiler (gcc or clang)"
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}" if name == "gcc" else None)
+    monkeypatch.setenv("CC", "tcc")
+    assert asked(gpu) == "there is no C compiler (tcc)"
     monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/cc")
     monkeypatch.setattr("sysconfig.get_paths", lambda scheme: {"include": "/nowhere"})
     assert asked(gpu) == "Python.h is not installed (python3-dev)"
