@@ -7,17 +7,20 @@ of every stage go to ``reports/<device>/``, with a README.md that answers the qu
 (`gpu_summary`, `gpu_page`). A stage that succeeded there is not run again, so the same command goes
 on where it stopped; what was given up comes after what was never tried. ``--rehearse`` runs all
 stages at toy sizes on whatever device there is: it shows that the command works and measures
-nothing. This process never touches the device, and the others take turns.
+nothing. This process never touches the device, and those that time anything take turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,6 +72,15 @@ def pending(
         ]
         for _, together in groupby(left, key=lambda stage: stage.group or stage.name):
             yield list(together)
+
+
+def rounds(processes: Iterable[list[Stage]]) -> Iterator[list[list[Stage]]]:
+    """What runs at a time: all that may run beside others, or one process alone."""
+    for beside, several in groupby(processes, key=lambda together: together[0].beside):
+        if beside:
+            yield list(several)
+        else:
+            yield from ([together] for together in several)
 
 
 def run(together: Sequence[Stage], *, folder: Path, ends: float) -> None:
@@ -131,10 +143,11 @@ def main() -> int:
         print("\n".join(f"{stage.minutes:g} min  {stage.name}" for stage in chosen))
         return 0
     folder.mkdir(parents=True, exist_ok=True)
-    for together in [] if arguments.summarise else pending(chosen, finished(folder)):
+    for processes in [] if arguments.summarise else rounds(pending(chosen, finished(folder))):
         if ends - time.monotonic() < LEAST_SECONDS:
             break
-        run(together, folder=folder, ends=ends)
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            list(pool.map(partial(run, folder=folder, ends=ends), processes))
         write_readme(folder, everything)
     if arguments.summarise:
         write_readme(folder, everything)

@@ -1,7 +1,8 @@
 """The stages of `benchmarks.gpu`: what is run, in which order, for how long at most. Pure.
 
-The most telling come first. Stages of one group run in one process, one after the other, so that
-they share what takes long: importing, and building a pair of many billions of parameters.
+The most telling come first. Stages that compare and time nothing wait for the host most of the
+time, so they run beside each other. Those of one group run in one process, one after the other, so
+that they share what takes long: importing, and building a pair of many billions of parameters.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ HELD_TWICE = 1.65
 """Bytes of a pair over its target's weights: gates, queries, keys and values are held twice, by the
 library's model and fused; caches, the draft and working memory come on top."""
 GIB = 2**30
+GAMMAS = range(1, 8)
+"""Of which each is compared in a process of its own."""
 
 
 class Stage(NamedTuple):
@@ -41,6 +44,8 @@ class Stage(NamedTuple):
     """After which it is given up."""
     group: str = ""
     """Stages of one group follow each other and share a process; empty: a process of its own."""
+    beside: bool = False
+    """Times nothing, so that it may run beside others of this kind."""
 
 
 class Sizes(NamedTuple):
@@ -109,26 +114,31 @@ def stages(sizes: Sizes, place: Place) -> Iterator[Stage]:
 def in_order(sizes: Sizes, place: Place) -> Iterator[Stage]:
     """The stages, with the limits that they have at full size."""
     on = ("--device", place.device, "--dtype", place.dtype)
-    yield identity("identity", sizes, place, share=1.0, minutes=2.5)
+    for stage in of_bits(sizes, place):
+        yield stage._replace(beside=True)
     yield from of_the_pair(sizes, place, on=on)
-    half = place._replace(dtype="float16")
-    alone = sizes._replace(rows=1)
-    several = ("--contract", "batch-invariant", "--other-batch-size", "1")
-    group = "identity"
-    yield identity("identity-alone", alone, place, share=0.03, group=group)
-    yield identity("identity-invariant", sizes, place, share=0.05, group=group, more=several)
-    yield identity("identity-float16", sizes, half, share=0.1, group=group)
-    # The worker has imported the package, so that pytest cannot rewrite it; tests of GPUs need not.
-    rewriting = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
-    yield Stage("tests", ("pytest", "-q", *rewriting, "tests/gpu"), 2)
     for pair in sizes.ladder:
         if fits(pair, place.memory):
             # The largest would not fit beside those before it.
             group = "" if "@32b" in pair else "ladder"
             name = f"ladder-{slug(pair)}"
             yield bench(name, sizes, place, on=on, pair=pair, prompts=1, group=group)
-    profile = ("benchmarks.step_profile", "--pair", sizes.pair, *on, "--out")
-    yield Stage("profile", (*profile, str(place.folder / "profile.md")), 1.5)
+
+
+def of_bits(sizes: Sizes, place: Place) -> Iterator[Stage]:
+    """What is right or wrong, whatever it takes."""
+    # The worker has imported the package, so that pytest cannot rewrite it; tests of GPUs need not.
+    rewriting = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+    yield Stage("tests", ("pytest", "-q", *rewriting, "tests/gpu"), 2.5)
+    for gamma in GAMMAS:
+        one = ("--gamma", str(gamma))
+        yield identity(f"identity-gamma-{gamma}", sizes, place, share=1.0, minutes=2.5, more=one)
+    half = place._replace(dtype="float16")
+    alone = sizes._replace(rows=1)
+    several = ("--contract", "batch-invariant", "--other-batch-size", "1")
+    yield identity("identity-alone", alone, place, share=0.03, minutes=2.5)
+    yield identity("identity-invariant", sizes, place, share=0.05, minutes=2.5, more=several)
+    yield identity("identity-float16", sizes, half, share=0.1, minutes=2.5)
 
 
 def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[Stage]:
@@ -138,9 +148,11 @@ def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[
     yield Stage("bandwidth", (*copies, str(folder / "bandwidth.jsonl")), 0.5, group)
     worst = ("--worst-case",)
     yield bench("speed", sizes, place, on=on, pair=pair, minutes=2.5, group=group, more=worst)
-    # Compiling needs a C++ compiler, and takes long where its cache is cold: a stage of its own.
-    for name, specs in (("library", (EAGER, ASSISTED, WITHOUT_OWN)), ("compiled", (COMPILED,))):
-        yield bench(
+    profile = ("benchmarks.step_profile", "--pair", pair, *on, "--out")
+    yield Stage("profile", (*profile, str(folder / "profile.md")), 1.5, group)
+    against = {"library": (EAGER, ASSISTED, WITHOUT_OWN), "compiled": (COMPILED,)}
+    library, compiled = (
+        bench(
             name,
             sizes,
             place,
@@ -151,6 +163,9 @@ def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[
             group=group,
             more=("--no-stock", *(word for spec in specs for word in ("--against", spec))),
         )
+        for name, specs in against.items()
+    )
+    yield library
     yield bench(
         "gamma",
         sizes,
@@ -191,6 +206,8 @@ def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[
         doctor = ("equivcheck", "doctor", *on, "--pair", pair, "--candidate", spec)
         doctor += ("--batch-size", str(sizes.rows))
         yield Stage(f"doctor-{contract}", doctor, 1, group)
+    # Compiling needs a C++ compiler, and takes long where its cache is cold.
+    yield compiled
 
 
 def identity(

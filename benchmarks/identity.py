@@ -3,8 +3,9 @@
     python -m benchmarks.identity --pair tiny --dtype float32 --positions 50000 --out FILE
 
 Every prompt of the suites is decoded plainly, then speculatively with one gamma of 1 to 7 (the
-prompts are dealt out among them), and every seventh prompt once more one token wide. A third of
-the prompts is greedy, a third sampled at temperature 0.7, a third at 1.0, all under the coupled
+prompts are dealt out among them), and every seventh prompt once more one token wide. With
+``--gamma`` only the share of that gamma is, so that several processes can divide the work. A third
+of the prompts is greedy, a third sampled at temperature 0.7, a third at 1.0, all under the coupled
 rule. Compared are token ids and the 64-bit fingerprint of every logits row.
 
 With ``--other-batch-size``, a quarter of the prompts is decoded at that batch size too, plainly and
@@ -137,7 +138,7 @@ def measure(arguments: argparse.Namespace) -> Iterator[dict[str, object]]:
         tokens=arguments.tokens,
         first=arguments.first,
     )
-    for gamma in GAMMAS:
+    for gamma in arguments.gamma or GAMMAS:
         # Dealt out by threes, so that every gamma meets every temperature.
         share = [r for i, r in enumerate(requests) if (i // 3) % len(GAMMAS) == gamma - 1]
         if not share:
@@ -189,6 +190,7 @@ def main() -> None:
     parser.add_argument("--other-batch-size", type=int, action="append", default=[])
     parser.add_argument("--contract", choices=(USUAL, "batch-invariant"), default=USUAL)
     parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--gamma", type=int, action="append", choices=GAMMAS, metavar="GAMMA")
     parser.add_argument("--positions", type=int, default=50_000)
     parser.add_argument("--tokens", type=int, default=128, help="output tokens per request")
     parser.add_argument("--first", type=int, default=0, help="go on from this request")

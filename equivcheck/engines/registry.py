@@ -100,6 +100,11 @@ def load_engine(spec: str, setup: EngineSetup) -> Engine:
     if parsed.name in _lent:
         return _lent[parsed.name](parsed.options, setup)
     entries = _entry_points()
+    if not entries:
+        raise EngineError(
+            f"engine {parsed.name!r} cannot be found: no package registers engines here, so "
+            f"equivcheck itself is not installed; try: pip install -e ."
+        )
     if parsed.name not in entries:
         raise EngineError(unknown_name("engine", parsed.name, entries))
     entry = entries[parsed.name]

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks import bandwidth, gpu, identity
-from benchmarks.gpu import finished, pending, run
+from benchmarks.gpu import finished, pending, rounds, run
 from benchmarks.gpu_stages import FULL, GIB, REHEARSAL, Place, Sizes, Stage, fits, stages
 
 PLACE = Place(folder=Path("reports/some-gpu"), device="cuda", dtype="bfloat16", memory=80 * GIB)
@@ -45,8 +45,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return out
 
 
-def acts(name: str, *, minutes: float = 1.0, group: str = "one") -> Stage:
-    return Stage(name, ("acting", name), minutes, group)
+def acts(name: str, *, minutes: float = 1.0, group: str = "one", beside: bool = False) -> Stage:
+    return Stage(name, ("acting", name), minutes, group, beside)
 
 
 def soon() -> float:
@@ -132,10 +132,34 @@ def test_what_succeeded_is_not_run_again_and_what_failed_comes_last() -> None:
     assert [len(group) for group in pending(chosen, {})] == [2, 1, 1]
 
 
+def test_only_what_times_nothing_runs_beside_others() -> None:
+    compared = [acts(name, group="", beside=True) for name in ("one", "two")]
+    timed = [acts("three"), acts("four"), acts("five", group="")]
+    names = [
+        [[stage.name for stage in together] for together in processes]
+        for processes in rounds(pending([*compared, *timed], {}))
+    ]
+    assert names == [[["one"], ["two"]], [["three", "four"]], [["five"]]]
+    for stage in stages(FULL, PLACE):
+        assert (
+            stage.beside == (stage.command[0] in ("benchmarks.identity", "pytest")) or stage.group
+        )
+
+
+def test_processes_beside_each_other_divide_the_gammas() -> None:
+    asked = [
+        stage.command[stage.command.index("--gamma") + 1]
+        for stage in stages(FULL, PLACE)
+        if "--gamma" in stage.command
+    ]
+    assert asked == [str(gamma) for gamma in identity.GAMMAS]
+
+
 def test_the_command_goes_on_and_says_how_stages_ended(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(gpu, "stages", lambda *_: iter([acts("one"), acts("two")]))
+    beside = [acts(name, group="", beside=True) for name in ("one", "two")]
+    monkeypatch.setattr(gpu, "stages", lambda *_: iter(beside))
     monkeypatch.setattr(gpu, "device_here", lambda: None)
     arguments = ["gpu", "--rehearse", "--out", str(folder)]
     monkeypatch.setattr(sys, "argv", [*arguments, "--only", "one"])

@@ -148,6 +148,12 @@ def test_what_cannot_be_opened_says_why(spec: str, complaint: str) -> None:
         load_engine(spec, EngineSetup())
 
 
+def test_where_nothing_is_installed_no_name_is_to_blame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [])
+    with pytest.raises(EngineError, match=r"not installed; try: pip install -e \."):
+        load_engine("native", EngineSetup())
+
+
 @pytest.mark.usefixtures("registered")
 def test_an_engines_own_bug_is_not_dressed_up() -> None:
     with pytest.raises(AttributeError, match="shape") as caught:
