@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from equivcheck.pairs.shapes import SHAPES
 
@@ -57,6 +57,8 @@ class Sizes(NamedTuple):
     """Of the bundled pair, in the run's dtype. Other identity stages take shares."""
     rows: int
     """Of a step where logits are compared."""
+    compared_tokens: int
+    """Of a request whose logits are compared."""
     tokens: int
     prompts: int
     batches: str
@@ -73,9 +75,10 @@ FULL = Sizes(
     small_draft="tiny@8b+1b",
     positions=1_000_000,
     rows=16,
+    compared_tokens=384,
     tokens=96,
-    prompts=6,
-    batches="1,2,4,8,16,32,64",
+    prompts=5,
+    batches="1,4,16,32,64",
     gammas="1,2,4,6,7",
     ladder=("tiny@1b+0.15b", "tiny@3b+0.15b", "tiny@14b+0.15b", "tiny@32b+0.15b"),
     suites=ALL_SUITES,
@@ -85,6 +88,7 @@ REHEARSAL = Sizes(
     small_draft="tiny",
     positions=160,
     rows=4,
+    compared_tokens=16,
     tokens=8,
     prompts=1,
     batches="1,2",
@@ -129,85 +133,55 @@ def of_bits(sizes: Sizes, place: Place) -> Iterator[Stage]:
     """What is right or wrong, whatever it takes."""
     # The worker has imported the package, so that pytest cannot rewrite it; tests of GPUs need not.
     rewriting = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
-    yield Stage("tests", ("pytest", "-q", *rewriting, "tests/gpu"), 2.5)
+    yield Stage("tests", ("pytest", "-q", *rewriting, "tests/gpu"), 3)
     for gamma in GAMMAS:
         one = ("--gamma", str(gamma))
-        yield identity(f"identity-gamma-{gamma}", sizes, place, share=1.0, minutes=2.5, more=one)
-    half = place._replace(dtype="float16")
-    alone = sizes._replace(rows=1)
+        yield identity(f"identity-gamma-{gamma}", sizes, place, share=1.0, more=one)
+    alone, half = sizes._replace(rows=1), place._replace(dtype="float16")
     several = ("--contract", "batch-invariant", "--other-batch-size", "1")
-    yield identity("identity-alone", alone, place, share=0.03, minutes=2.5)
-    yield identity("identity-invariant", sizes, place, share=0.05, minutes=2.5, more=several)
-    yield identity("identity-float16", sizes, half, share=0.1, minutes=2.5)
+    yield identity("identity-alone", alone, place, share=0.03)
+    yield identity("identity-float16", sizes, half, share=0.1)
+    yield identity("identity-invariant", sizes, place, share=0.05, more=several)
 
 
 def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[Stage]:
     """What is measured of the large pair, in one process: building it takes a while."""
-    group, pair, folder = "pair", sizes.pair, place.folder
+
+    def timed(name: str, *more: str, **options: Any) -> Stage:
+        return bench(name, sizes, place, on=on, group="pair", more=more, **options)
+
+    def against(name: str, *specs: str) -> Stage:
+        others = (word for spec in specs for word in ("--against", spec))
+        return timed(name, "--no-stock", *others, prompts=1, minutes=1.5)
+
+    pair, folder = sizes.pair, place.folder
     copies = ("benchmarks.bandwidth", "--device", place.device, "--out")
-    yield Stage("bandwidth", (*copies, str(folder / "bandwidth.jsonl")), 0.5, group)
-    worst = ("--worst-case",)
-    yield bench("speed", sizes, place, on=on, pair=pair, minutes=2.5, group=group, more=worst)
+    yield Stage("bandwidth", (*copies, str(folder / "bandwidth.jsonl")), 0.5, "pair")
+    if place.device == "cuda":
+        products = ("benchmarks.products", "--out", str(folder / "products.jsonl"))
+        yield Stage("products", products, 1, "pair")
+    yield timed("speed", minutes=2.5)
     profile = ("benchmarks.step_profile", "--pair", pair, *on, "--out")
-    yield Stage("profile", (*profile, str(folder / "profile.md")), 1.5, group)
-    against = {"library": (EAGER, ASSISTED, WITHOUT_OWN), "compiled": (COMPILED,)}
-    library, compiled = (
-        bench(
-            name,
-            sizes,
-            place,
-            on=on,
-            pair=pair,
-            prompts=2,
-            minutes=1.5,
-            group=group,
-            more=("--no-stock", *(word for spec in specs for word in ("--against", spec))),
-        )
-        for name, specs in against.items()
-    )
-    yield library
-    yield bench(
-        "gamma",
-        sizes,
-        place,
-        on=on,
-        pair=pair,
-        group=group,
-        prompts=2,
-        more=("--no-stock", "--sweep", f"gamma={sizes.gammas}"),
-    )
-    yield bench(
-        "drafts",
-        sizes,
-        place,
-        on=on,
-        pair=pair,
-        minutes=1.5,
-        group=group,
-        more=("--no-stock", *(word for spec in DRAFTS for word in ("--draft", spec))),
-    )
+    yield Stage("profile", (*profile, str(folder / "profile.md")), 1, "pair")
+    yield timed("gamma", "--no-stock", "--sweep", f"gamma={sizes.gammas}", prompts=1)
+    drafts = (word for spec in DRAFTS for word in ("--draft", spec))
+    yield timed("drafts", "--no-stock", *drafts, prompts=2, minutes=1.5)
+    yield timed("worst", "--no-stock", "--worst-case", prompts=2)
+    yield against("library", EAGER, ASSISTED, WITHOUT_OWN)
     # Every batch size answers as many prompts as the largest takes at once: one workload will do.
-    yield bench(
-        "batch",
-        sizes._replace(suites=sizes.suites[:1], tokens=min(sizes.tokens, 32)),
-        place,
-        on=on,
-        pair=pair,
-        minutes=1.5,
-        group=group,
-        more=("--no-stock", "--sweep", f"batch={sizes.batches}"),
-    )
-    small = sizes.small_draft
-    yield bench("draft-1b", sizes, place, on=on, pair=small, prompts=2, group=group)
-    large = ("--pair", pair)
-    yield identity("identity-large", sizes, place, share=0.03, group=group, more=large)
+    few = sizes._replace(suites=sizes.suites[:1], tokens=min(sizes.tokens, 24))
+    sweep = ("--no-stock", "--sweep", f"batch={sizes.batches}")
+    yield bench("batch", few, place, on=on, minutes=1.5, group="pair", more=sweep)
+    yield timed("draft-1b", pair=sizes.small_draft, prompts=1)
+    large = ("--pair", pair, "--gamma", "4")
+    yield identity("identity-large", sizes, place, share=0.05, group="pair", more=large)
     for contract in ("fixed-shape", "batch-invariant"):
         spec = f"native:gamma=4,contract={contract}"
         doctor = ("equivcheck", "doctor", *on, "--pair", pair, "--candidate", spec)
         doctor += ("--batch-size", str(sizes.rows))
-        yield Stage(f"doctor-{contract}", doctor, 1, group)
+        yield Stage(f"doctor-{contract}", doctor, 1, "pair")
     # Compiling needs a C++ compiler, and takes long where its cache is cold.
-    yield compiled
+    yield against("compiled", COMPILED)
 
 
 def identity(
@@ -216,8 +190,8 @@ def identity(
     place: Place,
     *,
     share: float,
-    minutes: float = 1.5,
-    group: str = "",
+    minutes: float = 2.5,
+    group: str = "bits",
     more: tuple[str, ...] = (),
 ) -> Stage:
     """Compare logits bit for bit over a share of the positions.
@@ -234,7 +208,7 @@ def identity(
     command = (
         *("benchmarks.identity", "--dtype", place.dtype, "--device", place.device),
         *("--batch-size", str(sizes.rows), "--positions", str(math.ceil(share * sizes.positions))),
-        *("--tokens", str(2 * sizes.tokens), *more),
+        *("--tokens", str(sizes.compared_tokens), *more),
         *("--out", str(place.folder / "identity.jsonl")),
     )
     return Stage(name, command, minutes, group)
@@ -246,17 +220,23 @@ def bench(
     place: Place,
     *,
     on: tuple[str, ...],
-    pair: str,
+    pair: str | None = None,
     prompts: int | None = None,
     minutes: float = 1,
     group: str = "",
     more: tuple[str, ...] = (),
 ) -> Stage:
-    """Measure one pair with ``equivcheck bench``; with fewer prompts, answers are shorter too."""
+    """Measure a pair with ``equivcheck bench``; with fewer prompts, answers are shorter too."""
     tokens = sizes.tokens if prompts is None else min(sizes.tokens, 64)
     command = (
         *("equivcheck", "bench", *(f"suites/{suite}.jsonl" for suite in sizes.suites)),
-        *(*on, "--pair", pair, "--prompts", str(min(prompts or sizes.prompts, sizes.prompts))),
+        *(
+            *on,
+            "--pair",
+            pair or sizes.pair,
+            "--prompts",
+            str(min(prompts or sizes.prompts, sizes.prompts)),
+        ),
         *("--tokens", str(tokens), *more, "--out", str(place.folder / f"bench-{name}.jsonl")),
     )
     return Stage(name, command, minutes, group)

@@ -66,6 +66,7 @@ def answers(folder: Path) -> Iterator[Row]:
     yield from identity(folder / "identity.jsonl")
     speed = measured(folder, "speed")
     yield from of_speed(speed)
+    yield from of_worst(measured(folder, "worst"))
     yield from of_libraries(folder)
     yield Row("best gamma", best(measured(folder, "gamma")))
     yield Row("best way to draft", best(measured(folder, "drafts")))
@@ -108,8 +109,12 @@ def of_speed(speed: BenchSummary | None) -> Iterator[Row]:
         else ""
     )
     yield Row("cost of capture", graphs or NOT_MEASURED)
+
+
+def of_worst(summary: BenchSummary | None) -> Iterator[Row]:
+    """What a draft costs that is never right."""
     for arm, words in ((FIXED, "gamma fixed"), (ADAPTIVE, "gamma adaptive")):
-        worst = speed.of(arm).get(OVERALL) if speed else None
+        worst = summary.of(arm).get(OVERALL) if summary else None
         told = over(worst, TARGET)
         ratio = worst.speedup.geometric_mean if worst and worst.speedup else Estimate()
         if arm == ADAPTIVE and ratio.value is not None:

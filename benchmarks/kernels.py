@@ -190,7 +190,8 @@ def launch_all(case: Case) -> None:
     )
     arithmetic.attend(query, seen, visible)
     for outputs, bias in ((2 * shape.inner, None), (shape.hidden, gain)):
-        own.linear(hidden, empty(outputs, shape.hidden), bias)
+        for multiplying in (own, arithmetic):
+            multiplying.linear(hidden, empty(outputs, shape.hidden), bias)
     for count in (32_000, 1):
         uniform_noise(integers(rows, 3), positions, positions, width=count, largest=0.5)
 

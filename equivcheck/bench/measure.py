@@ -135,7 +135,10 @@ def prepare(
 ) -> None:
     """Warm every arm up and write down what can be found out about it apart from timed work."""
     device, first = choose_device(header.settings.setup), turns[0].requests
+    everything = [request for turn in turns for request in turn.requests]
     for name, engine in arms.items():
+        # What an engine can do ahead is not part of its first answers; it need not do anything.
+        getattr(engine, "ready", _nothing_to_do)(everything)
         for _ in range(header.settings.warm_ups):
             answers(engine, first, arm=name)
         reads = step_reads(engine)
@@ -193,6 +196,10 @@ def sit(
         if progress is not None:
             progress(f"point {point + 1}", at + 1, len(turns))
     writer.append(Session(wall_seconds=time.perf_counter() - started, engine_seconds=inside))
+
+
+def _nothing_to_do(requests: Sequence[Request]) -> None:
+    """Stands in for engines that need no time before they can answer."""
 
 
 def costs_of_arms(arms: Mapping[str, Engine], *, point: int) -> list[Spent]:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from equivcheck.decoding.drafters import Drafter
-from equivcheck.decoding.gamma import GammaPolicy
+from equivcheck.decoding.gamma import GammaPolicy, Kind
 from equivcheck.decoding.graphs import StepRunner
 from equivcheck.decoding.mixing import MixedDrafter
 from equivcheck.decoding.model import StaticModel
@@ -100,7 +101,26 @@ class Decoder:
 
     def step_key(self, gamma: int, *, unread: int) -> Hashable:
         """What tells steps apart of which each is its own graph."""
-        return gamma, unread, self.rows.controls.features, self.rows.reach
+        return gamma, unread if gamma else 0, self.rows.controls.features, self.rows.reach
+
+    @torch.inference_mode()
+    def ready(self, requests: Sequence[Request]) -> None:
+        """Record ahead the steps that these requests will take, where steps are recorded at all.
+
+        Otherwise each is recorded when it first comes up, and that step takes long.
+        """
+        if not self.runner.records:
+            return
+        self.clear()
+        self.rows.controls.set_features(requests)
+        lengths = [len(request.prompt_ids) for request in requests]
+        longest = max(len(each.prompt_ids) + each.max_new_tokens for each in requests)
+        first, last = self.reach_of(min(lengths)), self.reach_of(longest)
+        for reach in (each for each in self.model.reaches if first <= each <= last):
+            self.rows.reach = reach
+            for gamma, unread in self.gamma.kinds if self.drafter else [Kind(0, 0)]:
+                step = partial(self.speculate, gamma=gamma, unread=unread)
+                self.runner.recorded(self.step_key(gamma, unread=unread), step)
 
     def catch_up(self) -> None:
         """Have the drafter read what it has missed of the rows, while nothing was drafted."""
@@ -120,8 +140,11 @@ class Decoder:
 
     def reach(self) -> int:
         """Cache positions that the next step has to see: every row's, with its window behind."""
-        longest = max(seat.length for seat in self.seats if seat is not None)
-        return self.model.reach(longest + self.width * (1 + self.runner.lag))
+        return self.reach_of(max(seat.length for seat in self.seats if seat is not None))
+
+    def reach_of(self, length: int) -> int:
+        """What the next step has to see where the longest row has `length` tokens."""
+        return self.model.reach(length + self.width * (1 + self.runner.lag))
 
     def speculate(self, *, gamma: int, unread: int) -> Tensor:
         """One decoding step on the device: draft, verify, commit.

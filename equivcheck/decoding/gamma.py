@@ -15,7 +15,9 @@ PATIENCE = 8
 """Half the steps without a draft after which one is tried again, to notice better times. Each time
 that it is wrong, twice as many go by."""
 MOST_PATIENCE = 256
-CAUGHT_UP = 30
+UNREAD = (2, 8, 32)
+"""Latest tokens that the draft model is shown, of which it may know some."""
+CAUGHT_UP = UNREAD[-1] - 2
 """Missed tokens, at most, that the drafter reads in the course of its next step."""
 MEMORY = 0.9
 """Weight of the past in the running acceptance counts, per step."""
@@ -58,6 +60,13 @@ class Acceptance:
         return sum(rate**power for power in range(gamma + 1))
 
 
+class Kind(NamedTuple):
+    """What a step's drafting is, as far as the shapes of its tensors go."""
+
+    gamma: int
+    unread: int
+
+
 class GammaPolicy:
     """A fixed number of drafts per step; base of the adaptive ones."""
 
@@ -77,9 +86,16 @@ class GammaPolicy:
         """Latest tokens a draft model may not have read yet; 0: it is not asked.
 
         Two after a drafting step, since after full acceptance the last draft was never fed back.
-        A power of two, so that catching up after skipped steps meets few distinct shapes.
+        One of few sizes, so that catching up after skipped steps meets few distinct shapes.
         """
-        return 2 if self.behind else 1 << (self.missed + 1).bit_length()
+        if self.behind:
+            return UNREAD[0]
+        return next(size for size in UNREAD if size >= self.missed + 2)
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """The steps that come up all the time."""
+        return [Kind(self.most, UNREAD[0])]
 
     def choose(self) -> int:
         """Drafts for the next step."""
@@ -105,6 +121,12 @@ class AdaptiveGamma(GammaPolicy):
         self.cost = cost
         self.acceptance = Acceptance()
         self.patience = PATIENCE
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """Any gamma, none, and one try after a pause."""
+        usual = [Kind(gamma, UNREAD[0]) for gamma in range(1, self.most + 1)]
+        return [Kind(0, 0), *usual, Kind(1, UNREAD[-1])]
 
     def choose(self) -> int:
         """The gamma of best predicted speed; now and then 1 where that is 0."""

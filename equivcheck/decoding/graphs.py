@@ -15,7 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-WARM_UPS = 2
+WARM_UPS = 1
+"""Enough to compile and load every kernel, which must not happen while a step is recorded."""
 Step = Callable[[], Tensor]
 
 
@@ -75,11 +76,9 @@ class StepRunner:
 
     def launch(self, key: Hashable, step: Step) -> Landing:
         """Run `step`, or have the device run its recording."""
-        if self.device.type != "cuda":
+        if not self.records:
             return Landing(step(), None)
-        if key not in self.graphs:
-            self.graphs[key] = self.capture(step)
-        captured = self.graphs[key]
+        captured = self.recorded(key, step)
         captured.graph.replay()
         copied = torch.cuda.Event()
         # A buffer of its own: the one before is perhaps still being read.
@@ -87,6 +86,17 @@ class StepRunner:
         outcome.copy_(captured.outcome, non_blocking=True)
         copied.record()
         return Landing(outcome, copied)
+
+    @property
+    def records(self) -> bool:
+        """Whether steps are recorded here."""
+        return self.device.type == "cuda"
+
+    def recorded(self, key: Hashable, step: Step) -> Captured:
+        """The recording of a step, made if there is none."""
+        if key not in self.graphs:
+            self.graphs[key] = self.capture(step)
+        return self.graphs[key]
 
     @property
     def cost(self) -> str | None:

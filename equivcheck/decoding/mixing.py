@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 from torch import Tensor
 
 from equivcheck.decoding.drafters import ModelDrafter, PromptLookupDrafter
-from equivcheck.decoding.gamma import Acceptance, AdaptiveGamma, DraftCost
+from equivcheck.decoding.gamma import UNREAD, Acceptance, AdaptiveGamma, DraftCost, Kind
 from equivcheck.decoding.outcome import RowOutcome
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.verification import Proposal, VerificationRule
@@ -80,6 +80,12 @@ class MixedGamma(AdaptiveGamma):
     def unread(self) -> int:
         """As without lookup, where the model is asked."""
         return 0 if self.looking else super().unread
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """A lookup, or any gamma behind a lookup or a draft; nothing at all if it may pause."""
+        drafted = [Kind(gamma, unread) for gamma in range(1, self.most + 1) for unread in UNREAD]
+        return [Kind(self.most, 0), *drafted, *([Kind(0, 0)] if self.may_pause else [])]
 
     def choose(self) -> int:
         """What is looked up is drafted in full."""

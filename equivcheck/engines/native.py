@@ -28,7 +28,7 @@ from equivcheck.decoding.gamma import AdaptiveGamma, GammaPolicy
 from equivcheck.decoding.kernels.needs import missing_for_kernels
 from equivcheck.decoding.mixing import MixedDrafter, MixedGamma
 from equivcheck.decoding.model import StaticModel
-from equivcheck.decoding.prefill import CHUNK
+from equivcheck.decoding.prefill import chunk_on
 from equivcheck.decoding.reaching import reaches
 from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
 from equivcheck.detokenise import detokeniser
@@ -87,7 +87,7 @@ class NativeEngine:
             )
         configure_arithmetic(setup)
         self.pair = load_setup(setup)
-        positions = setup.context + max(CHUNK, self.width)
+        positions = setup.context + max(chunk_on(self.pair.target.device), self.width)
         self.model, self.contract = self.promise(positions)
         self.decoder = self.build(self.model, positions=positions)
         self.tax = (self.identity_tax(),) if self.contract.contract else ()
@@ -190,6 +190,10 @@ class NativeEngine:
         for request in requests:
             self.check(request)
         yield from self.decoder.run(requests)
+
+    def ready(self, requests: Sequence[Request]) -> None:
+        """Record ahead the steps that these requests will take, so that none waits for it."""
+        self.decoder.ready(requests)
 
     def close(self) -> None:
         """Drop the caches."""

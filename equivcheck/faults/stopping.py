@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from equivcheck.decoding.decoder import Decoder
-from equivcheck.decoding.prefill import CHUNK
+from equivcheck.decoding.prefill import chunk_on
 from equivcheck.decoding.stopping import StopRules
 from equivcheck.decoding.verification import Verified
 from equivcheck.faults.fault import fault
@@ -207,7 +207,8 @@ class OverrunsContext(Decoder):
 
     def stops(self, request: Request) -> StopRules:
         """Raise its limit."""
-        return super().stops(longer_at_border(request, context=self.cache.positions - CHUNK))
+        context = self.cache.positions - chunk_on(self.model.device)
+        return super().stops(longer_at_border(request, context=context))
 
     def admit(self, row: int, request: Request) -> None:
         """Let the row go on."""

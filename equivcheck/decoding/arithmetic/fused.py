@@ -1,4 +1,4 @@
-"""The library's matrix products, and the project's own Triton kernels for all between them.
+"""The project's own Triton kernels, and the library's matrix products where there is much to do.
 
 Importing it imports Triton, which torch brings along on CUDA.
 """
@@ -13,6 +13,7 @@ import triton
 from torch import Tensor
 
 from equivcheck.decoding.arithmetic.interface import HeadNorms, KeyValues, Standing
+from equivcheck.decoding.arithmetic.products import FEW, FEWEST, product
 from equivcheck.decoding.kernels.attention import attention_kernel, combine_kernel
 from equivcheck.decoding.kernels.pointwise import (
     add_norm_kernel,
@@ -20,8 +21,8 @@ from equivcheck.decoding.kernels.pointwise import (
     rotate_and_store_kernel,
 )
 
-TILE = 16
-"""Rows or query slots a program works on: the least that a tensor core takes."""
+TILE = FEW
+"""Query slots a program works on."""
 TILE_BYTES = 2**14
 """Of the keys that a program of attention holds at a time, at most; as many values come on top."""
 MOST_KEYS = 64
@@ -43,13 +44,19 @@ class Visibility(NamedTuple):
 
 
 class FusedArithmetic:
-    """Six kernels a layer beside its four products, or five where the cache is one split."""
+    """Six kernels a layer beside its four products, or five where the cache is one split.
+
+    A product of few rows in 16 bits is the project's own: it reads its weight in less time.
+    """
 
     name = "fused"
     batch_invariant = False
 
     def linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """One library call for the whole batch."""
+        """One call for the whole batch, the library's unless there are few rows."""
+        few = inputs.numel() <= FEW * inputs.shape[-1]
+        if few and weight.element_size() == 2:
+            return product(inputs, weight, bias, tiles=FEWEST)
         return F.linear(inputs, weight, bias)
 
     def norm(self, hidden: Tensor, gain: Tensor, *, eps: float) -> Tensor:

@@ -23,8 +23,11 @@ def linear_kernel(
     TILE_ROWS: tl.constexpr,
     TILE_COLUMNS: tl.constexpr,
     TILE_INNER: tl.constexpr,
+    SWAPPED: tl.constexpr,
 ):
     """``inputs @ weight.T + bias``; row-major [rows, inner], [columns, inner], [rows, columns].
+
+    `SWAPPED` computes it as ``(weight @ inputs.T).T``.
 
     Row tiles vary fastest, so that those of one weight tile run together and share it in the L2.
     """
@@ -33,20 +36,37 @@ def linear_kernel(
     # A weight may hold more numbers than 32 bits can count.
     weight_row = weight + column.to(tl.int64) * inner
     depth = tl.arange(0, TILE_INNER)
-    total = tl.zeros((TILE_ROWS, TILE_COLUMNS), dtype=tl.float32)
+    if SWAPPED:
+        total = tl.zeros((TILE_COLUMNS, TILE_ROWS), dtype=tl.float32)
+    else:
+        total = tl.zeros((TILE_ROWS, TILE_COLUMNS), dtype=tl.float32)
     for start in range(0, inner, TILE_INNER):
         within = start + depth < inner
-        left = tl.load(
-            inputs + row[:, None] * inner + (start + depth)[None, :],
-            mask=(row < rows)[:, None] & within[None, :],
-            other=0.0,
-        )
-        right = tl.load(
-            weight_row[None, :] + (start + depth)[:, None],
-            mask=(column < columns)[None, :] & within[:, None],
-            other=0.0,
-        )
+        if SWAPPED:
+            left = tl.load(
+                weight_row[:, None] + (start + depth)[None, :],
+                mask=(column < columns)[:, None] & within[None, :],
+                other=0.0,
+            )
+            right = tl.load(
+                inputs + row[None, :] * inner + (start + depth)[:, None],
+                mask=(row < rows)[None, :] & within[:, None],
+                other=0.0,
+            )
+        else:
+            left = tl.load(
+                inputs + row[:, None] * inner + (start + depth)[None, :],
+                mask=(row < rows)[:, None] & within[None, :],
+                other=0.0,
+            )
+            right = tl.load(
+                weight_row[None, :] + (start + depth)[:, None],
+                mask=(column < columns)[None, :] & within[:, None],
+                other=0.0,
+            )
         total = tl.dot(left, right, total, input_precision="ieee")
+    if SWAPPED:
+        total = tl.trans(total)
     if HAS_BIAS:
         total += tl.load(bias + column, mask=column < columns, other=0.0)[None, :].to(tl.float32)
     tl.store(

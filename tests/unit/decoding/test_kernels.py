@@ -153,7 +153,7 @@ def test_a_step_stays_on_its_device(law: str, rule: VerificationRule) -> None:
     decoder = decoder_of(PAIR, arithmetic=FusedArithmetic(), rule=rule)
     fused = step_launches(decoder, LAWS[law], reach=128)
     kernels = {name: count for name, count in fused.names.items() if name.endswith("_kernel")}
-    assert len(kernels) == 4 + bool(fused.names["uniform_kernel"])
+    assert len(kernels) == 5 + bool(fused.names["uniform_kernel"])
     assert fused.total < 1250
 
 

@@ -1,0 +1,100 @@
+"""What is recorded ahead is what comes up: no request waits for a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import pytest
+import torch
+
+from equivcheck.cases import Sampling
+from equivcheck.decoding.adoption import adopt
+from equivcheck.decoding.decoder import Decoder
+from equivcheck.decoding.drafters import PromptLookupDrafter
+from equivcheck.decoding.gamma import AdaptiveGamma, DraftCost, GammaPolicy
+from equivcheck.decoding.graphs import Captured, Landing, Step, StepRunner
+from equivcheck.decoding.mixing import MixedDrafter, MixedGamma
+from equivcheck.decoding.reaching import reaches
+from equivcheck.generation import Request
+from tests.unit.decoding.models import (
+    POSITIONS,
+    decode,
+    make_decoder,
+    model_drafter,
+    random_llama,
+)
+
+
+class Recorder(StepRunner):
+    """Runs steps as they are, and notes which it was told of ahead and which came up."""
+
+    ahead: set[Hashable]
+    met: set[Hashable]
+
+    @property
+    def records(self) -> bool:
+        return True
+
+    def recorded(self, key: Hashable, step: Step) -> Captured:
+        self.ahead.add(key)
+        return None  # type: ignore[return-value]
+
+    def launch(self, key: Hashable, step: Step) -> Landing:
+        self.met.add(key)
+        return Landing(step(), None)
+
+
+def watched(decoder: Decoder) -> Recorder:
+    runner = Recorder(decoder.model.device, state=decoder.rows.state, lag=decoder.runner.lag)
+    runner.ahead, runner.met = set(), set()
+    decoder.runner = runner
+    decoder.model = adopt(
+        random_llama(torch.float32), positions=POSITIONS, reaches=reaches(POSITIONS)
+    )
+    return runner
+
+
+def greedy(count: int) -> list[Request]:
+    """From one reach of attention well into the next."""
+    return [
+        Request(
+            key=f"test/{index}",
+            prompt_ids=tuple(range(10, 60 + 9 * index)),
+            max_new_tokens=70,
+            sampling=Sampling(),
+            ignore_eos=True,
+        )
+        for index in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    "policy", [None, GammaPolicy(4), AdaptiveGamma(5, cost=DraftCost(0.3, 0.2))]
+)
+def test_no_step_comes_up_that_was_not_recorded(policy: GammaPolicy | None) -> None:
+    drafter = model_drafter(rows=2) if policy else None
+    decoder = make_decoder(drafter, rows=2, policy=policy)
+    runner, requests = watched(decoder), greedy(3)
+    decoder.ready(requests)
+    decode(decoder, requests)
+    assert {key[-1] for key in runner.met if isinstance(key, tuple)} == {128, 192}
+    assert runner.met <= runner.ahead
+
+
+def test_lookups_and_drafts_are_both_recorded() -> None:
+    decoder = make_decoder(
+        MixedDrafter(model_drafter(rows=1), PromptLookupDrafter()),
+        rows=1,
+        policy=MixedGamma(4, cost=DraftCost(0.3, 0.2), lookup_cost=DraftCost(0, 0), may_pause=True),
+    )
+    runner, requests = watched(decoder), greedy(2)
+    decoder.ready(requests)
+    decode(decoder, requests)
+    assert {bool(key[1]) for key in runner.met if isinstance(key, tuple)} == {True, False}
+    assert runner.met <= runner.ahead
+
+
+def test_where_nothing_is_recorded_nothing_is_done_ahead() -> None:
+    decoder = make_decoder(model_drafter(rows=1), rows=1)
+    decoder.ready(greedy(1))
+    assert not decoder.runner.graphs
