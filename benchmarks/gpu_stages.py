@@ -139,9 +139,9 @@ def of_bits(sizes: Sizes, place: Place) -> Iterator[Stage]:
         yield identity(f"identity-gamma-{gamma}", sizes, place, share=1.0, more=one)
     alone, half = sizes._replace(rows=1), place._replace(dtype="float16")
     several = ("--contract", "batch-invariant", "--other-batch-size", "1")
-    yield identity("identity-alone", alone, place, share=0.03)
-    yield identity("identity-float16", sizes, half, share=0.1)
-    yield identity("identity-invariant", sizes, place, share=0.05, more=several)
+    yield identity("identity-alone", alone, place, share=0.03, group="")
+    yield identity("identity-float16", sizes, half, share=0.1, group="")
+    yield identity("identity-invariant", sizes, place, share=0.05, group="", more=several)
 
 
 def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[Stage]:
@@ -152,7 +152,10 @@ def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[
 
     def against(name: str, *specs: str) -> Stage:
         others = (word for spec in specs for word in ("--against", spec))
-        return timed(name, "--no-stock", *others, prompts=1, minutes=1.5)
+        # The library's own drafting takes seconds for an answer.
+        short = sizes._replace(tokens=min(sizes.tokens, 48), prompts=1)
+        more = ("--no-stock", *others)
+        return bench(name, short, place, on=on, group="pair", minutes=1.5, more=more)
 
     pair, folder = sizes.pair, place.folder
     copies = ("benchmarks.bandwidth", "--device", place.device, "--out")

@@ -30,6 +30,7 @@ from triton.runtime.jit import JITFunction
 from equivcheck.decoding.arithmetic.fused import FusedArithmetic
 from equivcheck.decoding.arithmetic.interface import HeadNorms, KeyValues, Standing
 from equivcheck.decoding.arithmetic.invariant import InvariantArithmetic
+from equivcheck.decoding.arithmetic.products import product, tiles_for
 from equivcheck.decoding.arithmetic.stock import ACTIVATIONS
 from equivcheck.decoding.kernels.noise import uniform_noise
 
@@ -149,6 +150,8 @@ class Window(NamedTuple):
 
 
 WINDOWS = (Window(2, 8), Window(1, 1))
+MANY = 128
+"""Rows of a product that is cut up otherwise than one of few."""
 
 
 class Case(NamedTuple):
@@ -159,8 +162,13 @@ class Case(NamedTuple):
     window: Window
 
 
-def launch_all(case: Case) -> None:
-    """Call all that launches a kernel, on tensors whose content does not matter."""
+def launch_all(case: Case, *, memory: int) -> None:
+    """Call all that launches a kernel, on tensors whose content does not matter.
+
+    Args:
+        case: Sizes and dtype.
+        memory: Bytes that the threads of a program may share.
+    """
     shape, dtype, (rows, width) = case
 
     def empty(*sizes: int) -> Tensor:
@@ -190,8 +198,16 @@ def launch_all(case: Case) -> None:
     )
     arithmetic.attend(query, seen, visible)
     for outputs, bias in ((2 * shape.inner, None), (shape.hidden, gain)):
-        for multiplying in (own, arithmetic):
-            multiplying.linear(hidden, empty(outputs, shape.hidden), bias)
+        weight = empty(outputs, shape.hidden)
+        own.linear(hidden, weight, bias)
+        tiles = tiles_for(
+            rows=MANY,
+            columns=outputs,
+            inner=shape.hidden,
+            itemsize=dtype.itemsize,
+            memory=memory,
+        )
+        product(empty(MANY, shape.hidden), weight, bias, tiles=tiles)
     for count in (32_000, 1):
         uniform_noise(integers(rows, 3), positions, positions, width=count, largest=0.5)
 
@@ -243,7 +259,7 @@ def compile_all() -> Iterator[Compiled]:
     for gpu in GPUS:
         for case in cases_for(gpu):
             with compiling_for(gpu) as compiled:
-                launch_all(case)
+                launch_all(case, memory=gpu.shared_memory)
             for kernel, found in compiled:
                 yield described(found, kernel, gpu, dtype=case.dtype, head=case.shape.head)
 

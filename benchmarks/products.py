@@ -26,7 +26,7 @@ from torch import Tensor
 from triton.runtime.errors import OutOfResources
 
 from equivcheck.bench.clocks import clock_of
-from equivcheck.decoding.arithmetic.products import FEWEST, Tiles, product, tiles_for
+from equivcheck.decoding.arithmetic.products import FEWEST, NARROW, WIDE, Tiles, product
 from equivcheck.pairs.shapes import SHAPES, Shape
 
 HEAD = 64
@@ -46,12 +46,12 @@ CANDIDATES = {
         Tiles(16, 64, 128, 4, 4, swapped=True),
     ),
     MANY: (
-        Tiles(128, 64, 64, 4, 8),
+        WIDE,
+        NARROW,
         Tiles(128, 64, 128, 3, 4),
         Tiles(128, 64, 64, 4, 4, swapped=True),
         Tiles(128, 64, 128, 3, 4, swapped=True),
         Tiles(128, 128, 64, 4, 8, swapped=True),
-        Tiles(64, 64, 128, 4, 4, swapped=True),
     ),
 }
 
@@ -99,10 +99,9 @@ def measure(names: Sequence[str], device: torch.device) -> Iterator[dict[str, An
         size = (-(-DISTINCT // (2 * weight.columns * weight.inner)), weight.columns, weight.inner)
         weights = list(torch.randn(size, dtype=torch.bfloat16, device=device) / weight.inner**0.5)
         rows = torch.randn(MANY, weight.inner, dtype=torch.bfloat16, device=device)
-        taken = tiles_for(columns=weight.columns, inner=weight.inner, itemsize=2)
         for slots, candidates in CANDIDATES.items():
             inputs = rows[:slots].clone()
-            for tiles in (None, *dict.fromkeys((taken, *candidates))):
+            for tiles in (None, *candidates):
                 multiply = F.linear if tiles is None else partial(product, bias=None, tiles=tiles)
                 with contextlib.suppress(OutOfResources):
                     found = multiply(inputs, weights[0])[:COMPARED]

@@ -122,6 +122,8 @@ class StepRunner:
                 for buffer, saved in zip(self.state, before, strict=True):
                     buffer.copy_(saved)
         torch.cuda.current_stream(self.device).wait_stream(side)
+        # Recording begins with the same, which would count as memory given back.
+        torch.cuda.empty_cache()
         held = torch.cuda.memory_reserved(self.device)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):

@@ -95,7 +95,8 @@ class NativeEngine:
     def promise(self, positions: int) -> tuple[StaticModel, ContractReport]:
         """The target on the arithmetic asked for, and what was probed to hold there.
 
-        Where the library's products break the contract, the project's own take over if they can.
+        Where the library's products break a contract that is offered at this width, the project's
+        own take over if they can.
         """
         device = self.pair.target.device
         model = self.adopt_target(
@@ -103,8 +104,10 @@ class NativeEngine:
             arithmetic_for(self.options.contract, device=device, kernels=self.options.kernels),
         )
         report = self.probe(model)
+        offered = promisable(model.arithmetic, width=self.width)
         replaceable = self.options.kernels == "auto" and not model.arithmetic.batch_invariant
-        if report.contract is None and replaceable and not missing_for_kernels(device):
+        broken = report.contract is None and offered
+        if broken and replaceable and not missing_for_kernels(device):
             own = self.adopt_target(positions, own_kernels())
             if (found := self.probe(own)).contract is not None:
                 return own, found

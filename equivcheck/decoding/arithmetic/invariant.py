@@ -8,11 +8,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from equivcheck.decoding.arithmetic.fused import FusedArithmetic
-from equivcheck.decoding.arithmetic.products import product, tiles_for
+from equivcheck.decoding.arithmetic.products import product, shared_memory, tiles_for
 
 
 class InvariantArithmetic(FusedArithmetic):
-    """Fixed tiles, ascending sums, no split that depends on the batch."""
+    """Ascending sums, and no split of one that depends on the batch."""
 
     name = "triton"
     batch_invariant = True
@@ -20,5 +20,11 @@ class InvariantArithmetic(FusedArithmetic):
     def linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """``inputs @ weight.T + bias`` with one fp32 accumulator an element."""
         columns, inner = weight.shape
-        tiles = tiles_for(columns=columns, inner=inner, itemsize=weight.element_size())
+        tiles = tiles_for(
+            rows=inputs.numel() // inner,
+            columns=columns,
+            inner=inner,
+            itemsize=weight.element_size(),
+            memory=shared_memory(weight.device),
+        )
         return product(inputs, weight, bias, tiles=tiles)

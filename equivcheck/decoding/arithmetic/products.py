@@ -5,11 +5,13 @@ Importing it imports Triton, which torch brings along on CUDA.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import torch
 import triton
 from torch import Tensor
+from triton.runtime import driver
 
 from equivcheck.decoding.kernels.products import linear_kernel
 
@@ -30,16 +32,46 @@ class Tiles(NamedTuple):
     """Compute the transposed result, so that the weight's tile is the one that has to be large."""
 
 
-def tiles_for(*, columns: int, inner: int, itemsize: int) -> Tiles:
-    """From the weight's shape alone: small enough column tiles to occupy the whole device."""
-    wide = 64 if columns >= 16_384 else 32 if columns >= 6_144 else 16
-    deep = min(128 if itemsize == 2 else 64, max(16, triton.next_power_of_2(inner)))
+FEWEST = Tiles(rows=FEW, columns=16, inner=256, stages=4, warps=2)
+"""For so few rows in 16 bits that all of the time goes into reading the weight."""
+WIDE = Tiles(rows=128, columns=64, inner=64, stages=4, warps=8)
+NARROW = Tiles(rows=64, columns=64, inner=128, stages=4, warps=4, swapped=True)
+MANY_COLUMNS = 16_384
+LARGE_MEMORY = 160 * 1024
+"""Bytes that programs of an A100 and its successors may share."""
+
+
+def tiles_for(*, rows: int, columns: int, inner: int, itemsize: int, memory: int) -> Tiles:
+    """The fastest tiles that `benchmarks.products` has found on an H100.
+
+    In 16 bits a number is the same in all of them, and swapped: one sum in ascending order, 16
+    products at a time. That is measured there and probed wherever the contract is promised.
+
+    Args:
+        rows: Of the inputs.
+        columns: Of the outputs.
+        inner: Summands.
+        itemsize: Bytes of a number.
+        memory: Bytes that the threads of a program may share.
+    """
+    if itemsize == 2:
+        if rows <= FEW:
+            return FEWEST
+        if columns >= MANY_COLUMNS:
+            return WIDE
+        return NARROW if memory >= LARGE_MEMORY else NARROW._replace(stages=2)
+    wide = 64 if columns >= MANY_COLUMNS else 32 if columns >= 6_144 else 16
+    deep = min(64, max(16, triton.next_power_of_2(inner)))
     return Tiles(rows=FEW, columns=wide, inner=deep, stages=5, warps=4)
 
 
-FEWEST = Tiles(rows=FEW, columns=16, inner=256, stages=4, warps=2)
-"""For so few rows that all of the time goes into reading the weight: 16 bits, on an H100 faster
-than the library for each weight of an 8B and of a 0.15B Llama, and as fast for one."""
+@functools.cache
+def shared_memory(device: torch.device) -> int:
+    """Bytes that the threads of a program may share on a device; where it is no GPU, few."""
+    if device.type != "cuda":
+        return 0
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return int(driver.active.utils.get_device_properties(index)["max_shared_mem"])
 
 
 def product(inputs: Tensor, weight: Tensor, bias: Tensor | None, *, tiles: Tiles) -> Tensor:

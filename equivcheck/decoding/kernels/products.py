@@ -1,7 +1,7 @@
 """The Triton kernel of a matrix product: a row's result depends on that row alone.
 
-Tiles of one fixed size, chosen from the weight's shape and never from the number of rows; one fp32
-accumulator, filled in ascending order, with no split of the sum; fp32 products in full precision.
+One fp32 accumulator a number, filled in ascending order, with no split of the sum, whatever the
+tiles; fp32 products in full precision.
 """
 
 from __future__ import annotations
