@@ -77,8 +77,8 @@ FULL = Sizes(
     rows=16,
     compared_tokens=384,
     tokens=96,
-    prompts=5,
-    batches="1,4,16,32,64",
+    prompts=4,
+    batches="2,8,32,64",
     gammas="1,2,4,6,7",
     ladder=("tiny@1b+0.15b", "tiny@3b+0.15b", "tiny@14b+0.15b", "tiny@32b+0.15b"),
     suites=ALL_SUITES,
@@ -139,9 +139,9 @@ def of_bits(sizes: Sizes, place: Place) -> Iterator[Stage]:
         yield identity(f"identity-gamma-{gamma}", sizes, place, share=1.0, more=one)
     alone, half = sizes._replace(rows=1), place._replace(dtype="float16")
     several = ("--contract", "batch-invariant", "--other-batch-size", "1")
-    yield identity("identity-alone", alone, place, share=0.03, group="")
-    yield identity("identity-float16", sizes, half, share=0.1, group="")
-    yield identity("identity-invariant", sizes, place, share=0.05, group="", more=several)
+    yield identity("identity-alone", alone, place, share=0.02, group="")
+    yield identity("identity-float16", sizes, half, share=0.05, group="")
+    yield identity("identity-invariant", sizes, place, share=0.03, group="", more=several)
 
 
 def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[Stage]:
@@ -153,7 +153,7 @@ def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[
     def against(name: str, *specs: str) -> Stage:
         others = (word for spec in specs for word in ("--against", spec))
         # The library's own drafting takes seconds for an answer.
-        short = sizes._replace(tokens=min(sizes.tokens, 48), prompts=1)
+        short = sizes._replace(tokens=min(sizes.tokens, 24), prompts=1)
         more = ("--no-stock", *others)
         return bench(name, short, place, on=on, group="pair", minutes=1.5, more=more)
 
@@ -169,7 +169,7 @@ def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[
     yield timed("gamma", "--no-stock", "--sweep", f"gamma={sizes.gammas}", prompts=1)
     drafts = (word for spec in DRAFTS for word in ("--draft", spec))
     yield timed("drafts", "--no-stock", *drafts, prompts=2, minutes=1.5)
-    yield timed("worst", "--no-stock", "--worst-case", prompts=2)
+    yield timed("worst", "--no-stock", "--worst-case", prompts=1)
     yield against("library", EAGER, ASSISTED, WITHOUT_OWN)
     # Every batch size answers as many prompts as the largest takes at once: one workload will do.
     few = sizes._replace(suites=sizes.suites[:1], tokens=min(sizes.tokens, 24))

@@ -79,7 +79,7 @@ def test_what_is_to_be_measured_is_asked_for() -> None:
     assert "--dtype float16" in found["identity-float16"]
     assert "--contract batch-invariant --other-batch-size 1" in found["identity-invariant"]
     assert "gamma=1,2,4,6,7" in found["gamma"]
-    assert "batch=1,4,16,32,64" in found["batch"]
+    assert "batch=2,8,32,64" in found["batch"]
 
 
 def test_a_pair_that_the_device_cannot_hold_is_left_out() -> None:
