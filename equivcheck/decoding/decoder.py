@@ -111,11 +111,13 @@ class Decoder:
         """
         if not self.runner.records:
             return
+        # Reading the longest prompt compiles what reading any of them needs.
+        self.admit(0, max(requests, key=lambda each: len(each.prompt_ids)))
         self.clear()
         self.rows.controls.set_features(requests)
-        lengths = [len(request.prompt_ids) for request in requests]
+        shortest = min(len(each.prompt_ids) for each in requests)
         longest = max(len(each.prompt_ids) + each.max_new_tokens for each in requests)
-        first, last = self.reach_of(min(lengths)), self.reach_of(longest)
+        first, last = self.reach_of(shortest), self.reach_of(longest)
         for reach in (each for each in self.model.reaches if first <= each <= last):
             self.rows.reach = reach
             for gamma, unread in self.gamma.kinds if self.drafter else [Kind(0, 0)]:

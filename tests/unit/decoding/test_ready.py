@@ -76,7 +76,11 @@ def test_no_step_comes_up_that_was_not_recorded(policy: GammaPolicy | None) -> N
     decoder = make_decoder(drafter, rows=2, policy=policy)
     runner, requests = watched(decoder), greedy(3)
     decoder.ready(requests)
-    decode(decoder, requests)
+    assert not any(decoder.seats)
+    expected = make_decoder(rows=2)
+    watched(expected)
+    answers, plain = decode(decoder, requests), decode(expected, requests)
+    assert all(answers[key].token_ids == plain[key].token_ids for key in plain)
     assert {key[-1] for key in runner.met if isinstance(key, tuple)} == {128, 192}
     assert runner.met <= runner.ahead
 
