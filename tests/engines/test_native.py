@@ -1,0 +1,92 @@
+"""What the native engine does as it opens, where a mistake would go unnoticed until a GPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+
+from equivcheck.bench import probing, worst
+from equivcheck.bench.clocks import clock_of
+from equivcheck.bench.probing import copy_bandwidth, copy_bytes, measure_memory
+from equivcheck.decoding.arithmetic.choose import arithmetic_for
+from equivcheck.engines import native
+from equivcheck.engines.native import NativeEngine
+from equivcheck.engines.registry import load_engine
+from equivcheck.engines.timing import draft_cost
+from equivcheck.settings import EngineSetup
+
+CPU = torch.device("cpu")
+
+
+def one_row(setup: EngineSetup) -> EngineSetup:
+    return msgspec.structs.replace(setup, batch_size=1)
+
+
+def test_stock_decoding_stays_on_the_library(
+    setup: EngineSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A width without a contract is no sign that the library breaks one."""
+
+    def refuse() -> None:
+        raise AssertionError("the project's own kernels were asked for")
+
+    monkeypatch.setattr(native, "missing_for_kernels", lambda device: None)
+    monkeypatch.setattr(native, "own_kernels", refuse)
+    engine = load_engine("native:gamma=0,width=1", one_row(setup))
+    assert engine.capabilities.identity is None
+
+
+def test_own_kernels_take_over_where_the_library_breaks_the_contract(
+    setup: EngineSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    probe = NativeEngine.probe
+
+    def broken(self: NativeEngine, model: Any) -> Any:
+        found = probe(self, model)
+        return found if asked else msgspec.structs.replace(found, contract=None)
+
+    def own_kernels() -> Any:
+        asked.append(True)
+        return arithmetic_for("batch-invariant", device=CPU)
+
+    monkeypatch.setattr(native, "missing_for_kernels", lambda device: None)
+    monkeypatch.setattr(native, "own_kernels", own_kernels)
+    monkeypatch.setattr(NativeEngine, "probe", broken)
+    engine = load_engine("native:gamma=0", one_row(setup))
+    assert str(engine.capabilities.identity).startswith("batch-invariant")
+
+
+def test_a_spoiled_drafter_is_in_no_recording(
+    setup: EngineSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measuring the cost of drafts records steps on a GPU, with the drafter as it is then."""
+
+    def recording(decoder: Any, **options: Any) -> Any:
+        decoder.runner.graphs["before"] = None
+        return draft_cost(decoder, **options)
+
+    monkeypatch.setattr(native, "draft_cost", recording)
+    options = {"gamma": "2", "adaptive": "true"}
+    engine = worst.open_engine(options, one_row(setup))
+    assert engine.decoder.runner.graphs == {}
+
+
+@pytest.mark.parametrize("drafter", ["model", "mixed", "lookup"])
+def test_the_draft_models_memory_is_counted(setup: EngineSetup, drafter: str) -> None:
+    engine = load_engine(f"native:gamma=2,drafter={drafter}", one_row(setup))
+    found = measure_memory(engine, lambda: None, device=CPU)
+    assert bool(found.draft) is (drafter != "lookup")
+
+
+def test_copies_fit_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu, free = torch.device("cuda"), 2**40
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 2**41))
+    assert copy_bytes(gpu) == probing.COPY_BYTES["cuda"]
+    free = 2**20
+    assert copy_bytes(gpu) == 2**18
+    monkeypatch.setitem(probing.COPY_BYTES, "cpu", 2**20)
+    assert copy_bandwidth(CPU, clock=clock_of(CPU)).buffer_bytes == 2**20
