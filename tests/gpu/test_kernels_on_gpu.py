@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from equivcheck.decoding.arithmetic.choose import own_kernels
+from equivcheck.decoding.arithmetic.choose import library_products, own_kernels
 from equivcheck.decoding.arithmetic.interface import Arithmetic, HeadNorms, KeyValues
 from equivcheck.decoding.arithmetic.stock import ACTIVATIONS, STOCK
 from equivcheck.decoding.contract import probe_contract
@@ -39,6 +39,22 @@ def assert_close(some: tuple[Tensor, ...], others: tuple[Tensor, ...]) -> None:
         # Torch rounds between operations that the kernels do at once.
         tolerance = TOLERANCE[one.dtype]
         torch.testing.assert_close(one, other, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize(("columns", "inner"), [(768, 768), (1536, 4096), (20_480, 1000)])
+def test_products_have_the_same_bits_for_any_number_of_rows(
+    dtype: torch.dtype, columns: int, inner: int
+) -> None:
+    """Few and many rows are cut up otherwise; 300 fill more than one tile of either kind."""
+    own = own_kernels()
+    inputs, weight = noise(300, inner, dtype=dtype), noise(columns, inner, dtype=dtype)
+    weight, bias = weight / inner**0.5, noise(columns, dtype=dtype)
+    whole = own.linear(inputs, weight, bias)
+    assert_close((whole,), (torch.nn.functional.linear(inputs, weight, bias),))
+    for rows in (1, 8, 16, 17, 128):
+        assert torch.equal(own.linear(inputs[:rows], weight, bias), whole[:rows])
+    assert torch.equal(library_products(DEVICE).linear(inputs[:8], weight, bias), whole[:8])
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
