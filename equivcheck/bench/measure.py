@@ -29,6 +29,7 @@ from equivcheck.bench.prompts import at_point
 from equivcheck.bench.records import Bench, BenchHeader, Measured, Probed, Question, Session, Spent
 from equivcheck.bench.records_file import BenchWriter
 from equivcheck.engines.device import choose_device
+from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.protocol import Engine
 from equivcheck.engines.registry import lent, load_engine
 from equivcheck.errors import EngineError
@@ -137,8 +138,8 @@ def prepare(
     device, first = choose_device(header.settings.setup), turns[0].requests
     everything = [request for turn in turns for request in turn.requests]
     for name, engine in arms.items():
-        # What an engine can do ahead is not part of its first answers; it need not do anything.
-        getattr(engine, "ready", _nothing_to_do)(everything)
+        if isinstance(engine, NativeEngine):
+            engine.ready(everything)
         for _ in range(header.settings.warm_ups):
             answers(engine, first, arm=name)
         reads = step_reads(engine)
@@ -196,10 +197,6 @@ def sit(
         if progress is not None:
             progress(f"point {point + 1}", at + 1, len(turns))
     writer.append(Session(wall_seconds=time.perf_counter() - started, engine_seconds=inside))
-
-
-def _nothing_to_do(requests: Sequence[Request]) -> None:
-    """Stands in for engines that need no time before they can answer."""
 
 
 def costs_of_arms(arms: Mapping[str, Engine], *, point: int) -> list[Spent]:

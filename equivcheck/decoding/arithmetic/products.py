@@ -35,7 +35,9 @@ class Tiles(NamedTuple):
 FEWEST = Tiles(rows=FEW, columns=16, inner=256, stages=4, warps=2)
 """For so few rows in 16 bits that all of the time goes into reading the weight."""
 WIDE = Tiles(rows=128, columns=64, inner=64, stages=4, warps=8)
+"""For more rows, where there are many columns."""
 NARROW = Tiles(rows=64, columns=64, inner=128, stages=4, warps=4, swapped=True)
+"""For more rows, where there are few."""
 MANY_COLUMNS = 16_384
 LARGE_MEMORY = 160 * 1024
 """Bytes that programs of an A100 and its successors may share."""
