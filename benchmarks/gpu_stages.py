@@ -1,8 +1,9 @@
 """The stages of `benchmarks.gpu`: what is run, in which order, for how long at most. Pure.
 
-The most telling come first. Stages that compare and time nothing wait for the host most of the
-time, so they run beside each other. Those of one group run in one process, one after the other, so
-that they share what takes long: importing, and building a pair of many billions of parameters.
+The most telling come first. Stages of one group run in one process, one after the other, so that
+they share what takes long: importing, and building a pair of many billions of parameters. Two
+processes that time nothing run beside each other: one waits for compilers, the other for the
+device. More do not help, since a device that changes between processes does little else.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ HELD_TWICE = 1.65
 library's model and fused; caches, the draft and working memory come on top."""
 GIB = 2**30
 GAMMAS = range(1, 8)
-"""Of which each is compared in a process of its own."""
+"""Of which each is a stage of its own, to go on behind it."""
 
 
 class Stage(NamedTuple):
@@ -139,9 +140,9 @@ def of_bits(sizes: Sizes, place: Place) -> Iterator[Stage]:
         yield identity(f"identity-gamma-{gamma}", sizes, place, share=1.0, more=one)
     alone, half = sizes._replace(rows=1), place._replace(dtype="float16")
     several = ("--contract", "batch-invariant", "--other-batch-size", "1")
-    yield identity("identity-alone", alone, place, share=0.02, group="")
-    yield identity("identity-float16", sizes, half, share=0.05, group="")
-    yield identity("identity-invariant", sizes, place, share=0.03, group="", more=several)
+    yield identity("identity-alone", alone, place, share=0.02)
+    yield identity("identity-float16", sizes, half, share=0.05)
+    yield identity("identity-invariant", sizes, place, share=0.03, more=several)
 
 
 def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[Stage]:

@@ -4,7 +4,7 @@
 
 Every prompt of the suites is decoded plainly, then speculatively with one gamma of 1 to 7 (the
 prompts are dealt out among them), and every seventh prompt once more one token wide. With
-``--gamma`` only the share of that gamma is, so that several processes can divide the work. A third
+``--gamma`` only the share of that gamma is, so that the work can be divided. A third
 of the prompts is greedy, a third sampled at temperature 0.7, a third at 1.0, all under the coupled
 rule. Compared are token ids and the 64-bit fingerprint of every logits row.
 

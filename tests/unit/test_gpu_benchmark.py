@@ -147,7 +147,7 @@ def test_only_what_times_nothing_runs_beside_others() -> None:
         )
 
 
-def test_processes_beside_each_other_divide_the_gammas() -> None:
+def test_stages_divide_the_gammas() -> None:
     asked = [
         stage.command[stage.command.index("--gamma") + 1]
         for stage in stages(FULL, PLACE)
