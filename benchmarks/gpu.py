@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -146,7 +145,7 @@ def main() -> int:
     for processes in [] if arguments.summarise else rounds(pending(chosen, finished(folder))):
         if ends - time.monotonic() < LEAST_SECONDS:
             break
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        with ThreadPoolExecutor(max_workers=len(processes)) as pool:
             list(pool.map(partial(run, folder=folder, ends=ends), processes))
         write_readme(folder, everything)
     if arguments.summarise:

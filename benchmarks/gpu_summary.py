@@ -65,9 +65,10 @@ def answers(folder: Path) -> Iterator[Row]:
     yield Row("copy bandwidth of the device", bandwidth(folder))
     yield from identity(folder / "identity.jsonl")
     speed = measured(folder, "speed")
-    yield from of_speed(speed, copies=fastest_copies(folder))
+    copies = fastest_copies(folder)
+    yield from of_speed(speed, copies=copies)
     yield from of_worst(measured(folder, "worst"))
-    yield from of_libraries(folder)
+    yield from of_libraries(folder, copies=copies)
     yield Row("best gamma", best(measured(folder, "gamma")))
     yield Row("best way to draft", best(measured(folder, "drafts")))
     yield Row("batch size at which it stops paying", crossover(measured(folder, "batch")))
@@ -123,14 +124,14 @@ def of_worst(summary: BenchSummary | None) -> Iterator[Row]:
         yield Row(f"a draft that is never right, {words}", told)
 
 
-def of_libraries(folder: Path) -> Iterator[Row]:
+def of_libraries(folder: Path, *, copies: float | None) -> Iterator[Row]:
     """The library's arms beside the native one."""
     for library in LIBRARIES:
         summary = measured(folder, library.stage)
         main = summary.main.get(OVERALL) if summary else None
         yield Row(f"over {library.words}", over(main, library.arm))
         if library.plain:
-            told = floor(summary, library.arm, copies=fastest_copies(folder))
+            told = floor(summary, library.arm, copies=copies)
             yield Row(f"bandwidth floor reached, {library.words}", told)
 
 

@@ -17,6 +17,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,8 +35,6 @@ DISTINCT = 2**28
 """Bytes of different weights, at least, that take turns."""
 REPLAYS = 5
 FEW, MANY = 8, 128
-COMPARED = FEW
-"""Rows whose bits are compared."""
 CANDIDATES = {
     FEW: (
         FEWEST,
@@ -104,7 +103,7 @@ def measure(names: Sequence[str], device: torch.device) -> Iterator[dict[str, An
             for tiles in (None, *candidates):
                 multiply = F.linear if tiles is None else partial(product, bias=None, tiles=tiles)
                 with contextlib.suppress(OutOfResources):
-                    found = multiply(inputs, weights[0])[:COMPARED]
+                    found = multiply(inputs, weights[0])[:FEW]
                     took = seconds(multiply, inputs, weights)
                     yield {
                         "shape": shape,
@@ -118,16 +117,16 @@ def measure(names: Sequence[str], device: torch.device) -> Iterator[dict[str, An
 
 
 def table(records: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """A line a product: who took how long, and whose bits are the same."""
-    key = ("shape", "name", "slots")
-    for at, group in itertools.groupby(records, key=lambda each: [each[name] for name in key]):
-        arms = list(group)
-        bits = list(dict.fromkeys(each["bits"] for each in records if each["name"] == at[1]))
-        told = (
-            f"{named(each['tiles'])} {1e6 * each['seconds']:.1f} ({bits.index(each['bits'])})"
-            for each in arms
-        )
-        yield f"{' '.join(map(str, at))}: " + ", ".join(told)
+    """A line a product: who took how many microseconds, and behind it a number for its bits."""
+    for (shape, name), of_weight in itertools.groupby(records, key=itemgetter("shape", "name")):
+        arms = list(of_weight)
+        bits = list(dict.fromkeys(each["bits"] for each in arms))
+        for slots, group in itertools.groupby(arms, key=itemgetter("slots")):
+            told = (
+                f"{named(each['tiles'])} {1e6 * each['seconds']:.1f} ({bits.index(each['bits'])})"
+                for each in group
+            )
+            yield f"{shape} {name} {slots}: " + ", ".join(told)
 
 
 def named(tiles: dict[str, Any] | None) -> str:
