@@ -197,6 +197,7 @@ def launch_all(case: Case, *, memory: int) -> None:
         positions, keys=torch.arange(shape.reach), window=None, shared=1, dtype=dtype
     )
     arithmetic.attend(query, seen, visible)
+    arithmetic.attend(query, seen._replace(rows=integers(rows)), visible)
     for outputs, bias in ((2 * shape.inner, None), (shape.hidden, gain)):
         weight = empty(outputs, shape.hidden)
         own.linear(hidden, weight, bias)

@@ -33,6 +33,7 @@ from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import ModelDrafter
 from equivcheck.decoding.gamma import GammaPolicy
 from equivcheck.decoding.model import StaticModel
+from equivcheck.decoding.prefill import BLOCK, Span
 from equivcheck.decoding.reaching import reaches
 from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
 from equivcheck.decoding.weights import Weights, fuse
@@ -178,6 +179,7 @@ def decoder_of(
         gamma=GammaPolicy(GAMMA),
         eos_token_ids=(0,),
         detokenise=lambda token_ids: "",
+        reads_together=True,
     )
     decoder.rows.streams.kernel = arithmetic is not STOCK
     return decoder
@@ -198,8 +200,15 @@ def step_launches(decoder: Decoder, law: Sampling, *, reach: int, gamma: int = G
     return launches
 
 
+def chunk_launches(decoder: Decoder) -> Launches:
+    """Of the target reading one chunk of prompts."""
+    with counting() as launches:
+        decoder.prefill.read(decoder.rows.tokens, [Span(0, 0, BLOCK)])
+    return launches
+
+
 def main() -> None:
-    """Print a table."""
+    """Print two tables."""
     print("| law and rule | reach | arithmetic | plain step | a draft token | step of gamma 4 |")
     print("|---|---:|---|---:|---:|---:|")
     for name, law in LAWS.items():
@@ -216,6 +225,10 @@ def main() -> None:
                         f"| {name}, {type(rule).__name__} | {reach:,} | {arithmetic.name} "
                         f"| {plain:,} | {each:,.0f} | {whole:,} |"
                     )
+    print("\n| arithmetic | a chunk of prompts |\n|---|---:|")
+    for arithmetic in (STOCK, FusedArithmetic()):
+        decoder = decoder_of(("8b", "0.15b"), arithmetic=arithmetic, rule=MatchRule())
+        print(f"| {arithmetic.name} | {chunk_launches(decoder).total:,} |")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,8 @@ class NeverRight:
     def __init__(self, drafter: Drafter, *, vocab: int) -> None:
         """Spoil `drafter`."""
         self.drafter, self.vocab = drafter, vocab
-        self.read, self.forecast = drafter.read, drafter.forecast
+        self.read, self.ready, self.recorders = drafter.read, drafter.ready, drafter.recorders
+        self.forecast = drafter.forecast
 
     def propose(self, rows: Rows, rule: VerificationRule, *, gamma: int, unread: int) -> Proposal:
         """Let it draft, then exchange the tokens."""

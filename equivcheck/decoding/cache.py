@@ -27,6 +27,9 @@ class StaticCache:
     values: tuple[Tensor, ...]
     reach: int
     """Positions that are attended to; all can be written."""
+    rows: Tensor | None = None
+    """Row that each window stands in, int64, [windows]; several may stand in one. None: the first
+    in the first, and so on."""
 
     @classmethod
     def empty(
@@ -53,22 +56,19 @@ class StaticCache:
         """How many positions a row can hold."""
         return self.keys[0].shape[1]
 
-    def row(self, row: int) -> StaticCache:
-        """One row as a cache of its own, sharing memory."""
-        return StaticCache(
-            keys=tuple(keys[row : row + 1] for keys in self.keys),
-            values=tuple(values[row : row + 1] for values in self.values),
-            reach=self.reach,
-        )
-
     def upto(self, reach: int) -> StaticCache:
         """The same cache, attended to up to `reach` positions."""
         return dataclasses.replace(self, reach=reach)
 
+    def under(self, rows: Tensor) -> StaticCache:
+        """The same cache, for windows that stand in `rows` [windows]."""
+        return dataclasses.replace(self, rows=rows)
+
     def layer(self, layer: int) -> KeyValues:
         """One layer's buffers."""
-        return KeyValues(self.keys[layer], self.values[layer])
+        return KeyValues(self.keys[layer], self.values[layer], self.rows)
 
     def attended(self, layer: int) -> KeyValues:
         """One layer's keys and values up to the reach."""
-        return KeyValues(self.keys[layer][:, : self.reach], self.values[layer][:, : self.reach])
+        near = slice(self.reach)
+        return KeyValues(self.keys[layer][:, near], self.values[layer][:, near], self.rows)

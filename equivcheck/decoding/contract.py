@@ -18,6 +18,7 @@ from torch import Tensor
 
 from equivcheck.decoding.arithmetic.interface import Arithmetic
 from equivcheck.decoding.model import StaticModel
+from equivcheck.decoding.prefill import BLOCK, Prefill, Span, chunk_on
 from equivcheck.decoding.probes import Probe, probe_operations
 from equivcheck.decoding.reaching import probe_reach
 
@@ -25,6 +26,7 @@ SHAPE_MULTIPLE = 8
 """Steps of other widths are not promised anything: their tail kernels depend on the row."""
 ALONE = 3
 """Texts that are also decoded by themselves."""
+PREFILL = "prefill"
 
 
 class ContractReport(Struct, frozen=True, kw_only=True):
@@ -45,6 +47,12 @@ class ContractReport(Struct, frozen=True, kw_only=True):
     def failed(self) -> tuple[Probe, ...]:
         """Probes that did not hold."""
         return tuple(probe for probe in self.probes if probe.differing)
+
+    @property
+    def reads_together(self) -> bool:
+        """Whether prompts of several rows may share a chunk without a bit changing."""
+        found = [probe for probe in self.probes if probe.name == PREFILL]
+        return bool(found) and not found[0].differing
 
 
 @torch.inference_mode()
@@ -67,7 +75,9 @@ def probe_contract(
     invariant = model.arithmetic.batch_invariant
     if invariant:
         whole.append(probe_alone(model, rows=rows, width=width, tokens=tokens))
-    broken = any(probe.differing for probe in whole)
+    if rows > 1:
+        whole.append(probe_prefill(model))
+    broken = any(probe.differing and probe.required for probe in whole)
     single: tuple[Probe, ...] = ()
     if operations or broken:
         single = tuple(probe_operations(model, rows=rows, width=width))
@@ -80,6 +90,8 @@ def probe_contract(
     name = f"batch-invariant {positions}" if invariant else shape
     if model.arithmetic.name != "stock":
         name = f"{name} {model.arithmetic.name}"
+    if any(probe.differing and not probe.required for probe in whole):
+        name = f"{name} read-alone"
     return ContractReport(
         contract=f"{name} {dtype} {device} threads={threads}" if holds else None,
         device=device,
@@ -113,6 +125,42 @@ def probe_alone(model: StaticModel, *, rows: int, width: int, tokens: int, seed:
         shape=f"1x1 against {rows}x{width} tokens",
         differing=differing,
         compared=min(rows, ALONE) * tokens,
+    )
+
+
+@torch.inference_mode()
+def probe_prefill(model: StaticModel, *, seed: int = 2) -> Probe:
+    """Compare what texts leave in the cache when they share chunks, and when each has its own.
+
+    Where it matters, texts are read one by one: a contract does not hang on it, unless bits are
+    meant not to depend on company at all.
+    """
+    chunk, positions = chunk_on(model.device), model.reaches[-1]
+    near, far = min(chunk + 7, positions - chunk), max(0, positions - 2 * chunk)
+    spans = [Span(0, 0, chunk // 2 + 5), Span(1, 9, 12), Span(2, 0, near), Span(3, far, far + 17)]
+    generator = torch.Generator().manual_seed(seed)
+    shape = (len(spans), positions)
+    tokens = torch.randint(model.architecture.vocab, shape, generator=generator).to(model.device)
+
+    alone, together = (model.new_cache(rows=len(spans)) for _ in range(2))
+    Prefill(model, alone, together=False).read(tokens, spans)
+    Prefill(model, together, together=True).read(tokens, spans[::-1])
+    reaches = probe_reach(model, rows=chunk // BLOCK, width=BLOCK)
+    differing, compared = reaches.differing, reaches.compared
+    left, right = (*alone.keys, *alone.values), (*together.keys, *together.values)
+    for row, start, stop in spans:
+        differs = [
+            (one[row, start:stop] != other[row, start:stop]).flatten(1).any(dim=1)
+            for one, other in zip(left, right, strict=True)
+        ]
+        differing += int(torch.stack(differs).any(dim=0).sum())
+        compared += stop - start
+    return Probe(
+        name=PREFILL,
+        shape=f"chunks of {chunk} tokens, of {len(spans)} texts and of one",
+        differing=differing,
+        compared=compared,
+        required=model.arithmetic.batch_invariant,
     )
 
 

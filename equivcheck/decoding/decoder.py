@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -17,11 +17,11 @@ from torch import Tensor
 
 from equivcheck.decoding.drafters import Drafter
 from equivcheck.decoding.gamma import GammaPolicy, Kind
-from equivcheck.decoding.graphs import StepRunner
+from equivcheck.decoding.graphs import Recorder, StepRunner
 from equivcheck.decoding.mixing import MixedDrafter
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.outcome import RowOutcome, fingerprint, fingerprint_weights, pack, unpack
-from equivcheck.decoding.prefill import prefill
+from equivcheck.decoding.prefill import Prefill, Span
 from equivcheck.decoding.progress import Progress
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.stopping import StopRules, stop_ids
@@ -45,15 +45,27 @@ class Decoder:
         gamma: GammaPolicy,
         eos_token_ids: Sequence[int],
         detokenise: Detokenise,
+        reads_together: bool = False,
     ) -> None:
-        """Allocate the batch. `width` is the target step's slots, at least the largest gamma + 1.
+        """Allocate the batch.
 
-        `drafter` None is plain decoding.
+        Args:
+            model: the target.
+            rows: requests decoded at a time.
+            width: the target step's slots, at least the largest gamma + 1.
+            rule: that accepts drafts.
+            drafter: that proposes them; None is plain decoding.
+            gamma: how many.
+            eos_token_ids: that end a text.
+            detokenise: ids to text, for stop strings.
+            reads_together: prompts may share a chunk, which must be the same in arms that are
+                compared bit for bit (`contract.probe_prefill`).
         """
         self.model, self.width = model, width
         self.rule, self.drafter, self.gamma = rule, drafter, gamma
         self.eos_token_ids, self.detokenise = tuple(eos_token_ids), detokenise
         self.cache = model.new_cache(rows=rows)
+        self.prefill = Prefill(model, self.cache, together=reads_together, whole=reads_together)
         vocab = model.architecture.vocab
         self.rows = Rows(
             rows=rows, positions=self.cache.positions, vocab=vocab, device=model.device
@@ -111,34 +123,43 @@ class Decoder:
         """
         if not self.runner.records:
             return
-        # Reading the longest prompt compiles what reading any of them needs.
-        self.admit(0, max(requests, key=lambda each: len(each.prompt_ids)))
         self.clear()
         self.rows.controls.set_features(requests)
-        shortest = min(len(each.prompt_ids) for each in requests)
+        prompts = [len(each.prompt_ids) for each in requests]
         longest = max(len(each.prompt_ids) + each.max_new_tokens for each in requests)
-        first, last = self.reach_of(shortest), self.reach_of(longest)
+        self.prefill.ready(self.rows.tokens, longest=max(prompts))
+        if self.drafter is not None:
+            # It may be asked late, and then reads what was answered, too.
+            self.drafter.ready(self.rows, longest=longest)
+        first, last = self.reach_of(min(prompts)), self.reach_of(longest)
         for reach in (each for each in self.model.reaches if first <= each <= last):
             self.rows.reach = reach
             for gamma, unread in self.gamma.kinds if self.drafter else [Kind(0, 0)]:
                 step = partial(self.speculate, gamma=gamma, unread=unread)
                 self.runner.recorded(self.step_key(gamma, unread=unread), step)
 
+    @property
+    def recorders(self) -> tuple[Recorder, ...]:
+        """All that record something here."""
+        drafting = self.drafter.recorders if self.drafter else ()
+        return (self.runner, self.prefill.recorder, *drafting)
+
     def catch_up(self) -> None:
         """Have the drafter read what it has missed of the rows, while nothing was drafted."""
-        for row, seat in enumerate(self.seats):
-            if seat is None:
-                continue
-            if self.gamma.behind or row not in self.drafted_at:
-                self.introduce(row, self.rows.tokens[row, : seat.length])
-            self.drafted_at[row] = seat.length
+        lengths = {row: seat.length for row, seat in enumerate(self.seats) if seat is not None}
+        behind = [row for row in lengths if self.gamma.behind or row not in self.drafted_at]
+        self.introduce({row: lengths[row] for row in behind})
+        self.drafted_at |= lengths
 
-    def introduce(self, row: int, text: Tensor) -> None:
-        """Have the drafter read a row's text [length], from where it knows it."""
+    def introduce(self, lengths: Mapping[int, int]) -> None:
+        """Have the drafter read rows up to these lengths, from where it knows them."""
         assert self.drafter is not None
         # What it knew for last it may have known as a draft.
-        self.drafter.read(row, text, known=max(0, self.drafted_at.get(row, 0) - 1))
-        self.drafted_at[row] = len(text)
+        known = {row: max(0, self.drafted_at.get(row, 0) - 1) for row in lengths}
+        self.drafter.read(
+            self.rows, [Span(row, known[row], length - 1) for row, length in lengths.items()]
+        )
+        self.drafted_at |= lengths
 
     def reach(self) -> int:
         """Cache positions that the next step has to see: every row's, with its window behind."""
@@ -206,24 +227,32 @@ class Decoder:
 
     def fill(self, queue: deque[Request]) -> bool:
         """Seat waiting requests in idle rows; False when there is nothing left to do."""
-        for row, seat in enumerate(self.seats):
-            if seat is None and queue:
-                self.admit(row, queue.popleft())
+        started = time.perf_counter()
+        idle = [row for row, seat in enumerate(self.seats) if seat is None]
+        arrived = {row: queue.popleft() for row in idle[: len(queue)]}
+        for row, request in arrived.items():
+            self.admit(row, request)
+        if arrived:
+            self.read_prompts(arrived)
+        for row, request in arrived.items():
+            self.seats[row] = Progress(request, self.stops(request), started=started)
         self.rows.controls.set_features([seat.request for seat in self.seats if seat])
         return any(self.seats)
 
     def admit(self, row: int, request: Request) -> None:
-        """Read a request's prompt into a row."""
-        started = time.perf_counter()
+        """Give a row to a request."""
         ends = stop_ids(request, eos_token_ids=self.eos_token_ids)
         self.rows.admit(row, request, stop_ids=ends)
-        prompt = self.rows.tokens[row, : len(request.prompt_ids)]
-        prefill(self.model, self.cache.row(row), prompt)
         self.drafted_at.pop(row, None)
+
+    def read_prompts(self, arrived: Mapping[int, Request]) -> None:
+        """Read the prompts of requests by row, all but the last token of each."""
+        lengths = {row: len(request.prompt_ids) for row, request in arrived.items()}
+        spans = [Span(row, 0, length - 1) for row, length in lengths.items()]
+        self.prefill.read(self.rows.tokens, spans)
         # A drafter that is not asked anyway need not read what it may never be asked of.
         if self.next_gamma() and self.gamma.unread:
-            self.introduce(row, prompt)
-        self.seats[row] = Progress(request, self.stops(request), started=started)
+            self.introduce(lengths)
 
     def stops(self, request: Request) -> StopRules:
         """The rules that end a request."""

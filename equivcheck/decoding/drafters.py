@@ -5,13 +5,15 @@ Speed is spent here freely: the draft model need not be shape-invariant.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from equivcheck.decoding.graphs import Recorder
 from equivcheck.decoding.model import StaticModel
-from equivcheck.decoding.prefill import prefill
+from equivcheck.decoding.prefill import Prefill, Span
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.transforms import penalise, sharpen
 from equivcheck.decoding.verification import Proposal, VerificationRule
@@ -20,8 +22,17 @@ from equivcheck.decoding.verification import Proposal, VerificationRule
 class Drafter(Protocol):
     """Proposes up to gamma tokens a row."""
 
-    def read(self, row: int, text: Tensor, *, known: int) -> None:
-        """Read a row's text [length], of which the first `known` tokens were read before."""
+    def read(self, rows: Rows, spans: Sequence[Span]) -> None:
+        """Read what it does not know yet of some rows' tokens."""
+        ...
+
+    def ready(self, rows: Rows, *, longest: int) -> None:
+        """Record ahead how texts of up to `longest` tokens are read; rows are idle."""
+        ...
+
+    @property
+    def recorders(self) -> tuple[Recorder, ...]:
+        """What records that."""
         ...
 
     def propose(self, rows: Rows, rule: VerificationRule, *, gamma: int, unread: int) -> Proposal:
@@ -43,10 +54,20 @@ class ModelDrafter:
         """Give the draft model a cache of its own."""
         self.model = model
         self.cache = model.new_cache(rows=rows)
+        self.prefill = Prefill(model, self.cache, together=True, whole=False)
 
-    def read(self, row: int, text: Tensor, *, known: int) -> None:
-        """Fill the cache, the last token left to the next step."""
-        prefill(self.model, self.cache.row(row), text, known=known)
+    def read(self, rows: Rows, spans: Sequence[Span]) -> None:
+        """Fill the cache."""
+        self.prefill.read(rows.tokens, spans)
+
+    def ready(self, rows: Rows, *, longest: int) -> None:
+        """Have that recorded."""
+        self.prefill.ready(rows.tokens, longest=longest)
+
+    @property
+    def recorders(self) -> tuple[Recorder, ...]:
+        """That of the readings."""
+        return (self.prefill.recorder,)
 
     def propose(self, rows: Rows, rule: VerificationRule, *, gamma: int, unread: int) -> Proposal:
         """Draft token by token, after reading what is unread."""
@@ -82,8 +103,16 @@ class PromptLookupDrafter:
         """Try n-grams of `longest` tokens first, then shorter ones."""
         self.sizes = range(longest, shortest - 1, -1)
 
-    def read(self, row: int, text: Tensor, *, known: int) -> None:
+    def read(self, rows: Rows, spans: Sequence[Span]) -> None:
         """Nothing to prepare: the rows hold the text."""
+
+    def ready(self, rows: Rows, *, longest: int) -> None:
+        """Nothing to prepare."""
+
+    @property
+    def recorders(self) -> tuple[Recorder, ...]:
+        """None."""
+        return ()
 
     def propose(self, rows: Rows, rule: VerificationRule, *, gamma: int, unread: int) -> Proposal:
         """Look the current n-gram up in each row's own tokens; no match proposes nothing."""

@@ -1,15 +1,15 @@
-"""Running a step: eagerly on a CPU, as a captured CUDA graph on a GPU.
+"""Running what is done over and over: eagerly on a CPU, as captured CUDA graphs on a GPU.
 
 A step reads and writes fixed buffers and ends in one packed tensor. On CUDA the whole of it,
 drafting included, is recorded once per key and then replayed: one launch and one copy a step. The
 copy is not waited for. The next step is started first, so that the device never idles while the
-host reads what the last one said.
+host reads what the last one said. Reading prompts is recorded likewise.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -46,69 +46,36 @@ class Landing(NamedTuple):
         return self.outcome
 
 
-class StepRunner:
+class Recorder:
     """Runs steps by key: the same key has to mean the same kernels on the same buffers."""
 
-    def __init__(
-        self, device: torch.device, *, state: Sequence[Tensor], lag: int | None = None
-    ) -> None:
-        """`state` are the buffers that a step moves on, to be restored after warming up.
-
-        `lag` is by how many steps outcomes come late, 0 or 1. None: 1 on CUDA, 0 elsewhere.
-        """
+    def __init__(self, device: torch.device, *, state: Sequence[Tensor] = ()) -> None:
+        """`state` are the buffers that a step moves on, to be restored after warming up."""
         self.device = device
         self.state = state
-        self.lag = int(device.type == "cuda") if lag is None else lag
         self.graphs: dict[Hashable, Captured] = {}
-        self.flying: Landing | None = None
-
-    def run(self, key: Hashable, step: Step) -> Tensor | None:
-        """Start `step`; the packed outcome, on the host, of the one `lag` calls before, if any."""
-        landing = self.launch(key, step)
-        if not self.lag:
-            return landing.read()
-        landed, self.flying = self.flying, landing
-        return None if landed is None else landed.read()
-
-    def forget(self) -> None:
-        """Drop an outcome that nobody waits for any more."""
-        self.flying = None
-
-    def launch(self, key: Hashable, step: Step) -> Landing:
-        """Run `step`, or have the device run its recording."""
-        if not self.records:
-            return Landing(step(), None)
-        captured = self.recorded(key, step)
-        captured.graph.replay()
-        copied = torch.cuda.Event()
-        # A buffer of its own: the one before is perhaps still being read.
-        outcome = torch.empty_like(captured.outcome, device="cpu", pin_memory=True)
-        outcome.copy_(captured.outcome, non_blocking=True)
-        copied.record()
-        return Landing(outcome, copied)
 
     @property
     def records(self) -> bool:
         """Whether steps are recorded here."""
         return self.device.type == "cuda"
 
+    def execute(self, key: Hashable, step: Step) -> Tensor:
+        """Run `step`, or have the device run its recording; its outcome, on the device.
+
+        The next execution of a recording overwrites it.
+        """
+        if not self.records:
+            return step()
+        captured = self.recorded(key, step)
+        captured.graph.replay()
+        return captured.outcome
+
     def recorded(self, key: Hashable, step: Step) -> Captured:
         """The recording of a step, made if there is none."""
         if key not in self.graphs:
             self.graphs[key] = self.capture(step)
         return self.graphs[key]
-
-    @property
-    def cost(self) -> str | None:
-        """What recording has taken so far, in a sentence; None: nothing was recorded."""
-        if not self.graphs:
-            return None
-        seconds = sum(each.seconds for each in self.graphs.values())
-        mebibytes = sum(each.bytes for each in self.graphs.values()) / 2**20
-        return (
-            f"{len(self.graphs)} CUDA graphs were captured in {seconds:.2f} s and keep "
-            f"{mebibytes:.0f} MiB"
-        )
 
     def capture(self, step: Step) -> Captured:
         """Record a step. Capturing does not execute; warming up does, so it is undone."""
@@ -134,3 +101,49 @@ class StepRunner:
             seconds=time.perf_counter() - started,
             bytes=torch.cuda.memory_reserved(self.device) - held,
         )
+
+
+class StepRunner(Recorder):
+    """Runs decoding steps and brings their outcomes to the host."""
+
+    def __init__(
+        self, device: torch.device, *, state: Sequence[Tensor], lag: int | None = None
+    ) -> None:
+        """`lag` is by how many steps outcomes come late, 0 or 1. None: 1 on CUDA, 0 elsewhere."""
+        super().__init__(device, state=state)
+        self.lag = int(device.type == "cuda") if lag is None else lag
+        self.flying: Landing | None = None
+
+    def run(self, key: Hashable, step: Step) -> Tensor | None:
+        """Start `step`; the packed outcome, on the host, of the one `lag` calls before, if any."""
+        landing = self.launch(key, step)
+        if not self.lag:
+            return landing.read()
+        landed, self.flying = self.flying, landing
+        return None if landed is None else landed.read()
+
+    def forget(self) -> None:
+        """Drop an outcome that nobody waits for any more."""
+        self.flying = None
+
+    def launch(self, key: Hashable, step: Step) -> Landing:
+        """Execute `step` and send its outcome to the host."""
+        left = self.execute(key, step)
+        if not self.records:
+            return Landing(left, None)
+        copied = torch.cuda.Event()
+        # A buffer of its own: the one before is perhaps still being read.
+        outcome = torch.empty_like(left, device="cpu", pin_memory=True)
+        outcome.copy_(left, non_blocking=True)
+        copied.record()
+        return Landing(outcome, copied)
+
+
+def cost_of(recorders: Iterable[Recorder]) -> str | None:
+    """What recording has taken so far, in a sentence; None: nothing was recorded."""
+    made = [captured for recorder in recorders for captured in recorder.graphs.values()]
+    if not made:
+        return None
+    seconds = sum(each.seconds for each in made)
+    mebibytes = sum(each.bytes for each in made) / 2**20
+    return f"{len(made)} CUDA graphs were captured in {seconds:.2f} s and keep {mebibytes:.0f} MiB"

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from equivcheck.decoding.drafters import ModelDrafter, PromptLookupDrafter
 from equivcheck.decoding.gamma import UNREAD, Acceptance, AdaptiveGamma, DraftCost, Kind
+from equivcheck.decoding.graphs import Recorder
 from equivcheck.decoding.outcome import RowOutcome
+from equivcheck.decoding.prefill import Span
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.verification import Proposal, VerificationRule
 
@@ -29,9 +31,18 @@ class MixedDrafter:
         """Take both."""
         self.model, self.lookup = model, lookup
 
-    def read(self, row: int, text: Tensor, *, known: int) -> None:
+    def read(self, rows: Rows, spans: Sequence[Span]) -> None:
         """Have the model read."""
-        self.model.read(row, text, known=known)
+        self.model.read(rows, spans)
+
+    def ready(self, rows: Rows, *, longest: int) -> None:
+        """Have the model's reading recorded."""
+        self.model.ready(rows, longest=longest)
+
+    @property
+    def recorders(self) -> tuple[Recorder, ...]:
+        """The model's."""
+        return self.model.recorders
 
     def propose(self, rows: Rows, rule: VerificationRule, *, gamma: int, unread: int) -> Proposal:
         """Ask one of them: with nothing unread the model is not asked."""

@@ -82,7 +82,8 @@ class StaticModel:
             tokens: [rows, window], int64.
             start: [rows], int64: position of each row's first token.
             cache: written at `start` to `start + window - 1`; all before must be there already,
-                and its reach must hold them.
+                or be written by this call, where several windows stand in one row. Its reach must
+                hold them.
 
         Returns:
             Final-norm hidden states, [rows, window, hidden], in the model's dtype.
@@ -92,6 +93,8 @@ class StaticModel:
         if self.architecture.embedding_scale != 1.0:
             hidden = hidden * torch.tensor(self.architecture.embedding_scale, dtype=self.dtype)
         standing = self.standing(positions)
+        if cache.rows is not None:
+            standing = standing._replace(rows=cache.rows[:, None])
         visible = {
             window: self.visible(positions, window, reach=cache.reach) for window in self.windows
         }

@@ -23,6 +23,8 @@ class Probe(Struct, frozen=True, kw_only=True):
     differing: int
     """Token slots with at least one differing bit."""
     compared: int
+    required: bool = True
+    """Whether a contract hangs on it."""
 
 
 def probe_operations(model: StaticModel, *, rows: int, width: int) -> Iterator[Probe]:

@@ -25,6 +25,7 @@ from equivcheck.decoding.contract import SHAPE_MULTIPLE, ContractReport, promisa
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import Drafter, ModelDrafter, PromptLookupDrafter
 from equivcheck.decoding.gamma import AdaptiveGamma, GammaPolicy
+from equivcheck.decoding.graphs import cost_of
 from equivcheck.decoding.kernels.needs import missing_for_kernels
 from equivcheck.decoding.mixing import MixedDrafter, MixedGamma
 from equivcheck.decoding.model import StaticModel
@@ -169,7 +170,7 @@ class NativeEngine:
     @property
     def costs(self) -> tuple[str, ...]:
         """What decoding has cost beside its steps, so far: capturing graphs, on a GPU."""
-        captured = self.decoder.runner.cost
+        captured = cost_of(self.decoder.recorders)
         return () if captured is None else (captured,)
 
     @property
@@ -254,6 +255,7 @@ class NativeEngine:
             gamma=GammaPolicy(self.options.gamma),
             eos_token_ids=self.pair.eos_token_ids,
             detokenise=detokeniser(self.pair.tokenizer),
+            reads_together=self.contract.reads_together,
         )
         most, adaptive = self.options.gamma, self.options.adaptive
         if isinstance(drafter, MixedDrafter):

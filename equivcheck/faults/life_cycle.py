@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from equivcheck.decoding.decoder import Decoder
@@ -65,11 +66,12 @@ class TrustsPrefix(Decoder):
         super().__init__(*args, **options)
         self.known: set[tuple[int, ...]] = set()
 
-    def admit(self, row: int, request: Request) -> None:
-        """Admit, but take the last page of a known prompt for read."""
-        super().admit(row, request)
-        if request.prompt_ids in self.known:
-            end = len(request.prompt_ids) - 1
-            for buffer in (*self.cache.keys, *self.cache.values):
-                buffer[row, end // PAGE * PAGE - PAGE : end] = 0.0
-        self.known.add(request.prompt_ids)
+    def read_prompts(self, arrived: Mapping[int, Request]) -> None:
+        """Read, but take the last page of a known prompt for read."""
+        super().read_prompts(arrived)
+        for row, request in arrived.items():
+            if request.prompt_ids in self.known:
+                end = len(request.prompt_ids) - 1
+                for buffer in (*self.cache.keys, *self.cache.values):
+                    buffer[row, end // PAGE * PAGE - PAGE : end] = 0.0
+            self.known.add(request.prompt_ids)

@@ -10,10 +10,11 @@ from torch import Tensor
 from equivcheck.decoding.arithmetic.interface import Standing
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.model import StaticModel
+from equivcheck.decoding.prefill import BLOCK
 from equivcheck.faults.fault import fault
 from equivcheck.faults.rollback import RemembersRejection
 
-STEP_WIDTHS = range(2, 64)
+STEP_WIDTHS = range(2, BLOCK)
 """Windows of a decoding step; prompts are read in wider ones, drafts in windows of 1."""
 
 

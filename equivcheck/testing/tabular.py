@@ -24,7 +24,7 @@ from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import ModelDrafter
 from equivcheck.decoding.gamma import GammaPolicy
 from equivcheck.decoding.model import StaticModel
-from equivcheck.decoding.prefill import CHUNK
+from equivcheck.decoding.prefill import chunk_on
 from equivcheck.decoding.verification import RejectionRule
 from equivcheck.generation import Generation, Request
 
@@ -112,7 +112,7 @@ class TabularPair:
 
     def decoder(self, kind: type[Decoder] = Decoder, *, rows: int = 256) -> Decoder:
         """A decoder by the rejection rule, or a broken one."""
-        positions = TOKENS + 2 + max(CHUNK, WIDTH)
+        positions = TOKENS + 2 + max(chunk_on(self.target.device), WIDTH)
         draft = TabularModel(self.draft, positions=positions)
         return kind(
             TabularModel(self.target, positions=positions),

@@ -22,7 +22,14 @@ pytestmark = [
 ]
 
 
-def decoder(model: StaticModel, drafter: Drafter | None, *, rows: int, gamma: int = 4) -> Decoder:
+def decoder(
+    model: StaticModel,
+    drafter: Drafter | None,
+    *,
+    rows: int,
+    gamma: int = 4,
+    reads_together: bool = False,
+) -> Decoder:
     return Decoder(
         model,
         rows=rows,
@@ -32,6 +39,7 @@ def decoder(model: StaticModel, drafter: Drafter | None, *, rows: int, gamma: in
         gamma=GammaPolicy(gamma),
         eos_token_ids=(5,),
         detokenise=detokenise,
+        reads_together=reads_together,
     )
 
 
@@ -71,11 +79,27 @@ def test_a_captured_step_computes_what_an_eager_one_does(dtype: torch.dtype) -> 
     captured = decoder(model, ModelDrafter(model, rows=4), rows=4)
     eager = decoder(model, ModelDrafter(model, rows=4), rows=4)
     eager.runner.launch = lambda key, step: Landing(step().cpu(), None)  # type: ignore[method-assign]
+    for reader in eager.recorders[1:]:
+        reader.execute = lambda key, step: step()  # type: ignore[method-assign]
     left, right = decode(captured, requests), decode(eager, requests)
-    assert captured.runner.graphs
+    assert all(recorder.graphs for recorder in captured.recorders)
+    assert not any(recorder.graphs for recorder in eager.recorders)
     for key in left:
         assert left[key].token_ids == right[key].token_ids
         assert left[key].logit_digests == right[key].logit_digests
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_prompts_read_in_company_change_no_bit(dtype: torch.dtype) -> None:
+    model = model_on_gpu(dtype)
+    if not probe_contract(model, rows=4, width=8).reads_together:
+        pytest.skip(f"prompts in {dtype} have to be read one by one on this device")
+    requests = make_requests(14, tokens=24)
+    expected = decode(decoder(model, None, rows=4), requests)
+    answers = decode(decoder(model, None, rows=4, reads_together=True), requests)
+    for key in expected:
+        assert answers[key].token_ids == expected[key].token_ids
+        assert answers[key].logit_digests == expected[key].logit_digests
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

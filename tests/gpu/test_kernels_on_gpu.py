@@ -94,7 +94,29 @@ def test_attention_computes_what_torch_does(dtype: torch.dtype, head: int, norme
         # Of one input for both: what the kernels round otherwise is no matter here.
         asked = noise(3, 8, 8, head, dtype=dtype, seed=7)
         seen = KeyValues(cache.keys[:, :REACH], cache.values[:, :REACH])
-        return query, *cache, arithmetic.attend(asked, seen, visible)
+        return query, cache.keys, cache.values, arithmetic.attend(asked, seen, visible)
+
+    assert_close(run(own_kernels()), run(STOCK))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_windows_in_any_row_compute_what_torch_does(dtype: torch.dtype) -> None:
+    rows = torch.tensor([2, 0, 2], device=DEVICE)
+    starts = torch.tensor([[6], [200], [500]], device=DEVICE)
+    positions = starts + torch.arange(8, device=DEVICE)
+    standing = model_on_gpu(dtype).standing(positions)._replace(rows=rows[:, None])
+    given = noise(3, 8, 8 + 2 * 4, 64, dtype=dtype)
+
+    def run(arithmetic: Arithmetic) -> tuple[Tensor, ...]:
+        keys, values = (noise(3, POSITIONS, 4, 64, dtype=dtype, seed=at) for at in (3, 4))
+        cache = KeyValues(keys, values, rows)
+        query = arithmetic.rotate_and_store(given, standing, cache, norms=None, eps=EPS)
+        visible = arithmetic.visible(
+            positions, keys=torch.arange(REACH, device=DEVICE), window=None, shared=2, dtype=dtype
+        )
+        asked = noise(3, 8, 8, 64, dtype=dtype, seed=7)
+        seen = KeyValues(keys[:, :REACH], values[:, :REACH], rows)
+        return query, keys, values, arithmetic.attend(asked, seen, visible)
 
     assert_close(run(own_kernels()), run(STOCK))
 

@@ -112,8 +112,10 @@ class FusedArithmetic:
             standing.sines.contiguous(),
             standing.positions.contiguous(),
             *(norms or (heads, heads)),
+            standing.rows.contiguous(),
             queries,
-            *into,
+            into.keys,
+            into.values,
             width,
             buffered(into),
             eps,
@@ -172,8 +174,10 @@ class FusedArithmetic:
         }
         attention_kernel[(splits, tiles, rows * kv_heads)](
             query,
-            *seen,
+            seen.keys,
+            seen.values,
             visible.positions,
+            visible.positions if seen.rows is None else seen.rows.contiguous(),
             outputs,
             partial,
             highest,
@@ -186,6 +190,7 @@ class FusedArithmetic:
             **sizes,
             TILE_KEYS=keys_at_once(channels=channels, itemsize=query.element_size()),
             SPLIT=SPLIT,
+            MAPPED=seen.rows is not None,
             SINGLE=splits == 1,
         )
         if splits > 1:

@@ -13,7 +13,7 @@ class Standing(NamedTuple):
     """Where the tokens of a window stand; made once a step for all layers."""
 
     rows: Tensor
-    """Index of each token's row, int64, [rows, 1]."""
+    """Index of the cache row that each token stands in, int64, [rows, 1]."""
     positions: Tensor
     """int64, [rows, width]."""
     cosines: Tensor
@@ -34,6 +34,8 @@ class KeyValues(NamedTuple):
 
     keys: Tensor
     values: Tensor
+    rows: Tensor | None = None
+    """Row that each window stands in, int64, [windows]; None: the first in the first, and so on."""
 
 
 class Arithmetic(Hashable, Protocol):

@@ -91,6 +91,7 @@ class StockArithmetic:
         attention needs no copy of the cache.
         """
         (rows, width, heads, _), kv_heads = query.shape, seen.keys.shape[2]
+        seen = by_window(seen)
         shared = heads // kv_heads
         folded = query.unflatten(2, (kv_heads, shared)).permute(0, 2, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(
@@ -101,6 +102,13 @@ class StockArithmetic:
         )
         unfolded: Tensor = mixed.unflatten(2, (shared, width))
         return unfolded.permute(0, 3, 1, 2, 4).reshape(rows, width, -1)
+
+
+def by_window(seen: KeyValues) -> KeyValues:
+    """Keys and values of each window's row, which is a copy where windows do not stand in order."""
+    if seen.rows is None:
+        return seen
+    return KeyValues(seen.keys[seen.rows], seen.values[seen.rows])
 
 
 def rotate(heads: Tensor, standing: Standing) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from equivcheck.decoding.arithmetic.interface import KeyValues
 from equivcheck.decoding.arithmetic.packed import PackedArithmetic
+from equivcheck.decoding.arithmetic.stock import by_window
 
 TILE = 8
 
@@ -56,6 +57,7 @@ class TiledArithmetic(PackedArithmetic):
     def attend(self, query: Tensor, seen: KeyValues, visible: Tensor) -> Tensor:
         """Attention of one row's `TILE` slots at a time over the whole cache."""
         (rows, width), shared = query.shape[:2], query.shape[2] // seen.keys.shape[2]
+        seen = by_window(seen)
         extra = -width % TILE
         query = F.pad(query, (0, 0, 0, 0, 0, extra))
         # A padded slot may see everything: were it to see nothing, its softmax would be 0/0.

@@ -19,6 +19,7 @@ def attention_kernel(
     keys,
     values,
     positions,
+    rows,
     outputs,
     partial,
     highest,
@@ -35,6 +36,7 @@ def attention_kernel(
     TILE: tl.constexpr,
     TILE_KEYS: tl.constexpr,
     SPLIT: tl.constexpr,
+    MAPPED: tl.constexpr,
     SINGLE: tl.constexpr,
 ):
     """One split of the cache for one tile of queries of one key/value head.
@@ -44,6 +46,7 @@ def attention_kernel(
     split, what `combine_kernel` would make of them.
 
     `buffered` positions lie between the rows of the cache, the first `reach` of which are seen.
+    Where windows are `MAPPED`, `rows` says which row of the cache each stands in.
     """
     split, tile, row_and_head = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     splits, tiles = tl.num_programs(0), tl.num_programs(1)
@@ -64,7 +67,8 @@ def attention_kernel(
     sums = tl.zeros((TILE,), dtype=tl.float32)
     mixed = tl.zeros((TILE, CHANNELS), dtype=tl.float32)
     # A cache may hold more numbers than 32 bits can count.
-    first = (row.to(tl.int64) * buffered * KV_HEADS + kv_head) * HEAD
+    home = tl.load(rows + row) if MAPPED else row.to(tl.int64)
+    first = (home * buffered * KV_HEADS + kv_head) * HEAD
     last = tl.minimum(tl.minimum((split + 1) * SPLIT, reach), tl.max(at, axis=0) + 1)
     for start in range(split * SPLIT, last, TILE_KEYS):
         key = start + tl.arange(0, TILE_KEYS)

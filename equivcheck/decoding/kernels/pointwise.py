@@ -50,6 +50,7 @@ def rotate_and_store_kernel(
     positions,
     query_gain,
     key_gain,
+    rows,
     queries,
     keys,
     values,
@@ -70,7 +71,7 @@ def rotate_and_store_kernel(
     channel = tl.arange(0, CHANNELS)
     within = channel < HEAD
     at = tl.load(positions + token)
-    row = (token // width).to(tl.int64)
+    row = tl.load(rows + token // width)
     source = heads + (token * (HEADS + 2 * KV_HEADS) + head) * HEAD
     given = tl.load(source + channel, mask=within, other=0.0)
     place = (row * buffered + at) * (KV_HEADS * HEAD) + channel

@@ -78,6 +78,7 @@ def make_decoder(
     policy: GammaPolicy | None = None,
     kind: type[Decoder] = Decoder,
     eos: tuple[int, ...] = (EOS,),
+    reads_together: bool = False,
 ) -> Decoder:
     return kind(
         static(dtype),
@@ -88,6 +89,7 @@ def make_decoder(
         gamma=policy or GammaPolicy(gamma),
         eos_token_ids=eos,
         detokenise=detokenise,
+        reads_together=reads_together,
     )
 
 

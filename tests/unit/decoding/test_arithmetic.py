@@ -161,6 +161,38 @@ def test_attention(
         assert torch.equal(near, together[:1])
 
 
+def test_windows_may_share_a_row(arithmetic: Arithmetic, dtype: torch.dtype) -> None:
+    """Each stands and sees as if it were the only window of its row."""
+    rows = torch.tensor([2, 0, 2])
+    starts = torch.tensor([6, 250, 257])
+    positions = starts[:, None] + torch.arange(5)
+    given = noise(3, 5, 4 + 2 * 2, 32, dtype=dtype)
+    at = standing(positions, head=32, dtype=dtype)
+
+    def run(windows: list[int]) -> tuple[Tensor, Tensor, KeyValues]:
+        keys, values = (noise(4, CACHED, 2, 32, dtype=dtype, seed=seed) for seed in (3, 4))
+        cache = KeyValues(keys, values, rows[windows])
+        part = Standing(rows[windows, None], *(each[windows] for each in at[1:]))
+        queries = arithmetic.rotate_and_store(given[windows], part, cache, norms=None, eps=EPS)
+        visible = arithmetic.visible(
+            positions[windows], keys=torch.arange(CACHED), window=None, shared=2, dtype=dtype
+        )
+        return queries, arithmetic.attend(queries, cache, visible), cache
+
+    queries, mixed, cache = run([0, 1, 2])
+    for window in (0, 1):
+        query, alone, _ = run([window])
+        assert torch.equal(query[0], queries[window])
+        assert torch.equal(alone[0], mixed[window])
+    for window in range(3):
+        _, _, written = run([window])
+        row, place = rows[window], positions[window]
+        assert torch.equal(cache.keys[row, place], written.keys[row, place])
+        assert torch.equal(cache.values[row, place], written.values[row, place])
+    # The last window sees what the first has written; by itself it sees what lay there before.
+    assert not torch.equal(run([2])[1][0], mixed[2])
+
+
 def test_what_lies_behind_a_query_weighs_nothing(
     arithmetic: Arithmetic, dtype: torch.dtype
 ) -> None:

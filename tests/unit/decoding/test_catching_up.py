@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Sequence
 
 import pytest
-from torch import Tensor
 
 from equivcheck.decoding.drafters import ModelDrafter
 from equivcheck.decoding.gamma import CAUGHT_UP, AdaptiveGamma, DraftCost, GammaPolicy
 from equivcheck.decoding.outcome import RowOutcome
+from equivcheck.decoding.prefill import Span
+from equivcheck.decoding.rows import Rows
 from tests.unit.decoding.models import decode, make_decoder, make_requests, static
 
 GAMMA = 3
@@ -40,9 +41,9 @@ class CountsReading(ModelDrafter):
         super().__init__(static(), rows=rows)
         self.given: list[tuple[int, int]] = []
 
-    def read(self, row: int, text: Tensor, *, known: int) -> None:
-        self.given.append((known, len(text)))
-        super().read(row, text, known=known)
+    def read(self, rows: Rows, spans: Sequence[Span]) -> None:
+        self.given += [(span.start, span.stop + 1) for span in spans]
+        super().read(rows, spans)
 
 
 @pytest.mark.parametrize("lag", [0, 1])

@@ -20,7 +20,7 @@ from msgspec import json
 pytest.importorskip("triton", reason="needs triton")
 
 from benchmarks.kernels import GPUS, Compiled
-from benchmarks.launches import LAWS, decoder_of, step_launches
+from benchmarks.launches import LAWS, chunk_launches, decoder_of, step_launches
 from equivcheck.cases import Sampling
 from equivcheck.decoding.adoption import adopt
 from equivcheck.decoding.arithmetic.fused import FusedArithmetic
@@ -169,6 +169,16 @@ def test_a_layer_is_nine_kernels_and_ten_over_long_contexts() -> None:
     assert of_a_layer(FusedArithmetic(), reach=128) == 9
     assert of_a_layer(FusedArithmetic(), reach=1088) == 10
     assert of_a_layer(STOCK, reach=128) == 33
+
+
+def test_reading_stays_on_its_device_and_takes_the_kernels_of_a_step() -> None:
+    decoder = decoder_of(PAIR, arithmetic=FusedArithmetic(), rule=MatchRule(), rows=3)
+    read = chunk_launches(decoder)
+    step = step_launches(decoder, LAWS["greedy"], reach=128, gamma=0)
+    for kernel in ("add_norm_kernel", "rotate_and_store_kernel", "attention_kernel", "gate_kernel"):
+        assert read.names[kernel] == step.names[kernel], kernel
+    assert not read.names["linear_kernel"]
+    assert read.total < step.total
 
 
 def test_why_kernels_cannot_run_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
-from torch import Tensor
 
+from equivcheck.decoding.drafters import PromptLookupDrafter
+from equivcheck.decoding.prefill import Span
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.verification import (
     MatchRule,
@@ -17,19 +20,19 @@ from equivcheck.generation import Generation
 from tests.unit.decoding.models import decode, make_decoder, make_requests
 
 
-class ReciteDrafter:
+class ReciteDrafter(PromptLookupDrafter):
     """Proposes the tokens that a recited answer has next, every third of them spoiled."""
 
     def __init__(self, recited: dict[tuple[int, ...], tuple[int, ...]], *, rows: int) -> None:
+        super().__init__()
         self.recited = recited
         self.seats: list[tuple[int, tuple[int, ...]]] = [(0, ())] * rows
 
-    def read(self, row: int, text: Tensor, *, known: int) -> None:
-        assert not known
-        self.seats[row] = len(text), self.recited[tuple(text.tolist())]
-
-    def forecast(self, rows: Rows) -> None:
-        pass
+    def read(self, rows: Rows, spans: Sequence[Span]) -> None:
+        for row, start, stop in spans:
+            assert not start
+            text = rows.tokens[row, : stop + 1]
+            self.seats[row] = len(text), self.recited[tuple(text.tolist())]
 
     def token(self, answer: tuple[int, ...], place: int) -> int:
         token = answer[place] if 0 <= place < len(answer) else 0
