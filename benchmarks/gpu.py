@@ -5,9 +5,10 @@
 What there is to do, in which order, is in `gpu_stages`; `gpu_worker` does it. Records and output
 of every stage go to ``reports/<device>/``, with a README.md that answers the questions at its head
 (`gpu_summary`, `gpu_page`). A stage that succeeded there is not run again, so the same command goes
-on where it stopped; what was given up comes after what was never tried. ``--rehearse`` runs all
-stages at toy sizes on whatever device there is: it shows that the command works and measures
-nothing. This process never touches the device, and those that time anything take turns.
+on where it stopped; what was given up comes after what was never tried. ``--again`` begins anew, as
+after a change of the code. ``--rehearse`` runs all stages at toy sizes on whatever device there is:
+it shows that the command works and measures nothing. This process never touches the device, and
+those that time anything take turns.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.gpu_page import readme
-from benchmarks.gpu_stages import FULL, REHEARSAL, Place, Stage, slug, stages
+from benchmarks.gpu_stages import FULL, REHEARSAL, Place, Stage, anew, slug, stages
 from benchmarks.gpu_worker import LEAST_SECONDS, STAGES, append, ended
 
 GRACE = 20.0
@@ -120,6 +121,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="stop after these")
     parser.add_argument("--rehearse", action="store_true", help="toy sizes, on any device")
     parser.add_argument("--only", action="append", default=[], metavar="STAGE")
+    parser.add_argument("--again", action="store_true", help="also what succeeded before")
     parser.add_argument("--list", action="store_true", help="only say what would be run")
     parser.add_argument("--summarise", action="store_true", help="only write the README anew")
     parser.add_argument("--out", type=Path, help="folder; default: reports/<device>")
@@ -138,11 +140,14 @@ def main() -> int:
     )
     everything = list(stages(REHEARSAL if arguments.rehearse else FULL, place))
     chosen = [stage for stage in everything if not arguments.only or stage.name in arguments.only]
+    if arguments.again:
+        chosen = [anew(stage) for stage in chosen]
     if arguments.list:
         print("\n".join(f"{stage.minutes:g} min  {stage.name}" for stage in chosen))
         return 0
     folder.mkdir(parents=True, exist_ok=True)
-    for processes in [] if arguments.summarise else rounds(pending(chosen, finished(folder))):
+    before = {} if arguments.again else finished(folder)
+    for processes in [] if arguments.summarise else rounds(pending(chosen, before)):
         if ends - time.monotonic() < LEAST_SECONDS:
             break
         with ThreadPoolExecutor(max_workers=len(processes)) as pool:

@@ -151,12 +151,12 @@ def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[
     def timed(name: str, *more: str, **options: Any) -> Stage:
         return bench(name, sizes, place, on=on, group="pair", more=more, **options)
 
-    def against(name: str, *specs: str) -> Stage:
+    def against(name: str, *specs: str, minutes: float = 1.5) -> Stage:
         others = (word for spec in specs for word in ("--against", spec))
         # The library's own drafting takes seconds for an answer.
         short = sizes._replace(tokens=min(sizes.tokens, 24), prompts=1)
         more = ("--no-stock", *others)
-        return bench(name, short, place, on=on, group="pair", minutes=1.5, more=more)
+        return bench(name, short, place, on=on, group="pair", minutes=minutes, more=more)
 
     pair, folder = sizes.pair, place.folder
     copies = ("benchmarks.bandwidth", "--device", place.device, "--out")
@@ -185,7 +185,7 @@ def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[
         doctor += ("--batch-size", str(sizes.rows))
         yield Stage(f"doctor-{contract}", doctor, 1, "pair")
     # Compiling needs a C++ compiler, and takes long where its cache is cold.
-    yield against("compiled", COMPILED)
+    yield against("compiled", COMPILED, minutes=4)
 
 
 def identity(
@@ -244,6 +244,12 @@ def bench(
         *("--tokens", str(tokens), *more, "--out", str(place.folder / f"bench-{name}.jsonl")),
     )
     return Stage(name, command, minutes, group)
+
+
+def anew(stage: Stage) -> Stage:
+    """The stage, starting over where an earlier one was interrupted."""
+    measures = stage.command[:2] == ("equivcheck", "bench")
+    return stage._replace(command=(*stage.command, "--fresh")) if measures else stage
 
 
 def fits(pair: str, memory: int | None) -> bool:
