@@ -17,6 +17,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from equivcheck.decoding import transforms
 from equivcheck.decoding.decoder import Decoder
+from equivcheck.decoding.drafters import ModelDrafter
 from equivcheck.decoding.gamma import AdaptiveGamma, DraftCost
 from equivcheck.decoding.graphs import Landing, StepRunner
 from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
@@ -114,6 +115,28 @@ class Recorder:
         self.replays += 1
         return Landing(self.recorded[key](), None)
 
+    def execute(self, key: Hashable, step: Callable[[], Tensor]) -> Tensor:
+        """The same for what is read, which moves nothing on."""
+        if key not in self.recorded:
+            self.recorded[key] = make_fx(step, tracing_mode="real")()
+        self.replays += 1
+        return self.recorded[key]()
+
+
+def recording(decoder: Decoder) -> list[Recorder]:
+    """Have the decoder's steps and readings recorded and replayed, as on a GPU."""
+    steps = Recorder(decoder)
+    decoder.runner.launch = steps.launch  # type: ignore[method-assign]
+    found = [steps]
+    readers = [decoder.prefill]
+    if isinstance(decoder.drafter, ModelDrafter):
+        readers.append(decoder.drafter.prefill)
+    for reader in readers:
+        reader.whole = True
+        found.append(Recorder(decoder))
+        reader.recorder.execute = found[-1].execute  # type: ignore[method-assign]
+    return found
+
 
 @pytest.fixture
 def device_sort(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,15 +149,16 @@ def device_sort(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("device_sort")
 @pytest.mark.parametrize("drafter", ["none", "model", "lookup"])
 @pytest.mark.parametrize("rule", [MatchRule(), RejectionRule()], ids=["coupled", "rejection"])
-def test_a_recorded_step_does_what_the_step_does(drafter: str, rule: VerificationRule) -> None:
+def test_what_is_recorded_does_what_it_did(drafter: str, rule: VerificationRule) -> None:
     """Whatever depends on the host would be frozen at what it was when it was recorded."""
     requests = make_requests(12)
     expected = decode(make_decoder(drafter_named(drafter, rows=3), rows=3, rule=rule), requests)
-    decoder = make_decoder(drafter_named(drafter, rows=3), rows=3, rule=rule)
-    recorder = Recorder(decoder)
-    decoder.runner.launch = recorder.launch  # type: ignore[method-assign]
+    decoder = make_decoder(drafter_named(drafter, rows=3), rows=3, rule=rule, reads_together=True)
+    recorders = recording(decoder)
     answers = decode(late(decoder), requests)
-    assert recorder.replays > 3 * len(recorder.recorded)
+    assert len(recorders) == 2 + (drafter == "model")
+    for recorder in recorders:
+        assert recorder.replays > 3 * len(recorder.recorded)
     for key, answer in answers.items():
         assert same(answer, expected[key]), key
 
