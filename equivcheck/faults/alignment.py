@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from equivcheck.decoding.decoder import Decoder
+from equivcheck.decoding.prefill import BLOCK, Prefill
 from equivcheck.decoding.verification import Proposal, Verified
 from equivcheck.faults.fault import fault
 
@@ -38,6 +41,30 @@ class MiscountsRagged(Decoder):
         slots = torch.arange(logits.shape[1], device=logits.device) + shortage[:, None]
         index = slots.clamp(max=logits.shape[1] - 1)[..., None].expand_as(logits)
         return logits.gather(1, index)
+
+
+class FrozenRows(Prefill):
+    """Writes every chunk to the rows of the first."""
+
+    first: Tensor | None = None
+
+    def forward(self, tokens: Tensor, *, reach: int) -> Tensor:
+        """Read the placed blocks, but put them where the first ones were put."""
+        rows, starts = self.places
+        self.first = rows.clone() if self.first is None else self.first
+        slots = starts[:, None] + torch.arange(BLOCK, device=starts.device)
+        into = self.cache.upto(reach).under(self.first)
+        return self.model.forward(tokens[rows[:, None], slots], starts, into)
+
+
+@fault("prefill-rows-frozen", family="F7", recreates="tt-metal #56095", caught_by="greedy")
+class ReplaysRows(Decoder):
+    """Prompts are written to the rows that were read when reading was recorded."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Exchange the reader."""
+        super().__init__(*args, **options)
+        self.prefill = FrozenRows(self.model, self.cache, together=self.prefill.together)
 
 
 @fault("rows-beyond-two", family="F7", recreates="1Cat-vLLM #656", caught_by="coupled")
