@@ -234,13 +234,8 @@ def bench(
     tokens = sizes.tokens if prompts is None else min(sizes.tokens, 64)
     command = (
         *("equivcheck", "bench", *(f"suites/{suite}.jsonl" for suite in sizes.suites)),
-        *(
-            *on,
-            "--pair",
-            pair or sizes.pair,
-            "--prompts",
-            str(min(prompts or sizes.prompts, sizes.prompts)),
-        ),
+        *(*on, "--pair", pair or sizes.pair),
+        *("--prompts", str(min(prompts or sizes.prompts, sizes.prompts))),
         *("--tokens", str(tokens), *more, "--out", str(place.folder / f"bench-{name}.jsonl")),
     )
     return Stage(name, command, minutes, group)

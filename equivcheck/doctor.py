@@ -25,6 +25,8 @@ class ProbeRow(Struct, frozen=True, kw_only=True):
     differing: int
     """Token slots with at least one differing bit."""
     compared: int
+    required: bool = True
+    """Whether the contract hangs on it; if not, a difference costs time alone."""
 
 
 class Diagnosis(Struct, frozen=True, kw_only=True):
@@ -88,6 +90,7 @@ def examine(settings: Settings) -> Diagnosis:
                     shape=probe.shape,
                     differing=probe.differing,
                     compared=probe.compared,
+                    required=probe.required,
                 )
                 for probe in report.probes
             ),
@@ -105,7 +108,7 @@ def lines_of(diagnosis: Diagnosis) -> list[str]:
     from equivcheck.escape import visible
     from equivcheck.report.layout import columns
 
-    broken = [probe for probe in diagnosis.probes if probe.differing]
+    broken = [probe for probe in diagnosis.probes if probe.differing and probe.required]
     holds = f"identity holds here: {diagnosis.contract}"
     fails = "no identity contract holds here: near ties will need their budget"
     rows = [

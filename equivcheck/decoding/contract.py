@@ -137,7 +137,12 @@ def probe_prefill(model: StaticModel, *, seed: int = 2) -> Probe:
     """
     chunk, positions = chunk_on(model.device), model.reaches[-1]
     near, far = min(chunk + 7, positions - chunk), max(0, positions - 2 * chunk)
-    spans = [Span(0, 0, chunk // 2 + 5), Span(1, 9, 12), Span(2, 0, near), Span(3, far, far + 17)]
+    spans = [
+        Span(0, 0, chunk // 2 + 5),
+        Span(1, 9, 12),
+        Span(2, 0, near),
+        Span(3, far, far + BLOCK + 1),
+    ]
     generator = torch.Generator().manual_seed(seed)
     shape = (len(spans), positions)
     tokens = torch.randint(model.architecture.vocab, shape, generator=generator).to(model.device)

@@ -22,7 +22,7 @@ from equivcheck.decoding.model import StaticModel
 BLOCK = 16
 """Tokens of a block; a text leaves half a block empty on average."""
 BLOCKS, BLOCKS_ON_CUDA = 4, 8
-"""Of a chunk. A GPU reads its weights in the time in which it multiplies some 150 tokens."""
+"""Of a chunk. An H100 takes 1.14 times as long for a layer's products of 128 rows as for 8."""
 
 
 class Span(NamedTuple):
@@ -109,8 +109,12 @@ class Prefill:
         """Write the placed blocks into the cache; their hidden states, [blocks, BLOCK, hidden]."""
         rows, starts = self.places
         slots = starts[:, None] + torch.arange(BLOCK, device=starts.device)
-        seen = self.cache.upto(reach).under(rows)
-        return self.model.forward(tokens[rows[:, None], slots], starts, seen)
+        cache = self.into(rows).upto(reach)
+        return self.model.forward(tokens[rows[:, None], slots], starts, cache)
+
+    def into(self, rows: Tensor) -> StaticCache:
+        """The cache as blocks of these rows [blocks] find it."""
+        return self.cache.under(rows)
 
 
 def blocks_of(span: Span) -> list[Block]:

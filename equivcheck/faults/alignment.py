@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from equivcheck.decoding.cache import StaticCache
 from equivcheck.decoding.decoder import Decoder
-from equivcheck.decoding.prefill import BLOCK, Prefill
+from equivcheck.decoding.prefill import Prefill
 from equivcheck.decoding.verification import Proposal, Verified
 from equivcheck.faults.fault import fault
 
@@ -48,13 +49,10 @@ class FrozenRows(Prefill):
 
     first: Tensor | None = None
 
-    def forward(self, tokens: Tensor, *, reach: int) -> Tensor:
-        """Read the placed blocks, but put them where the first ones were put."""
-        rows, starts = self.places
+    def into(self, rows: Tensor) -> StaticCache:
+        """Put blocks where the first ones were put."""
         self.first = rows.clone() if self.first is None else self.first
-        slots = starts[:, None] + torch.arange(BLOCK, device=starts.device)
-        into = self.cache.upto(reach).under(self.first)
-        return self.model.forward(tokens[rows[:, None], slots], starts, into)
+        return super().into(self.first)
 
 
 @fault("prefill-rows-frozen", family="F7", recreates="tt-metal #56095", caught_by="greedy")

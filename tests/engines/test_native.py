@@ -75,6 +75,23 @@ def test_a_spoiled_drafter_is_in_no_recording(
     assert engine.decoder.runner.graphs == {}
 
 
+def test_prompts_are_read_together_where_the_probe_allows_it(
+    setup: EngineSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = msgspec.structs.replace(setup, batch_size=2)
+    for asked, together in ((pair, True), (one_row(setup), False)):
+        engine: Any = load_engine("native:gamma=0", asked)
+        assert engine.decoder.prefill.together is together
+    probe = NativeEngine.probe
+
+    def without(self: NativeEngine, model: Any) -> Any:
+        return msgspec.structs.replace(probe(self, model), probes=())
+
+    monkeypatch.setattr(NativeEngine, "probe", without)
+    engine = load_engine("native:gamma=0", pair)
+    assert not engine.decoder.prefill.together
+
+
 @pytest.mark.parametrize("drafter", ["model", "mixed", "lookup"])
 def test_the_draft_models_memory_is_counted(setup: EngineSetup, drafter: str) -> None:
     engine = load_engine(f"native:gamma=2,drafter={drafter}", one_row(setup))

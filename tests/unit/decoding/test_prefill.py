@@ -74,8 +74,10 @@ def left_by(
 
 
 def same(one: StaticCache, other: StaticCache, asked: Sequence[Span]) -> bool:
+    """Whether the spans have the same bits in both, and all of them have been written."""
     return all(
         torch.equal(left[row, start:stop], right[row, start:stop])
+        and bool(left[row, start:stop].flatten(1).any(dim=1).all())
         for row, start, stop in asked
         for left, right in zip((*one.keys, *one.values), (*other.keys, *other.values), strict=True)
     )
@@ -125,6 +127,7 @@ def test_a_text_leaves_the_same_bits_alone_and_in_company(
 @given(asked=spans)
 def test_reading_touches_no_other_row(asked: tuple[Span, ...]) -> None:
     cache = left_by(asked, model=static(), together=True)
+    assert same(cache, cache, asked)
     untouched = set(range(ROWS)) - {each.row for each in asked}
     for row in untouched:
         assert not any(buffer[row].any() for buffer in (*cache.keys, *cache.values))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from equivcheck.cases import Sampling
 from equivcheck.decoding.adoption import adopt
 from equivcheck.decoding.decoder import Decoder
-from equivcheck.decoding.drafters import PromptLookupDrafter
+from equivcheck.decoding.drafters import ModelDrafter, PromptLookupDrafter
 from equivcheck.decoding.gamma import AdaptiveGamma, DraftCost, GammaPolicy
-from equivcheck.decoding.graphs import Captured, Landing, Step, StepRunner
+from equivcheck.decoding.graphs import Captured, Landing, Recorder, Step, StepRunner
 from equivcheck.decoding.mixing import MixedDrafter, MixedGamma
+from equivcheck.decoding.prefill import Prefill
 from equivcheck.decoding.reaching import reaches
 from equivcheck.generation import Request
 from tests.unit.decoding.models import (
@@ -25,11 +28,13 @@ from tests.unit.decoding.models import (
 )
 
 
-class Recorder(StepRunner):
-    """Runs steps as they are, and notes which it was told of ahead and which came up."""
+class Notes(Recorder):
+    """Runs what there is as it is, and notes what it was told of ahead and what came up."""
 
-    ahead: set[Hashable]
-    met: set[Hashable]
+    def __init__(self, device: torch.device, **options: Any) -> None:
+        super().__init__(device, **options)
+        self.ahead: set[Hashable] = set()
+        self.met: set[Hashable] = set()
 
     @property
     def records(self) -> bool:
@@ -39,19 +44,40 @@ class Recorder(StepRunner):
         self.ahead.add(key)
         return None  # type: ignore[return-value]
 
-    def launch(self, key: Hashable, step: Step) -> Landing:
+    def execute(self, key: Hashable, step: Step) -> Tensor:
         self.met.add(key)
-        return Landing(step(), None)
+        return step()
 
 
-def watched(decoder: Decoder) -> Recorder:
-    runner = Recorder(decoder.model.device, state=decoder.rows.state, lag=decoder.runner.lag)
-    runner.ahead, runner.met = set(), set()
+class Steps(Notes, StepRunner):
+    """The same for steps."""
+
+    def launch(self, key: Hashable, step: Step) -> Landing:
+        return Landing(self.execute(key, step), None)
+
+
+def watched(decoder: Decoder) -> Steps:
+    """Have steps and readings noted, on a target whose attention stops at several lengths."""
+    runner = Steps(decoder.model.device, state=decoder.rows.state, lag=decoder.runner.lag)
     decoder.runner = runner
     decoder.model = adopt(
         random_llama(torch.float32), positions=POSITIONS, reaches=reaches(POSITIONS)
     )
+    decoder.prefill = Prefill(decoder.model, decoder.cache, together=True)
+    readers = [decoder.prefill]
+    if isinstance(decoder.drafter, ModelDrafter):
+        readers.append(decoder.drafter.prefill)
+    for reader in readers:
+        reader.recorder = Notes(decoder.model.device)
     return runner
+
+
+def assert_foreseen(decoder: Decoder) -> None:
+    """Whatever came up had been recorded ahead, and something had of each kind."""
+    for notes in decoder.recorders:
+        assert isinstance(notes, Notes)
+        assert notes.met
+        assert notes.met <= notes.ahead
 
 
 def greedy(count: int) -> list[Request]:
@@ -82,7 +108,8 @@ def test_no_step_comes_up_that_was_not_recorded(policy: GammaPolicy | None) -> N
     answers, plain = decode(decoder, requests), decode(expected, requests)
     assert all(answers[key].token_ids == plain[key].token_ids for key in plain)
     assert {key[-1] for key in runner.met if isinstance(key, tuple)} == {128, 192}
-    assert runner.met <= runner.ahead
+    assert len(decoder.recorders) == 2 + bool(policy)
+    assert_foreseen(decoder)
 
 
 def test_lookups_and_drafts_are_both_recorded() -> None:

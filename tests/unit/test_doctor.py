@@ -1,0 +1,37 @@
+"""What the doctor says of probes that did not hold."""
+
+from __future__ import annotations
+
+import pytest
+
+from equivcheck.doctor import Diagnosis, ProbeRow, lines_of
+
+
+def told(name: str, *, required: bool, contract: str | None) -> str:
+    probe = ProbeRow(name=name, shape="4 x 8", differing=3, compared=32, required=required)
+    diagnosis = Diagnosis(
+        engine="native:gamma=4",
+        pair="tiny",
+        device="cpu",
+        dtype="float32",
+        threads=2,
+        contract=contract,
+        probes=(probe,),
+        step_seconds=0.004,
+        narrow_seconds=0.003,
+        warnings=(),
+        environment={},
+    )
+    return "\n".join(lines_of(diagnosis))
+
+
+@pytest.mark.parametrize(
+    ("required", "contract"), [(True, None), (False, "fixed-shape 4x8x1088 read-alone")]
+)
+def test_only_what_a_contract_hangs_on_breaks_it(required: bool, contract: str | None) -> None:
+    text = told("prefill", required=required, contract=contract)
+    assert "3 of 32 differ" in text
+    assert ("broken by: prefill" in text) is required
+    assert text.startswith(
+        "no identity contract" if required else f"identity holds here: {contract}"
+    )
