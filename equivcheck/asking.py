@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from equivcheck.engines.protocol import Engine
+from equivcheck.engine import Engine
 from equivcheck.errors import EngineError, EquivcheckError
 from equivcheck.escape import head
 from equivcheck.generation import Generation, Request

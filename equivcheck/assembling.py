@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from equivcheck.baselines.snapshot import Against
-from equivcheck.drawing.keys import in_order, parse_draw
+from equivcheck.draws import in_order, parse_draw
 from equivcheck.errors import RecordsError, unknown_name
 from equivcheck.findings import Finding
 from equivcheck.generation import Generation
@@ -27,6 +26,7 @@ from equivcheck.records import (
     Scored,
     Sealed,
 )
+from equivcheck.snapshot import Against
 
 
 class Line(NamedTuple):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from equivcheck.cases import Case, Suite
-from equivcheck.engines.protocol import Capabilities, Engine
+from equivcheck.engine import Capabilities, Engine
 from equivcheck.engines.registry import OpenEngine, lent
 from equivcheck.errors import SuiteError
 from equivcheck.findings import Outcome

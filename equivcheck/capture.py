@@ -18,7 +18,7 @@ from equivcheck.cases import Suite
 from equivcheck.detokenise import detokeniser
 from equivcheck.drawing.plan import DrawPlan, drawing_setup, plan_draws, sampled_spec
 from equivcheck.drawing.start import draw
-from equivcheck.engines.protocol import Engine
+from equivcheck.engine import Engine
 from equivcheck.engines.registry import load_engine
 from equivcheck.grading.answers import grade_answers
 from equivcheck.logbook import Logbook, Progress

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from equivcheck.asking import ask, describe
 from equivcheck.detokenise import Detokenise, stop_completed_at
-from equivcheck.engines.protocol import Engine
+from equivcheck.engine import Engine
 from equivcheck.errors import EngineError, RecordsError
 from equivcheck.generation import Generation
 from equivcheck.planning import Chunk, Plan

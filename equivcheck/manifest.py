@@ -9,8 +9,8 @@ from pathlib import Path
 
 from equivcheck.cases import Suite
 from equivcheck.drawing.plan import DrawPlan
+from equivcheck.engine import Engine
 from equivcheck.engines.device import device_facts, load_setup
-from equivcheck.engines.protocol import Engine
 from equivcheck.environment import fingerprint, git_state
 from equivcheck.planning import Plan
 from equivcheck.records import CANDIDATE, REPEAT, SCHEMA, SHUFFLED, Header, SuiteRef

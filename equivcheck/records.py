@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from equivcheck.baselines.snapshot import Against
-from equivcheck.engines.protocol import Capabilities
+from equivcheck.engine import Capabilities
 from equivcheck.findings import Finding, Outcome
 from equivcheck.generation import Generation, Request
 from equivcheck.settings import Settings
+from equivcheck.snapshot import Against
 
 if TYPE_CHECKING:
     from equivcheck.scores import ScoreTable

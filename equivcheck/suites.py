@@ -17,7 +17,7 @@ from msgspec import DecodeError, Meta, Struct
 
 from equivcheck.cases import Case, Message, Sampling, Suite
 from equivcheck.errors import SuiteError, did_you_mean
-from equivcheck.grading.graders import KINDS
+from equivcheck.graders import KINDS
 from equivcheck.validation import explain
 
 MAX_LINE_BYTES = 16 * 2**20

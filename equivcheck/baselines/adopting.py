@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from equivcheck.baselines.snapshot import Against
 from equivcheck.baselines.store import BaselineError, read_baseline
 from equivcheck.records_file import RecordsWriter, read_evidence
+from equivcheck.snapshot import Against
 
 
 def adopt_baseline(path: Path) -> None:

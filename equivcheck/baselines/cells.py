@@ -13,9 +13,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-from equivcheck.baselines.snapshot import CaseTimes, Ratio
+from equivcheck.counts import Counts
 from equivcheck.findings import Interval, Outcome
-from equivcheck.statistics.ratios import LEVEL, Counts, acceptance_change, student_quantile
+from equivcheck.snapshot import CaseTimes, Ratio
+from equivcheck.statistics.ratios import LEVEL, acceptance_change, student_quantile
 
 State = Literal["same", "noise", "better", "worse", "inconclusive", "not comparable", "absent"]
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from equivcheck.baselines.snapshot import Baseline
 from equivcheck.records import CANDIDATE, TARGET, Header
+from equivcheck.snapshot import Baseline
 
 SUITE = "suites."
 _SHAPE = ("num_speculative_tokens", "rule")

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 
 from equivcheck.baselines.cells import geometric_mean
-from equivcheck.baselines.snapshot import BenchFigures, Ratio
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.settings import WorkloadLimits
+from equivcheck.snapshot import BenchFigures, Ratio
 
 
 def limit_findings(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from equivcheck.baselines.cells import Cell
 from equivcheck.baselines.comparison import Broken, Row, Word
-from equivcheck.baselines.snapshot import Baseline
 from equivcheck.findings import Finding, Outcome
+from equivcheck.snapshot import Baseline
 
 
 def sentence(

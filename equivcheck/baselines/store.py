@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from equivcheck.baselines.snapshot import SCHEMA, Baseline, point_of
 from equivcheck.errors import EquivcheckError, did_you_mean
+from equivcheck.snapshot import SCHEMA, Baseline, point_of
 from equivcheck.validation import explain
 
 FOLDER = Path(".equivcheck") / "baselines"

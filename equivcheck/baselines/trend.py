@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from equivcheck.baselines.facts import Differing, first_difference
-from equivcheck.baselines.snapshot import Baseline, Point, point_of
-from equivcheck.statistics.ratios import Counts
+from equivcheck.counts import Counts
+from equivcheck.snapshot import Baseline, Point, point_of
 
 LEAST_NOISE = 0.005
 """Of one point, in acceptance; what repeats exactly has none, and would step at every rounding."""

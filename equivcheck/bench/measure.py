@@ -28,9 +28,9 @@ from equivcheck.bench.probing import (
 from equivcheck.bench.prompts import at_point
 from equivcheck.bench.records import Bench, BenchHeader, Measured, Probed, Question, Session, Spent
 from equivcheck.bench.records_file import BenchWriter
+from equivcheck.engine import Engine
 from equivcheck.engines.device import choose_device
 from equivcheck.engines.native import NativeEngine
-from equivcheck.engines.protocol import Engine
 from equivcheck.engines.registry import lent, load_engine
 from equivcheck.errors import EngineError
 from equivcheck.generation import Generation, Request

@@ -26,8 +26,8 @@ from equivcheck.decoding.drafters import ModelDrafter
 from equivcheck.decoding.mixing import MixedDrafter
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.weights import Weights
+from equivcheck.engine import Engine
 from equivcheck.engines.native import NativeEngine
-from equivcheck.engines.protocol import Engine
 from equivcheck.errors import PairError
 from equivcheck.generation import Request
 

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from equivcheck.engines.protocol import Capabilities
+from equivcheck.engine import Capabilities
 from equivcheck.generation import Generation
 from equivcheck.settings import EngineSetup
 

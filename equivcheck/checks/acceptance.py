@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
-from equivcheck.baselines.snapshot import Baseline
 from equivcheck.checks.baseline import usable_baseline
 from equivcheck.checks.subjects import plural
+from equivcheck.counts import Counts
 from equivcheck.findings import Finding, Interval, Outcome, Reason
 from equivcheck.records import CANDIDATE, Evidence
 from equivcheck.settings import WorkloadLimits
-from equivcheck.statistics.ratios import Counts, acceptance_change, ratio_interval
+from equivcheck.snapshot import Baseline
+from equivcheck.statistics.ratios import acceptance_change, ratio_interval
 
 
 def check(evidence: Evidence) -> list[Finding]:

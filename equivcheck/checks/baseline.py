@@ -6,11 +6,11 @@ Whatever keeps it from being used is inconclusive: a gate without its baseline g
 from __future__ import annotations
 
 from equivcheck.baselines.facts import facts_of, first_difference
-from equivcheck.baselines.snapshot import Baseline
 from equivcheck.checks.subjects import RUN, plural
 from equivcheck.escape import head
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.records import Evidence
+from equivcheck.snapshot import Baseline
 
 CELLS = 160
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from equivcheck.checks.subjects import by_workload, plural, repeat_command
-from equivcheck.drawing.keys import parse_draw
-from equivcheck.engines.protocol import Capabilities
+from equivcheck.draws import parse_draw
+from equivcheck.engine import Capabilities
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.generation import Generation
 from equivcheck.records import Evidence

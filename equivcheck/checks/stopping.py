@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from equivcheck.checks.subjects import by_workload, plural, repeat_command
-from equivcheck.drawing.keys import parse_draw
+from equivcheck.draws import parse_draw
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.generation import Generation, Request
 from equivcheck.records import Captured, Evidence, Header

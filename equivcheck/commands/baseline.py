@@ -9,7 +9,7 @@ import click
 from equivcheck.commands.output import Output, json_option, note
 
 if TYPE_CHECKING:
-    from equivcheck.baselines.snapshot import Baseline
+    from equivcheck.snapshot import Baseline
 
 UNUSABLE = 3
 name_option = click.option(
@@ -103,7 +103,7 @@ def show(*, name: str, as_json: bool) -> int:
     import msgspec
 
     from equivcheck.baselines.store import BaselineError, read_baseline
-    from equivcheck.baselines.words import shown_lines
+    from equivcheck.report.baselines import shown_lines
 
     output = Output(as_json=as_json)
     try:
@@ -126,10 +126,10 @@ def trend(*, name: str, runs: tuple[str, ...], as_json: bool) -> int:
     """
     import msgspec
 
-    from equivcheck.baselines.finding import taken
     from equivcheck.baselines.store import BaselineError, read_baseline
     from equivcheck.baselines.trend import trends_of
-    from equivcheck.baselines.words import trend_lines
+    from equivcheck.report.baselines import trend_lines
+    from equivcheck.taking.named import taken
 
     output = Output(as_json=as_json)
     try:
@@ -150,8 +150,8 @@ def _store(
     forced: str | None,
     output: Output,
 ) -> int:
-    from equivcheck.baselines.finding import renamed, taken
     from equivcheck.baselines.store import path_of, write_baseline
+    from equivcheck.taking.named import renamed, taken
 
     path = path_of(name)
     baseline = write_baseline(renamed(taken(run, bench=bench), name, forced=forced), path)

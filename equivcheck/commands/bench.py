@@ -148,10 +148,10 @@ def _say(bench: Bench, path: Path, *, limits: Mapping[str, WorkloadLimits], as_j
     import msgspec
 
     from equivcheck.baselines.limits import limit_findings
-    from equivcheck.baselines.taking import figures_of
     from equivcheck.commands.bench_words import lines_of
     from equivcheck.findings import worst
     from equivcheck.metrics.summarise import summarise
+    from equivcheck.taking.from_bench import figures_of
     from equivcheck.verdict import EXIT_CODES
 
     summary = summarise(bench)

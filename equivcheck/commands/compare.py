@@ -50,10 +50,10 @@ def command(
 
     from equivcheck.baselines.cells import Terms
     from equivcheck.baselines.comparing import compare
-    from equivcheck.baselines.finding import taken
     from equivcheck.baselines.store import BaselineError
-    from equivcheck.baselines.words import lines_of, markdown_of, next_command
     from equivcheck.configuration import find_settings_file, load_settings
+    from equivcheck.report.baselines import lines_of, markdown_of, next_command
+    from equivcheck.taking.named import taken
     from equivcheck.verdict import EXIT_CODES
 
     output = Output(as_json=as_json)

@@ -17,9 +17,9 @@ import msgspec
 
 from equivcheck.asking import ask, describe
 from equivcheck.drawing.kept import keep_scores
-from equivcheck.drawing.keys import drawn_request, in_order, parse_draw
 from equivcheck.drawing.plan import DrawPlan, rounds_ahead
-from equivcheck.engines.protocol import Engine
+from equivcheck.draws import drawn_request, in_order, parse_draw
+from equivcheck.engine import Engine
 from equivcheck.errors import RecordsError
 from equivcheck.generation import Generation, Request
 from equivcheck.logbook import Progress

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from equivcheck.drawing.ledger import Ledger, Output
-from equivcheck.engines.protocol import Engine
+from equivcheck.engine import Engine
 from equivcheck.scores_file import concatenate
 
 if TYPE_CHECKING:

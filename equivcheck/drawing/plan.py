@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from equivcheck.drawing.keys import drawn_request
-from equivcheck.engines.protocol import Capabilities
+from equivcheck.draws import drawn_request
+from equivcheck.engine import Capabilities
 from equivcheck.engines.registry import EngineSpec
 from equivcheck.generation import Request
 from equivcheck.planning import Chunk, Plan

@@ -18,9 +18,9 @@ from msgspec import Meta, Struct
 from torch import Tensor
 
 from equivcheck.decoding.contract import device_name
+from equivcheck.engine import Capabilities
 from equivcheck.engines.device import choose_device, configure_arithmetic, load_setup
 from equivcheck.engines.flashspec_answer import generation_of, refuse_what_it_lacks
-from equivcheck.engines.protocol import Capabilities
 from equivcheck.engines.registry import EngineSpec, decode_options
 from equivcheck.engines.transformers import seed_of
 from equivcheck.errors import EngineError, SettingsError

@@ -33,9 +33,9 @@ from equivcheck.decoding.prefill import chunk_on
 from equivcheck.decoding.reaching import reaches
 from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
 from equivcheck.detokenise import detokeniser
+from equivcheck.engine import Capabilities, Rule
 from equivcheck.engines.device import configure_arithmetic, load_setup
 from equivcheck.engines.models import adopted, found_reaches, probed, taxed
-from equivcheck.engines.protocol import Capabilities, Rule
 from equivcheck.engines.registry import decode_options
 from equivcheck.engines.timing import draft_cost
 from equivcheck.errors import EngineError, SettingsError

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 import msgspec
 from msgspec import Struct
 
-from equivcheck.engines.protocol import Engine
+from equivcheck.engine import Engine
 from equivcheck.errors import EngineError, SettingsError, unknown_name
 from equivcheck.settings import EngineSetup
 from equivcheck.validation import explain

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
-from equivcheck.drawing.keys import drawn_request, parse_draw
-from equivcheck.engines.protocol import Capabilities
+from equivcheck.draws import drawn_request, parse_draw
+from equivcheck.engine import Capabilities
 from equivcheck.engines.registry import decode_options
 from equivcheck.errors import EngineError, unknown_name
 from equivcheck.generation import Generation, Request

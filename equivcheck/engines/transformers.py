@@ -20,8 +20,8 @@ from transformers import PreTrainedModel
 
 from equivcheck.decoding.contract import device_name
 from equivcheck.detokenise import detokeniser, stop_completed_at
+from equivcheck.engine import Capabilities
 from equivcheck.engines.device import choose_device, configure_arithmetic, load_setup
-from equivcheck.engines.protocol import Capabilities
 from equivcheck.engines.registry import EngineSpec, decode_options
 from equivcheck.engines.transformers_config import (
     compiling,

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from equivcheck.cases import Suite
 from equivcheck.generation import Request
+from equivcheck.graders import Grader, GradingError, Python
 from equivcheck.grading.grade import grade
-from equivcheck.grading.graders import Grader, GradingError, Python
 from equivcheck.records import CANDIDATE, TARGET, Captured, Evidence, Grade, GradeResult
 from equivcheck.records_file import RecordsWriter, read_evidence
 

@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 
 from equivcheck.escape import head
-from equivcheck.grading.fences import unfenced
-from equivcheck.grading.graders import (
+from equivcheck.graders import (
     Exact,
     Graded,
     Grader,
@@ -19,6 +18,7 @@ from equivcheck.grading.graders import (
     Python,
     Regex,
 )
+from equivcheck.grading.fences import unfenced
 from equivcheck.grading.sandbox import run_contained
 
 _SHOWN_CELLS = 80

@@ -32,7 +32,7 @@ import msgspec
 from msgspec import Struct
 
 from equivcheck.escape import head, tail
-from equivcheck.grading.graders import Graded, GradingError, Limits
+from equivcheck.graders import Graded, GradingError, Limits
 
 _PACKAGES = str(Path(__file__).resolve().parents[2])
 _START_UP_SECONDS = 30.0

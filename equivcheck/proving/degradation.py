@@ -10,9 +10,10 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from equivcheck.counts import Counts
 from equivcheck.findings import Interval
 from equivcheck.generation import Generation
-from equivcheck.statistics.ratios import Counts, acceptance_change
+from equivcheck.statistics.ratios import acceptance_change
 
 
 class Degradation(Struct, frozen=True, kw_only=True):

@@ -9,13 +9,13 @@ from msgspec import Struct
 from equivcheck.baselines.cell_words import LEGEND, change_words
 from equivcheck.baselines.cells import Cell, Terms, acceptance_cell
 from equivcheck.baselines.facts import compared_facts, told_differences
-from equivcheck.baselines.snapshot import Baseline, Point
 from equivcheck.baselines.trend import Trend, trends_of
 from equivcheck.checks.acceptance import counts_by_workload
 from equivcheck.checks.baseline import asked_for, usable_baseline
+from equivcheck.counts import Counts
 from equivcheck.escape import head
 from equivcheck.records import Evidence
-from equivcheck.statistics.ratios import Counts
+from equivcheck.snapshot import Baseline, Point
 
 CELLS = 100
 MOST_DIFFERENCES = 8

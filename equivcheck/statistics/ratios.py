@@ -8,22 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from msgspec import Struct
 
+from equivcheck.counts import Counts
 from equivcheck.findings import Interval
 
 LEVEL = 0.95
-
-
-class Counts(NamedTuple):
-    """What one prompt adds to a pooled acceptance rate."""
-
-    drafted: int
-    """Draft tokens put to the target."""
-    accepted: int
-    """Of these, accepted; the bonus token is not counted."""
 
 
 class Change(Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from equivcheck.engines.protocol import Engine
+from equivcheck.engine import Engine
 from equivcheck.findings import Finding, Outcome
 from equivcheck.testing.rules import RULES, apply_rule
 from equivcheck.testing.trial import PROMPT_IDS, PROMPT_TEXTS, Trial

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from equivcheck.checks import counters, logprobs
-from equivcheck.engines.protocol import Capabilities
+from equivcheck.engine import Capabilities
 from equivcheck.generation import Generation, Request
 from equivcheck.settings import Settings
 from equivcheck.testing.trial import Trial

@@ -7,7 +7,7 @@ from typing import Any
 
 from equivcheck.cases import Sampling
 from equivcheck.detokenise import Detokenise, detokeniser
-from equivcheck.engines.protocol import Capabilities, Engine
+from equivcheck.engine import Capabilities, Engine
 from equivcheck.errors import EngineError
 from equivcheck.generation import Generation, Request
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from equivcheck.engines.protocol import Capabilities, Engine
+from equivcheck.engine import Capabilities, Engine
 from equivcheck.generation import Generation, Request, Step, TokenScore
 
 replace = msgspec.structs.replace

@@ -14,7 +14,7 @@ import pytest
 
 from equivcheck import capture as capturing
 from equivcheck.capture import capture, run
-from equivcheck.engines.protocol import Capabilities, Engine
+from equivcheck.engine import Capabilities, Engine
 from equivcheck.engines.registry import load_engine
 from equivcheck.errors import EngineError, RecordsError
 from equivcheck.findings import Outcome, Reason

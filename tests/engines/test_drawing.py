@@ -14,8 +14,8 @@ import pytest
 from equivcheck import capture as capturing
 from equivcheck.capture import run
 from equivcheck.continuing import finished_run, tokens_drawn
-from equivcheck.drawing.keys import parse_draw
-from equivcheck.engines.protocol import Capabilities, Engine
+from equivcheck.draws import parse_draw
+from equivcheck.engine import Capabilities, Engine
 from equivcheck.engines.registry import load_engine
 from equivcheck.errors import OtherRunError, RecordsError
 from equivcheck.findings import Finding, Outcome, Reason

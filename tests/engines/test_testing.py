@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from equivcheck.engines.protocol import Engine
+from equivcheck.engine import Engine
 from equivcheck.engines.registry import load_engine
 from equivcheck.errors import EngineError
 from equivcheck.findings import Finding, Outcome

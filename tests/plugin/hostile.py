@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from equivcheck.engines.protocol import Capabilities
+from equivcheck.engine import Capabilities
 from equivcheck.engines.registry import decode_options
 from equivcheck.generation import Generation, Request
 from equivcheck.pairs.load import load_tokenizer

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from equivcheck.engines.protocol import Capabilities
+from equivcheck.engine import Capabilities
 from equivcheck.engines.registry import decode_options
 from equivcheck.generation import Generation, Request, Step
 from equivcheck.settings import EngineSetup

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from equivcheck.engines.protocol import Capabilities
+from equivcheck.engine import Capabilities
 from equivcheck.generation import FinishReason, Generation, Request, Step, TokenScore
 from equivcheck.records import (
     CANDIDATE,

@@ -8,7 +8,7 @@ from typing import NoReturn
 import pytest
 
 from equivcheck.asking import LONGEST_MESSAGE, ask
-from equivcheck.engines.protocol import Capabilities
+from equivcheck.engine import Capabilities
 from equivcheck.errors import EngineError
 from equivcheck.generation import Generation, Request
 from equivcheck.records import Failed

@@ -9,7 +9,7 @@ import pytest
 
 from equivcheck.cases import Sampling
 from equivcheck.checks import coupled, greedy
-from equivcheck.engines.protocol import Capabilities, Rule
+from equivcheck.engine import Capabilities, Rule
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.generation import Generation
 from equivcheck.records import CANDIDATE, CONTROL, TARGET, Arbitration, Evidence

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from equivcheck.cases import Case, Suite
-from equivcheck.engines.protocol import Capabilities
+from equivcheck.engine import Capabilities
 from equivcheck.errors import EngineError
 from equivcheck.generation import Generation, Request, TokenScore
 from equivcheck.logbook import Logbook, Progress

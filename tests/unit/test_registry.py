@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 import pytest
 from msgspec import Meta, Struct
 
+from equivcheck.engine import Capabilities
 from equivcheck.engines import registry
-from equivcheck.engines.protocol import Capabilities
 from equivcheck.engines.registry import EngineSpec, decode_options, known_engines, load_engine
 from equivcheck.errors import EngineError, EquivcheckError, SettingsError
 from equivcheck.generation import Generation, Request

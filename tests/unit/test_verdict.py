@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from equivcheck.checks import CHECKS
-from equivcheck.engines.protocol import Capabilities
+from equivcheck.engine import Capabilities
 from equivcheck.findings import Outcome
 from equivcheck.generation import Generation
 from equivcheck.records import CANDIDATE, TARGET, Evidence, Sealed

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from equivcheck.baselines.snapshot import SCHEMA, Baseline, CaseFact
 from equivcheck.findings import Outcome
+from equivcheck.snapshot import SCHEMA, Baseline, CaseFact
 
 
 def make_case(

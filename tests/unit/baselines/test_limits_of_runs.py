@@ -10,16 +10,16 @@ from msgspec import structs
 
 from equivcheck.baselines.comparing import compare
 from equivcheck.baselines.facts import facts_of
-from equivcheck.baselines.snapshot import Against, Point
-from equivcheck.baselines.taking import baseline_of
 from equivcheck.checks import acceptance, baseline
+from equivcheck.counts import Counts
 from equivcheck.findings import Outcome, Reason
 from equivcheck.records import CANDIDATE, TARGET, Evidence
 from equivcheck.report import html, markdown, terminal
 from equivcheck.report.against import vs_base_words
 from equivcheck.report.view import RunView, view_of
 from equivcheck.settings import Settings, WorkloadLimits
-from equivcheck.statistics.ratios import Counts
+from equivcheck.snapshot import Against, Point
+from equivcheck.taking.from_run import baseline_of
 from equivcheck.verdict import judge
 from tests.unit.make import make_evidence, make_generation, make_request, make_steps
 

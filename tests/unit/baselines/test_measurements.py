@@ -9,12 +9,12 @@ import pytest
 
 from equivcheck import cli
 from equivcheck.baselines.comparing import compare
-from equivcheck.baselines.taking import bench_baseline, figures_of
 from equivcheck.bench.records import Bench
 from equivcheck.bench.records_file import BenchWriter
 from equivcheck.findings import Outcome
 from equivcheck.generation import Generation
 from equivcheck.metrics.summarise import summarise
+from equivcheck.taking.from_bench import bench_baseline, figures_of
 from tests.unit.metrics.make import make_bench, speculative
 
 

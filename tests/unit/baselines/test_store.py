@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equivcheck.baselines.snapshot import Baseline, Point
 from equivcheck.baselines.store import (
     FOLDER,
     BaselineError,
@@ -19,9 +18,10 @@ from equivcheck.baselines.store import (
 )
 from equivcheck.baselines.trend import steps_of, trends_of
 from equivcheck.baselines.trend_words import sparkline
-from equivcheck.baselines.words import trend_lines
+from equivcheck.counts import Counts
 from equivcheck.errors import EquivcheckError
-from equivcheck.statistics.ratios import Counts
+from equivcheck.report.baselines import trend_lines
+from equivcheck.snapshot import Baseline, Point
 from tests.unit.baselines.make import even_cases, make_baseline
 
 

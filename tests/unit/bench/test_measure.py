@@ -11,7 +11,7 @@ import pytest
 from equivcheck.bench import measure as measuring
 from equivcheck.bench.records import Bandwidth, Bench, BenchArm, BenchHeader, BenchSettings, Point
 from equivcheck.bench.records_file import BenchWriter, read_bench
-from equivcheck.engines.protocol import Capabilities
+from equivcheck.engine import Capabilities
 from equivcheck.engines.registry import lent
 from equivcheck.errors import EngineError
 from equivcheck.generation import Generation, Request

@@ -12,7 +12,7 @@ import numpy as np
 from equivcheck.cases import Sampling
 from equivcheck.drawing.ledger import Ledger, Output
 from equivcheck.drawing.plan import DrawPlan
-from equivcheck.engines.protocol import Capabilities
+from equivcheck.engine import Capabilities
 from equivcheck.generation import Generation, Request
 from equivcheck.logbook import Progress
 from equivcheck.records import SAMPLED, TARGET, Evidence, Header, Preflight

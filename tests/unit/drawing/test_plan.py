@@ -7,7 +7,7 @@ import pytest
 
 from equivcheck.cases import Case, Sampling, Suite
 from equivcheck.drawing.plan import DrawPlan, drawing_setup, plan_draws, rounds_ahead, sampled_spec
-from equivcheck.engines.protocol import Rule
+from equivcheck.engine import Rule
 from equivcheck.planning import make_plan
 from equivcheck.records import SAMPLED, SAMPLED_TARGET
 from equivcheck.settings import EngineSetup, Settings

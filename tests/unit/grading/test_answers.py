@@ -10,9 +10,9 @@ import pytest
 from equivcheck.cases import Case, Suite
 from equivcheck.errors import RecordsError
 from equivcheck.generation import FinishReason
+from equivcheck.graders import Exact, Graded, Grader, GradingError, Json, Python
 from equivcheck.grading import answers
 from equivcheck.grading.answers import answer_of, grade_answers
-from equivcheck.grading.graders import Exact, Graded, Grader, GradingError, Json, Python
 from equivcheck.records import CANDIDATE, TARGET, Captured, Grade
 from equivcheck.records_file import RecordsWriter, read_evidence
 from equivcheck.settings import Settings

@@ -5,9 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from equivcheck.grading.fences import unfenced
-from equivcheck.grading.grade import grade
-from equivcheck.grading.graders import (
+from equivcheck.graders import (
     Exact,
     Grader,
     GradingError,
@@ -17,6 +15,8 @@ from equivcheck.grading.graders import (
     Sql,
     grader_of,
 )
+from equivcheck.grading.fences import unfenced
+from equivcheck.grading.grade import grade
 
 SHOP = """
 CREATE TABLE customers(id INTEGER PRIMARY KEY, name TEXT);

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from equivcheck.graders import Json, Limits, Python, Regex, Sql
 from equivcheck.grading.grade import grade
-from equivcheck.grading.graders import Json, Limits, Python, Regex, Sql
 
 SOON = Limits(seconds=1.0)
 TESTED = Python(tests="assert wanted() == 42")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from equivcheck.graders import GradingError, Json, Regex
 from equivcheck.grading.grade import grade
-from equivcheck.grading.graders import GradingError, Json, Regex
 
 
 @pytest.mark.parametrize(

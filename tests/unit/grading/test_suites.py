@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from equivcheck.graders import KINDS, Grader
 from equivcheck.grading.grade import grade
-from equivcheck.grading.graders import KINDS, Grader
 from equivcheck.suites import load_suites
 from tests.unit.source import ROOT
 

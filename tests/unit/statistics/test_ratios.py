@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equivcheck.statistics.ratios import Change, Counts, acceptance_change, ratio_interval
+from equivcheck.counts import Counts
+from equivcheck.statistics.ratios import Change, acceptance_change, ratio_interval
 
 COUNTS = st.integers(1, 60).flatmap(
     lambda drafted: st.integers(0, drafted).map(lambda accepted: Counts(drafted, accepted))

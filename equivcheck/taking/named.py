@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 
-from equivcheck.baselines.snapshot import Baseline
 from equivcheck.baselines.store import (
     BaselineError,
     names,
@@ -14,12 +13,14 @@ from equivcheck.baselines.store import (
     path_of,
     read_baseline,
 )
-from equivcheck.baselines.taking import baseline_of, bench_baseline, with_bench
 from equivcheck.bench.records_file import BENCH_NAME, read_bench
 from equivcheck.errors import EquivcheckError, RecordsError, did_you_mean
 from equivcheck.findings import Outcome
 from equivcheck.records_file import RECORDS_NAME, read_evidence
 from equivcheck.run_folder import REPORTS, find_run
+from equivcheck.snapshot import Baseline
+from equivcheck.taking.from_bench import bench_baseline, with_bench
+from equivcheck.taking.from_run import baseline_of
 from equivcheck.verdict import judge
 
 

@@ -1,65 +1,15 @@
-"""Take a baseline from a judged run or from a measurement. Pure."""
+"""Take a baseline's figures from a measurement, or a baseline of a measurement alone. Pure."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
-from equivcheck.baselines.facts import device_kind, facts_of, machine_of, under_test
-from equivcheck.baselines.snapshot import (
-    SCHEMA,
-    Baseline,
-    BenchFigures,
-    CaseFact,
-    CaseTimes,
-    Ratio,
-)
-from equivcheck.findings import Finding, Outcome, Reason, worst
-from equivcheck.records import CANDIDATE, Evidence
-from equivcheck.verdict import LIMIT_CHECKS, Verdict
-
-if TYPE_CHECKING:
-    from equivcheck.bench.records import Bench
-
-_IDENTITY_CHECKS = ("greedy", "coupled")
-
-
-def baseline_of(evidence: Evidence, verdict: Verdict, *, name: str) -> Baseline:
-    """What is kept of a run under ``name``."""
-    header = evidence.header
-    about: dict[str, list[Finding]] = {key: [] for key in evidence.asked}
-    for finding in verdict.findings:
-        if finding.subject in about:
-            about[finding.subject].append(finding)
-    others = [f.outcome for f in verdict.findings if f.check not in LIMIT_CHECKS]
-    lossless = worst(others)
-    return Baseline(
-        equivcheck_baseline=SCHEMA,
-        name=name,
-        run=header.run,
-        created=header.created,
-        verdict=verdict.outcome,
-        headline=verdict.headline,
-        lossless=lossless if lossless is not verdict.outcome else None,
-        facts=facts_of(header),
-        under_test=under_test(header),
-        environment=dict(header.environment),
-        cases={key: _case(evidence, key, found) for key, found in about.items()},
-    )
-
-
-def _case(evidence: Evidence, key: str, found: list[Finding]) -> CaseFact:
-    captured = evidence.captured.get(CANDIDATE, {}).get(key)
-    steps = captured.generation.steps if captured else ()
-    # Of equals, what was said about the tokens tells most.
-    ranked = sorted(found, key=lambda f: (-f.outcome.severity, f.check not in _IDENTITY_CHECKS))
-    return CaseFact(
-        drafted=sum(step.drafted for step in steps),
-        accepted=sum(step.accepted for step in steps),
-        outcome=ranked[0].outcome if ranked else Outcome.INCONCLUSIVE,
-        state=(ranked[0].reason if ranked else Reason.NOTHING_COMPARED).value,
-    )
+from equivcheck.baselines.facts import device_kind, machine_of
+from equivcheck.bench.records import TARGET, Bench
+from equivcheck.findings import Outcome, Reason
+from equivcheck.metrics.answers import arrange, token_ids
+from equivcheck.metrics.summarise import summarise
+from equivcheck.snapshot import SCHEMA, Baseline, BenchFigures, CaseFact, CaseTimes, Ratio
 
 
 def with_bench(baseline: Baseline, bench: Bench) -> Baseline:
@@ -69,8 +19,6 @@ def with_bench(baseline: Baseline, bench: Bench) -> Baseline:
 
 def bench_baseline(bench: Bench, *, name: str) -> Baseline:
     """What is kept of a measurement alone: its times, and which prompts diverged in it."""
-    from equivcheck.metrics.summarise import summarise
-
     header = bench.header
     summary = summarise(bench)
     told = {arm.name: arm.spec for arm in header.settings.arms}
@@ -95,9 +43,6 @@ def bench_baseline(bench: Bench, *, name: str) -> Baseline:
 
 
 def _bench_cases(bench: Bench, candidate: str) -> dict[str, CaseFact]:
-    from equivcheck.bench.records import TARGET
-    from equivcheck.metrics.answers import arrange, token_ids
-
     arranged = arrange(bench)
     names = tuple(bench.header.prompts)
     ours = arranged.of(point=0, arm=candidate, workloads=names)
@@ -142,10 +87,6 @@ def bench_facts(bench: Bench) -> dict[str, str]:
 
 def figures_of(bench: Bench) -> BenchFigures:
     """Times by prompt, and the ratios that the summary makes of them."""
-    from equivcheck.bench.records import TARGET
-    from equivcheck.metrics.answers import arrange
-    from equivcheck.metrics.summarise import summarise
-
     summary = summarise(bench)
     arranged = arrange(bench)
     times: dict[str, dict[str, CaseTimes]] = {}

@@ -1,6 +1,6 @@
 """What is kept of a run to hold later ones against: small, readable, made to be committed.
 
-Nouns only. Taken from a run by `taking.py`, kept by `store.py`, compared by `comparing.py`.
+Nouns only. Taken from a run by `taking`, kept and compared by `baselines`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from equivcheck.counts import Counts
 from equivcheck.findings import Interval, Outcome
-from equivcheck.statistics.ratios import Counts
 
 SCHEMA = 1
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from equivcheck.baselines.cell_words import LEGEND, MARKS, change_words, from_to
 from equivcheck.baselines.comparison import Broken, Comparison, Row
 from equivcheck.baselines.facts import Differing
-from equivcheck.baselines.snapshot import Baseline
 from equivcheck.baselines.store import DEFAULT, is_name
 from equivcheck.baselines.trend import Trends
 from equivcheck.baselines.trend_words import TREND_HEADER, trend_cells
@@ -17,6 +16,7 @@ from equivcheck.findings import Outcome
 from equivcheck.report.blocks import SYMBOLS, WIDTH
 from equivcheck.report.layout import columns
 from equivcheck.report.markdown import escape, table
+from equivcheck.snapshot import Baseline
 
 MOST_BROKEN = 10
 MOST_DIFFERENCES = 12

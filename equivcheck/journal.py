@@ -1,0 +1,102 @@
+"""Journals: files of JSON lines, each written whole as it comes.
+
+A process killed at any moment leaves complete lines and at most one torn tail. The tail is never
+read, and is cut off when the journal is gone on with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Generic, NamedTuple, TypeVar, get_args
+
+import msgspec
+
+from equivcheck.errors import RecordsError, unknown_name
+from equivcheck.validation import explain
+
+R = TypeVar("R")
+"""A union of records, told apart by their tags."""
+
+
+class WholeLine(NamedTuple):
+    """A complete line of a journal."""
+
+    number: int
+    """From 1."""
+    start: int
+    """Byte offset."""
+    text: bytes
+    """Its end included."""
+
+
+def whole_lines(path: Path) -> Iterator[WholeLine]:
+    """Every complete line."""
+    start = 0
+    with path.open("rb") as file:
+        for number, text in enumerate(file, start=1):
+            if not text.endswith(b"\n"):
+                return
+            yield WholeLine(number, start, text)
+            start += len(text)
+
+
+def end_of_lines(path: Path) -> int:
+    """Byte offset behind the last complete line."""
+    return sum(len(line.text) for line in whole_lines(path))
+
+
+def reopen(path: Path, *, at: int) -> IO[bytes]:
+    """Open for appending with everything from byte `at` on removed."""
+    file = path.open("r+b", buffering=0)
+    file.truncate(at)
+    file.seek(at)
+    return file
+
+
+def write_line(file: IO[bytes], text: bytes) -> None:
+    """Write a line, its end included, to an unbuffered file: with one system call if it can be."""
+    rest = memoryview(text)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+class _Kind(msgspec.Struct):
+    """What every line can be asked before it is read in full."""
+
+    type: str
+    schema: int | None = None
+
+
+_decode_kind = msgspec.json.Decoder(_Kind).decode
+
+
+class LineDecoder(Generic[R]):
+    """Reads the lines of one kind of journal."""
+
+    def __init__(self, records: Any, *, schema: int) -> None:
+        """Read a union of tagged `records`, whose header has to name this `schema`."""
+        self._tags = [record.__struct_config__.tag for record in get_args(records)]
+        self._decode = msgspec.json.Decoder(records).decode
+        self._schema = schema
+
+    def __call__(self, line: bytes, *, where: str) -> R:
+        """The record of a line.
+
+        Raises:
+            RecordsError: it cannot be used; says `where` and which field.
+        """
+        try:
+            kind = _decode_kind(line)
+            if kind.type not in self._tags:
+                known = unknown_name("record type", kind.type, self._tags)
+                raise RecordsError(f"{where}: type: {known}")
+            if kind.type == "header" and kind.schema != self._schema:
+                raise RecordsError(
+                    f"{where}: schema: {kind.schema}, but this equivcheck reads schema "
+                    f"{self._schema}"
+                )
+            record: R = self._decode(line)
+            return record
+        except msgspec.DecodeError as error:
+            raise RecordsError(f"{where}: {explain(error, {})}") from error

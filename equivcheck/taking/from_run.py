@@ -1,0 +1,48 @@
+"""Take a baseline from a judged run. Pure."""
+
+from __future__ import annotations
+
+from equivcheck.baselines.facts import facts_of, under_test
+from equivcheck.findings import Finding, Outcome, Reason, worst
+from equivcheck.records import CANDIDATE, Evidence
+from equivcheck.snapshot import SCHEMA, Baseline, CaseFact
+from equivcheck.verdict import LIMIT_CHECKS, Verdict
+
+_IDENTITY_CHECKS = ("greedy", "coupled")
+
+
+def baseline_of(evidence: Evidence, verdict: Verdict, *, name: str) -> Baseline:
+    """What is kept of a run under ``name``."""
+    header = evidence.header
+    about: dict[str, list[Finding]] = {key: [] for key in evidence.asked}
+    for finding in verdict.findings:
+        if finding.subject in about:
+            about[finding.subject].append(finding)
+    others = [f.outcome for f in verdict.findings if f.check not in LIMIT_CHECKS]
+    lossless = worst(others)
+    return Baseline(
+        equivcheck_baseline=SCHEMA,
+        name=name,
+        run=header.run,
+        created=header.created,
+        verdict=verdict.outcome,
+        headline=verdict.headline,
+        lossless=lossless if lossless is not verdict.outcome else None,
+        facts=facts_of(header),
+        under_test=under_test(header),
+        environment=dict(header.environment),
+        cases={key: _case(evidence, key, found) for key, found in about.items()},
+    )
+
+
+def _case(evidence: Evidence, key: str, found: list[Finding]) -> CaseFact:
+    captured = evidence.captured.get(CANDIDATE, {}).get(key)
+    steps = captured.generation.steps if captured else ()
+    # Of equals, what was said about the tokens tells most.
+    ranked = sorted(found, key=lambda f: (-f.outcome.severity, f.check not in _IDENTITY_CHECKS))
+    return CaseFact(
+        drafted=sum(step.drafted for step in steps),
+        accepted=sum(step.accepted for step in steps),
+        outcome=ranked[0].outcome if ranked else Outcome.INCONCLUSIVE,
+        state=(ranked[0].reason if ranked else Reason.NOTHING_COMPARED).value,
+    )
