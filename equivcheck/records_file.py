@@ -1,15 +1,14 @@
 """Read and write `records.jsonl`, the file a run lives in. What the records mean is `records.py`.
 
-One JSON line a record, written whole with one system call, so a process killed at any moment
-leaves complete lines and at most one torn tail. What has no verdict line is unfinished: readable,
-resumable, never a pass. The file's evidence is only appended to; findings and verdict, which follow
+A journal of one JSON line a record. What has no verdict line is unfinished: readable, resumable,
+never a pass. The file's evidence is only appended to; findings and verdict, which follow
 from it, are replaced whenever the run is judged again.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -17,43 +16,17 @@ from typing import IO, Self
 import msgspec
 
 from equivcheck.assembling import Line, assemble
-from equivcheck.errors import RecordsError, unknown_name
+from equivcheck.errors import RecordsError
 from equivcheck.findings import Finding
+from equivcheck.journal import LineDecoder, end_of_lines, reopen, whole_lines, write_line
 from equivcheck.records import SCHEMA, Evidence, Header, Record, Sealed
 from equivcheck.scores_file import kept_scores
-from equivcheck.validation import explain
 
 RECORDS_NAME = "records.jsonl"
 SYNC_EVERY = 32
 """Lines between two fsyncs: a power cut, unlike a kill, may lose this many."""
 
-_TYPES = (
-    "header",
-    "asked",
-    "generation",
-    "failure",
-    "arbitration",
-    "rescored",
-    "grade",
-    "baseline",
-    "preflight",
-    "drawn",
-    "scored",
-    "finding",
-    "verdict",
-)
-_decode = msgspec.json.Decoder(Record).decode
-_encode = msgspec.json.encode
-
-
-class _Kind(msgspec.Struct):
-    """What every line can be asked before it is read in full."""
-
-    type: str
-    schema: int | None = None
-
-
-_decode_kind = msgspec.json.Decoder(_Kind).decode
+_read: LineDecoder[Record] = LineDecoder(Record, schema=SCHEMA)
 
 
 class RecordsWriter:
@@ -92,14 +65,14 @@ class RecordsWriter:
 
         if not path.exists():
             return cls.create(path, header), Evidence(header=header, asked={}, captured={})
-        lines = list(_lines(path))
+        lines = _lines(path)
         if not lines:
-            writer = cls(_cut(path, at=0))
+            writer = cls(reopen(path, at=0))
             writer.append(header)
             return writer, Evidence(header=header, asked={}, captured={})
         evidence = assemble(path, lines)
         refuse_other_run(path, found=evidence.header, wanted=header)
-        writer = cls(_cut(path, at=_end_of_evidence(path, lines)))
+        writer = cls(reopen(path, at=_end_of_evidence(path, lines)))
         return writer, msgspec.structs.replace(evidence, findings=(), sealed=None)
 
     def append(self, *records: Record) -> None:
@@ -109,9 +82,7 @@ class RecordsWriter:
             RecordsError: a record would not read back, e.g. for a number that is not finite.
         """
         for record in records:
-            rest = memoryview(_to_line(record))
-            while rest:
-                rest = rest[self._file.write(rest) :]
+            write_line(self._file, _to_line(record))
             self._unsynced += 1
             if self._unsynced >= SYNC_EVERY:
                 self._sync()
@@ -145,9 +116,9 @@ def seal(path: Path, *, findings: Iterable[Finding], sealed: Sealed) -> None:
     Judging the same evidence twice gives the same bytes. A kill in between leaves a run without a
     verdict.
     """
-    lines = list(_lines(path))
+    lines = _lines(path)
     assemble(path, lines)
-    with RecordsWriter(_cut(path, at=_end_of_evidence(path, lines))) as writer:
+    with RecordsWriter(reopen(path, at=_end_of_evidence(path, lines))) as writer:
         writer.append(*findings)
         writer.append(sealed)
 
@@ -167,63 +138,27 @@ def read_evidence(path: str | Path, *, scores: bool = True) -> Evidence:
     file = file / RECORDS_NAME if file.is_dir() else file
     if not file.is_file():
         raise RecordsError(f"{file}: no such records file")
-    evidence = assemble(file, list(_lines(file)))
+    evidence = assemble(file, _lines(file))
     if not scores:
         return evidence
     return msgspec.structs.replace(evidence, scores=kept_scores(file.parent, evidence.scored))
 
 
 def _to_line(record: Record) -> bytes:
-    encoded = _encode(record)
-    try:
-        _decode(encoded)
-    except msgspec.DecodeError as error:
-        kind = type(record).__name__.lower()
-        what = explain(error, {})
-        raise RecordsError(f"{kind} record would not read back: {what}") from error
-    return encoded + b"\n"
+    line = msgspec.json.encode(record) + b"\n"
+    _read(line, where=f"{type(record).__name__.lower()} record would not read back")
+    return line
 
 
-def _lines(path: Path) -> Iterator[Line]:
-    """Every complete line. A last one without its end is an interrupted write: left out."""
-    start = 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                return
-            yield Line(number, start, _parse(line, where=f"{path}:{number}"))
-            start += len(line)
-
-
-def _parse(line: bytes, *, where: str) -> Record:
-    try:
-        kind = _decode_kind(line)
-        if kind.type not in _TYPES:
-            raise RecordsError(f"{where}: type: {unknown_name('record type', kind.type, _TYPES)}")
-        if kind.type == "header" and kind.schema != SCHEMA:
-            raise RecordsError(
-                f"{where}: schema: {kind.schema}, but this equivcheck reads schema {SCHEMA}"
-            )
-        record: Record = _decode(line)
-        return record
-    except msgspec.DecodeError as error:
-        raise RecordsError(f"{where}: {explain(error, {})}") from error
+def _lines(path: Path) -> list[Line]:
+    """Every complete line; a last one without its end is an interrupted write."""
+    return [
+        Line(line.number, line.start, _read(line.text, where=f"{path}:{line.number}"))
+        for line in whole_lines(path)
+    ]
 
 
 def _end_of_evidence(path: Path, lines: list[Line]) -> int:
     """Byte offset behind the last line of evidence."""
     derived = (line.start for line in lines if isinstance(line.record, Finding | Sealed))
-    return next(derived, _end_of_lines(path))
-
-
-def _end_of_lines(path: Path) -> int:
-    with path.open("rb") as file:
-        return sum(len(line) for line in file if line.endswith(b"\n"))
-
-
-def _cut(path: Path, *, at: int) -> IO[bytes]:
-    """Open for appending with everything from byte ``at`` on removed."""
-    file = path.open("r+b", buffering=0)
-    file.truncate(at)
-    file.seek(at)
-    return file
+    return next(derived, end_of_lines(path))

@@ -16,6 +16,7 @@ import msgspec
 from equivcheck.cases import Suite
 from equivcheck.errors import OtherRunError, RecordsError, unknown_name
 from equivcheck.findings import Finding
+from equivcheck.journal import whole_lines
 from equivcheck.records import TARGET, Evidence, SuiteRef
 from equivcheck.records_file import RECORDS_NAME, read_evidence
 from equivcheck.resuming import first_difference
@@ -175,9 +176,8 @@ def lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
 
 def _unfinished(records: Path) -> Evidence | None:
     """The run in a file without a verdict, if it got as far as its header."""
-    with records.open("rb") as file:
-        if not file.readline().endswith(b"\n"):
-            return None
+    if next(whole_lines(records), None) is None:
+        return None
     evidence = read_evidence(records, scores=False)
     return None if evidence.sealed else evidence
 

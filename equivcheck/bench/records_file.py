@@ -1,12 +1,7 @@
-"""Read and write `bench.jsonl`: one JSON line a record, appended whole as it comes.
-
-A process killed at any moment leaves complete lines and at most one torn tail, which is not read
-and is cut off when the measurement goes on.
-"""
+"""Read and write `bench.jsonl`, a journal of one JSON line a record."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -25,20 +20,11 @@ from equivcheck.bench.records import (
     Spent,
 )
 from equivcheck.errors import RecordsError, unknown_name
+from equivcheck.journal import LineDecoder, end_of_lines, reopen, whole_lines, write_line
 from equivcheck.resuming import refuse_other_run
-from equivcheck.validation import explain
 
 BENCH_NAME = "bench.jsonl"
-_TYPES = ("header", "probe", "bandwidth", "measured", "spent", "session")
-_decode = msgspec.json.Decoder(BenchRecord).decode
-
-
-class _Kind(msgspec.Struct):
-    type: str
-    schema: int | None = None
-
-
-_decode_kind = msgspec.json.Decoder(_Kind).decode
+_read: LineDecoder[BenchRecord] = LineDecoder(BenchRecord, schema=SCHEMA)
 
 
 def bench_path(place: str | Path) -> Path:
@@ -72,19 +58,12 @@ class BenchWriter:
         """
         bench = read_bench(path)
         refuse_other_run(path, found=bench.header, wanted=header)
-        with path.open("rb") as written:
-            whole = sum(len(line) for line in written if line.endswith(b"\n"))
-        file = path.open("r+b", buffering=0)
-        file.truncate(whole)
-        file.seek(whole)
-        return cls(file), bench
+        return cls(reopen(path, at=end_of_lines(path))), bench
 
     def append(self, *records: BenchRecord) -> None:
         """Write each record as one line."""
         for record in records:
-            rest = memoryview(msgspec.json.encode(record) + b"\n")
-            while rest:
-                rest = rest[self._file.write(rest) :]
+            write_line(self._file, msgspec.json.encode(record) + b"\n")
 
     def __enter__(self) -> Self:
         """Return the writer itself."""
@@ -109,7 +88,7 @@ def read_bench(place: str | Path) -> Bench:
     path = bench_path(place)
     if not path.is_file():
         raise RecordsError(f"{path}: no such measurement; equivcheck bench makes one")
-    lines = list(_lines(path))
+    lines = [_read(line.text, where=f"{path}:{line.number}") for line in whole_lines(path)]
     if not lines or not isinstance(lines[0], BenchHeader):
         raise RecordsError(f"{path}:1: not a measurement: its first line is no header")
     for number, line in enumerate(lines[1:], start=2):
@@ -134,9 +113,8 @@ def is_unfinished(path: Path) -> bool:
     """
     if not path.is_file():
         return False
-    with path.open("rb") as file:
-        if not file.readline().endswith(b"\n"):
-            return False
+    if next(whole_lines(path), None) is None:
+        return False
     bench = read_bench(path)
     return len(bench.asked) < bench.expected
 
@@ -155,26 +133,3 @@ def _refuse_unknown(path: Path, line: BenchRecord, *, number: int, header: Bench
     if isinstance(line, Measured) and line.workload not in header.prompts:
         known = unknown_name("workload", line.workload, header.prompts)
         raise RecordsError(f"{path}:{number}: workload: {known}")
-
-
-def _lines(path: Path) -> Iterator[BenchRecord]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                return
-            yield _parse(line, where=f"{path}:{number}")
-
-
-def _parse(line: bytes, *, where: str) -> BenchRecord:
-    try:
-        kind = _decode_kind(line)
-        if kind.type not in _TYPES:
-            raise RecordsError(f"{where}: type: {unknown_name('record type', kind.type, _TYPES)}")
-        if kind.type == "header" and kind.schema != SCHEMA:
-            raise RecordsError(
-                f"{where}: schema: {kind.schema}, but this equivcheck reads schema {SCHEMA}"
-            )
-        record: BenchRecord = _decode(line)
-        return record
-    except msgspec.DecodeError as error:
-        raise RecordsError(f"{where}: {explain(error, {})}") from error

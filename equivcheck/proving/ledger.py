@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from equivcheck.errors import RecordsError
+from equivcheck.journal import whole_lines
 from equivcheck.proving.result import Result
 
 LEDGER_NAME = "ledger.jsonl"
@@ -26,12 +27,9 @@ def read_ledger(folder: Path) -> dict[Key, Result]:
     if not path.is_file():
         return {}
     results = {}
-    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
-        # A line without its end is an interrupted write.
-        if not line.endswith(b"\n"):
-            break
+    for number, _, text in whole_lines(path):
         try:
-            result = msgspec.json.decode(line, type=Result)
+            result = msgspec.json.decode(text, type=Result)
         except msgspec.DecodeError as error:
             raise RecordsError(f"{path}:{number}: {error}; delete the file to start anew") from None
         results[result.id, result.seed] = result
