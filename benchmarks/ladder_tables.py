@@ -180,7 +180,7 @@ def row(rung: Rung, workload: str, workloads: Sequence[str]) -> tuple[str, ...]:
         str(found.prompts),
         arm,
         times(found.speculation.draft_acceptance_rate, unit=""),
-        number(found.speculation.mean_acceptance_length),
+        number(found.speculation.tokens_per_step),
         number(found.costs.get(TARGET, Costs()).c, digits=3),
         times(taxed.identity_tax) if taxed else "n/a",
         *(

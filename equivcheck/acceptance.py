@@ -21,10 +21,12 @@ from equivcheck.statistics.ratios import ratio_interval
 
 
 class Acceptance(Struct, frozen=True, kw_only=True):
-    """Counts over the verify steps that had drafts, and what follows from them."""
+    """Counts over the verify steps that had drafts, except where it says all, and what follows."""
 
     prompts: int
     """Prompts with at least one such step."""
+    num_steps: int
+    """All steps, also those without drafts."""
     num_spec_steps: int
     num_draft_tokens: int
     num_accepted_draft_tokens: int
@@ -42,9 +44,14 @@ class Acceptance(Struct, frozen=True, kw_only=True):
 
     @property
     def mean_length(self) -> float | None:
-        """Tokens per verify step, bonus included: 1 is plain decoding."""
+        """Tokens per step that had drafts, bonus included: what vLLM's acceptance length is."""
         share = _ratio(self.num_accepted_draft_tokens, self.num_spec_steps)
         return None if share is None else 1 + share
+
+    @property
+    def tokens_per_step(self) -> float | None:
+        """Tokens per step, of all steps, before a stop cuts one: plain decoding has 1."""
+        return _ratio(self.num_accepted_draft_tokens + self.num_steps, self.num_steps)
 
     @property
     def marginal_rates(self) -> tuple[float, ...]:
@@ -59,16 +66,18 @@ class Acceptance(Struct, frozen=True, kw_only=True):
 
 def acceptance_of(answers: Iterable[Generation]) -> Acceptance:
     """Pool the verify steps of some answers of one arm."""
+    all_steps = [answer.steps for answer in answers]
     drafting = [
-        [step for step in answer.steps if step.drafted]
-        for answer in answers
-        if any(step.drafted for step in answer.steps)
+        [step for step in steps if step.drafted]
+        for steps in all_steps
+        if any(step.drafted for step in steps)
     ]
     steps = [step for of_prompt in drafting for step in of_prompt]
     accepted = [sum(step.accepted for step in of_prompt) for of_prompt in drafting]
     drafted = [sum(step.drafted for step in of_prompt) for of_prompt in drafting]
     return Acceptance(
         prompts=len(drafting),
+        num_steps=sum(map(len, all_steps)),
         num_spec_steps=len(steps),
         num_draft_tokens=sum(drafted),
         num_accepted_draft_tokens=sum(accepted),

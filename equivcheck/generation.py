@@ -41,7 +41,7 @@ class Step(Struct, frozen=True, kw_only=True, array_like=True):
     emitted: int
     """Tokens that reached the output: accepted + 1, unless a stop rule cut the block."""
     seconds: float | None = None
-    """Wall time of the step; shared by all rows of a batch."""
+    """Wall time since the request's step before, or since its prompt was read."""
     rejected: int | None = None
     """The draft token that was rejected; None: none was, or the engine does not say."""
 

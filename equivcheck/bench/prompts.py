@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from equivcheck.bench.chunks import in_chunks, key_of
 from equivcheck.bench.records import Point
 from equivcheck.cases import Case, Suite
 from equivcheck.errors import SuiteError
@@ -18,18 +19,18 @@ Encode = Callable[[Case], Sequence[int]]
 def requests_of(
     suites: Sequence[Suite], *, prompts: int, tokens: int, fill: int, encode: Encode
 ) -> dict[str, tuple[Request, ...]]:
-    """Requests by workload, `prompts` of each, rounded up to whole chunks of `fill`.
+    """Requests by workload: `prompts` of each or as many as fill a chunk, in chunks of `fill`.
 
     Stops, penalties and end-of-text ids are left out: arms that stop at different places could not
-    be compared. Where a suite has fewer greedy cases than a chunk takes, they come again under
-    another key.
+    be compared. Where a suite has fewer greedy cases than chunks take, they come again under other
+    keys (`chunks.key_of`).
 
     Raises:
         SuiteError: a suite has no greedy case, or two have the same workload.
     """
     found: dict[str, tuple[Request, ...]] = {}
     for suite in suites:
-        cases = [case for case in suite.cases if case.sampling.greedy][:prompts]
+        cases = [case for case in suite.cases if case.sampling.greedy][: max(prompts, fill)]
         if not cases:
             raise SuiteError(f"{suite.path}: no greedy case to measure with")
         if suite.workload in found:
@@ -38,7 +39,7 @@ def requests_of(
         rounds = itertools.cycle(cases)
         found[suite.workload] = tuple(
             Request(
-                key=_key(suite.key(case), at // len(cases)),
+                key=key_of(suite.key(case), time=1 + at // len(cases)),
                 prompt_ids=tuple(encode(case)),
                 max_new_tokens=tokens,
                 ignore_eos=True,
@@ -53,7 +54,10 @@ def at_point(
 ) -> dict[str, tuple[tuple[Request, ...], ...]]:
     """The same requests in chunks of the point's batch size, lengthened where it is filled."""
     return {
-        workload: tuple(_chunks(_filled(asked, point), size=point.batch_size))
+        workload: tuple(
+            tuple(_filled(asked, point)[chunk])
+            for chunk in in_chunks([each.key for each in asked], size=point.batch_size)
+        )
         for workload, asked in requests.items()
     }
 
@@ -74,12 +78,3 @@ def _filled(asked: Sequence[Request], point: Point) -> list[Request]:
         before = tuple(itertools.islice(itertools.cycle(text), missing))
         filled.append(msgspec.structs.replace(request, prompt_ids=(*before, *request.prompt_ids)))
     return filled
-
-
-def _chunks(asked: Sequence[Request], *, size: int) -> Iterator[tuple[Request, ...]]:
-    for start in range(0, len(asked), size):
-        yield tuple(asked[start : start + size])
-
-
-def _key(key: str, again: int) -> str:
-    return f"{key}~{again + 1}" if again else key

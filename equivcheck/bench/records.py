@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
+from equivcheck.bench.chunks import in_chunks
 from equivcheck.engine import Capabilities
 from equivcheck.generation import Generation
 from equivcheck.settings import EngineSetup
@@ -73,7 +74,7 @@ class BenchHeader(Struct, frozen=True, kw_only=True, tag="header", omit_defaults
     """UTC, ISO 8601."""
     settings: BenchSettings
     prompts: dict[str, tuple[str, ...]]
-    """Workload to the keys of its prompts."""
+    """Workload to the keys of its prompts, as the largest batch is filled with them."""
     suites: dict[str, str]
     """Workload to the digest of its suite file."""
     environment: dict[str, str]
@@ -197,8 +198,13 @@ class Bench(Struct, frozen=True, kw_only=True):
     def expected(self) -> int:
         """Answers that a finished measurement has."""
         settings = self.header.settings
-        prompts = sum(len(keys) for keys in self.header.prompts.values())
-        return prompts * len(settings.points) * len(settings.arms) * settings.repeats
+        asked = sum(
+            len(keys[chunk])
+            for point in settings.points
+            for keys in self.header.prompts.values()
+            for chunk in in_chunks(keys, size=point.batch_size)
+        )
+        return asked * len(settings.arms) * settings.repeats
 
     def probe(self, *, point: int, arm: str) -> Probed | None:
         """The latest probe of an arm at a point."""

@@ -147,7 +147,7 @@ def _speed_row(each: Comparison) -> tuple[str, ...]:
         each.workload,
         f"{each.identical}/{each.prompts}",
         times(found.draft_acceptance_rate, unit=""),
-        number(found.mean_acceptance_length),
+        number(found.tokens_per_step),
         _over(each, TARGET),
         _over(each, STOCK),
         times(each.speedup.totals) if each.speedup else WITHHELD,

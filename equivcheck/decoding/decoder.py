@@ -84,12 +84,11 @@ class Decoder:
         queue = deque(requests)
         self.clear()
         while self.fill(queue):
-            started = time.perf_counter()
             gamma = self.next_gamma()
             outcomes = self.step(gamma)
-            seconds = time.perf_counter() - started
+            landed = time.perf_counter()
             self.gamma.observe(gamma, self.live(outcomes))
-            yield from self.collect(outcomes, seconds)
+            yield from self.collect(outcomes, landed)
 
     def next_gamma(self) -> int:
         """Drafts of the next step."""
@@ -234,6 +233,8 @@ class Decoder:
             self.admit(row, request)
         if arrived:
             self.read_prompts(arrived)
+            # Else the time it takes would count as the first step's.
+            self.runner.wait()
         for row, request in arrived.items():
             self.seats[row] = Progress(request, self.stops(request), started=started)
         self.rows.controls.set_features([seat.request for seat in self.seats if seat])
@@ -258,11 +259,11 @@ class Decoder:
         """The rules that end a request."""
         return StopRules(request, eos_token_ids=self.eos_token_ids, detokenise=self.detokenise)
 
-    def collect(self, outcomes: list[RowOutcome], seconds: float) -> Iterator[Generation]:
-        """Hand each row its part of a step; free the rows that are finished."""
+    def collect(self, outcomes: list[RowOutcome], landed: float) -> Iterator[Generation]:
+        """Hand each row its part of a step that `landed` then; free the rows that are finished."""
         for row, outcome in enumerate(outcomes):
             seat = self.answering(row)
-            if seat is not None and (generation := seat.take(outcome, seconds=seconds)):
+            if seat is not None and (generation := seat.take(outcome, landed=landed)):
                 self.seats[row] = None
                 self.rows.release(row)
                 yield generation

@@ -122,6 +122,11 @@ class StepRunner(Recorder):
         landed, self.flying = self.flying, landing
         return None if landed is None else landed.read()
 
+    def wait(self) -> None:
+        """Until the device has done all that it was asked for."""
+        if self.device.type == "cuda":
+            torch.cuda.current_stream(self.device).synchronize()
+
     def forget(self) -> None:
         """Drop an outcome that nobody waits for any more."""
         self.flying = None

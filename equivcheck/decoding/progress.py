@@ -13,11 +13,13 @@ class Progress:
     """Gathers blocks; a finished request's surplus is dropped."""
 
     def __init__(self, request: Request, stops: StopRules, *, started: float) -> None:
-        """`started` is a `time.perf_counter()` from before the prompt was read."""
+        """`started` is a `time.perf_counter()` from before the prompt was read, as it is now."""
         self.request = request
         self.stops = stops
         self.started = started
-        self.prefill_seconds = time.perf_counter() - started
+        self.landed = time.perf_counter()
+        """When the latest outcome was here; at first, when the prompt was read."""
+        self.prefill_seconds = self.landed - started
         self.steps_started = 0
         """Steps of the decoder that this request has taken part in."""
         self.steps: list[Step] = []
@@ -29,8 +31,13 @@ class Progress:
         """Tokens known so far, prompt included."""
         return len(self.request.prompt_ids) + len(self.stops.output)
 
-    def take(self, outcome: RowOutcome, *, seconds: float) -> Generation | None:
-        """Append a step's tokens up to the one that ends the request, if one does."""
+    def take(self, outcome: RowOutcome, *, landed: float) -> Generation | None:
+        """Append a step's tokens up to the one that ends the request, if one does.
+
+        The step took the time since the one before: a step's own may have passed while the host
+        did other things, and others' prompts that were read meanwhile kept this request waiting.
+        """
+        seconds, self.landed = landed - self.landed, landed
         before = len(self.stops.output)
         reason = self.stops.take(outcome.tokens)
         emitted = len(self.stops.output) - before

@@ -64,9 +64,9 @@ class PassesTwice(Decoder):
 class DropsFinalDelta(Decoder):
     """What a delta still holds when the request ends is not flushed, but for its first token."""
 
-    def collect(self, outcomes: list[RowOutcome], seconds: float) -> Iterator[Generation]:
+    def collect(self, outcomes: list[RowOutcome], landed: float) -> Iterator[Generation]:
         """Cut the last step's tokens off finished requests."""
-        for generation in super().collect(outcomes, seconds):
+        for generation in super().collect(outcomes, landed):
             dropped = generation.steps[-1].emitted - 1
             kept = len(generation.token_ids) - dropped
             yield msgspec.structs.replace(

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from equivcheck.bench.chunks import prompt_of
 from equivcheck.bench.records import Bench, Measured, Probed
 from equivcheck.generation import Generation
 
@@ -33,8 +34,12 @@ class Answers(NamedTuple):
 
     @property
     def first(self) -> dict[str, Generation]:
-        """By key, of the first repeat: counts repeat, so one answer a prompt is enough."""
-        return {each.generation.key: each.generation for each in reversed(self.measured)}
+        """By prompt, of the first time: counts repeat, so one answer a prompt is enough."""
+        return {
+            key: each.generation
+            for each in reversed(self.measured)
+            if (key := each.generation.key) == prompt_of(key)
+        }
 
     @property
     def chunks(self) -> dict[Place, Timed]:
@@ -90,9 +95,19 @@ class Arranged(NamedTuple):
 
 
 def arrange(bench: Bench) -> Arranged:
-    """Sort the lines of a measurement; of several answers to one question the last counts."""
+    """Sort the lines of a measurement; of several answers to one question the last counts.
+
+    Chunks in which every prompt was asked before are left out: as a sample they are no larger.
+    """
+    own = {
+        (each.point, each.workload, each.chunk)
+        for each in bench.measured
+        if each.generation.key == prompt_of(each.generation.key)
+    }
     last = {
-        (each.point, each.arm, each.generation.key, each.repeat): each for each in bench.measured
+        (each.point, each.arm, each.generation.key, each.repeat): each
+        for each in bench.measured
+        if (each.point, each.workload, each.chunk) in own
     }
     grouped: dict[tuple[int, str, str], list[Measured]] = defaultdict(list)
     for each in sorted(last.values(), key=lambda each: each.repeat):
@@ -101,8 +116,8 @@ def arrange(bench: Bench) -> Arranged:
 
 
 def token_ids(measured: Iterable[Measured]) -> dict[str, set[tuple[int, ...]]]:
-    """Key to every answer that was given to it, over repeats."""
+    """Prompt to every answer that was given to it."""
     found: dict[str, set[tuple[int, ...]]] = defaultdict(set)
     for each in measured:
-        found[each.generation.key].add(each.generation.token_ids)
+        found[prompt_of(each.generation.key)].add(each.generation.token_ids)
     return found

@@ -136,7 +136,7 @@ def _along(ratio: float) -> float:
 
 def _speedup(each: Comparison) -> RatioRow:
     speculation = each.speculation
-    rate, length = speculation.draft_acceptance_rate.value, speculation.mean_acceptance_length
+    rate, length = speculation.draft_acceptance_rate.value, speculation.tokens_per_step
     speedup = each.speedup.geometric_mean if each.speedup else Estimate()
     return RatioRow(
         cells=(

@@ -35,7 +35,7 @@ def workload_cells(row: WorkloadRow) -> tuple[str, ...]:
         f"{row.identical}/{row.cases}" if row.cases else "not compared",
         f"{row.tokens:,}",
         acceptance_words(row),
-        "n/a" if row.mean_length is None else f"{row.mean_length:.2f}",
+        "n/a" if row.tokens_per_step is None else f"{row.tokens_per_step:.2f}",
     )
 
 

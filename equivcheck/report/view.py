@@ -41,8 +41,7 @@ class WorkloadRow(Struct, frozen=True, kw_only=True):
     """Matched tokens."""
     acceptance: float | None
     acceptance_interval: Interval | None
-    mean_length: float | None
-    """Tokens per verify step."""
+    tokens_per_step: float | None
     positions: tuple[float, ...]
     """For each draft slot, the share of verify steps that accepted the draft there."""
     vs_base: Cell | None = None
@@ -164,7 +163,7 @@ def _workload_rows(
                 tokens=sum(finding.n for finding in cases),
                 acceptance=found.rate if found else None,
                 acceptance_interval=found.rate_interval if found else None,
-                mean_length=found.mean_length if found else None,
+                tokens_per_step=found.tokens_per_step if found else None,
                 positions=found.marginal_rates if found else (),
                 vs_base=against.changes.get(workload) if against else None,
             )

@@ -24,10 +24,11 @@ def test_rates_from_counts() -> None:
             make_generation(steps=make_steps((0, 0))),
         ]
     )
-    assert (found.prompts, found.num_spec_steps) == (2, 4)
+    assert (found.prompts, found.num_steps, found.num_spec_steps) == (2, 6, 4)
     assert (found.num_draft_tokens, found.num_accepted_draft_tokens) == (14, 7)
     assert found.rate == 0.5
     assert found.mean_length == 1 + 7 / 4
+    assert found.tokens_per_step == (7 + 6) / 6
     assert found.histogram == {0: 1, 1: 1, 2: 1, 4: 1}
     assert found.drafted_lengths == {2: 1, 4: 3}
     assert found.marginal_rates == (0.75, 0.5, 0.25, 0.25)
@@ -37,6 +38,8 @@ def test_undefined_is_none() -> None:
     found = acceptance_of([make_generation(), make_generation(steps=make_steps((0, 0)))])
     assert (found.rate, found.mean_length, found.rate_interval) == (None, None, None)
     assert found.marginal_rates == ()
+    assert found.tokens_per_step == 1.0
+    assert acceptance_of([]).tokens_per_step is None
 
 
 @given(st.lists(BLOCKS, max_size=5))

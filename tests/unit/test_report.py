@@ -248,6 +248,6 @@ def test_an_empty_run_renders() -> None:
 
 def test_what_is_not_known_is_not_a_number() -> None:
     row = view(make_run()).workloads[0]
-    alone = msgspec.structs.replace(row, acceptance_interval=None, mean_length=None, cases=0)
+    alone = msgspec.structs.replace(row, acceptance_interval=None, tokens_per_step=None, cases=0)
     assert workload_cells(alone)[2:] == ("not compared", "16", "0.57", "n/a")
     assert acceptance_words(msgspec.structs.replace(row, acceptance=None)) == "n/a"

@@ -50,11 +50,24 @@ def test_the_first_greedy_cases_ask_for_equal_work() -> None:
     assert (first.max_new_tokens, first.ignore_eos, first.stop) == (16, True, ())
 
 
-def test_chunks_are_filled_with_the_same_prompts_again() -> None:
-    found = requests(make_suite(case("a"), case("b")), prompts=2, fill=4)["code"]
-    assert keys(found) == ["code/a", "code/b", "code/a~2", "code/b~2"]
+def test_chunks_are_filled_with_other_prompts_before_the_same_again() -> None:
+    suite = make_suite(case("a"), case("b"), case("c"))
+    found = requests(suite, prompts=1, fill=4)["code"]
+    assert keys(found) == ["code/a", "code/b", "code/c", "code/a~2"]
     (chunk,) = at_point({"code": found}, Point(batch_size=4, context=64))["code"]
     assert len(chunk) == 4
+    assert keys(requests(suite, prompts=1, fill=2)["code"]) == ["code/a", "code/b"]
+
+
+def test_no_chunk_is_asked_that_was_asked_before() -> None:
+    found = requests(make_suite(case("a"), case("b"), case("c")), prompts=3, fill=8)
+    chunks = at_point(found, Point(batch_size=2, context=64))["code"]
+    assert [keys(chunk) for chunk in chunks] == [["code/a", "code/b"], ["code/c", "code/a~2"]]
+    assert [len(chunk) for chunk in at_point(found, Point(batch_size=1, context=64))["code"]] == [
+        1,
+        1,
+        1,
+    ]
 
 
 def test_a_filled_context_is_full() -> None:

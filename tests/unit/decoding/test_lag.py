@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from equivcheck.decoding import transforms
+from equivcheck.decoding import decoder, progress, transforms
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import ModelDrafter
 from equivcheck.decoding.gamma import AdaptiveGamma, DraftCost
@@ -59,6 +59,38 @@ def test_late_outcomes_are_the_same_outcomes(
         assert [(step.drafted, step.accepted, step.emitted) for step in steps] == [
             (step.drafted, step.accepted, step.emitted) for step in others
         ], key
+
+
+class Clock:
+    """One second passes whenever it is looked at."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+def test_all_time_is_the_time_of_some_step(lag: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the host was busy, a device went on with a step whose end it then found at once."""
+    clock, decoding = Clock(), make_decoder(drafter_named("lookup", rows=3), rows=3)
+    decoding.runner.lag = lag
+    for module in (decoder, progress):
+        monkeypatch.setattr(module, "time", clock)
+    answers = {}
+    for answer in decoding.run(make_requests(9)):
+        answers[answer.key] = answer
+        clock.now += 1000.0
+    for answer in answers.values():
+        seconds = [step.seconds for step in answer.steps if step.seconds is not None]
+        assert answer.prefill_seconds is not None
+        assert answer.total_seconds is not None
+        assert min(seconds) > 0
+        left = answer.total_seconds - answer.prefill_seconds - sum(seconds)
+        # Its end is taken note of after those of other rows.
+        assert left % 1000.0 <= 3.0
+        assert left < 3000.0
 
 
 def test_an_adaptive_gamma_learns_late_and_changes_no_token() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from equivcheck.bench.records import Bandwidth, Spent
+from equivcheck.bench.records import Bandwidth, Bench, Spent
 from equivcheck.commands.bench_words import lines_of
 from equivcheck.generation import Generation
 from equivcheck.metrics.summarise import summarise
@@ -56,6 +56,10 @@ def test_the_tax_and_the_memory() -> None:
     assert facts.memory_overhead == pytest.approx(1550 / 1350)
 
 
+def one_differs_of_three(key: str) -> Generation:
+    return answer(key, blocks=[(4, 2)] * 10, token=8) if key == "code/p-1" else speculative(key)
+
+
 def one_differs(key: str) -> Generation:
     return answer(key, blocks=[(4, 2)] * 10, token=8) if key == "code/p-3" else speculative(key)
 
@@ -102,6 +106,43 @@ def test_an_answer_that_came_twice_counts_once() -> None:
     bench = make_bench()
     twice = msgspec.structs.replace(bench, measured=(*bench.measured, bench.measured[-1]))
     assert summarise(twice) == summarise(bench)
+
+
+def asked_again(bench: Bench, *, beside: bool) -> Bench:
+    """The same with every prompt once more: in chunks of their own, or in those that there are."""
+    again = [
+        msgspec.structs.replace(
+            each,
+            chunk=each.chunk if beside else 100 + each.chunk,
+            generation=msgspec.structs.replace(each.generation, key=f"{each.generation.key}~2"),
+        )
+        for each in bench.measured
+    ]
+    return msgspec.structs.replace(bench, measured=(*bench.measured, *again))
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_prompt_that_was_asked_again_is_no_further_prompt(beside: bool) -> None:
+    bench = make_bench(prompts=3, candidate=speculative_slower_later)
+    once, twice = (
+        summarise(each).main["code"] for each in (bench, asked_again(bench, beside=beside))
+    )
+    assert (twice.prompts, twice.speculation) == (3, once.speculation)
+    assert twice.p99_ratio == once.p99_ratio
+    assert once.speedup is not None
+    assert twice.speedup is not None
+    assert twice.speedup.geometric_mean.n == once.speedup.geometric_mean.n == 3
+    if not beside:
+        assert twice.speedup == once.speedup
+
+
+def test_a_prompt_whose_answers_differ_diverged() -> None:
+    bench = make_bench(prompts=3)
+    again = asked_again(make_bench(prompts=3, candidate=one_differs_of_three), beside=True)
+    mixed = msgspec.structs.replace(
+        bench, measured=(*bench.measured, *again.measured[len(bench.measured) :])
+    )
+    assert summarise(mixed).main["code"].diverged == ("code/p-1",)
 
 
 def test_the_measured_speedup_is_held_to_the_predicted_one() -> None:
