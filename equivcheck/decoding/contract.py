@@ -147,16 +147,20 @@ def probe_prefill(model: StaticModel, *, seed: int = 2) -> Probe:
     shape = (len(spans), positions)
     tokens = torch.randint(model.architecture.vocab, shape, generator=generator).to(model.device)
 
-    alone, together = (model.new_cache(rows=len(spans)) for _ in range(2))
-    Prefill(model, alone, together=False).read(tokens, spans)
-    Prefill(model, together, together=True).read(tokens, spans[::-1])
+    # One cache for both: at a long context a second one may be more than a device has left.
+    cache = model.new_cache(rows=len(spans))
+    buffers = (*cache.keys, *cache.values)
+    Prefill(model, cache, together=False).read(tokens, spans)
+    alone = [[each[row, start:stop].clone() for each in buffers] for row, start, stop in spans]
+    for each in buffers:
+        each.zero_()
+    Prefill(model, cache, together=True).read(tokens, spans[::-1])
     reaches = probe_reach(model, rows=chunk // BLOCK, width=BLOCK)
     differing, compared = reaches.differing, reaches.compared
-    left, right = (*alone.keys, *alone.values), (*together.keys, *together.values)
-    for row, start, stop in spans:
+    for (row, start, stop), left in zip(spans, alone, strict=True):
         differs = [
-            (one[row, start:stop] != other[row, start:stop]).flatten(1).any(dim=1)
-            for one, other in zip(left, right, strict=True)
+            (one != other[row, start:stop]).flatten(1).any(dim=1)
+            for one, other in zip(left, buffers, strict=True)
         ]
         differing += int(torch.stack(differs).any(dim=0).sum())
         compared += stop - start

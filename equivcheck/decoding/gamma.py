@@ -124,8 +124,12 @@ class AdaptiveGamma(GammaPolicy):
 
     @property
     def kinds(self) -> list[Kind]:
-        """Any gamma, none, and one try after a pause."""
-        usual = [Kind(gamma, UNREAD[0]) for gamma in range(1, self.most + 1)]
+        """Any gamma, none, and one try after a pause.
+
+        Where outcomes come late, a step without drafts stands between a try and what follows.
+        """
+        drafting = range(1, self.most + 1)
+        usual = [Kind(gamma, unread) for unread in UNREAD[:2] for gamma in drafting]
         return [Kind(0, 0), *usual, Kind(1, UNREAD[-1])]
 
     def choose(self) -> int:

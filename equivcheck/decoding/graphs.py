@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ class Captured(NamedTuple):
     """Where each replay leaves its packed outcome."""
     seconds: float
     bytes: int
-    """Device memory that the graph keeps for itself."""
+    """Device memory that it has added to what the recordings share."""
 
 
 class Landing(NamedTuple):
@@ -54,6 +54,9 @@ class Recorder:
         self.device = device
         self.state = state
         self.graphs: dict[Hashable, Captured] = {}
+        self.pool: Any = None
+        """Memory that all recordings share: one is replayed at a time, and nothing of it is kept
+        but what it leaves, which is read before the next."""
 
     @property
     def records(self) -> bool:
@@ -81,6 +84,7 @@ class Recorder:
         """Record a step. Capturing does not execute; warming up does, so it is undone."""
         started = time.perf_counter()
         before = [buffer.clone() for buffer in self.state]
+        self.pool = self.pool or torch.cuda.graph_pool_handle()
         side = torch.cuda.Stream(self.device)
         side.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(side):
@@ -93,7 +97,7 @@ class Recorder:
         torch.cuda.empty_cache()
         held = torch.cuda.memory_reserved(self.device)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, pool=self.pool):
             outcome = step()
         return Captured(
             graph,

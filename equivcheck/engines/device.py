@@ -47,7 +47,11 @@ def load_setup(setup: EngineSetup) -> LoadedPair:
     Raises:
         PairError: it cannot be loaded.
     """
-    return load_pair(setup.pair, dtype=getattr(torch, setup.dtype), device=choose_device(setup))
+    device = choose_device(setup)
+    if device.type == "cuda" and device.index is not None:
+        # Recordings, events and Triton's kernels go to whichever is the current one.
+        torch.cuda.set_device(device)
+    return load_pair(setup.pair, dtype=getattr(torch, setup.dtype), device=device)
 
 
 def device_facts(setup: EngineSetup) -> dict[str, str]:

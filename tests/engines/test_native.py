@@ -11,11 +11,13 @@ import torch
 from equivcheck.bench import probing, worst
 from equivcheck.bench.clocks import clock_of
 from equivcheck.bench.probing import copy_bandwidth, copy_bytes, measure_memory
+from equivcheck.cases import Sampling
 from equivcheck.decoding.arithmetic.choose import arithmetic_for
 from equivcheck.engines import native
 from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.registry import load_engine
 from equivcheck.engines.timing import draft_cost
+from equivcheck.generation import Request
 from equivcheck.settings import EngineSetup
 
 CPU = torch.device("cpu")
@@ -90,6 +92,29 @@ def test_prompts_are_read_together_where_the_probe_allows_it(
     monkeypatch.setattr(NativeEngine, "probe", without)
     engine = load_engine("native:gamma=0", pair)
     assert not engine.decoder.prefill.together
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("context", [64, 70])
+def test_a_prompt_may_fill_the_context(setup: EngineSetup, rows: int, context: int) -> None:
+    """The chunk that ends it goes on behind the context."""
+    full = msgspec.structs.replace(setup, batch_size=rows, context=context)
+    requests = [
+        Request(
+            key=f"test/{at}",
+            prompt_ids=tuple(range(20 + at, 19 + at + context)),
+            max_new_tokens=1,
+            sampling=Sampling(),
+        )
+        for at in range(3)
+    ]
+    plain, drafted = (
+        {answer.key: answer for answer in load_engine(spec, full).generate(requests)}
+        for spec in ("native:gamma=0", "native:gamma=2")
+    )
+    for key, answer in plain.items():
+        assert answer.token_ids == drafted[key].token_ids
+        assert answer.logit_digests == drafted[key].logit_digests
 
 
 @pytest.mark.parametrize("drafter", ["model", "mixed", "lookup"])

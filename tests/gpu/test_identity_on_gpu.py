@@ -5,16 +5,19 @@ from __future__ import annotations
 import pytest
 import torch
 
+from equivcheck.cases import Sampling
 from equivcheck.decoding.contract import probe_contract
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import Drafter, ModelDrafter, PromptLookupDrafter
 from equivcheck.decoding.gamma import GammaPolicy
 from equivcheck.decoding.graphs import Landing
 from equivcheck.decoding.model import StaticModel
-from equivcheck.decoding.reaching import sound_reaches
+from equivcheck.decoding.prefill import chunk_on
+from equivcheck.decoding.reaching import reaches, sound_reaches
 from equivcheck.decoding.verification import MatchRule
-from tests.gpu.models import DTYPES, model_on_gpu
-from tests.unit.decoding.models import decode, detokenise, make_requests
+from equivcheck.generation import Request
+from tests.gpu.models import DEVICE, DTYPES, POSITIONS, model_on_gpu
+from tests.unit.decoding.models import VOCAB, decode, detokenise, make_requests
 
 pytestmark = [
     pytest.mark.gpu,
@@ -72,12 +75,35 @@ def test_speculative_equals_plain_where_the_contract_holds(
         assert drafted[key].logit_digests == generation.logit_digests
 
 
+def long_requests(count: int, *, tokens: int) -> list[Request]:
+    """Prompts of several chunks, the last of which fills the context with its answer."""
+    generator = torch.Generator().manual_seed(count)
+    room = POSITIONS - chunk_on(DEVICE) - tokens
+    lengths = torch.linspace(1, room, count).int().tolist()
+    return [
+        Request(
+            key=f"long/{length}",
+            prompt_ids=tuple(torch.randint(VOCAB, (length,), generator=generator).tolist()),
+            max_new_tokens=tokens,
+            sampling=Sampling(),
+            ignore_eos=True,
+        )
+        for length in lengths
+    ]
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_a_captured_step_computes_what_an_eager_one_does(dtype: torch.dtype) -> None:
-    model = model_on_gpu(dtype)
-    requests = make_requests(8, tokens=24)
-    captured = decoder(model, ModelDrafter(model, rows=4), rows=4)
-    eager = decoder(model, ModelDrafter(model, rows=4), rows=4)
+@pytest.mark.parametrize("together", [False, True])
+def test_a_captured_step_computes_what_an_eager_one_does(
+    dtype: torch.dtype, together: bool
+) -> None:
+    """Of the drafter, too: what it drafts shows in nothing else that is compared."""
+    model = model_on_gpu(dtype, lengths=reaches(POSITIONS))
+    requests = [*make_requests(8, tokens=24), *long_requests(6, tokens=24)]
+    captured, eager = (
+        decoder(model, ModelDrafter(model, rows=4), rows=4, reads_together=together)
+        for _ in range(2)
+    )
     eager.runner.launch = lambda key, step: Landing(step().cpu(), None)  # type: ignore[method-assign]
     for reader in eager.recorders[1:]:
         reader.execute = lambda key, step: step()  # type: ignore[method-assign]
@@ -87,6 +113,13 @@ def test_a_captured_step_computes_what_an_eager_one_does(dtype: torch.dtype) -> 
     for key in left:
         assert left[key].token_ids == right[key].token_ids
         assert left[key].logit_digests == right[key].logit_digests
+        counts = [
+            [(step.drafted, step.accepted) for step in each[key].steps] for each in (left, right)
+        ]
+        assert counts[0] == counts[1]
+    steps = [step for answer in left.values() for step in answer.steps]
+    # The target drafts for itself; at another width, which moves low bits.
+    assert sum(step.accepted for step in steps) > 0.6 * sum(step.drafted for step in steps)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -94,7 +127,7 @@ def test_prompts_read_in_company_change_no_bit(dtype: torch.dtype) -> None:
     model = model_on_gpu(dtype)
     if not probe_contract(model, rows=4, width=8).reads_together:
         pytest.skip(f"prompts in {dtype} have to be read one by one on this device")
-    requests = make_requests(14, tokens=24)
+    requests = [*make_requests(14, tokens=24), *long_requests(6, tokens=24)]
     expected = decode(decoder(model, None, rows=4), requests)
     answers = decode(decoder(model, None, rows=4, reads_together=True), requests)
     for key in expected:

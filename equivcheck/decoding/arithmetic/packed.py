@@ -8,6 +8,7 @@ for SmolLM2-135M in bf16.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -37,7 +38,7 @@ class PackedArithmetic(StockArithmetic):
         """One product for the whole batch."""
         rows = inputs.numel() // inputs.shape[-1]
         small = rows < FEW and weight.numel() < SMALL and inputs.dtype == torch.float32
-        if small or inputs.dtype not in DTYPES:
+        if small or inputs.dtype not in DTYPES or inputs.device.type != "cpu" or not can_pack():
             return super().linear(inputs, weight, bias)
         if weight not in self.packed:
             self.packed[weight] = torch.ops.mkldnn._reorder_linear_weight(weight, FEW)
@@ -51,6 +52,7 @@ class PackedArithmetic(StockArithmetic):
         return weight.nbytes if weight in self.packed else 0
 
 
+@functools.cache
 def can_pack() -> bool:
     """Whether this build of torch has the operations."""
     return torch.backends.mkldnn.is_available() and all(

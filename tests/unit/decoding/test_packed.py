@@ -9,7 +9,7 @@ import torch
 
 from equivcheck.bench.probing import _weight_bytes
 from equivcheck.decoding.adoption import adopt
-from equivcheck.decoding.arithmetic.choose import PACKED, arithmetic_for, library_products
+from equivcheck.decoding.arithmetic.choose import PACKED, TILED, arithmetic_for, library_products
 from equivcheck.decoding.arithmetic.packed import PackedArithmetic, can_pack
 from equivcheck.decoding.arithmetic.stock import STOCK
 from tests.unit.decoding.models import random_llama
@@ -70,3 +70,12 @@ def test_packing_is_for_cpus_and_tells_its_name() -> None:
     assert library_products(CPU, kernels="library") is STOCK
     assert arithmetic_for("fixed-shape", device=CPU) is PACKED
     assert (PACKED.name, PACKED.batch_invariant) == ("packed", False)
+
+
+@pytest.mark.parametrize("arithmetic", [PACKED, TILED], ids=lambda each: each.name)
+def test_nothing_is_packed_off_the_cpu(arithmetic: PackedArithmetic) -> None:
+    """Other devices have no such layout; `meta` stands for them, where nothing is computed."""
+    for dtype in (torch.float32, torch.bfloat16):
+        inputs, weight = (torch.empty(n, 512, dtype=dtype, device="meta") for n in (8, 1024))
+        assert arithmetic.linear(inputs, weight).shape == (8, 1024)
+        assert arithmetic.copied_bytes(weight) == 0

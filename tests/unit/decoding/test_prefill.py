@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Hashable, Sequence
 
+import msgspec
 import pytest
 import torch
 from hypothesis import given, settings
@@ -19,7 +20,8 @@ from equivcheck.decoding.contract import probe_contract
 from equivcheck.decoding.graphs import Recorder, Step
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.prefill import BLOCK, BLOCKS, Block, Prefill, Span, blocks_of
-from equivcheck.decoding.reaching import reaches, sound_reaches
+from equivcheck.decoding.probes import Probe
+from equivcheck.decoding.reaching import probe_reach, reaches, sound_reaches
 from tests.unit.decoding.models import (
     POSITIONS,
     VOCAB,
@@ -200,6 +202,21 @@ def test_readings_are_recorded_ahead_up_to_the_longest() -> None:
     assert met <= set(prefill.recorder.graphs)
 
 
+def test_recorded_readings_have_one_shape_and_one_place_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A recording reads from the buffer, and as many blocks, as it was made with."""
+    model = near()
+    monkeypatch.setattr(Recorder, "records", True)
+    prefill = Prefill(model, model.new_cache(rows=ROWS), together=True, whole=False)
+    prefill.recorder = Records(model.device)
+    before = prefill.places
+    with torch.inference_mode():
+        prefill.read(tokens(), [Span(1, 0, 5), Span(0, 0, 3)])
+    assert prefill.places is before
+    assert prefill.places.tolist() == [[1, 0, 0, 0], [0, 0, 16, 32]]
+
+
 @pytest.mark.parametrize("drafter", ["none", "model"])
 def test_reading_together_changes_no_bit_of_an_answer(drafter: str) -> None:
     requests = make_requests(14)
@@ -238,6 +255,32 @@ def test_texts_are_read_alone_where_company_would_show() -> None:
     alone = probe_contract(sound, rows=1, width=8, tokens=20)
     assert alone.contract is not None
     assert not alone.reads_together
+
+
+def test_what_is_built_for_any_company_has_to_stand_it_in_chunks() -> None:
+    class Built(SlotDependent):
+        batch_invariant = True
+
+    model = StaticModel(
+        static().architecture, static().weights, positions=POSITIONS, arithmetic=Built()
+    )
+    report = probe_contract(model, rows=4, width=8, tokens=20)
+    assert report.contract is None
+    assert "prefill" in {probe.name for probe in report.failed if probe.required}
+
+
+def test_reaches_are_probed_at_the_shape_of_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts that stop at one reach alone and together would not show what stopping there did."""
+
+    def unsound(model: StaticModel, *, rows: int, width: int) -> Probe:
+        probe = probe_reach(model, rows=rows, width=width)
+        of_chunk = (rows, width) == (BLOCKS, BLOCK)
+        return msgspec.structs.replace(probe, differing=1) if of_chunk else probe
+
+    monkeypatch.setattr("equivcheck.decoding.contract.probe_reach", unsound)
+    report = probe_contract(near(), rows=4, width=8, tokens=20)
+    assert not report.reads_together
+    assert [probe.name for probe in report.failed] == ["prefill"]
 
 
 def test_a_window_may_stand_in_any_row() -> None:

@@ -117,3 +117,17 @@ def test_outputs_and_logits_do_not_depend_on_the_reach(dtype: torch.dtype) -> No
             assert other[key].token_ids == generation.token_ids, key
             assert other[key].logit_digests == generation.logit_digests, key
     assert len(seen) > 1, "all steps had one reach"
+
+
+def test_a_step_reaches_far_enough_for_what_is_not_known_yet() -> None:
+    """On a GPU the host does not know yet what the step before accepted: up to a window."""
+    dtype = torch.float32
+    requests = make_requests(6, tokens=150)
+    whole = decode(decoder(model(dtype), None), requests)
+    drafting = decoder(
+        model(dtype, found(dtype)), ModelDrafter(model(dtype), rows=ROWS), gamma=WIDTH - 1
+    )
+    drafting.runner.lag = 1
+    for key, answer in decode(drafting, requests).items():
+        assert answer.token_ids == whole[key].token_ids, key
+        assert answer.logit_digests == whole[key].logit_digests, key
