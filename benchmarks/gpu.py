@@ -4,11 +4,11 @@
 
 What there is to do, in which order, is in `gpu_stages`; `gpu_worker` does it. Records and output
 of every stage go to ``reports/<device>/``, with a README.md that answers the questions at its head
-(`gpu_summary`, `gpu_page`). A stage that succeeded there is not run again, so the same command goes
-on where it stopped; what was given up comes after what was never tried. ``--again`` begins anew, as
-after a change of the code. ``--rehearse`` runs all stages at toy sizes on whatever device there is:
-it shows that the command works and measures nothing. This process never touches the device, and
-those that time anything take turns.
+(`gpu_summary`, `gpu_page`). A stage that this very code has run there with success is not run
+again, so the same command goes on where it stopped; what failed or took too long comes after what
+was never tried. ``--again`` forgets what was run. ``--rehearse`` runs all stages at toy sizes on
+whatever device there is: it shows that the command works and measures nothing. This process never
+touches the device, and those that time anything take turns.
 """
 
 from __future__ import annotations
@@ -18,17 +18,29 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
 
 from benchmarks.gpu_page import readme
 from benchmarks.gpu_stages import FULL, REHEARSAL, Place, Stage, anew, slug, stages
-from benchmarks.gpu_worker import LEAST_SECONDS, STAGES, append, ended
+from benchmarks.stage_records import (
+    Ended,
+    append,
+    code_here,
+    keep,
+    last_records,
+    record_of,
+    records,
+    told,
+)
 
+LOCK = ".gpu.lock"
 GRACE = 20.0
 """Seconds over the limits of a process, for starting and for leaving."""
 LOOK = """
@@ -53,25 +65,30 @@ def device_here() -> Device | None:
     return None if found is None else Device(*found)
 
 
-def finished(folder: Path) -> dict[str, dict[str, Any]]:
-    """Stage to its last record, of those that were run."""
-    path = folder / STAGES
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return {record["stage"]: record for record in map(json.loads, lines)}
-
-
 def pending(
-    chosen: Sequence[Stage], done: Mapping[str, Mapping[str, Any]]
+    chosen: Sequence[Stage], done: Mapping[str, Ended], *, code: str
 ) -> Iterator[list[Stage]]:
-    """Stages without success, in processes: first those that were never tried."""
+    """Stages that this code has not run with success, in processes: first the untried ones."""
+    ours = {name: record for name, record in done.items() if record.code == code}
     for tried in (False, True):
         left = [
-            stage
+            stage if stage.name in ours else anew(stage)
             for stage in chosen
-            if (stage.name in done) is tried and done.get(stage.name, {}).get("exit") != 0
+            if not (stage.name in ours and ours[stage.name].exit == 0)
+            and failed(stage, ours.get(stage.name)) is tried
         ]
         for _, together in groupby(left, key=lambda stage: stage.group or stage.name):
             yield list(together)
+
+
+def failed(stage: Stage, record: Ended | None) -> bool:
+    """Whether a stage was tried for all of its time, or to its end, without success.
+
+    One that was interrupted, or for which no time was left, goes on like one that was not tried.
+    """
+    if record is None or not record.ended:
+        return False
+    return bool(record.exit) or (record.exit is None and record.seconds >= 60 * stage.minutes)
 
 
 def rounds(processes: Iterable[list[Stage]]) -> Iterator[list[list[Stage]]]:
@@ -84,35 +101,59 @@ def rounds(processes: Iterable[list[Stage]]) -> Iterator[list[list[Stage]]]:
 
 
 def run(together: Sequence[Stage], *, folder: Path, ends: float) -> None:
-    """Run stages in one process; none goes on after `ends`, by the monotonic clock."""
+    """Run stages in one process; none goes on after `ends`, by the monotonic clock.
+
+    A stage that takes its process with it is given up, and those behind it get another.
+    """
+    left = list(together)
+    while left and ends - time.monotonic() >= left[0].least:
+        names, started = {stage.name for stage in left}, time.monotonic()
+        before = len(records_of(names, folder))
+        code = worked(left, folder=folder, ends=ends)
+        if code == 0:
+            return
+        written = records_of(names, folder)[before:]
+        last = written[-1] if written else record_of(left[0].name, left[0].command, ended=False)
+        at = next(at for at, stage in enumerate(left) if stage.name == last.stage)
+        if not last.ended:
+            seconds = time.monotonic() - started
+            ended = record_of(last.stage, left[at].command, exit=code, seconds=seconds)
+            append(folder, ended)
+            print(told(folder, ended), flush=True)
+        left = left[at + 1 :]
+
+
+def records_of(names: Set[str], folder: Path) -> list[Ended]:
+    """The records of some stages, in the order of writing."""
+    return [record for record in records(folder) if record.stage in names]
+
+
+def worked(together: Sequence[Stage], *, folder: Path, ends: float) -> int | None:
+    """The exit code of a process that runs stages; None: it had to be stopped."""
     wanted = [
-        {"name": stage.name, "command": stage.command, "seconds": 60 * stage.minutes}
+        {
+            "name": stage.name,
+            "command": stage.command,
+            "seconds": 60 * stage.minutes,
+            "least": stage.least,
+        }
         for stage in together
     ]
-    before, started = finished(folder), time.monotonic()
     worker = (sys.executable, "-m", "benchmarks.gpu_worker", str(folder), str(ends))
-    limit = min(ends - started, 60 * sum(stage.minutes for stage in together)) + GRACE
+    limit = min(ends - time.monotonic(), 60 * sum(stage.minutes for stage in together)) + GRACE
+    asked = "\n".join(map(json.dumps, wanted))
     try:
-        told = "\n".join(map(json.dumps, wanted))
-        died = bool(
-            subprocess.run(worker, input=told, text=True, timeout=limit, check=False).returncode
-        )
+        done = subprocess.run(worker, input=asked, text=True, timeout=limit, check=False)
     except subprocess.TimeoutExpired:
-        died = True
-    if not died:
-        return
-    after, seconds = finished(folder), time.monotonic() - started
-    for stage in together:
-        if after.get(stage.name) == before.get(stage.name):
-            # It ended in this one; those behind it were not begun.
-            append(folder, ended(stage.name, stage.command, code=None, seconds=seconds))
-            break
+        return None
+    return done.returncode
 
 
 def write_readme(folder: Path, everything: Sequence[Stage]) -> None:
     """From what is recorded so far."""
     names = [stage.name for stage in everything]
-    (folder / "README.md").write_text(readme(folder, names, finished(folder)), encoding="utf-8")
+    page = readme(folder, names, last_records(folder), code=code_here())
+    (folder / "README.md").write_text(page, encoding="utf-8")
 
 
 def main() -> int:
@@ -121,7 +162,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="stop after these")
     parser.add_argument("--rehearse", action="store_true", help="toy sizes, on any device")
     parser.add_argument("--only", action="append", default=[], metavar="STAGE")
-    parser.add_argument("--again", action="store_true", help="also what succeeded before")
+    parser.add_argument("--again", action="store_true", help="forget what was run before")
     parser.add_argument("--list", action="store_true", help="only say what would be run")
     parser.add_argument("--summarise", action="store_true", help="only write the README anew")
     parser.add_argument("--out", type=Path, help="folder; default: reports/<device>")
@@ -134,29 +175,38 @@ def main() -> int:
     folder: Path = arguments.out or Path("reports") / slug(device.name if device else "rehearsal")
     place = Place(
         folder=folder,
-        device="cuda" if device else "cpu",
-        dtype="bfloat16" if device else "float32",
+        device="cuda" if device or not arguments.rehearse else "cpu",
+        dtype="bfloat16" if device or not arguments.rehearse else "float32",
         memory=device.memory if device else None,
     )
     everything = list(stages(REHEARSAL if arguments.rehearse else FULL, place))
     chosen = [stage for stage in everything if not arguments.only or stage.name in arguments.only]
-    if arguments.again:
-        chosen = [anew(stage) for stage in chosen]
     if arguments.list:
         print("\n".join(f"{stage.minutes:g} min  {stage.name}" for stage in chosen))
         return 0
     folder.mkdir(parents=True, exist_ok=True)
-    before = {} if arguments.again else finished(folder)
-    for processes in [] if arguments.summarise else rounds(pending(chosen, before)):
-        if ends - time.monotonic() < LEAST_SECONDS:
-            break
+    if arguments.summarise:
+        write_readme(folder, everything)
+        return 0
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            return measure(chosen, everything, folder=folder, ends=ends, again=arguments.again)
+    except Timeout:
+        print(f"{folder}: another process is measuring into it", file=sys.stderr)
+        return 2
+
+
+def measure(
+    chosen: Sequence[Stage], everything: Sequence[Stage], *, folder: Path, ends: float, again: bool
+) -> int:
+    """Run what is missing of `chosen`; 0 where nothing is left."""
+    keep(folder, forgotten=[stage.name for stage in chosen] if again else ())
+    code = code_here()
+    for processes in rounds(pending(chosen, last_records(folder), code=code)):
         with ThreadPoolExecutor(max_workers=len(processes)) as pool:
             list(pool.map(partial(run, folder=folder, ends=ends), processes))
         write_readme(folder, everything)
-    if arguments.summarise:
-        write_readme(folder, everything)
-    done = finished(folder)
-    return 0 if all(done.get(stage.name, {}).get("exit") == 0 for stage in chosen) else 1
+    return int(any(pending(chosen, last_records(folder), code=code)))
 
 
 if __name__ == "__main__":

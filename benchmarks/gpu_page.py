@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from benchmarks.gpu_summary import LIBRARIES, Row, answers, measured, over
+from benchmarks.gpu_answers import Row
+from benchmarks.gpu_summary import LIBRARIES, answers, measured, over
+from benchmarks.stage_records import Ended, log_of
 from equivcheck.bench.records import STOCK, TARGET
 from equivcheck.commands.bench_words import times
 from equivcheck.escape import visible
@@ -16,9 +17,11 @@ KEPT_LINES = 40
 """Of a stage's output, at the end."""
 
 
-def readme(folder: Path, names: Sequence[str], done: Mapping[str, Mapping[str, Any]]) -> str:
-    """Questions and answers, then how every stage ended, as Markdown."""
+def readme(folder: Path, names: Sequence[str], done: Mapping[str, Ended], *, code: str) -> str:
+    """Questions and answers, then how every stage ended, as Markdown; `code` is what is here."""
     lines = [f"# Measured on {folder.name}", "", "Written by `python -m benchmarks.gpu`.", ""]
+    if other := [name for name in names if name in done and done[name].code != code]:
+        lines += [f"Measured by other code than what wrote this page: {', '.join(other)}.", ""]
     lines += table("question", "answer", list(answers(folder)))
     speed = measured(folder, "speed")
     if speed is not None:
@@ -28,7 +31,7 @@ def readme(folder: Path, names: Sequence[str], done: Mapping[str, Mapping[str, A
     lines += table("stage", "ended", [Row(name, how_ended(done.get(name))) for name in names])
     for name in names:
         if name in done:
-            lines += ["", f"### {name}", "", f"`{done[name]['command']}`", "", *log(folder, name)]
+            lines += ["", f"### {name}", "", f"`{done[name].command}`", "", *log(folder, name)]
     return "\n".join(lines) + "\n"
 
 
@@ -55,17 +58,12 @@ def table(first: str, second: str, rows: Sequence[Row]) -> list[str]:
     return [f"| {first} | {second} |", "|---|---|", *(f"| {one} | {two} |" for one, two in cells)]
 
 
-def how_ended(record: Mapping[str, Any] | None) -> str:
+def how_ended(record: Ended | None) -> str:
     """A stage's end in words."""
-    if record is None:
-        return "not run"
-    ended = "gave up" if record["exit"] is None else f"exit {record['exit']}"
-    return f"{ended} after {record['seconds']} s"
+    return "not run" if record is None else record.words
 
 
 def log(folder: Path, name: str) -> list[str]:
     """The last lines of what a stage said."""
-    path = folder / f"{name}.log"
-    said = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    tail = [line.replace("`", "'") for line in said.splitlines()[-KEPT_LINES:]]
+    tail = [line.replace("`", "'") for line in log_of(folder, name)[-KEPT_LINES:]]
     return ["```text", *tail, "```"]

@@ -47,6 +47,14 @@ class Stage(NamedTuple):
     """Stages of one group follow each other and share a process; empty: a process of its own."""
     beside: bool = False
     """Times nothing, so that it may run beside others of this kind."""
+    least: float = 10.0
+    """Seconds without which it is not worth beginning."""
+
+
+LOADING = 30.0
+"""Seconds to build a large pair and to measure something with it, at least."""
+DEAL = 21
+"""Requests of which each gamma gets some: as many as gammas times temperatures."""
 
 
 class Sizes(NamedTuple):
@@ -87,9 +95,9 @@ FULL = Sizes(
 REHEARSAL = Sizes(
     pair="tiny@15m",
     small_draft="tiny",
-    positions=160,
+    positions=168,
     rows=4,
-    compared_tokens=16,
+    compared_tokens=8,
     tokens=8,
     prompts=1,
     batches="1,2",
@@ -128,6 +136,8 @@ def in_order(sizes: Sizes, place: Place) -> Iterator[Stage]:
             group = "" if "@32b" in pair else "ladder"
             name = f"ladder-{slug(pair)}"
             yield bench(name, sizes, place, on=on, pair=pair, prompts=1, group=group)
+    # Compiling needs a C++ compiler, and takes long where its cache is cold.
+    yield against("compiled", sizes, place, COMPILED, on=on, minutes=4)
 
 
 def of_bits(sizes: Sizes, place: Place) -> Iterator[Stage]:
@@ -151,13 +161,6 @@ def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[
     def timed(name: str, *more: str, **options: Any) -> Stage:
         return bench(name, sizes, place, on=on, group="pair", more=more, **options)
 
-    def against(name: str, *specs: str, minutes: float = 1.5) -> Stage:
-        others = (word for spec in specs for word in ("--against", spec))
-        # The library's own drafting takes seconds for an answer.
-        short = sizes._replace(tokens=min(sizes.tokens, 24), prompts=1)
-        more = ("--no-stock", *others)
-        return bench(name, short, place, on=on, group="pair", minutes=minutes, more=more)
-
     pair, folder = sizes.pair, place.folder
     copies = ("benchmarks.bandwidth", "--device", place.device, "--out")
     yield Stage("bandwidth", (*copies, str(folder / "bandwidth.jsonl")), 0.5, "pair")
@@ -167,15 +170,16 @@ def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[
     yield timed("speed", minutes=2.5)
     profile = ("benchmarks.step_profile", "--pair", pair, *on, "--out")
     yield Stage("profile", (*profile, str(folder / "profile.md")), 1, "pair")
-    yield timed("gamma", "--no-stock", "--sweep", f"gamma={sizes.gammas}", prompts=1)
     drafts = (word for spec in DRAFTS for word in ("--draft", spec))
     yield timed("drafts", "--no-stock", *drafts, prompts=2, minutes=1.5)
+    # A suite of each class fills a large batch but once, so that all five make the sample.
+    short = sizes._replace(tokens=min(sizes.tokens, 24))
+    sweep = ("--sweep", f"batch={sizes.batches}")
+    yield bench("batch", short, place, on=on, minutes=2.5, group="pair", more=sweep)
+    yield timed("gamma", "--no-stock", "--sweep", f"gamma={sizes.gammas}", prompts=1)
     yield timed("worst", "--no-stock", "--worst-case", prompts=1)
-    yield against("library", EAGER, ASSISTED, WITHOUT_OWN)
-    # Every batch size answers as many prompts as the largest takes at once: one workload will do.
-    few = sizes._replace(suites=sizes.suites[:1], tokens=min(sizes.tokens, 24))
-    sweep = ("--no-stock", "--sweep", f"batch={sizes.batches}")
-    yield bench("batch", few, place, on=on, minutes=1.5, group="pair", more=sweep)
+    library = (EAGER, ASSISTED, WITHOUT_OWN)
+    yield against("library", sizes, place, *library, on=on, group="pair")
     yield timed("draft-1b", pair=sizes.small_draft, prompts=1)
     large = ("--pair", pair, "--gamma", "4")
     yield identity("identity-large", sizes, place, share=0.05, group="pair", more=large)
@@ -183,9 +187,23 @@ def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[
         spec = f"native:gamma=4,contract={contract}"
         doctor = ("equivcheck", "doctor", *on, "--pair", pair, "--candidate", spec)
         doctor += ("--batch-size", str(sizes.rows))
-        yield Stage(f"doctor-{contract}", doctor, 1, "pair")
-    # Compiling needs a C++ compiler, and takes long where its cache is cold.
-    yield against("compiled", COMPILED, minutes=4)
+        yield Stage(f"doctor-{contract}", doctor, 1, "pair", least=LOADING)
+
+
+def against(
+    name: str,
+    sizes: Sizes,
+    place: Place,
+    *specs: str,
+    on: tuple[str, ...],
+    minutes: float = 1.5,
+    group: str = "",
+) -> Stage:
+    """Hold the pair to engines whose own drafting takes seconds for an answer."""
+    others = (word for spec in specs for word in ("--against", spec))
+    short = sizes._replace(tokens=min(sizes.tokens, 24), prompts=1)
+    more = ("--no-stock", *others)
+    return bench(name, short, place, on=on, group=group, minutes=minutes, more=more)
 
 
 def identity(
@@ -209,13 +227,14 @@ def identity(
         group: As in `Stage`.
         more: Another pair or contract.
     """
+    positions = max(math.ceil(share * sizes.positions), DEAL * sizes.compared_tokens)
     command = (
         *("benchmarks.identity", "--dtype", place.dtype, "--device", place.device),
-        *("--batch-size", str(sizes.rows), "--positions", str(math.ceil(share * sizes.positions))),
+        *("--batch-size", str(sizes.rows), "--positions", str(positions)),
         *("--tokens", str(sizes.compared_tokens), *more),
         *("--out", str(place.folder / "identity.jsonl")),
     )
-    return Stage(name, command, minutes, group)
+    return Stage(name, command, minutes, group, least=LOADING if group == "pair" else 10.0)
 
 
 def bench(
@@ -238,7 +257,7 @@ def bench(
         *("--prompts", str(min(prompts or sizes.prompts, sizes.prompts))),
         *("--tokens", str(tokens), *more, "--out", str(place.folder / f"bench-{name}.jsonl")),
     )
-    return Stage(name, command, minutes, group)
+    return Stage(name, command, minutes, group, least=LOADING)
 
 
 def anew(stage: Stage) -> Stage:

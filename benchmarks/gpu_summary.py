@@ -6,11 +6,12 @@ be not measured.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.gpu_answers import NOT_MEASURED, Row, records_of
+from benchmarks.gpu_bits import identity
 from equivcheck.bench.arms import WORST
 from equivcheck.bench.records import STOCK, TARGET
 from equivcheck.bench.records_file import read_bench
@@ -22,12 +23,10 @@ from equivcheck.metrics.summarise import summarise
 from equivcheck.metrics.summary import OVERALL, BenchSummary, Comparison
 from equivcheck.metrics.sweeps import best_drafts, sweeps_of
 
-NOT_MEASURED = "not measured"
 LEAST_RATIO = 0.97
 """Of plain decoding's speed: what a useless draft may cost with adaptive gamma."""
 ADAPTIVE = f"{WORST}:gamma=4,adaptive=true"
 FIXED = f"{WORST}:gamma=4,adaptive=false"
-COMPARED = ("positions", "positions_with_other_bits", "requests", "requests_with_other_tokens")
 
 
 class Library(NamedTuple):
@@ -51,13 +50,6 @@ LIBRARIES = (
     Library("transformers assisted", "library", "transformers:mode=assisted,scores=false", False),
     Library("own plain, torch's kernels only", "library", "native:gamma=0,kernels=library", True),
 )
-
-
-class Row(NamedTuple):
-    """One question."""
-
-    question: str
-    answer: str
 
 
 def answers(folder: Path) -> Iterator[Row]:
@@ -129,7 +121,8 @@ def of_libraries(folder: Path, *, copies: float | None) -> Iterator[Row]:
     for library in LIBRARIES:
         summary = measured(folder, library.stage)
         main = summary.main.get(OVERALL) if summary else None
-        yield Row(f"over {library.words}", over(main, library.arm))
+        told = over(main, library.arm) + other_tokens(summary, library.arm)
+        yield Row(f"over {library.words}", told)
         if library.plain:
             told = floor(summary, library.arm, copies=copies)
             yield Row(f"bandwidth floor reached, {library.words}", told)
@@ -155,10 +148,22 @@ def over(comparison: Comparison | None, arm: str) -> str:
     return times(found.geometric_mean) if found else NOT_MEASURED
 
 
+def other_tokens(summary: BenchSummary | None, arm: str) -> str:
+    """What to add where an arm has not answered as the target did, which costs it no speedup."""
+    found = summary.of(arm).get(OVERALL) if summary else None
+    if found is None or found.holds:
+        return ""
+    return f"; its tokens are the target's on {found.identical} of {found.prompts} prompts"
+
+
 def best(summary: BenchSummary | None) -> str:
     """The fastest of several drafts."""
     found = [each for each in best_drafts(summary) if each.workload == OVERALL] if summary else []
-    told = (f"{each.arm}: {times(each.speedup)} over padded plain" for each in found)
+    told = (
+        f"{each.arm}: {times(each.speedup)} over padded plain"
+        + (f", not told apart from {', '.join(each.tied)}" if each.tied else "")
+        for each in found
+    )
     return "; ".join(told) or NOT_MEASURED
 
 
@@ -238,52 +243,3 @@ def bandwidth(folder: Path) -> str:
         f"{best['bytes_per_second'] / 1e9:,.1f} GB/s read and written, buffers of "
         f"{best['buffer_bytes'] / 2**20:,.0f} MiB ({best['clock']})"
     )
-
-
-def identity(path: Path) -> Iterator[Row]:
-    """Rows of logits compared and differing, for each kind of comparison, over all gammas."""
-    # A stage that was run again has compared the same requests again: its last record counts.
-    last = {
-        (each["pair"], each["dtype"], each["batch_size"], each["contract"], *arm_of(each)): each
-        for each in records_of(path)
-    }
-    sums: dict[str, list[int]] = {}
-    for each in last.values():
-        contract = (each["contract"] or "no contract").partition(" ")[0]
-        spec, size = arm_of(each)
-        name = (
-            f"{each['pair']} {each['dtype']}, {contract}, plain at batch {each['batch_size']} "
-            f"against {decoding(spec)} at batch {size}"
-        )
-        found = sums.setdefault(name, [0] * len(COMPARED))
-        for at, field in enumerate(COMPARED):
-            found[at] += each[field]
-    if not sums:
-        yield Row("identity", NOT_MEASURED)
-    for name, (positions, bits, requests, tokens) in sums.items():
-        yield Row(
-            f"identity: {name}",
-            f"{bits:,} of {positions:,} rows of logits differ, {tokens:,} of {requests:,} "
-            f"requests have other tokens",
-        )
-
-
-def arm_of(record: Mapping[str, Any]) -> tuple[str, int]:
-    """Engine and batch size that were held against plain decoding."""
-    return record["arm"], record.get("arm_batch_size", record["batch_size"])
-
-
-def decoding(spec: str) -> str:
-    """A native engine in words."""
-    options = spec.partition(":")[2].split(",")
-    if "gamma=0" not in options:
-        return "speculative"
-    return "plain, one token wide," if "width=1" in options else "plain"
-
-
-def records_of(path: Path) -> list[dict[str, Any]]:
-    """The lines of a JSONL file; none where there is no file. A torn last line is left out."""
-    if not path.is_file():
-        return []
-    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
-    return [json.loads(line) for line in whole.splitlines()]

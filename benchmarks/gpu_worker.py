@@ -2,9 +2,10 @@
 
     python -m benchmarks.gpu_worker FOLDER ENDS < STAGES
 
-Reads one JSON object a line: ``name``, ``command`` (module and arguments) and ``seconds``, after
-which the stage is given up; none begins or goes on after ENDS, by the monotonic clock, which all
-processes of a machine share. How each ended is appended to FOLDER/stages.jsonl.
+Reads one JSON object a line: ``name``, ``command`` (module and arguments), ``seconds``, after
+which the stage is given up, and ``least``, without which it is not begun; none goes on after ENDS,
+by the monotonic clock, which all processes of a machine share. That each began and how it ended is
+appended to FOLDER/stages.jsonl.
 """
 
 from __future__ import annotations
@@ -16,17 +17,16 @@ import os
 import runpy
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-STAGES = "stages.jsonl"
+from benchmarks.stage_records import Ended, append, record_of, told
+
 BROKE = 1
-LEAST_SECONDS = 5.0
-"""With less time left, nothing is begun."""
 
 
 class OutOfTime(KeyboardInterrupt):
@@ -35,44 +35,39 @@ class OutOfTime(KeyboardInterrupt):
 
 def main() -> None:
     """Run what stdin asks for."""
+    leave_with_parent()
     folder, ends = Path(sys.argv[1]), float(sys.argv[2])
     wanted = [json.loads(line) for line in sys.stdin.read().splitlines()]
     for stage in wanted:
         left = ends - time.monotonic()
-        if left < LEAST_SECONDS:
-            break
+        if left < float(stage["least"]):
+            continue
         seconds = min(left, float(stage["seconds"]))
-        append(folder, run(stage["name"], stage["command"], folder=folder, seconds=seconds))
+        record = run(stage["name"], stage["command"], folder=folder, seconds=seconds)
+        append(folder, record)
+        print(told(folder, record), flush=True)
         let_go()
 
 
-def run(name: str, command: Sequence[str], *, folder: Path, seconds: float) -> dict[str, object]:
+def leave_with_parent() -> None:
+    """End this process soon after its parent, however that ended: two would disturb each other."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(BROKE)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def run(name: str, command: Sequence[str], *, folder: Path, seconds: float) -> Ended:
     """Run one stage in this process; its output goes to a file of its name."""
+    append(folder, record_of(name, command, ended=False))
     started = time.monotonic()
     with redirected(folder / f"{name}.log"):
         code = call(command, seconds=seconds)
-    return ended(name, command, code=code, seconds=time.monotonic() - started)
-
-
-def ended(
-    name: str, command: Sequence[str], *, code: int | None, seconds: float
-) -> dict[str, object]:
-    """The record of a stage; without a code it was given up."""
-    return {
-        "stage": name,
-        "command": " ".join(command),
-        "exit": code,
-        "seconds": round(seconds, 1),
-        "torch": version("torch"),
-    }
-
-
-def append(folder: Path, record: dict[str, object]) -> None:
-    """Write down how a stage ended, and say so."""
-    with (folder / STAGES).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
-    how = "gave up" if record["exit"] is None else f"exit {record['exit']}"
-    print(f"{record['stage']}: {how} after {record['seconds']} s", flush=True)
+    return record_of(name, command, exit=code, seconds=time.monotonic() - started)
 
 
 def call(command: Sequence[str], *, seconds: float) -> int | None:

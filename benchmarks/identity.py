@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import torch
@@ -180,8 +181,30 @@ def spec_of(options: str, *, contract: str) -> str:
     return f"native:{options}" + ("" if contract == USUAL else f",contract={contract}")
 
 
-def main() -> None:
-    """Measure, append the records, print the totals."""
+def promised(record: Mapping[str, Any]) -> bool:
+    """Whether a contract says that nothing may differ there."""
+    contract = str(record["contract"])
+    return contract.startswith("batch-invariant") or (
+        contract.startswith(USUAL) and "width=1" not in record["arm"]
+    )
+
+
+def holds(records: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether rows were compared for each promise, and none differs."""
+    kept = [record for record in records if promised(record)]
+    compared = all(record["positions"] for record in records)
+    return (
+        bool(records)
+        and compared
+        and not any(
+            record["positions_with_other_bits"] or record["requests_with_other_tokens"]
+            for record in kept
+        )
+    )
+
+
+def main() -> int:
+    """Measure, append the records, print the totals; 1 where a promise is broken or not tested."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.identity")
     parser.add_argument("--pair", default="tiny")
     parser.add_argument("--dtype", default="float32")
@@ -197,10 +220,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    records = []
     with arguments.out.open("a", encoding="utf-8") as file:
         for record in measure(arguments):
             file.write(json.dumps(record) + "\n")
             file.flush()
+            records.append(record)
             print(
                 f"{record['pair']} {record['dtype']} batch {record['batch_size']} against "
                 f"{record['arm']} at {record['arm_batch_size']}: "
@@ -209,7 +234,8 @@ def main() -> None:
                 f"{record['requests']} requests with other tokens ({record['seconds']} s)",
                 flush=True,
             )
+    return 0 if holds(records) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

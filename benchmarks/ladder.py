@@ -11,19 +11,17 @@ goes on where it stopped. An idle machine is up to whoever runs it.
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.gpu import finished
 from benchmarks.gpu_stages import Stage, slug
-from benchmarks.gpu_worker import STAGES, ended
 from benchmarks.ladder_tables import tables
+from benchmarks.stage_records import Ended, append, last_records, last_words, record_of
 from equivcheck.bench.records import Bench
 from equivcheck.bench.records_file import is_unfinished, read_bench
 from equivcheck.engines.registry import known_engines
@@ -94,11 +92,12 @@ def rungs(
 
 def is_done(stage: Stage, *, folder: Path) -> bool:
     """Whether this very measurement was finished before."""
-    record = finished(folder).get(stage.name, {})
+    record = last_records(folder).get(stage.name)
     path = folder / f"{stage.name}.jsonl"
     return (
-        record.get("exit") in MEASURED
-        and record.get("command") == " ".join(stage.command)
+        record is not None
+        and record.exit in MEASURED
+        and record.command == " ".join(stage.command)
         and path.is_file()
         and not is_unfinished(path)
     )
@@ -110,7 +109,7 @@ def measured(folder: Path) -> list[Bench]:
     return [read_bench(place) for place in places if place.is_file()]
 
 
-def run(stage: Stage, *, folder: Path, seconds: float) -> dict[str, object]:
+def run(stage: Stage, *, folder: Path, seconds: float) -> Ended:
     """Measure one rung in a process of its own; what it says goes to a file of its name."""
     started, code = time.monotonic(), None
     with (folder / f"{stage.name}.log").open("w", encoding="utf-8") as log:
@@ -120,19 +119,17 @@ def run(stage: Stage, *, folder: Path, seconds: float) -> dict[str, object]:
                 command, stdout=log, stderr=subprocess.STDOUT, timeout=seconds, check=False
             ).returncode
     spent = time.monotonic() - started
-    return ended(stage.name, stage.command, code=code, seconds=spent)
+    return record_of(stage.name, stage.command, exit=code, seconds=spent)
 
 
-def ending(record: Mapping[str, object], *, folder: Path) -> str:
+def ending(record: Ended, *, folder: Path) -> str:
     """How a stage ended; where it broke, what it said last."""
-    spent = f"after {record['seconds']} s"
-    if record["exit"] is None:
+    spent = f"after {record.seconds} s"
+    if record.exit is None:
         return f"out of time {spent}; the same command goes on"
-    if record["exit"] in MEASURED:
+    if record.exit in MEASURED:
         return f"measured {spent}"
-    log = (folder / f"{record['stage']}.log").read_text(encoding="utf-8", errors="replace")
-    said = next((line for line in reversed(log.split("\n")) if line.strip()), "it said nothing")
-    return f"exit {record['exit']} {spent}: {said}"
+    return f"{record.words}: {last_words(folder, record.stage)}"
 
 
 def numbers(text: str) -> tuple[int, ...]:
@@ -174,8 +171,7 @@ def main() -> int:
         if is_done(stage, folder=folder) or left < 5:
             continue
         record = run(stage, folder=folder, seconds=left)
-        with (folder / STAGES).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        append(folder, record)
         print(f"{stage.name}: {ending(record, folder=folder)}", flush=True)
         write_tables(folder)
     write_tables(folder)

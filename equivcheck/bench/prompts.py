@@ -17,7 +17,7 @@ Encode = Callable[[Case], Sequence[int]]
 
 
 def requests_of(
-    suites: Sequence[Suite], *, prompts: int, tokens: int, fill: int, encode: Encode
+    suites: Sequence[Suite], *, prompts: int | None, tokens: int, fill: int, encode: Encode
 ) -> dict[str, tuple[Request, ...]]:
     """Requests by workload: `prompts` of each or as many as fill a chunk, in chunks of `fill`.
 
@@ -30,7 +30,8 @@ def requests_of(
     """
     found: dict[str, tuple[Request, ...]] = {}
     for suite in suites:
-        cases = [case for case in suite.cases if case.sampling.greedy][: max(prompts, fill)]
+        cases = [case for case in suite.cases if case.sampling.greedy]
+        cases = cases[: max(prompts or len(cases), fill)]
         if not cases:
             raise SuiteError(f"{suite.path}: no greedy case to measure with")
         if suite.workload in found:
@@ -50,13 +51,15 @@ def requests_of(
 
 
 def at_point(
-    requests: Mapping[str, Sequence[Request]], point: Point
+    requests: Mapping[str, Sequence[Request]], point: Point, *, enough: int | None
 ) -> dict[str, tuple[tuple[Request, ...], ...]]:
-    """The same requests in chunks of the point's batch size, lengthened where it is filled."""
+    """Chunks of the point's batch size, of `enough` requests; lengthened where it is filled."""
     return {
         workload: tuple(
             tuple(_filled(asked, point)[chunk])
-            for chunk in in_chunks([each.key for each in asked], size=point.batch_size)
+            for chunk in in_chunks(
+                [each.key for each in asked], size=point.batch_size, enough=enough
+            )
         )
         for workload, asked in requests.items()
     }

@@ -58,6 +58,8 @@ class BenchSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Of the first point; a point's batch size and context replace its own."""
     arms: tuple[BenchArm, ...]
     points: tuple[Point, ...]
+    prompts: int | None = None
+    """Of each workload, or as many as the batch takes; None: all that there are."""
     tokens: int
     """New tokens a prompt; end-of-text ids do not end it, so that all arms do equal work."""
     repeats: int = 1
@@ -202,7 +204,7 @@ class Bench(Struct, frozen=True, kw_only=True):
             len(keys[chunk])
             for point in settings.points
             for keys in self.header.prompts.values()
-            for chunk in in_chunks(keys, size=point.batch_size)
+            for chunk in in_chunks(keys, size=point.batch_size, enough=settings.prompts)
         )
         return asked * len(settings.arms) * settings.repeats
 

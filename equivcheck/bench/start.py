@@ -23,7 +23,6 @@ def run_bench(
     suites: Sequence[Suite],
     path: Path,
     *,
-    prompts: int,
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> Bench:
@@ -41,7 +40,7 @@ def run_bench(
 
     requests = requests_of(
         suites,
-        prompts=prompts,
+        prompts=settings.prompts,
         tokens=settings.tokens,
         fill=max(point.batch_size for point in settings.points),
         encode=partial(encode, pair.tokenizer),

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import time
-from argparse import Namespace
-from itertools import groupby
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
+from filelock import FileLock
 
-from benchmarks import bandwidth, gpu, identity
-from benchmarks.gpu import finished, pending, rounds, run
-from benchmarks.gpu_stages import FULL, GIB, REHEARSAL, Place, Sizes, Stage, anew, fits, stages
+from benchmarks import gpu
+from benchmarks.gpu import pending, rounds, run
+from benchmarks.gpu_stages import FULL, GIB, Place, Stage, anew, stages
+from benchmarks.stage_records import (
+    Ended,
+    append,
+    code_here,
+    keep,
+    last_records,
+    record_of,
+    records,
+)
 
 PLACE = Place(folder=Path("reports/some-gpu"), device="cuda", dtype="bfloat16", memory=80 * GIB)
-MODULES = {
-    "benchmarks.bandwidth",
-    "benchmarks.identity",
-    "benchmarks.products",
-    "benchmarks.step_profile",
-    "equivcheck",
-    "pytest",
-}
 PROGRAM = """
 import sys, time
 name = sys.argv[1]
 print("said", name, "in", __import__("os").getpid())
 if name == "slow":
+    time.sleep(60)
+if name.startswith("waits"):
+    open(sys.argv[2], "w").write(str(__import__("os").getpid()))
     time.sleep(60)
 if name == "dead":
     __import__("os")._exit(9)
@@ -54,50 +59,10 @@ def soon() -> float:
     return time.monotonic() + 120
 
 
-@pytest.mark.parametrize("sizes", [FULL, REHEARSAL], ids=["full", "rehearsal"])
-def test_every_stage_has_a_name_a_module_and_a_limit(sizes: Sizes) -> None:
-    found = list(stages(sizes, PLACE))
-    assert len({stage.name for stage in found}) == len(found)
-    assert all(0 < stage.minutes <= 4 * sizes.patience for stage in found)
-    assert {stage.command[0] for stage in found} == MODULES
-    outs = [word for stage in found for word in stage.command if word.startswith("reports/")]
-    benches = [out for out in outs if "/bench-" in out]
-    assert len(set(benches)) == len(benches) > 5
-
-
-def test_stages_of_a_group_follow_each_other() -> None:
-    groups = [group for group, _ in groupby(stages(FULL, PLACE), key=lambda stage: stage.group)]
-    shared = [group for group in groups if group]
-    assert len(set(shared)) == len(shared) > 1
-
-
-def test_what_is_to_be_measured_is_asked_for() -> None:
-    found = {stage.name: " ".join(stage.command) for stage in stages(FULL, PLACE)}
-    assert "--worst-case" in found["worst"]
-    assert "compiled=true" in found["compiled"]
-    assert "mode=assisted" in found["library"]
-    assert "--dtype float16" in found["identity-float16"]
-    assert "--contract batch-invariant --other-batch-size 1" in found["identity-invariant"]
-    assert "gamma=1,2,4,6,7" in found["gamma"]
-    assert "batch=2,8,32,64" in found["batch"]
-
-
-def test_a_pair_that_the_device_cannot_hold_is_left_out() -> None:
-    assert [fits(f"tiny@{shape}+0.15b", 80 * GIB) for shape in ("8b", "14b", "32b")] == [
-        True,
-        True,
-        False,
-    ]
-    assert fits("tiny@32b+0.15b", 140 * GIB)
-    assert fits("tiny@32b+0.15b", None)
-    assert fits("tiny", GIB)
-    assert not any("32b" in stage.name for stage in stages(FULL, PLACE))
-
-
 def test_stages_share_a_process_and_leave_their_output(folder: Path) -> None:
     run([acts(name) for name in ("good", "bad", "told")], folder=folder, ends=soon())
-    done = finished(folder)
-    assert {name: record["exit"] for name, record in done.items()} == {
+    done = last_records(folder)
+    assert {name: record.exit for name, record in done.items()} == {
         "good": 0,
         "bad": 3,
         "told": 1,
@@ -110,27 +75,118 @@ def test_stages_share_a_process_and_leave_their_output(folder: Path) -> None:
 
 def test_what_takes_too_long_is_given_up_and_the_next_begins(folder: Path) -> None:
     run([acts("slow", minutes=0.02), acts("good")], folder=folder, ends=soon())
-    ends = {name: record["exit"] for name, record in finished(folder).items()}
+    ends = {name: record.exit for name, record in last_records(folder).items()}
     assert ends == {"slow": None, "good": 0}
 
 
-def test_what_takes_its_process_with_it_is_given_up(folder: Path) -> None:
+def test_what_takes_its_process_with_it_ends_alone(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     run([acts("good"), acts("dead"), acts("bad")], folder=folder, ends=soon())
-    ends = {name: record["exit"] for name, record in finished(folder).items()}
-    assert ends == {"good": 0, "dead": None}
+    ends = {name: record.exit for name, record in last_records(folder).items()}
+    assert ends == {"good": 0, "dead": 9, "bad": 3}
+    assert "dead: exit 9 after" in (said := capfd.readouterr().out)
+    assert "bad: exit 3 after" in said
+
+
+def test_how_a_failure_went_is_said(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run([acts("told")], folder=folder, ends=soon())
+    assert capfd.readouterr().out.endswith("s: no such thing\n")
 
 
 def test_nothing_begins_without_time(folder: Path) -> None:
-    run([acts("good")], folder=folder, ends=time.monotonic() + 1)
-    assert finished(folder) == {}
+    long = acts("good")._replace(least=500.0)
+    run([long], folder=folder, ends=soon())
+    assert last_records(folder) == {}
+    # In one process, what takes less may still be worth beginning.
+    run([acts("bad"), long, acts("told")], folder=folder, ends=soon())
+    assert list(last_records(folder)) == ["bad", "told"]
+
+
+def test_a_process_does_not_outlive_what_asked_for_it(folder: Path) -> None:
+    """Killed, not interrupted: nothing is told to the process that measures."""
+    told = folder / "pid"
+    stage = Stage("waits", ("acting", "waits", str(told)), 1.0)
+    program = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from benchmarks.gpu import run\n"
+        "from benchmarks.gpu_stages import Stage\n"
+        f"run([{stage!r}], folder=Path({str(folder)!r}), ends=time.monotonic() + 60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program]) as asking:
+        wait_for(lambda: told.is_file() and bool(told.read_text()))
+        asking.kill()
+    worker = int(told.read_text())
+    wait_for(lambda: not is_running(worker))
+    (record,) = last_records(folder).values()
+    assert (record.ended, record.exit, record.words) == (False, None, "did not end")
+
+
+def wait_for(happens: Callable[[], bool]) -> None:
+    ends = soon()
+    while not happens():
+        assert time.monotonic() < ends, "waited for nothing"
+        time.sleep(0.05)
+
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{process}/stat")
+    return not status.is_file() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def ended(name: str, *, exit: int | None, seconds: float = 1.0, code: str = "this") -> Ended:
+    return Ended(stage=name, command="acting", code=code, exit=exit, seconds=seconds)
 
 
 def test_what_succeeded_is_not_run_again_and_what_failed_comes_last() -> None:
-    chosen = [acts("good"), acts("bad"), acts("other", group=""), acts("new", group="")]
-    done: dict[str, dict[str, object]] = {"good": {"exit": 0}, "bad": {"exit": None}}
-    together = [[stage.name for stage in group] for group in pending(chosen, done)]
-    assert together == [["other"], ["new"], ["bad"]]
-    assert [len(group) for group in pending(chosen, {})] == [2, 1, 1]
+    chosen = [
+        acts("good"),
+        acts("bad"),
+        acts("slow"),
+        acts("other", group=""),
+        acts("new", group=""),
+    ]
+    records = [ended("good", exit=0), ended("bad", exit=1), ended("slow", exit=None, seconds=60.0)]
+    done = {record.stage: record for record in records}
+    together = [[stage.name for stage in group] for group in pending(chosen, done, code="this")]
+    assert together == [["other"], ["new"], ["bad", "slow"]]
+    assert [len(group) for group in pending(chosen, {}, code="this")] == [3, 1, 1]
+
+
+def test_what_there_was_no_time_for_goes_on_first() -> None:
+    chosen = [acts("cut"), acts("killed"), acts("new")]
+    done = {"cut": ended("cut", exit=None, seconds=5.0)}
+    done["killed"] = record_of("killed", ("acting",), ended=False)
+    together = [[stage.name for stage in group] for group in pending(chosen, done, code="this")]
+    assert together == [["cut", "killed", "new"]]
+
+
+def test_what_other_code_measured_is_measured_anew() -> None:
+    chosen = [stage for stage in stages(FULL, PLACE) if stage.name in ("speed", "batch")]
+    done = {each.name: ended(each.name, exit=0, code="other") for each in chosen}
+    (together,) = pending(chosen, done, code="this")
+    assert together == [anew(stage) for stage in chosen]
+    done["batch"] = ended("batch", exit=None)
+    (together,) = pending(chosen, done, code="this")
+    assert together == [anew(chosen[0]), chosen[1]]
+
+
+def test_records_say_whose_code_it_was_and_a_torn_line_is_cut(folder: Path) -> None:
+    append(folder, record_of("one", ("acting", "one"), exit=0, seconds=1.26))
+    with (folder / "stages.jsonl").open("ab") as file:
+        file.write(b'{"stage": "two", "exi')
+    (found,) = last_records(folder).values()
+    assert (found.code, found.seconds, found.command) == (code_here(), 1.3, "acting one")
+    keep(folder)
+    append(folder, record_of("two", ("acting",), ended=False))
+    assert list(last_records(folder)) == ["one", "two"]
+    keep(folder, forgotten=["one"])
+    assert list(last_records(folder)) == ["two"]
 
 
 def test_only_what_times_nothing_runs_beside_others() -> None:
@@ -138,20 +194,11 @@ def test_only_what_times_nothing_runs_beside_others() -> None:
     timed = [acts("three"), acts("four"), acts("five", group="")]
     names = [
         [[stage.name for stage in together] for together in processes]
-        for processes in rounds(pending([*compared, *timed], {}))
+        for processes in rounds(pending([*compared, *timed], {}, code="this"))
     ]
     assert names == [[["one"], ["two"]], [["three", "four"]], [["five"]]]
     for stage in stages(FULL, PLACE):
         assert stage.beside == (stage.name == "tests" or stage.group == "bits")
-
-
-def test_stages_divide_the_gammas() -> None:
-    asked = [
-        stage.command[stage.command.index("--gamma") + 1]
-        for stage in stages(FULL, PLACE)
-        if "--gamma" in stage.command and stage.beside
-    ]
-    assert asked == [str(gamma) for gamma in identity.GAMMAS]
 
 
 def test_the_command_goes_on_and_says_how_stages_ended(
@@ -166,24 +213,24 @@ def test_the_command_goes_on_and_says_how_stages_ended(
     assert "| two | not run |" in (folder / "README.md").read_text()
     monkeypatch.setattr(sys, "argv", arguments)
     assert gpu.main() == 0
-    lines = (folder / "stages.jsonl").read_text().splitlines()
-    assert [name for name in ("one", "two") if f'"{name}"' in "".join(lines)] == ["one", "two"]
-    assert len(lines) == 2
+    assert [record.stage for record in records(folder) if record.ended] == ["one", "two"]
     assert "two: exit 0 after" in capfd.readouterr().out
-    monkeypatch.setattr(sys, "argv", [*arguments, "--again", "--only", "two"])
     assert gpu.main() == 0
-    assert len((folder / "stages.jsonl").read_text().splitlines()) == 3
+    assert capfd.readouterr().out == ""
+    monkeypatch.setattr(sys, "argv", [*arguments, "--again", "--only", "two", "--minutes", "0"])
+    assert gpu.main() == 1
+    assert list(last_records(folder)) == ["one"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert gpu.main() == 0
+    assert [record.stage for record in records(folder) if record.ended] == ["one", "two"]
     (folder / "README.md").unlink()
     monkeypatch.setattr(sys, "argv", [*arguments, "--summarise"])
     assert gpu.main() == 0
     assert "| two | exit 0 after" in (folder / "README.md").read_text()
-    assert len((folder / "stages.jsonl").read_text().splitlines()) == 3
-
-
-def test_a_measurement_that_is_run_again_goes_on_with_nothing() -> None:
-    for stage in stages(FULL, PLACE):
-        measures = stage.command[:2] == ("equivcheck", "bench")
-        assert anew(stage).command == (*stage.command, *(["--fresh"] if measures else []))
+    with FileLock(folder / gpu.LOCK):
+        monkeypatch.setattr(sys, "argv", arguments)
+        assert gpu.main() == 2
+    assert "another process is measuring into it" in capfd.readouterr().err
 
 
 def test_without_a_device_it_says_what_to_do(
@@ -193,26 +240,3 @@ def test_without_a_device_it_says_what_to_do(
     monkeypatch.setattr(sys, "argv", ["gpu"])
     assert gpu.main() == 2
     assert "no CUDA device here; --rehearse" in capsys.readouterr().err
-
-
-def test_copies_have_a_bandwidth() -> None:
-    (record,) = bandwidth.measure(torch.device("cpu"), (1,))
-    assert record["buffer_bytes"] == 2**20
-    assert float(str(record["bytes_per_second"])) > 0
-    assert (record["device"], record["clock"]) == ("cpu", "monotonic clock")
-
-
-def test_identity_is_compared_across_batch_sizes() -> None:
-    usual = Namespace(batch_size=16, contract="fixed-shape", other_batch_size=[])
-    assert list(identity.arms_of(usual, gamma=1)) == [
-        ("native:gamma=1", 16),
-        ("native:gamma=0,width=1", 16),
-    ]
-    assert list(identity.arms_of(usual, gamma=2)) == [("native:gamma=2", 16)]
-    several = Namespace(batch_size=16, contract="batch-invariant", other_batch_size=[1])
-    assert list(identity.arms_of(several, gamma=1)) == [
-        ("native:gamma=1,contract=batch-invariant", 16),
-        ("native:gamma=0,width=1,contract=batch-invariant", 16),
-        ("native:gamma=1,contract=batch-invariant", 1),
-        ("native:gamma=0,contract=batch-invariant", 1),
-    ]

@@ -8,8 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from benchmarks.gpu_answers import NOT_MEASURED
 from benchmarks.gpu_page import readme
-from benchmarks.gpu_summary import ADAPTIVE, FIXED, LIBRARIES, NOT_MEASURED, answers
+from benchmarks.gpu_summary import ADAPTIVE, FIXED, LIBRARIES, answers
+from benchmarks.stage_records import Ended
 from equivcheck.bench.records import Bandwidth, Bench, BenchArm, Measured, Point, Spent
 from equivcheck.bench.records_file import BenchWriter
 from equivcheck.generation import Generation
@@ -78,7 +80,7 @@ def measured(tmp_path: Path) -> dict[str, str]:
     bits = {"positions": 1000, "positions_with_other_bits": 0}
     torn = bits | {"positions": 400, "positions_with_other_bits": 3}
     several = [
-        compared | torn | {"arm": "native:gamma=2", "arm_batch_size": 16},
+        compared | torn | {"arm": "native:gamma=2", "contract": "batch-invariant 1280"},
         compared | bits | {"arm": "native:gamma=2", "arm_batch_size": 16},
         compared | bits | {"arm": "native:gamma=3", "arm_batch_size": 16},
         compared | bits | {"arm": "native:gamma=3", "arm_batch_size": 1},
@@ -172,8 +174,11 @@ def test_other_tokens_withhold_a_speedup(tmp_path: Path) -> None:
 def test_the_readme_holds_answers_before_logs(tmp_path: Path) -> None:
     write(tmp_path, "speed", make_bench())
     (tmp_path / "speed.log").write_text("said `this`\n", encoding="utf-8")
-    record = {"command": "equivcheck bench", "exit": None, "seconds": 9.5}
-    text = readme(tmp_path, ["speed", "never"], {"speed": record})
+    record = Ended(stage="speed", command="equivcheck bench", code="this", seconds=9.5)
+    text = readme(tmp_path, ["speed", "never"], {"speed": record}, code="this")
+    assert "other code" not in text
     order = ("| over padded plain decoding | 2.00x", "| code | 0.50", "| speed | gave up after 9.5")
     places = [text.index(part) for part in (*order, "| never | not run |", "said 'this'")]
     assert places == sorted(places)
+    text = readme(tmp_path, ["speed", "never"], {"speed": record}, code="that")
+    assert "Measured by other code than what wrote this page: speed." in text

@@ -1,0 +1,57 @@
+"""How many rows of logits `benchmarks.identity` has compared, and how many of them differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu_answers import NOT_MEASURED, Row, records_of
+
+COMPARED = ("positions", "positions_with_other_bits", "requests", "requests_with_other_tokens")
+
+
+def identity(path: Path) -> Iterator[Row]:
+    """Rows of logits compared and differing, for each kind of comparison, over all gammas."""
+    # A stage that was run again has compared the same requests again: its last record counts.
+    last = {
+        (each["pair"], each["dtype"], each["batch_size"], promise_of(each), *arm_of(each)): each
+        for each in records_of(path)
+    }
+    sums: dict[str, list[int]] = {}
+    for each in last.values():
+        contract = promise_of(each)
+        spec, size = arm_of(each)
+        name = (
+            f"{each['pair']} {each['dtype']}, {contract}, plain at batch {each['batch_size']} "
+            f"against {decoding(spec)} at batch {size}"
+        )
+        found = sums.setdefault(name, [0] * len(COMPARED))
+        for at, field in enumerate(COMPARED):
+            found[at] += each[field]
+    if not sums:
+        yield Row("identity", NOT_MEASURED)
+    for name, (positions, bits, requests, tokens) in sums.items():
+        yield Row(
+            f"identity: {name}",
+            f"{bits:,} of {positions:,} rows of logits differ, {tokens:,} of {requests:,} "
+            f"requests have other tokens",
+        )
+
+
+def promise_of(record: Mapping[str, Any]) -> str:
+    """The contract without the shape, which other code may choose otherwise."""
+    return str(record["contract"] or "no contract").partition(" ")[0]
+
+
+def arm_of(record: Mapping[str, Any]) -> tuple[str, int]:
+    """Engine and batch size that were held against plain decoding."""
+    return record["arm"], record.get("arm_batch_size", record["batch_size"])
+
+
+def decoding(spec: str) -> str:
+    """A native engine in words."""
+    options = spec.partition(":")[2].split(",")
+    if "gamma=0" not in options:
+        return "speculative"
+    return "plain, one token wide," if "width=1" in options else "plain"
