@@ -57,6 +57,8 @@ class Recorder:
         self.pool: Any = None
         """Memory that all recordings share: one is replayed at a time, and nothing of it is kept
         but what it leaves, which is read before the next."""
+        self.side: torch.cuda.Stream | None = None
+        """Where steps are warmed up; one, since libraries keep workspaces for each stream."""
 
     @property
     def records(self) -> bool:
@@ -85,7 +87,7 @@ class Recorder:
         started = time.perf_counter()
         before = [buffer.clone() for buffer in self.state]
         self.pool = self.pool or torch.cuda.graph_pool_handle()
-        side = torch.cuda.Stream(self.device)
+        side = self.side = self.side or torch.cuda.Stream(self.device)
         side.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(side):
             for _ in range(WARM_UPS):
