@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -55,14 +55,16 @@ def at_point(
 ) -> dict[str, tuple[tuple[Request, ...], ...]]:
     """Chunks of the point's batch size, of `enough` requests; lengthened where it is filled."""
     return {
-        workload: tuple(
-            tuple(_filled(asked, point)[chunk])
-            for chunk in in_chunks(
-                [each.key for each in asked], size=point.batch_size, enough=enough
-            )
-        )
+        workload: tuple(_chunks(_filled(asked, point), size=point.batch_size, enough=enough))
         for workload, asked in requests.items()
     }
+
+
+def _chunks(
+    asked: Sequence[Request], *, size: int, enough: int | None
+) -> Iterator[tuple[Request, ...]]:
+    keys = [request.key for request in asked]
+    return (tuple(asked[chunk]) for chunk in in_chunks(keys, size=size, enough=enough))
 
 
 def _filled(asked: Sequence[Request], point: Point) -> list[Request]:
