@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -32,13 +34,15 @@ from benchmarks.gpu_stages import FULL, REHEARSAL, Place, Stage, anew, slug, sta
 from benchmarks.stage_records import (
     Ended,
     append,
-    code_here,
+    asked,
+    code_of,
     keep,
     last_records,
     record_of,
     records,
     told,
 )
+from equivcheck.errors import unknown_name
 
 LOCK = ".gpu.lock"
 GRACE = 20.0
@@ -65,11 +69,14 @@ def device_here() -> Device | None:
     return None if found is None else Device(*found)
 
 
-def pending(
-    chosen: Sequence[Stage], done: Mapping[str, Ended], *, code: str
-) -> Iterator[list[Stage]]:
+def pending(chosen: Sequence[Stage], done: Mapping[str, Ended]) -> Iterator[list[Stage]]:
     """Stages that this code has not run with success, in processes: first the untried ones."""
-    ours = {name: record for name, record in done.items() if record.code == code}
+    ours = {
+        stage.name: record
+        for stage in chosen
+        if (record := done.get(stage.name))
+        and (record.code, record.command) == (code_of(stage.command[0]), asked(stage.command))
+    }
     for tried in (False, True):
         left = [
             stage if stage.name in ours else anew(stage)
@@ -139,11 +146,15 @@ def worked(together: Sequence[Stage], *, folder: Path, ends: float) -> int | Non
         }
         for stage in together
     ]
-    worker = (sys.executable, "-m", "benchmarks.gpu_worker", str(folder), str(ends))
+    words = (str(folder), str(ends), str(os.getpid()))
+    worker = (sys.executable, "-m", "benchmarks.gpu_worker", *words)
     limit = min(ends - time.monotonic(), 60 * sum(stage.minutes for stage in together)) + GRACE
-    asked = "\n".join(map(json.dumps, wanted))
+    lines = "\n".join(map(json.dumps, wanted))
     try:
-        done = subprocess.run(worker, input=asked, text=True, timeout=limit, check=False)
+        # In a session of its own: an interrupt is for this process, which takes that one along.
+        done = subprocess.run(
+            worker, input=lines, text=True, timeout=limit, check=False, start_new_session=True
+        )
     except subprocess.TimeoutExpired:
         return None
     return done.returncode
@@ -152,8 +163,7 @@ def worked(together: Sequence[Stage], *, folder: Path, ends: float) -> int | Non
 def write_readme(folder: Path, everything: Sequence[Stage]) -> None:
     """From what is recorded so far."""
     names = [stage.name for stage in everything]
-    page = readme(folder, names, last_records(folder), code=code_here())
-    (folder / "README.md").write_text(page, encoding="utf-8")
+    (folder / "README.md").write_text(readme(folder, names, last_records(folder)), encoding="utf-8")
 
 
 def main() -> int:
@@ -161,9 +171,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu")
     parser.add_argument("--minutes", type=float, default=10.0, help="stop after these")
     parser.add_argument("--rehearse", action="store_true", help="toy sizes, on any device")
-    parser.add_argument("--only", action="append", default=[], metavar="STAGE")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="STAGE", help="these; may be repeated"
+    )
     parser.add_argument("--again", action="store_true", help="forget what was run before")
-    parser.add_argument("--list", action="store_true", help="only say what would be run")
+    parser.add_argument("--list", action="store_true", help="only say which stages there are")
     parser.add_argument("--summarise", action="store_true", help="only write the README anew")
     parser.add_argument("--out", type=Path, help="folder; default: reports/<device>")
     arguments = parser.parse_args()
@@ -172,7 +184,8 @@ def main() -> int:
     if device is None and not (arguments.rehearse or arguments.list or arguments.summarise):
         print("no CUDA device here; --rehearse runs every stage at a toy size", file=sys.stderr)
         return 2
-    folder: Path = arguments.out or Path("reports") / slug(device.name if device else "rehearsal")
+    named = device.name if device and not arguments.rehearse else "rehearsal"
+    folder: Path = arguments.out or Path("reports") / slug(named)
     place = Place(
         folder=folder,
         device="cuda" if device or not arguments.rehearse else "cpu",
@@ -180,6 +193,10 @@ def main() -> int:
         memory=device.memory if device else None,
     )
     everything = list(stages(REHEARSAL if arguments.rehearse else FULL, place))
+    names = [stage.name for stage in everything]
+    for name in arguments.only:
+        if name not in names:
+            parser.error(unknown_name("stage", name, names))
     chosen = [stage for stage in everything if not arguments.only or stage.name in arguments.only]
     if arguments.list:
         print("\n".join(f"{stage.minutes:g} min  {stage.name}" for stage in chosen))
@@ -201,13 +218,18 @@ def measure(
 ) -> int:
     """Run what is missing of `chosen`; 0 where nothing is left."""
     keep(folder, forgotten=[stage.name for stage in chosen] if again else ())
-    code = code_here()
-    for processes in rounds(pending(chosen, last_records(folder), code=code)):
+    for processes in rounds(pending(chosen, last_records(folder))):
         with ThreadPoolExecutor(max_workers=len(processes)) as pool:
             list(pool.map(partial(run, folder=folder, ends=ends), processes))
         write_readme(folder, everything)
-    return int(any(pending(chosen, last_records(folder), code=code)))
+    return int(any(pending(chosen, last_records(folder))))
+
+
+def interruptible() -> None:
+    """Let an interrupt end this process at once, not after the threads that wait for others."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 if __name__ == "__main__":
+    interruptible()
     sys.exit(main())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.gpu_answers import Row
 from benchmarks.gpu_summary import LIBRARIES, answers, measured, over
-from benchmarks.stage_records import Ended, log_of
+from benchmarks.stage_records import Ended, code_of, log_of
 from equivcheck.bench.records import STOCK, TARGET
 from equivcheck.commands.bench_words import times
 from equivcheck.escape import visible
@@ -17,10 +17,10 @@ KEPT_LINES = 40
 """Of a stage's output, at the end."""
 
 
-def readme(folder: Path, names: Sequence[str], done: Mapping[str, Ended], *, code: str) -> str:
-    """Questions and answers, then how every stage ended, as Markdown; `code` is what is here."""
+def readme(folder: Path, names: Sequence[str], done: Mapping[str, Ended]) -> str:
+    """Questions and answers, then how every stage ended, as Markdown."""
     lines = [f"# Measured on {folder.name}", "", "Written by `python -m benchmarks.gpu`.", ""]
-    if other := [name for name in names if name in done and done[name].code != code]:
+    if other := [name for name in names if name in done and is_others(done[name])]:
         lines += [f"Measured by other code than what wrote this page: {', '.join(other)}.", ""]
     lines += table("question", "answer", list(answers(folder)))
     speed = measured(folder, "speed")
@@ -56,6 +56,11 @@ def table(first: str, second: str, rows: Sequence[Row]) -> list[str]:
     """Two columns of Markdown."""
     cells = [(visible(one).replace("|", "/"), visible(two).replace("|", "/")) for one, two in rows]
     return [f"| {first} | {second} |", "|---|---|", *(f"| {one} | {two} |" for one, two in cells)]
+
+
+def is_others(record: Ended) -> bool:
+    """Whether other code than what is here has made a record."""
+    return record.code != code_of(record.command.partition(" ")[0])
 
 
 def how_ended(record: Ended | None) -> str:

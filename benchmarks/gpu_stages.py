@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.stage_records import FRESH
 from equivcheck.pairs.shapes import SHAPES
 
 EAGER = "transformers:mode=plain,scores=false"
@@ -263,7 +264,7 @@ def bench(
 def anew(stage: Stage) -> Stage:
     """The stage, starting over where an earlier one was interrupted."""
     measures = stage.command[:2] == ("equivcheck", "bench")
-    return stage._replace(command=(*stage.command, "--fresh")) if measures else stage
+    return stage._replace(command=(*stage.command, FRESH)) if measures else stage
 
 
 def fits(pair: str, memory: int | None) -> bool:

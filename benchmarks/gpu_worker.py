@@ -1,11 +1,12 @@
 """Runs the stages of one group of `benchmarks.gpu` in one process, each with a log of its own.
 
-    python -m benchmarks.gpu_worker FOLDER ENDS < STAGES
+    python -m benchmarks.gpu_worker FOLDER ENDS PARENT < STAGES
 
 Reads one JSON object a line: ``name``, ``command`` (module and arguments), ``seconds``, after
 which the stage is given up, and ``least``, without which it is not begun; none goes on after ENDS,
 by the monotonic clock, which all processes of a machine share. That each began and how it ended is
-appended to FOLDER/stages.jsonl.
+appended to FOLDER/stages.jsonl. The process ends with PARENT, and with a stage that cannot be
+interrupted.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.stage_records import Ended, append, record_of, told
+from benchmarks.stage_records import FRESH, Ended, append, record_of, told
 
 BROKE = 1
+GRACE = 10.0
+"""Seconds for a stage to leave once its time is over; in the middle of a library's call it cannot.
+"""
 
 
 class OutOfTime(KeyboardInterrupt):
@@ -35,8 +39,8 @@ class OutOfTime(KeyboardInterrupt):
 
 def main() -> None:
     """Run what stdin asks for."""
-    leave_with_parent()
     folder, ends = Path(sys.argv[1]), float(sys.argv[2])
+    leave_with(int(sys.argv[3]))
     wanted = [json.loads(line) for line in sys.stdin.read().splitlines()]
     for stage in wanted:
         left = ends - time.monotonic()
@@ -49,9 +53,8 @@ def main() -> None:
         let_go()
 
 
-def leave_with_parent() -> None:
+def leave_with(parent: int) -> None:
     """End this process soon after its parent, however that ended: two would disturb each other."""
-    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -63,6 +66,9 @@ def leave_with_parent() -> None:
 
 def run(name: str, command: Sequence[str], *, folder: Path, seconds: float) -> Ended:
     """Run one stage in this process; its output goes to a file of its name."""
+    if FRESH in command:
+        # Before it is said to have begun: from then on it would go on with what is there.
+        Path(command[command.index("--out") + 1]).unlink(missing_ok=True)
     append(folder, record_of(name, command, ended=False))
     started = time.monotonic()
     with redirected(folder / f"{name}.log"):
@@ -81,6 +87,9 @@ def call(command: Sequence[str], *, seconds: float) -> int | None:
     before = signal.signal(signal.SIGALRM, stop)
     given, sys.argv = sys.argv, list(command)
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.01))
+    stuck = threading.Timer(seconds + GRACE, os._exit, [BROKE])
+    stuck.daemon = True
+    stuck.start()
     try:
         runpy.run_module(command[0], run_name="__main__")
         code: int | None = 0
@@ -95,6 +104,7 @@ def call(command: Sequence[str], *, seconds: float) -> int | None:
         traceback.print_exc()
         code = BROKE
     finally:
+        stuck.cancel()
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         sys.argv = given

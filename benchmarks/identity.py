@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import msgspec
 import torch
 
+from benchmarks.stage_records import code_of
 from equivcheck.cases import Sampling
 from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.registry import load_engine
@@ -132,6 +133,7 @@ def measure(arguments: argparse.Namespace) -> Iterator[dict[str, object]]:
         "contract": engine.contract.contract,
         "device": engine.contract.device,
         "torch": str(torch.__version__),
+        "code": code_of("benchmarks.identity"),
     }
     requests = requests_for(
         engine,
@@ -190,16 +192,13 @@ def promised(record: Mapping[str, Any]) -> bool:
 
 
 def holds(records: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether rows were compared for each promise, and none differs."""
+    """Whether there is a promise, rows were compared for each, and none differs."""
     kept = [record for record in records if promised(record)]
-    compared = all(record["positions"] for record in records)
-    return (
-        bool(records)
-        and compared
-        and not any(
-            record["positions_with_other_bits"] or record["requests_with_other_tokens"]
-            for record in kept
-        )
+    return bool(kept) and all(
+        record["positions"]
+        and not record["positions_with_other_bits"]
+        and not record["requests_with_other_tokens"]
+        for record in kept
     )
 
 

@@ -243,7 +243,7 @@ def provenance(rung: Rung) -> str:
         *(f"{name} {header.environment.get(name, '')}".strip() for name in ("cpu", "threads")),
         *(f"{name} {version}" for name, version in sorted(versions.items())),
         f"{header.settings.tokens} tokens a prompt",
-        "" if len(rung.bench.asked) == rung.bench.expected else "UNFINISHED",
+        "" if rung.bench.expected <= rung.bench.asked else "UNFINISHED",
     ]
     return " · ".join(part for part in told if part)
 

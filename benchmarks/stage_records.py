@@ -16,8 +16,10 @@ import msgspec
 from equivcheck.journal import whole_lines, write_line
 
 NAME = "stages.jsonl"
+FRESH = "--fresh"
 ROOT = Path(__file__).parents[1]
-MEASURING = ("equivcheck", "benchmarks")
+MEASURING = {"equivcheck": "*.py", "benchmarks": "*.py", "suites": "*.jsonl"}
+TESTING = {"tests": "*.py"}
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,13 +45,18 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @functools.cache
-def code_here() -> str:
-    """Digest of the source that measures: records of other source are not of this program."""
-    digest = hashlib.sha256()
-    for folder in MEASURING:
-        for file in sorted((ROOT / folder).rglob("*.py")):
+def code_of(module: str) -> str:
+    """Digest of what a stage of this module runs: this source, torch, and pytest's own files."""
+    digest = hashlib.sha256(version("torch").encode())
+    for folder, pattern in (MEASURING | (TESTING if module == "pytest" else {})).items():
+        for file in sorted((ROOT / folder).rglob(pattern)):
             digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def asked(command: Sequence[str]) -> str:
+    """A command as it is recorded: without what only says where to begin."""
+    return " ".join(word for word in command if word != FRESH)
 
 
 def record_of(
@@ -63,8 +70,8 @@ def record_of(
     """The record of a stage, by the code here."""
     return Ended(
         stage=name,
-        command=" ".join(command),
-        code=code_here(),
+        command=asked(command),
+        code=code_of(command[0]),
         exit=exit,
         seconds=round(seconds, 1),
         torch=version("torch"),

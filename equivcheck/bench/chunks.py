@@ -22,9 +22,9 @@ def prompt_of(key: str) -> str:
     return key.partition(AGAIN)[0]
 
 
-def in_chunks(keys: Sequence[str], *, size: int, enough: int | None) -> Iterator[slice]:
-    """Chunks of `size` prompts, up to `enough` prompts; none in which all were asked before."""
-    for start in range(0, min(len(keys), enough or len(keys)), size):
+def in_chunks(keys: Sequence[str], *, size: int) -> Iterator[slice]:
+    """Chunks of `size` prompts; none in which all were asked before."""
+    for start in range(0, len(keys), size):
         chunk = slice(start, start + size)
         if any(key == prompt_of(key) for key in keys[chunk]):
             yield chunk

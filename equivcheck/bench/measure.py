@@ -86,7 +86,7 @@ def turns_of(
     header: BenchHeader, requests: Mapping[str, Sequence[Request]], *, point: int
 ) -> list[Turn]:
     """All turns of a point, workload by workload."""
-    chunks = at_point(requests, header.settings.points[point], enough=header.settings.prompts)
+    chunks = at_point(requests, header.settings.points[point])
     return [
         Turn(workload, chunk, repeat, asked)
         for workload, of_workload in chunks.items()

@@ -17,13 +17,13 @@ Encode = Callable[[Case], Sequence[int]]
 
 
 def requests_of(
-    suites: Sequence[Suite], *, prompts: int | None, tokens: int, fill: int, encode: Encode
+    suites: Sequence[Suite], *, prompts: int, tokens: int, fill: int, encode: Encode
 ) -> dict[str, tuple[Request, ...]]:
-    """Requests by workload: `prompts` of each or as many as fill a chunk, in chunks of `fill`.
+    """Requests by workload: `prompts` of each or as many as the largest chunk takes, `fill`.
 
     Stops, penalties and end-of-text ids are left out: arms that stop at different places could not
-    be compared. Where a suite has fewer greedy cases than chunks take, they come again under other
-    keys (`chunks.key_of`).
+    be compared. Behind the last case they come again under other keys (`chunks.key_of`), so that
+    chunks of any size up to `fill` are full.
 
     Raises:
         SuiteError: a suite has no greedy case, or two have the same workload.
@@ -31,12 +31,12 @@ def requests_of(
     found: dict[str, tuple[Request, ...]] = {}
     for suite in suites:
         cases = [case for case in suite.cases if case.sampling.greedy]
-        cases = cases[: max(prompts or len(cases), fill)]
+        cases = cases[: max(prompts, fill)]
         if not cases:
             raise SuiteError(f"{suite.path}: no greedy case to measure with")
         if suite.workload in found:
             raise SuiteError(f"{suite.path}: workload {suite.workload!r} is in another suite too")
-        wanted = -(-len(cases) // fill) * fill
+        wanted = len(cases) + fill - 1
         rounds = itertools.cycle(cases)
         found[suite.workload] = tuple(
             Request(
@@ -51,20 +51,18 @@ def requests_of(
 
 
 def at_point(
-    requests: Mapping[str, Sequence[Request]], point: Point, *, enough: int | None
+    requests: Mapping[str, Sequence[Request]], point: Point
 ) -> dict[str, tuple[tuple[Request, ...], ...]]:
-    """Chunks of the point's batch size, of `enough` requests; lengthened where it is filled."""
+    """The same requests in chunks of the point's batch size, lengthened where it is filled."""
     return {
-        workload: tuple(_chunks(_filled(asked, point), size=point.batch_size, enough=enough))
+        workload: tuple(_chunks(_filled(asked, point), size=point.batch_size))
         for workload, asked in requests.items()
     }
 
 
-def _chunks(
-    asked: Sequence[Request], *, size: int, enough: int | None
-) -> Iterator[tuple[Request, ...]]:
+def _chunks(asked: Sequence[Request], *, size: int) -> Iterator[tuple[Request, ...]]:
     keys = [request.key for request in asked]
-    return (tuple(asked[chunk]) for chunk in in_chunks(keys, size=size, enough=enough))
+    return (tuple(asked[chunk]) for chunk in in_chunks(keys, size=size))
 
 
 def _filled(asked: Sequence[Request], point: Point) -> list[Request]:

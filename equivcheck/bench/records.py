@@ -58,8 +58,6 @@ class BenchSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Of the first point; a point's batch size and context replace its own."""
     arms: tuple[BenchArm, ...]
     points: tuple[Point, ...]
-    prompts: int | None = None
-    """Of each workload, or as many as the batch takes; None: all that there are."""
     tokens: int
     """New tokens a prompt; end-of-text ids do not end it, so that all arms do equal work."""
     repeats: int = 1
@@ -197,16 +195,18 @@ class Bench(Struct, frozen=True, kw_only=True):
         }
 
     @property
-    def expected(self) -> int:
-        """Answers that a finished measurement has."""
+    def expected(self) -> set[Question]:
+        """What a finished measurement has answers to."""
         settings = self.header.settings
-        asked = sum(
-            len(keys[chunk])
-            for point in settings.points
+        return {
+            Question(at, arm.name, key, repeat)
+            for at, point in enumerate(settings.points)
             for keys in self.header.prompts.values()
-            for chunk in in_chunks(keys, size=point.batch_size, enough=settings.prompts)
-        )
-        return asked * len(settings.arms) * settings.repeats
+            for chunk in in_chunks(keys, size=point.batch_size)
+            for key in keys[chunk]
+            for arm in settings.arms
+            for repeat in range(settings.repeats)
+        }
 
     def probe(self, *, point: int, arm: str) -> Probed | None:
         """The latest probe of an arm at a point."""

@@ -116,7 +116,7 @@ def is_unfinished(path: Path) -> bool:
     if next(whole_lines(path), None) is None:
         return False
     bench = read_bench(path)
-    return len(bench.asked) < bench.expected
+    return not bench.expected <= bench.asked
 
 
 def _refuse_unknown(path: Path, line: BenchRecord, *, number: int, header: BenchHeader) -> None:

@@ -23,6 +23,7 @@ def run_bench(
     suites: Sequence[Suite],
     path: Path,
     *,
+    prompts: int,
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> Bench:
@@ -40,7 +41,7 @@ def run_bench(
 
     requests = requests_of(
         suites,
-        prompts=settings.prompts,
+        prompts=prompts,
         tokens=settings.tokens,
         fill=max(point.batch_size for point in settings.points),
         encode=partial(encode, pair.tokenizer),

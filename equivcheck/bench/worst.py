@@ -30,7 +30,7 @@ def open_engine(options: Mapping[str, str], setup: EngineSetup) -> NativeEngine:
         raise SettingsError(f"{WORST}: gamma=0 drafts nothing that could be wrong")
     engine.decoder.drafter = NeverRight(drafter, vocab=engine.model.architecture.vocab)
     # What was recorded to measure the cost of drafts replays the drafter as it was.
-    engine.decoder.runner.graphs.clear()
+    engine.decoder.runner.clear()
     return engine
 
 

@@ -112,7 +112,6 @@ def command(
             stock=not no_stock,
         ),
         points=points_of(setup, swept),
-        prompts=prompts,
         tokens=tokens,
         repeats=repeats,
         warm_ups=warm_ups,
@@ -120,7 +119,7 @@ def command(
     chosen = load_suites(suites or [f"suites/{name}.jsonl" for name in SUITES])
     with lock(path.parent):
         try:
-            measured = _measure(bench, chosen, path, fresh=fresh)
+            measured = _measure(bench, chosen, path, prompts=prompts, fresh=fresh)
         except KeyboardInterrupt:
             note(f"\ninterrupted; what was measured is kept in {path}; run the same again")
             return INTERRUPTED
@@ -132,13 +131,14 @@ def _measure(
     suites: Sequence[Suite],
     path: Path,
     *,
+    prompts: int,
     fresh: bool,
 ) -> Bench:
     from equivcheck.bench.start import run_bench
     from equivcheck.commands.progress import shown_progress
 
     with shown_progress() as progress:
-        return run_bench(settings, suites, path, fresh=fresh, progress=progress)
+        return run_bench(settings, suites, path, prompts=prompts, fresh=fresh, progress=progress)
 
 
 def _say(bench: Bench, path: Path, *, limits: Mapping[str, WorkloadLimits], as_json: bool) -> int:

@@ -68,7 +68,7 @@ class Recorder:
     def execute(self, key: Hashable, step: Step) -> Tensor:
         """Run `step`, or have the device run its recording; its outcome, on the device.
 
-        The next execution of a recording overwrites it.
+        The next execution of that recording overwrites it.
         """
         if not self.records:
             return step()
@@ -81,6 +81,11 @@ class Recorder:
         if key not in self.graphs:
             self.graphs[key] = self.capture(step)
         return self.graphs[key]
+
+    def clear(self) -> None:
+        """Forget all recordings, and the memory that they had."""
+        self.graphs.clear()
+        self.pool = None
 
     def capture(self, step: Step) -> Captured:
         """Record a step. Capturing does not execute; warming up does, so it is undone."""

@@ -65,5 +65,5 @@ class Progress:
             scores=tuple(self.scores),
             logit_digests=tuple(self.digests),
             prefill_seconds=round(self.prefill_seconds, 7),
-            total_seconds=round(time.perf_counter() - self.started, 7),
+            total_seconds=round(self.landed - self.started, 7),
         )

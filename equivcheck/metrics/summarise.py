@@ -77,8 +77,8 @@ def summarise(bench: Bench) -> BenchSummary:
         environment=bench.header.environment,
         copy_bytes_per_second=bench.bandwidth.bytes_per_second if bench.bandwidth else None,
         measuring_cost=ratio(wall - inside, wall),
-        answers=len(bench.asked),
-        expected=bench.expected,
+        answers=len(bench.asked & bench.expected),
+        expected=len(bench.expected),
     )
 
 

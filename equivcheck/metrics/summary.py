@@ -134,7 +134,7 @@ class BenchSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def finished(self) -> bool:
         """Whether nothing is missing."""
-        return self.answers >= self.expected > 0
+        return self.answers == self.expected > 0
 
     @property
     def main(self) -> dict[str, Comparison]:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from filelock import FileLock
 
 from benchmarks import gpu
 from benchmarks.gpu import pending, rounds, run
-from benchmarks.gpu_stages import FULL, GIB, Place, Stage, anew, stages
+from benchmarks.gpu_stages import FULL, GIB, REHEARSAL, Place, Stage, anew, stages
 from benchmarks.stage_records import (
     Ended,
     append,
-    code_here,
+    code_of,
     keep,
     last_records,
     record_of,
@@ -133,47 +136,113 @@ def wait_for(happens: Callable[[], bool]) -> None:
 def is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except ProcessLookupError:
         return False
-    status = Path(f"/proc/{process}/stat")
-    return not status.is_file() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        # It has gone in between, or this system has no such files.
+        return not Path("/proc/self/stat").is_file()
 
 
-def ended(name: str, *, exit: int | None, seconds: float = 1.0, code: str = "this") -> Ended:
-    return Ended(stage=name, command="acting", code=code, exit=exit, seconds=seconds)
+def ended(stage: Stage, *, exit: int | None, seconds: float = 1.0, code: str = "") -> Ended:
+    found = record_of(stage.name, stage.command, exit=exit, seconds=seconds)
+    return msgspec.structs.replace(found, code=code or found.code)
+
+
+def names_of(processes: Iterable[list[Stage]]) -> list[list[str]]:
+    return [[stage.name for stage in together] for together in processes]
 
 
 def test_what_succeeded_is_not_run_again_and_what_failed_comes_last() -> None:
-    chosen = [
-        acts("good"),
-        acts("bad"),
-        acts("slow"),
-        acts("other", group=""),
-        acts("new", group=""),
-    ]
-    records = [ended("good", exit=0), ended("bad", exit=1), ended("slow", exit=None, seconds=60.0)]
-    done = {record.stage: record for record in records}
-    together = [[stage.name for stage in group] for group in pending(chosen, done, code="this")]
-    assert together == [["other"], ["new"], ["bad", "slow"]]
-    assert [len(group) for group in pending(chosen, {}, code="this")] == [3, 1, 1]
+    good, bad, slow = (acts(name) for name in ("good", "bad", "slow"))
+    chosen = [good, bad, slow, acts("other", group=""), acts("new", group="")]
+    tried = [ended(good, exit=0), ended(bad, exit=1), ended(slow, exit=None, seconds=60.0)]
+    done = {record.stage: record for record in tried}
+    assert names_of(pending(chosen, done)) == [["other"], ["new"], ["bad", "slow"]]
+    assert [len(group) for group in pending(chosen, {})] == [3, 1, 1]
 
 
 def test_what_there_was_no_time_for_goes_on_first() -> None:
-    chosen = [acts("cut"), acts("killed"), acts("new")]
-    done = {"cut": ended("cut", exit=None, seconds=5.0)}
-    done["killed"] = record_of("killed", ("acting",), ended=False)
-    together = [[stage.name for stage in group] for group in pending(chosen, done, code="this")]
-    assert together == [["cut", "killed", "new"]]
+    cut, killed, new = (acts(name) for name in ("cut", "killed", "new"))
+    done = {"cut": ended(cut, exit=None, seconds=5.0)}
+    done["killed"] = record_of(killed.name, killed.command, ended=False)
+    assert names_of(pending([cut, killed, new], done)) == [["cut", "killed", "new"]]
 
 
 def test_what_other_code_measured_is_measured_anew() -> None:
     chosen = [stage for stage in stages(FULL, PLACE) if stage.name in ("speed", "batch")]
-    done = {each.name: ended(each.name, exit=0, code="other") for each in chosen}
-    (together,) = pending(chosen, done, code="this")
+    done = {each.name: ended(each, exit=0, code="other") for each in chosen}
+    (together,) = pending(chosen, done)
     assert together == [anew(stage) for stage in chosen]
-    done["batch"] = ended("batch", exit=None)
-    (together,) = pending(chosen, done, code="this")
+    done["batch"] = ended(anew(chosen[1]), exit=None)
+    (together,) = pending(chosen, done)
     assert together == [anew(chosen[0]), chosen[1]]
+
+
+def test_a_rehearsal_stands_for_nothing() -> None:
+    done = {each.name: ended(each, exit=0) for each in stages(REHEARSAL, PLACE)}
+    left = {
+        stage.name for together in pending(list(stages(FULL, PLACE)), done) for stage in together
+    }
+    same = {"tests", "bandwidth", "products"}
+    assert left == {stage.name for stage in stages(FULL, PLACE)} - same
+
+
+def test_what_begins_anew_leaves_nothing_of_before(folder: Path) -> None:
+    """Else a process that ended while it loaded would leave others' records to go on with."""
+    before = folder / "bench-dead.jsonl"
+    before.write_text("of other code", encoding="utf-8")
+    command = ("acting", "dead", "--out", str(before), "--fresh")
+    run([Stage("dead", command, 1.0)], folder=folder, ends=soon())
+    assert not before.exists()
+    (record,) = last_records(folder).values()
+    assert record.command == f"acting dead --out {before}"
+    assert pending([Stage("dead", command[:-1], 1.0)], {"dead": record})
+
+
+def test_a_stage_that_cannot_be_interrupted_ends_with_its_process(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder.parent / "acting.py").write_text(
+        PROGRAM.replace("time.sleep(60)", "signal.pthread_sigmask(0, [14]); time.sleep(60)", 1)
+        .replace("import sys, time", "import signal, sys, time")
+        .replace("signal.pthread_sigmask(0,", "signal.pthread_sigmask(signal.SIG_BLOCK,"),
+        encoding="utf-8",
+    )
+    program = "from benchmarks import gpu_worker\ngpu_worker.GRACE = 0.5\ngpu_worker.main()\n"
+    (folder.parent / "impatient.py").write_text(program, encoding="utf-8")
+    popen = subprocess.run
+
+    def impatient(words: Sequence[str], **options: Any) -> Any:
+        return popen([words[0], "-m", "impatient", *words[3:]], **options)
+
+    monkeypatch.setattr(subprocess, "run", impatient)
+    run([acts("slow", minutes=0.01), acts("good")], folder=folder, ends=soon())
+    ends = {name: record.exit for name, record in last_records(folder).items()}
+    assert ends == {"slow": 1, "good": 0}
+
+
+def test_an_interrupt_ends_all_and_the_stage_goes_on_later(folder: Path) -> None:
+    told = folder / "pid"
+    stage = Stage("waits", ("acting", "waits", str(told)), 1.0)
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from benchmarks import gpu\n"
+        "from benchmarks.gpu_stages import Stage\n"
+        f"gpu.stages = lambda *_: iter([{stage!r}])\n"
+        "gpu.device_here = lambda: None\n"
+        f"sys.argv = ['gpu', '--rehearse', '--out', {str(folder)!r}]\n"
+        "gpu.interruptible()\n"
+        "sys.exit(gpu.main())\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program]) as asking:
+        wait_for(lambda: told.is_file() and bool(told.read_text()))
+        asking.send_signal(signal.SIGINT)
+    assert asking.returncode == -signal.SIGINT
+    wait_for(lambda: not is_running(int(told.read_text())))
+    assert not last_records(folder)["waits"].ended
+    assert names_of(pending([stage], last_records(folder))) == [["waits"]]
 
 
 def test_records_say_whose_code_it_was_and_a_torn_line_is_cut(folder: Path) -> None:
@@ -181,21 +250,20 @@ def test_records_say_whose_code_it_was_and_a_torn_line_is_cut(folder: Path) -> N
     with (folder / "stages.jsonl").open("ab") as file:
         file.write(b'{"stage": "two", "exi')
     (found,) = last_records(folder).values()
-    assert (found.code, found.seconds, found.command) == (code_here(), 1.3, "acting one")
+    assert (found.code, found.seconds, found.command) == (code_of("acting"), 1.3, "acting one")
     keep(folder)
     append(folder, record_of("two", ("acting",), ended=False))
     assert list(last_records(folder)) == ["one", "two"]
     keep(folder, forgotten=["one"])
     assert list(last_records(folder)) == ["two"]
+    # The tests of GPUs are run by one stage alone.
+    assert code_of("pytest") != code_of("equivcheck") == code_of("benchmarks.identity")
 
 
 def test_only_what_times_nothing_runs_beside_others() -> None:
     compared = [acts(name, group="", beside=True) for name in ("one", "two")]
     timed = [acts("three"), acts("four"), acts("five", group="")]
-    names = [
-        [[stage.name for stage in together] for together in processes]
-        for processes in rounds(pending([*compared, *timed], {}, code="this"))
-    ]
+    names = [names_of(processes) for processes in rounds(pending([*compared, *timed], {}))]
     assert names == [[["one"], ["two"]], [["three", "four"]], [["five"]]]
     for stage in stages(FULL, PLACE):
         assert stage.beside == (stage.name == "tests" or stage.group == "bits")
@@ -231,6 +299,10 @@ def test_the_command_goes_on_and_says_how_stages_ended(
         monkeypatch.setattr(sys, "argv", arguments)
         assert gpu.main() == 2
     assert "another process is measuring into it" in capfd.readouterr().err
+    monkeypatch.setattr(sys, "argv", [*arguments, "--only", "tow"])
+    with pytest.raises(SystemExit, match="2"):
+        gpu.main()
+    assert "no stage named 'tow' (did you mean 'two'?); known: one, two" in capfd.readouterr().err
 
 
 def test_without_a_device_it_says_what_to_do(

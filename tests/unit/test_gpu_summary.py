@@ -11,7 +11,7 @@ import pytest
 from benchmarks.gpu_answers import NOT_MEASURED
 from benchmarks.gpu_page import readme
 from benchmarks.gpu_summary import ADAPTIVE, FIXED, LIBRARIES, answers
-from benchmarks.stage_records import Ended
+from benchmarks.stage_records import record_of
 from equivcheck.bench.records import Bandwidth, Bench, BenchArm, Measured, Point, Spent
 from equivcheck.bench.records_file import BenchWriter
 from equivcheck.generation import Generation
@@ -174,11 +174,28 @@ def test_other_tokens_withhold_a_speedup(tmp_path: Path) -> None:
 def test_the_readme_holds_answers_before_logs(tmp_path: Path) -> None:
     write(tmp_path, "speed", make_bench())
     (tmp_path / "speed.log").write_text("said `this`\n", encoding="utf-8")
-    record = Ended(stage="speed", command="equivcheck bench", code="this", seconds=9.5)
-    text = readme(tmp_path, ["speed", "never"], {"speed": record}, code="this")
+    record = record_of("speed", ("equivcheck", "bench"), seconds=9.5)
+    text = readme(tmp_path, ["speed", "never"], {"speed": record})
     assert "other code" not in text
     order = ("| over padded plain decoding | 2.00x", "| code | 0.50", "| speed | gave up after 9.5")
     places = [text.index(part) for part in (*order, "| never | not run |", "said 'this'")]
     assert places == sorted(places)
-    text = readme(tmp_path, ["speed", "never"], {"speed": record}, code="that")
+    record = msgspec.structs.replace(record, code="that")
+    text = readme(tmp_path, ["speed", "never"], {"speed": record})
     assert "Measured by other code than what wrote this page: speed." in text
+
+
+def test_a_bit_that_differed_once_counts(tmp_path: Path) -> None:
+    """Of one code; what other code has mended has not."""
+    row = {"pair": "tiny", "dtype": "bfloat16", "batch_size": 16, "requests": 10}
+    row |= {"contract": "fixed-shape 16x8x1088", "arm": "native:gamma=2"}
+    row |= {"requests_with_other_tokens": 0, "positions": 1000}
+    found = [
+        row | {"positions_with_other_bits": bits, "code": code}
+        for code, bits in (("old", 9), ("new", 1), ("new", 0))
+    ]
+    lines = [json.dumps(record) + "\n" for record in found]
+    for first, differ in ((0, 1), (2, 0)):
+        (tmp_path / "identity.jsonl").write_text("".join(lines[first:]), encoding="utf-8")
+        (told,) = (row for row in answers(tmp_path) if row.question.startswith("identity:"))
+        assert told.answer.startswith(f"{differ} of 1,000 rows")

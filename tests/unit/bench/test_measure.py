@@ -97,7 +97,7 @@ def test_every_arm_answers_every_prompt_in_turn(tmp_path: Path) -> None:
     path = tmp_path / "bench.jsonl"
     log = measure(path, make_header(repeats=2))
     bench = read_bench(path)
-    assert len(bench.asked) == bench.expected == 2 * 2 * len(KEYS)
+    assert len(bench.asked) == len(bench.expected) == 2 * 2 * len(KEYS)
     order = [each.arm for each in bench.measured]
     # Each round starts with another arm.
     assert order == ["target", "fast", "fast", "target"] * len(KEYS)
@@ -138,11 +138,11 @@ def test_an_interrupted_measurement_asks_for_nothing_twice(tmp_path: Path) -> No
     with pytest.raises(EngineError, match="arm fast broke: RuntimeError: out of memory"):
         measure(path, broken)
     kept = read_bench(path)
-    assert 0 < len(kept.measured) < kept.expected
+    assert 0 < len(kept.measured) < len(kept.expected)
     path.write_bytes(path.read_bytes().replace(b"fake:breaks=code/c", b"fake"))
     measure(path, make_header(), resume=True)
     bench = read_bench(path)
-    assert len(bench.measured) == bench.expected
+    assert len(bench.measured) == len(bench.expected)
     assert bench.measured[: len(kept.measured)] == kept.measured
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from equivcheck.bench.chunks import prompt_of
 from equivcheck.bench.prompts import at_point, requests_of
 from equivcheck.bench.records import Point
 from equivcheck.cases import Case, Sampling, Suite
@@ -52,31 +53,29 @@ def test_the_first_greedy_cases_ask_for_equal_work() -> None:
 
 def test_chunks_are_filled_with_other_prompts_before_the_same_again() -> None:
     suite = make_suite(case("a"), case("b"), case("c"))
-    found = requests(suite, prompts=1, fill=4)["code"]
-    assert keys(found) == ["code/a", "code/b", "code/c", "code/a~2"]
-    (chunk,) = at_point({"code": found}, Point(batch_size=4, context=64), enough=1)["code"]
+    found = requests(suite, prompts=1, fill=4)
+    assert keys(found["code"])[:4] == ["code/a", "code/b", "code/c", "code/a~2"]
+    (chunk,) = at_point(found, Point(batch_size=4, context=64))["code"]
     assert len(chunk) == 4
-    assert keys(requests(suite, prompts=1, fill=2)["code"]) == ["code/a", "code/b"]
+    (pair,) = at_point(requests(suite, prompts=1, fill=2), Point(batch_size=2, context=64))["code"]
+    assert keys(pair) == ["code/a", "code/b"]
 
 
-def test_no_chunk_is_asked_that_was_asked_before() -> None:
-    found = requests(make_suite(case("a"), case("b"), case("c")), prompts=3, fill=8)
-    pairs = Point(batch_size=2, context=64)
-    for enough in (None, 3, 8):
-        chunks = at_point(found, pairs, enough=enough)["code"]
-        assert [keys(chunk) for chunk in chunks] == [["code/a", "code/b"], ["code/c", "code/a~2"]]
-
-
-def test_a_small_batch_is_asked_no_more_than_it_has_to() -> None:
-    found = requests(make_suite(*map(case, "abcdef")), prompts=3, fill=6)
-    for size, chunks in ((1, 3), (2, 2), (6, 1)):
-        point = Point(batch_size=size, context=64)
-        assert len(at_point(found, point, enough=3)["code"]) == chunks
+def test_every_size_asks_every_prompt_in_full_chunks_and_none_in_vain() -> None:
+    names = "abcde"
+    found = requests(make_suite(*map(case, names)), prompts=5, fill=8)
+    for size in range(1, 9):
+        chunks = at_point(found, Point(batch_size=size, context=64))["code"]
+        assert {len(chunk) for chunk in chunks} == {size}
+        assert len(chunks) == -(-len(names) // size)
+        asked = [key for chunk in chunks for key in keys(chunk)]
+        assert len(set(asked)) == len(asked)
+        assert {prompt_of(key) for key in asked} == {f"code/{name}" for name in names}
 
 
 def test_a_filled_context_is_full() -> None:
     found = requests(make_suite(case("a"), case("b")))
-    chunks = at_point(found, Point(batch_size=1, context=64, filled=True), enough=2)["code"]
+    chunks = at_point(found, Point(batch_size=1, context=64, filled=True))["code"]
     assert [len(chunk[0].prompt_ids) for chunk in chunks] == [48, 48]
     assert chunks[0][0].prompt_ids[-3:] == (1, 2, 3)
 
@@ -88,4 +87,4 @@ def test_what_cannot_be_measured_is_refused() -> None:
         requests(make_suite(case("a")), make_suite(case("b")))
     small = Point(batch_size=1, context=16, filled=True)
     with pytest.raises(SuiteError, match="need 19 positions, the context is 16"):
-        at_point(requests(make_suite(case("a"))), small, enough=1)
+        at_point(requests(make_suite(case("a"))), small)

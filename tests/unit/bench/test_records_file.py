@@ -5,9 +5,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from equivcheck.bench.records import Bench, BenchHeader, Spent
+from equivcheck.bench.records import Bench, BenchHeader, Point, Spent
 from equivcheck.bench.records_file import BenchWriter, bench_path, is_unfinished, read_bench
 from equivcheck.errors import OtherRunError, RecordsError
+from equivcheck.metrics.summarise import summarise
 from tests.unit.metrics.make import make_bench
 
 
@@ -97,3 +98,26 @@ def test_an_older_schema_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "bench.jsonl", msgspec.structs.replace(bench, header=header))
     with pytest.raises(RecordsError, match="schema: 0, but this equivcheck reads schema 1"):
         read_bench(path)
+
+
+def test_answers_that_nobody_needs_finish_nothing(tmp_path: Path) -> None:
+    """Prompts that were asked again and again at one batch size, and never at another."""
+    points = tuple(Point(batch_size=size, context=1024) for size in (1, 2))
+    bench = make_bench(prompts=1, workloads=("code",), points=points)
+    key, *again = (f"code/p-0{times}" for times in ("", "~2", "~3", "~4"))
+    header = msgspec.structs.replace(bench.header, prompts={"code": (key, *again)})
+    first = [each for each in bench.measured if each.point == 0]
+    measured = [
+        msgspec.structs.replace(
+            each, chunk=chunk, generation=msgspec.structs.replace(each.generation, key=asked)
+        )
+        for chunk, asked in enumerate((key, *again))
+        for each in first
+    ]
+    with BenchWriter.create(tmp_path / "bench.jsonl", header) as writer:
+        writer.append(*measured)
+    assert is_unfinished(tmp_path / "bench.jsonl")
+    found = read_bench(tmp_path)
+    assert len(found.asked) > len(found.expected) == 3 * (1 + 2)
+    summary = summarise(found)
+    assert (summary.answers, summary.finished) == (3, False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import msgspec
 import pytest
@@ -255,6 +255,18 @@ def test_texts_are_read_alone_where_company_would_show() -> None:
     alone = probe_contract(sound, rows=1, width=8, tokens=20)
     assert alone.contract is not None
     assert not alone.reads_together
+
+
+def test_reading_that_leaves_nothing_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read alone must not stand in the cache still, where it is read together."""
+
+    class Idle(Prefill):
+        def read(self, tokens: Tensor, spans: Iterable[Span]) -> None:
+            if not self.together:
+                super().read(tokens, spans)
+
+    monkeypatch.setattr("equivcheck.decoding.contract.Prefill", Idle)
+    assert not probe_contract(static(), rows=4, width=8, tokens=20).reads_together
 
 
 def test_what_is_built_for_any_company_has_to_stand_it_in_chunks() -> None:
