@@ -34,7 +34,6 @@ from benchmarks.gpu_stages import FULL, REHEARSAL, Place, Stage, anew, slug, sta
 from benchmarks.stage_records import (
     Ended,
     append,
-    asked,
     code_of,
     keep,
     last_records,
@@ -75,7 +74,8 @@ def pending(chosen: Sequence[Stage], done: Mapping[str, Ended]) -> Iterator[list
         stage.name: record
         for stage in chosen
         if (record := done.get(stage.name))
-        and (record.code, record.command) == (code_of(stage.command[0]), asked(stage.command))
+        and record.code == code_of(stage.command[0])
+        and record.is_of(stage.command)
     }
     for tried in (False, True):
         left = [

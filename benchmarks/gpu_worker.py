@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.stage_records import FRESH, Ended, append, record_of, told
+from benchmarks.stage_records import FRESH, OUT, Ended, append, record_of, told
 
 BROKE = 1
 GRACE = 10.0
@@ -68,7 +68,7 @@ def run(name: str, command: Sequence[str], *, folder: Path, seconds: float) -> E
     """Run one stage in this process; its output goes to a file of its name."""
     if FRESH in command:
         # Before it is said to have begun: from then on it would go on with what is there.
-        Path(command[command.index("--out") + 1]).unlink(missing_ok=True)
+        Path(command[command.index(OUT) + 1]).unlink(missing_ok=True)
     append(folder, record_of(name, command, ended=False))
     started = time.monotonic()
     with redirected(folder / f"{name}.log"):

@@ -97,7 +97,7 @@ def is_done(stage: Stage, *, folder: Path) -> bool:
     return (
         record is not None
         and record.exit in MEASURED
-        and record.command == " ".join(stage.command)
+        and record.is_of(stage.command)
         and path.is_file()
         and not is_unfinished(path)
     )

@@ -16,7 +16,7 @@ import msgspec
 from equivcheck.journal import whole_lines, write_line
 
 NAME = "stages.jsonl"
-FRESH = "--fresh"
+FRESH, OUT = "--fresh", "--out"
 ROOT = Path(__file__).parents[1]
 MEASURING = {"equivcheck": "*.py", "benchmarks": "*.py", "suites": "*.jsonl"}
 TESTING = {"tests": "*.py"}
@@ -34,6 +34,10 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     torch: str = ""
     ended: bool = True
+
+    def is_of(self, command: Sequence[str]) -> bool:
+        """Whether it measures what a command would."""
+        return measures(self.command.split(" ")) == measures(command)
 
     @property
     def words(self) -> str:
@@ -54,9 +58,13 @@ def code_of(module: str) -> str:
     return digest.hexdigest()[:12]
 
 
-def asked(command: Sequence[str]) -> str:
-    """A command as it is recorded: without what only says where to begin."""
-    return " ".join(word for word in command if word != FRESH)
+def measures(command: Sequence[str]) -> list[str]:
+    """What a command measures: without where its records go, and whether they begin anew."""
+    kept = [word for word in command if word != FRESH]
+    if OUT in kept:
+        at = kept.index(OUT)
+        del kept[at : at + 2]
+    return kept
 
 
 def record_of(
@@ -70,7 +78,7 @@ def record_of(
     """The record of a stage, by the code here."""
     return Ended(
         stage=name,
-        command=asked(command),
+        command=" ".join(word for word in command if word != FRESH),
         code=code_of(command[0]),
         exit=exit,
         seconds=round(seconds, 1),
