@@ -20,7 +20,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import groupby
@@ -114,25 +114,21 @@ def run(together: Sequence[Stage], *, folder: Path, ends: float) -> None:
     """
     left = list(together)
     while left and ends - time.monotonic() >= left[0].least:
-        names, started = {stage.name for stage in left}, time.monotonic()
-        before = len(records_of(names, folder))
+        started, before = time.monotonic(), len(records(folder))
         code = worked(left, folder=folder, ends=ends)
         if code == 0:
             return
-        written = records_of(names, folder)[before:]
-        last = written[-1] if written else record_of(left[0].name, left[0].command, ended=False)
-        at = next(at for at, stage in enumerate(left) if stage.name == last.stage)
+        places = {stage.name: at for at, stage in enumerate(left)}
+        # Other processes write there, too. Without a record it ended before it began the first.
+        ours = [record for record in records(folder)[before:] if record.stage in places]
+        last = ours[-1] if ours else record_of(left[0].name, left[0].command, ended=False)
+        at = places[last.stage]
         if not last.ended:
             seconds = time.monotonic() - started
             ended = record_of(last.stage, left[at].command, exit=code, seconds=seconds)
             append(folder, ended)
             print(told(folder, ended), flush=True)
         left = left[at + 1 :]
-
-
-def records_of(names: Set[str], folder: Path) -> list[Ended]:
-    """The records of some stages, in the order of writing."""
-    return [record for record in records(folder) if record.stage in names]
 
 
 def worked(together: Sequence[Stage], *, folder: Path, ends: float) -> int | None:

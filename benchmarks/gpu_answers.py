@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from equivcheck.journal import whole_lines
+
 NOT_MEASURED = "not measured"
 
 
@@ -18,7 +20,4 @@ class Row(NamedTuple):
 
 def records_of(path: Path) -> list[dict[str, Any]]:
     """The lines of a JSONL file; none where there is no file. A torn last line is left out."""
-    if not path.is_file():
-        return []
-    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
-    return [json.loads(line) for line in whole.splitlines()]
+    return [json.loads(line.text) for line in whole_lines(path)] if path.is_file() else []

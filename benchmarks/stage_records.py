@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from equivcheck.journal import whole_lines, write_line
+from equivcheck.journal import whole_lines, write_anew, write_line
 
 NAME = "stages.jsonl"
 FRESH, OUT = "--fresh", "--out"
@@ -103,16 +103,14 @@ def last_records(folder: Path) -> dict[str, Ended]:
 def append(folder: Path, record: Ended) -> None:
     """Write a record down. Several processes may do so at a time."""
     with (folder / NAME).open("ab", buffering=0) as file:
-        write_line(file, msgspec.json.encode(record) + b"\n")
+        write_line(file, msgspec.json.encode(record))
 
 
 def keep(folder: Path, *, forgotten: Iterable[str] = ()) -> None:
     """Write all whole lines anew, but for those of the stages that are to be `forgotten`."""
-    path, dropped = folder / NAME, set(forgotten)
+    dropped = set(forgotten)
     kept = [record for record in records(folder) if record.stage not in dropped]
-    new = path.with_suffix(".new")
-    new.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in kept))
-    new.replace(path)
+    write_anew(folder / NAME, map(msgspec.json.encode, kept))
 
 
 def log_of(folder: Path, name: str) -> list[str]:

@@ -6,7 +6,7 @@ read, and is cut off when the journal is gone on with.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Generic, NamedTuple, TypeVar, get_args
 
@@ -55,10 +55,17 @@ def reopen(path: Path, *, at: int) -> IO[bytes]:
 
 
 def write_line(file: IO[bytes], text: bytes) -> None:
-    """Write a line, its end included, to an unbuffered file: with one system call if it can be."""
-    rest = memoryview(text)
+    """Write a line and its end to an unbuffered file: with one system call if it can be."""
+    rest = memoryview(text + b"\n")
     while rest:
         rest = rest[file.write(rest) :]
+
+
+def write_anew(path: Path, lines: Iterable[bytes]) -> None:
+    """Replace a journal by these lines, whose ends are added, all at once."""
+    new = path.with_suffix(".new")
+    new.write_bytes(b"".join(line + b"\n" for line in lines))
+    new.replace(path)
 
 
 class _Kind(msgspec.Struct):

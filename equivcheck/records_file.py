@@ -145,7 +145,7 @@ def read_evidence(path: str | Path, *, scores: bool = True) -> Evidence:
 
 
 def _to_line(record: Record) -> bytes:
-    line = msgspec.json.encode(record) + b"\n"
+    line = msgspec.json.encode(record)
     _read(line, where=f"{type(record).__name__.lower()} record would not read back")
     return line
 

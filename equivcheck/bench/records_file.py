@@ -63,7 +63,7 @@ class BenchWriter:
     def append(self, *records: BenchRecord) -> None:
         """Write each record as one line."""
         for record in records:
-            write_line(self._file, msgspec.json.encode(record) + b"\n")
+            write_line(self._file, msgspec.json.encode(record))
 
     def __enter__(self) -> Self:
         """Return the writer itself."""

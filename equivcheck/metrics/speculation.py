@@ -73,7 +73,7 @@ def speculation_of(answers: Sequence[Generation]) -> Speculation:
     rejections = sum(step.accepted < step.drafted for step in drafting)
     return Speculation(
         num_prompts=found.prompts,
-        num_steps=len(steps),
+        num_steps=found.num_steps,
         num_spec_steps=found.num_spec_steps,
         num_draft_tokens=drafted,
         num_accepted_draft_tokens=accepted,

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from equivcheck.errors import RecordsError
-from equivcheck.journal import whole_lines
+from equivcheck.journal import whole_lines, write_anew, write_line
 from equivcheck.proving.result import Result
 
 LEDGER_NAME = "ledger.jsonl"
@@ -38,14 +38,11 @@ def read_ledger(folder: Path) -> dict[Key, Result]:
 
 def write_ledger(folder: Path, results: Iterable[Result]) -> None:
     """Replace the ledger, which drops results that no longer hold."""
-    path = folder / LEDGER_NAME
-    new = path.with_suffix(".new")
-    new.write_bytes(b"".join(msgspec.json.encode(result) + b"\n" for result in results))
-    new.replace(path)
+    write_anew(folder / LEDGER_NAME, map(msgspec.json.encode, results))
 
 
 def append(folder: Path, result: Result) -> None:
     """Write one result down, whole."""
     with (folder / LEDGER_NAME).open("ab", buffering=0) as file:
-        file.write(msgspec.json.encode(result) + b"\n")
+        write_line(file, msgspec.json.encode(result))
         os.fsync(file.fileno())

@@ -30,12 +30,15 @@ from benchmarks.stage_records import (
 
 PLACE = Place(folder=Path("reports/some-gpu"), device="cuda", dtype="bfloat16", memory=80 * GIB)
 PROGRAM = """
-import sys, time
+import signal, sys, time
 name = sys.argv[1]
 print("said", name, "in", __import__("os").getpid())
 if name == "slow":
     time.sleep(60)
-if name.startswith("waits"):
+if name == "stuck":
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+    time.sleep(60)
+if name == "waits":
     open(sys.argv[2], "w").write(str(__import__("os").getpid()))
     time.sleep(60)
 if name == "dead":
@@ -106,24 +109,29 @@ def test_nothing_begins_without_time(folder: Path) -> None:
     assert list(last_records(folder)) == ["bad", "told"]
 
 
-def test_a_process_does_not_outlive_what_asked_for_it(folder: Path) -> None:
-    """Killed, not interrupted: nothing is told to the process that measures."""
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_a_process_does_not_outlive_what_asked_for_it(folder: Path, how: signal.Signals) -> None:
+    """And the stage that it was in goes on later, as if it had not been tried."""
     told = folder / "pid"
     stage = Stage("waits", ("acting", "waits", str(told)), 1.0)
     program = (
-        "import sys, time\n"
-        "from pathlib import Path\n"
-        "from benchmarks.gpu import run\n"
+        "import sys\n"
+        "from benchmarks import gpu\n"
         "from benchmarks.gpu_stages import Stage\n"
-        f"run([{stage!r}], folder=Path({str(folder)!r}), ends=time.monotonic() + 60)\n"
+        f"gpu.stages = lambda *_: iter([{stage!r}])\n"
+        "gpu.device_here = lambda: None\n"
+        f"sys.argv = ['gpu', '--rehearse', '--out', {str(folder)!r}]\n"
+        "gpu.interruptible()\n"
+        "sys.exit(gpu.main())\n"
     )
     with subprocess.Popen([sys.executable, "-c", program]) as asking:
         wait_for(lambda: told.is_file() and bool(told.read_text()))
-        asking.kill()
-    worker = int(told.read_text())
-    wait_for(lambda: not is_running(worker))
-    (record,) = last_records(folder).values()
-    assert (record.ended, record.exit, record.words) == (False, None, "did not end")
+        asking.send_signal(how)
+    assert asking.returncode == -how
+    wait_for(lambda: not is_running(int(told.read_text())))
+    done = last_records(folder)
+    assert (done["waits"].ended, done["waits"].words) == (False, "did not end")
+    assert names_of(pending([stage], done)) == [["waits"]]
 
 
 def wait_for(happens: Callable[[], bool]) -> None:
@@ -206,46 +214,17 @@ def test_what_begins_anew_leaves_nothing_of_before(folder: Path) -> None:
 def test_a_stage_that_cannot_be_interrupted_ends_with_its_process(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (folder.parent / "acting.py").write_text(
-        PROGRAM.replace("time.sleep(60)", "signal.pthread_sigmask(0, [14]); time.sleep(60)", 1)
-        .replace("import sys, time", "import signal, sys, time")
-        .replace("signal.pthread_sigmask(0,", "signal.pthread_sigmask(signal.SIG_BLOCK,"),
-        encoding="utf-8",
-    )
     program = "from benchmarks import gpu_worker\ngpu_worker.GRACE = 0.5\ngpu_worker.main()\n"
     (folder.parent / "impatient.py").write_text(program, encoding="utf-8")
-    popen = subprocess.run
+    runs = subprocess.run
 
     def impatient(words: Sequence[str], **options: Any) -> Any:
-        return popen([words[0], "-m", "impatient", *words[3:]], **options)
+        return runs([words[0], "-m", "impatient", *words[3:]], **options)
 
     monkeypatch.setattr(subprocess, "run", impatient)
-    run([acts("slow", minutes=0.01), acts("good")], folder=folder, ends=soon())
+    run([acts("stuck", minutes=0.01), acts("good")], folder=folder, ends=soon())
     ends = {name: record.exit for name, record in last_records(folder).items()}
-    assert ends == {"slow": 1, "good": 0}
-
-
-def test_an_interrupt_ends_all_and_the_stage_goes_on_later(folder: Path) -> None:
-    told = folder / "pid"
-    stage = Stage("waits", ("acting", "waits", str(told)), 1.0)
-    program = (
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from benchmarks import gpu\n"
-        "from benchmarks.gpu_stages import Stage\n"
-        f"gpu.stages = lambda *_: iter([{stage!r}])\n"
-        "gpu.device_here = lambda: None\n"
-        f"sys.argv = ['gpu', '--rehearse', '--out', {str(folder)!r}]\n"
-        "gpu.interruptible()\n"
-        "sys.exit(gpu.main())\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", program]) as asking:
-        wait_for(lambda: told.is_file() and bool(told.read_text()))
-        asking.send_signal(signal.SIGINT)
-    assert asking.returncode == -signal.SIGINT
-    wait_for(lambda: not is_running(int(told.read_text())))
-    assert not last_records(folder)["waits"].ended
-    assert names_of(pending([stage], last_records(folder))) == [["waits"]]
+    assert ends == {"stuck": 1, "good": 0}
 
 
 def test_records_say_whose_code_it_was_and_a_torn_line_is_cut(folder: Path) -> None:

@@ -12,7 +12,7 @@ from equivcheck.decoding import transforms
 from equivcheck.decoding.adoption import adopt
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import ModelDrafter
-from equivcheck.decoding.gamma import AdaptiveGamma, DraftCost, GammaPolicy
+from equivcheck.decoding.gamma import AdaptiveGamma, DraftCost
 from equivcheck.decoding.graphs import Recorder, StepRunner, cost_of
 from equivcheck.decoding.prefill import Prefill
 from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
@@ -93,12 +93,13 @@ def test_recorded_decoding_answers_as_eager_decoding_does(
 
 def test_an_adaptive_gamma_meets_recordings_of_many_kinds(cuda: Cuda) -> None:
     requests = make_requests(8, tokens=60)
-    policies: list[GammaPolicy] = [
-        AdaptiveGamma(7, cost=DraftCost(0.4, 0.3)),
-        AdaptiveGamma(7, cost=DraftCost(0.4, 0.3)),
-    ]
     eager, recorded = (
-        make_decoder(drafter_named("model", rows=2), rows=2, policy=policy) for policy in policies
+        make_decoder(
+            drafter_named("model", rows=2),
+            rows=2,
+            policy=AdaptiveGamma(7, cost=DraftCost(0.4, 0.3)),
+        )
+        for _ in range(2)
     )
     expected, answers = decode(eager, requests), decode(on_cuda(recorded), requests)
     for key, answer in answers.items():
