@@ -54,8 +54,8 @@ class Stage(NamedTuple):
 
 LOADING = 30.0
 """Seconds to build a large pair and to measure something with it, at least."""
-DEAL = 21
-"""Requests of which each gamma gets some: as many as gammas times temperatures."""
+DEAL = 3 * len(GAMMAS)
+"""Requests of which each gamma gets some, at each of three temperatures."""
 
 
 class Sizes(NamedTuple):

@@ -105,6 +105,8 @@ def test_a_broken_promise_and_an_empty_comparison_fail() -> None:
     kept = {
         "contract": "fixed-shape 8x8x1088 float32",
         "arm": "native:gamma=2",
+        "batch_size": 8,
+        "arm_batch_size": 8,
         "positions": 9,
         "positions_with_other_bits": 0,
         "requests_with_other_tokens": 0,
@@ -115,7 +117,13 @@ def test_a_broken_promise_and_an_empty_comparison_fail() -> None:
     assert not identity.holds([kept, broken])
     assert not identity.holds([kept | {"positions": 0}])
     assert not identity.holds([])
-    assert not identity.holds([alone | {"contract": "batch-invariant 1088"}])
+    # Of a fallback: the arm of another width was asked for, and ran, without it.
+    fallback = {"contract": "batch-invariant 1088"}
+    assert identity.holds([kept | fallback, alone | fallback])
+    named = {"arm": "native:gamma=0,width=1,contract=batch-invariant"}
+    assert not identity.holds([kept | fallback, broken | fallback | named])
+    elsewhere = broken | fallback | {"arm_batch_size": 1}
+    assert identity.holds([kept | fallback, elsewhere])
     assert not identity.holds([kept | {"contract": None}])
 
 
