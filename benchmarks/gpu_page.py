@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.gpu_answers import Row
-from benchmarks.gpu_summary import LIBRARIES, answers, measured, over
+from benchmarks.gpu_summary import LIBRARIES, Library, answers, measured, over
 from benchmarks.stage_records import Ended, code_of, log_of
 from equivcheck.bench.records import STOCK, TARGET
 from equivcheck.commands.bench_words import times
@@ -23,10 +23,14 @@ def readme(folder: Path, names: Sequence[str], done: Mapping[str, Ended]) -> str
     if other := [name for name in names if name in done and is_others(done[name])]:
         lines += [f"Measured by other code than what wrote this page: {', '.join(other)}.", ""]
     lines += table("question", "answer", list(answers(folder)))
-    speed = measured(folder, "speed")
+    speed, close = measured(folder, "speed"), measured(folder, "close")
     if speed is not None:
         lines += ["", "## Speedups", "", "Geometric means over prompts with 95 % intervals.", ""]
-        lines += by_workload(speed, folder)
+        lines += by_workload(speed, {each: measured(folder, each.stage) for each in LIBRARIES})
+    if close is not None:
+        lines += ["", "## Speedups with a draft close to the target", ""]
+        lines += [f"The target's weights rounded, by `{close.candidate}`.", ""]
+        lines += by_workload(close, {})
     lines += ["", "## Stages", ""]
     lines += table("stage", "ended", [Row(name, how_ended(done.get(name))) for name in names])
     for name in names:
@@ -35,17 +39,16 @@ def readme(folder: Path, names: Sequence[str], done: Mapping[str, Ended]) -> str
     return "\n".join(lines) + "\n"
 
 
-def by_workload(speed: BenchSummary, folder: Path) -> list[str]:
+def by_workload(speed: BenchSummary, libraries: Mapping[Library, BenchSummary | None]) -> list[str]:
     """A line a workload, a column a baseline."""
-    beside = {each.arm: measured(folder, each.stage) for each in LIBRARIES}
-    columns = ("padded plain", "one-token plain", *(each.words for each in LIBRARIES))
+    columns = ("padded plain", "one-token plain", *(each.words for each in libraries))
     lines = ["| workload | acceptance | " + " | ".join(f"over {name}" for name in columns) + " |"]
     lines.append("|---" * (2 + len(columns)) + "|")
     for workload, found in speed.main.items():
         cells = [over(found, TARGET), over(found, STOCK)]
         cells += [
-            over(summary.main.get(workload) if summary else None, arm)
-            for arm, summary in beside.items()
+            over(summary.main.get(workload) if summary else None, each.arm)
+            for each, summary in libraries.items()
         ]
         rate = times(found.speculation.draft_acceptance_rate, unit="")
         lines.append("| " + " | ".join((visible(workload), rate, *cells)) + " |")

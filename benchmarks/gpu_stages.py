@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,8 @@ EAGER = "transformers:mode=plain,scores=false"
 ASSISTED = "transformers:mode=assisted,scores=false"
 COMPILED = f"{EAGER},compiled=true"
 WITHOUT_OWN = "native:gamma=0,kernels=library"
+CLOSE_DRAFTS = ("native:gamma=6", "native:gamma=4", "native:gamma=7,drafter=mixed")
+"""Of a draft that is often right, more pay; the first is the one that is reported by workload."""
 DRAFTS = (
     "native:gamma=4",
     "native:gamma=7,adaptive=true",
@@ -62,6 +64,8 @@ class Sizes(NamedTuple):
     """How much is measured."""
 
     pair: str
+    close_draft: str
+    """The pair with a draft that is more often right: the target's own weights, rounded."""
     small_draft: str
     positions: int
     """Of the bundled pair, in the run's dtype. Other identity stages take shares."""
@@ -82,6 +86,7 @@ class Sizes(NamedTuple):
 ALL_SUITES = ("code", "json_sql", "chat", "multilingual", "creative")
 FULL = Sizes(
     pair="tiny@8b+0.15b",
+    close_draft="tiny@8b+tiny:3bit@0.15b",
     small_draft="tiny@8b+1b",
     positions=1_000_000,
     rows=16,
@@ -95,6 +100,7 @@ FULL = Sizes(
 )
 REHEARSAL = Sizes(
     pair="tiny@15m",
+    close_draft="tiny@15m+tiny:3bit",
     small_draft="tiny",
     positions=168,
     rows=4,
@@ -169,10 +175,11 @@ def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[
         products = ("benchmarks.products", "--out", str(folder / "products.jsonl"))
         yield Stage("products", products, 1, "pair")
     yield timed("speed", minutes=2.5)
+    drafts = drafting(CLOSE_DRAFTS)
+    yield timed("close", *drafts, pair=sizes.close_draft, prompts=2, minutes=1.5)
     profile = ("benchmarks.step_profile", "--pair", pair, *on, "--out")
     yield Stage("profile", (*profile, str(folder / "profile.md")), 1, "pair")
-    drafts = (word for spec in DRAFTS for word in ("--draft", spec))
-    yield timed("drafts", "--no-stock", *drafts, prompts=2, minutes=1.5)
+    yield timed("drafts", "--no-stock", *drafting(DRAFTS), prompts=2, minutes=1.5)
     # A suite of each class fills a large batch but once, so that all five make the sample.
     short = sizes._replace(tokens=min(sizes.tokens, 24))
     sweep = ("--sweep", f"batch={sizes.batches}")
@@ -189,6 +196,11 @@ def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[
         doctor = ("equivcheck", "doctor", *on, "--pair", pair, "--candidate", spec)
         doctor += ("--batch-size", str(sizes.rows))
         yield Stage(f"doctor-{contract}", doctor, 1, "pair", least=LOADING)
+
+
+def drafting(specs: Sequence[str]) -> Iterator[str]:
+    """The options that have `bench` compare ways to draft."""
+    return (word for spec in specs for word in ("--draft", spec))
 
 
 def against(

@@ -64,6 +64,10 @@ def answers(folder: Path) -> Iterator[Row]:
     yield Row("best gamma", best(measured(folder, "gamma")))
     yield Row("best way to draft", best(measured(folder, "drafts")))
     yield Row("batch size at which it stops paying", crossover(measured(folder, "batch")))
+    close = measured(folder, "close")
+    yield Row("with a draft close to the target", overall(close))
+    yield Row("the same, predicted against measured", predicted(close))
+    yield Row("the same, best way to draft", best(close))
     yield Row("with the 1b draft", overall(measured(folder, "draft-1b")))
     for path in sorted(folder.glob("bench-ladder-*.jsonl")):
         name = path.stem.removeprefix("bench-")
@@ -75,15 +79,7 @@ def of_speed(speed: BenchSummary | None, *, copies: float | None) -> Iterator[Ro
     main = speed.main.get(OVERALL) if speed else None
     yield Row("over padded plain decoding", over(main, TARGET))
     yield Row("over stock one-token decoding", over(main, STOCK))
-    costs = main.costs.get(TARGET, Costs()) if main else Costs()
-    told = NOT_MEASURED
-    if costs.predicted_speedup is not None:
-        measured_ratio = number(costs.measured_over_predicted)
-        told = (
-            f"predicted {costs.predicted_speedup:.2f}x from c {number(costs.c, digits=3)} and v "
-            f"{number(costs.v, digits=3)}; measured over predicted {measured_ratio}"
-        )
-    yield Row("predicted against measured", told)
+    yield Row("predicted against measured", predicted(speed))
     for arm in (TARGET, STOCK):
         yield Row(f"bandwidth floor reached, {arm}", floor(speed, arm, copies=copies))
     for arm in [TARGET, STOCK, *([speed.candidate] if speed else [])]:
@@ -102,6 +98,19 @@ def of_speed(speed: BenchSummary | None, *, copies: float | None) -> Iterator[Ro
         else ""
     )
     yield Row("cost of capture", graphs or NOT_MEASURED)
+
+
+def predicted(summary: BenchSummary | None) -> str:
+    """What the costs of a step predict for all workloads, and how near the measured comes."""
+    main = summary.main.get(OVERALL) if summary else None
+    costs = main.costs.get(TARGET, Costs()) if main else Costs()
+    if costs.predicted_speedup is None:
+        return NOT_MEASURED
+    return (
+        f"predicted {costs.predicted_speedup:.2f}x from c {number(costs.c, digits=3)} and v "
+        f"{number(costs.v, digits=3)}; measured over predicted "
+        f"{number(costs.measured_over_predicted)}"
+    )
 
 
 def of_worst(summary: BenchSummary | None) -> Iterator[Row]:

@@ -2,8 +2,9 @@
 
     python -m benchmarks.ladder [--prompts N] [--tokens N] [--only SHAPE] [--out FOLDER]
 
-Each rung is the bundled pair with its target widened to a shape, the small draft as it is, measured
-by ``equivcheck bench`` as a process of its own: all arms in turn, prompt by prompt. Records go to
+Each rung is the bundled pair with its target widened to a shape, the small draft as it is, or on
+the last one the small target with rounded weights. It is measured by ``equivcheck bench`` as a
+process of its own: all arms in turn, prompt by prompt. Records go to
 ``FOLDER/ladder-<rung>.jsonl``, the tables to ``FOLDER/ladder.md``. Interrupted, the same command
 goes on where it stopped. An idle machine is up to whoever runs it.
 """
@@ -26,8 +27,9 @@ from equivcheck.bench.records import Bench
 from equivcheck.bench.records_file import is_unfinished, read_bench
 from equivcheck.engines.registry import known_engines
 
-SHAPES = ("tiny", "15m", "60m", "0.15b")
-"""``tiny`` is the bundled pair itself; the others widen its target."""
+SHAPES = ("tiny", "15m", "60m", "0.15b", "0.15b+tiny:3bit")
+"""``tiny`` is the bundled pair itself; the others widen its target. The last has another draft, one
+that is more often right."""
 DTYPES = ("float32", "bfloat16")
 GAMMAS = (2, 4)
 LOOKED_UP = 6

@@ -20,6 +20,7 @@ from equivcheck.pairs.alignment import check_alignment
 from equivcheck.pairs.bars import without_bars
 from equivcheck.pairs.locate import locate
 from equivcheck.pairs.memory import memory_warnings
+from equivcheck.pairs.rounding import round_weights
 from equivcheck.pairs.shapes import shape_named
 from equivcheck.pairs.sources import ModelSource, PairSource, resolve
 from equivcheck.pairs.suitability import REPEATED, size_warnings
@@ -118,6 +119,9 @@ def _load_model(source: ModelSource, dtype: torch.dtype, device: torch.device) -
     if source.shape is not None:
         narrow = load_model(msgspec.structs.replace(source, shape=None), dtype=dtype, device=device)
         return widen(narrow, shape_named(source.shape))
+    if source.bits is not None:
+        exact = load_model(msgspec.structs.replace(source, bits=None), dtype=dtype, device=device)
+        return round_weights(exact, bits=source.bits)
     folder = locate(source)
     label = visible(source.label)
     try:

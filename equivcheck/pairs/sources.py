@@ -14,14 +14,19 @@ from msgspec import Struct
 
 from equivcheck.errors import PairError, unknown_name
 from equivcheck.escape import visible
-from equivcheck.pairs.shapes import shape_named
+from equivcheck.pairs.shapes import SHAPES, shape_named
 
 Kind = Literal["hub", "folder", "gguf", "package"]
 
 TINY_FOLDER = Path(__file__).parent / "tiny"
+BITS = range(2, 9)
+"""To which weights can be rounded."""
 _HUB_ID = re.compile(
     r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w./-]+))?", re.ASCII
 )
+_MADE = re.compile(r"(?P<name>\w+)(?::(?P<bits>\d+)bit)?(?:@(?P<shape>[\w.]+))?", re.ASCII)
+"""A known model that is rounded or widened."""
+_WORD = re.compile(r"[\w.]*", re.ASCII)
 
 
 class ModelSource(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -34,6 +39,8 @@ class ModelSource(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Branch, tag or commit of a hub id; None: the hub's default branch."""
     shape: str | None = None
     """Widened to this one of `shapes.SHAPES` when it is loaded; None: as it is."""
+    bits: int | None = None
+    """To which its weights are rounded when it is loaded (`rounding.py`); None: as they are."""
 
     @property
     def label(self) -> str:
@@ -43,7 +50,9 @@ class ModelSource(Struct, frozen=True, kw_only=True, omit_defaults=True):
             label = Path(self.location).relative_to(TINY_FOLDER.parent).as_posix()
         if self.revision:
             label = f"{label}@{self.revision}"
-        return f"{label} widened to {self.shape}" if self.shape else label
+        rounded = f"rounded to {self.bits} bits" if self.bits else ""
+        widened = f"widened to {self.shape}" if self.shape else ""
+        return " ".join(filter(None, (label, ", ".join(filter(None, (rounded, widened))))))
 
 
 class PairSource(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -84,8 +93,9 @@ def resolve(spec: str) -> PairSource:
     """Read ``NAME``, ``NAME@SHAPE``, ``NAME@SHAPE+SHAPE``, ``TARGET`` or ``TARGET+DRAFT``.
 
     Shapes (`shapes.SHAPES`) widen a known pair's target, and its draft. Each other side is the
-    name of a known pair (its target is meant), a local folder, a ``.gguf`` file or a hub id
-    ``org/name``, optionally ``@revision``.
+    name of a known pair (its target is meant), optionally rounded and widened
+    (``NAME:3bit@SHAPE``), a local folder, a ``.gguf`` file or a hub id ``org/name``, optionally
+    ``@revision``.
 
     Raises:
         PairError: a name is unknown or a path does not exist.
@@ -104,23 +114,29 @@ def resolve(spec: str) -> PairSource:
 
 
 def _widened(pair: PairSource, shapes: str, *, spec: str) -> PairSource:
-    """A known pair with its target, and its draft if a second shape is given, widened."""
+    """A known pair with its target widened, and its draft as it is, widened, or another model."""
     target, plus, draft = shapes.partition("+")
-    for shape in (target, draft) if plus else (target,):
-        shape_named(shape)
-    if plus and pair.draft is None:
-        raise PairError(f"pair '{visible(pair.name)}' has no draft model to widen to {draft}")
-    wide = msgspec.structs.replace(pair.target, shape=target)
-    drafting = pair.draft
-    if plus and drafting is not None:
+    shape_named(target)
+    drafting, words = pair.draft, f"widened to {shapes}: its law at another size"
+    if plus and not _names_shape(draft):
+        drafting, words = _model(draft), f"widened to {target}, with another draft"
+    elif plus:
+        shape_named(draft)
+        if drafting is None:
+            raise PairError(f"pair '{visible(pair.name)}' has no draft model to widen to {draft}")
         drafting = msgspec.structs.replace(drafting, shape=draft)
     return msgspec.structs.replace(
         pair,
         name=spec,
-        target=wide,
+        target=msgspec.structs.replace(pair.target, shape=target),
         draft=drafting,
-        description=f"{pair.name} widened to {shapes}: its law at another size",
+        description=f"{pair.name} {words}",
     )
+
+
+def _names_shape(text: str) -> bool:
+    """Whether what follows a plus sign means a shape, a misspelt one included, and no model."""
+    return text in SHAPES or (_WORD.fullmatch(text) is not None and not _stands(text))
 
 
 def _sides(spec: str) -> tuple[str, str | None]:
@@ -135,10 +151,32 @@ def _sides(spec: str) -> tuple[str, str | None]:
 
 def _stands(side: str) -> bool:
     return bool(side) and (
-        side in known_pairs()
+        _made(side) is not None
         or Path(side).expanduser().exists()
         or _HUB_ID.fullmatch(side) is not None
     )
+
+
+def _made(text: str) -> re.Match[str] | None:
+    """The parts of a known model's name, to which it is rounded and widened among them."""
+    found = _MADE.fullmatch(text)
+    return found if found and found["name"] in known_pairs() else None
+
+
+def _known_model(parts: re.Match[str]) -> ModelSource:
+    """A known pair's target, rounded and widened.
+
+    Raises:
+        PairError: to another number of bits, or to no shape that there is.
+    """
+    bits = None if parts["bits"] is None else int(parts["bits"])
+    if bits is not None and bits not in BITS:
+        least, most = BITS[0], BITS[-1]
+        raise PairError(f"{parts[0]}: weights are rounded to {least} to {most} bits, not {bits}")
+    if parts["shape"] is not None:
+        shape_named(parts["shape"])
+    target = known_pairs()[parts["name"]].target
+    return msgspec.structs.replace(target, bits=bits, shape=parts["shape"])
 
 
 def _model(text: str) -> ModelSource:
@@ -147,11 +185,11 @@ def _model(text: str) -> ModelSource:
     Raises:
         PairError: it names nothing that could be a model.
     """
+    if parts := _made(text):
+        return _known_model(parts)
     known = known_pairs()
     path = Path(text).expanduser()
     shown = visible(text)
-    if text in known:
-        return known[text].target
     if path.is_file() and path.suffix != ".gguf":
         raise PairError(
             f"{shown} is a file, but no .gguf file; name the folder that holds the model's "
@@ -167,7 +205,8 @@ def _model(text: str) -> ModelSource:
         raise PairError(f"{shown}: no such folder")
     if found := _HUB_ID.fullmatch(text):
         return ModelSource(kind="hub", location=found["id"], revision=found["revision"])
+    name = made["name"] if (made := _MADE.fullmatch(text)) else text
     raise PairError(
-        f"{unknown_name('pair', text, known)}; other models are named by a folder, "
+        f"{unknown_name('pair', name, known)}; other models are named by a folder, "
         f"a .gguf file or a hub id such as org/name"
     )

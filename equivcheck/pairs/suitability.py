@@ -20,7 +20,8 @@ def size_warnings(target: ModelSource, draft: ModelSource) -> tuple[str, ...]:
     if target.shape or draft.shape:
         # A widened draft is as often right as the small one, whatever it costs.
         return ()
-    if weights_sha256(locate(target)) == weights_sha256(locate(draft)):
+    same = weights_sha256(locate(target)) == weights_sha256(locate(draft))
+    if same and target.bits == draft.bits:
         return (REPEATED,)
     ours, theirs = parameters_of(target), parameters_of(draft)
     ratio = ours / max(1, theirs)

@@ -49,6 +49,8 @@ def test_what_is_to_be_measured_is_asked_for() -> None:
     assert "--contract batch-invariant --other-batch-size 1" in found["identity-invariant"]
     assert "gamma=1,2,4,6,7" in found["gamma"]
     assert "batch=2,8,32,64" in found["batch"]
+    assert "--pair tiny@8b+tiny:3bit@0.15b" in found["close"]
+    assert "--no-stock" not in found["speed"] + found["close"]
 
 
 def test_a_pair_that_the_device_cannot_hold_is_left_out() -> None:

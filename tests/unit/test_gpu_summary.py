@@ -73,6 +73,7 @@ def measured(tmp_path: Path) -> dict[str, str]:
     batches = tuple(Point(batch_size=size, context=1024) for size in (1, 2))
     write(tmp_path, "batch", make_bench(points=batches))
     write(tmp_path, "gamma", make_bench())
+    write(tmp_path, "close", make_bench(candidate=lambda k: speculative(k, seconds=0.012)))
     write(tmp_path, "ladder-tiny-1b", make_bench(candidate=lambda k: speculative(k, seconds=0.02)))
     copies = [{"bytes_per_second": 3.1e12, "buffer_bytes": 2**30, "clock": "CUDA events"}]
     compared = {"pair": "tiny", "dtype": "bfloat16", "batch_size": 16, "requests": 10}
@@ -107,6 +108,7 @@ def test_speedups_over_all_baselines(measured: dict[str, str]) -> None:
     assert measured["over transformers assisted"].startswith("6.00x [")
     assert measured["over own plain, torch's kernels only"].startswith("2.40x [")
     assert measured["tiny-1b"].startswith("1.50x [")
+    assert measured["with a draft close to the target"].startswith("2.50x [")
 
 
 def test_costs_floor_and_memory(measured: dict[str, str]) -> None:

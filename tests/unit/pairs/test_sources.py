@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from equivcheck.errors import PairError
@@ -42,6 +43,36 @@ def test_a_known_target_takes_the_users_own_draft(tmp_path: Path) -> None:
     assert pair.draft == folder(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("spec", "bits", "shape"),
+    [
+        ("tiny+tiny", None, None),
+        ("tiny+tiny:3bit", 3, None),
+        ("tiny@8b+tiny:3bit", 3, None),
+        ("tiny@8b+tiny:3bit@0.15b", 3, "0.15b"),
+        ("smollm2+tiny@15m", None, "15m"),
+    ],
+)
+def test_a_known_model_drafts_rounded_and_widened(
+    spec: str, bits: int | None, shape: str | None
+) -> None:
+    target = known_pairs()["tiny"].target
+    pair = resolve(spec)
+    assert pair.draft == msgspec.structs.replace(target, bits=bits, shape=shape)
+    assert pair.target.bits is None
+
+
+def test_a_widened_target_takes_the_users_own_draft(tmp_path: Path) -> None:
+    pair = resolve(f"tiny@8b+{tmp_path}")
+    assert (pair.target.shape, pair.draft) == ("8b", folder(tmp_path))
+
+
+def test_a_made_model_says_so() -> None:
+    pair = resolve("tiny@8b+tiny:3bit@0.15b")
+    assert pair.draft is not None
+    assert pair.draft.label == "tiny/target rounded to 3 bits, widened to 0.15b"
+
+
 def test_paths_may_contain_a_plus(tmp_path: Path) -> None:
     target, draft = tmp_path / "c++", tmp_path / "a+b"
     target.mkdir()
@@ -62,6 +93,10 @@ def test_relative_paths_are_pinned_down(tmp_path: Path, monkeypatch: pytest.Monk
     [
         ("smolm2", "no pair named 'smolm2' (did you mean 'smollm2'?); known: smollm2, tiny"),
         ("tinny+tiny", "no pair named 'tinny' (did you mean 'tiny'?)"),
+        ("tiny@8b+tinny:3bit@1b", "no pair named 'tinny' (did you mean 'tiny'?)"),
+        ("tiny+tiny:1bit", "tiny:1bit: weights are rounded to 2 to 8 bits, not 1"),
+        ("tiny+tiny:3bit@9b", "no shape named '9b'"),
+        ("tiny@8b+./nowhere", "./nowhere: no such folder"),
         ("./nowhere", "./nowhere: no such folder"),
         ("a/b/c", "a/b/c: no such folder"),
         ("nowhere.gguf", "nowhere.gguf: no such GGUF file"),
