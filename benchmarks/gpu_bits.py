@@ -26,17 +26,23 @@ def identity(path: Path) -> Iterator[Row]:
             f"{record['pair']} {record['dtype']}, {contract}, plain at batch "
             f"{record['batch_size']} against {decoding(spec)} at batch {size}"
         )
-        found = sums.setdefault(name, [0] * len(COMPARED))
-        for at, field in enumerate(COMPARED):
-            found[at] += record[field]
+        counts = [*(record[field] for field in COMPARED), drafted_rows(record)]
+        before = sums.setdefault(name, [0] * len(counts))
+        sums[name] = [one + other for one, other in zip(before, counts, strict=True)]
     if not sums:
         yield Row("identity", NOT_MEASURED)
-    for name, (positions, bits, requests, tokens) in sums.items():
+    for name, (positions, bits, requests, tokens, drafted) in sums.items():
+        behind = f" (compared behind kept drafts: {drafted:,})" if drafted else ""
         yield Row(
             f"identity: {name}",
-            f"{bits:,} of {positions:,} rows of logits differ, {tokens:,} of {requests:,} "
-            f"requests have other tokens",
+            f"{bits:,} of {positions:,} rows of logits differ{behind}, {tokens:,} of "
+            f"{requests:,} requests have other tokens",
         )
+
+
+def drafted_rows(record: Mapping[str, Any]) -> int:
+    """Rows that do not come from the first slot of a window; 0 where slots were not counted."""
+    return sum(record.get("positions_by_slot", ())[1:])
 
 
 def what_counts(before: Mapping[str, Any] | None, record: Mapping[str, Any]) -> Mapping[str, Any]:

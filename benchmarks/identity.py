@@ -6,7 +6,9 @@ Every prompt of the suites is decoded plainly, then speculatively with one gamma
 prompts are dealt out among them), and every seventh prompt once more one token wide. With
 ``--gamma`` only the share of that gamma is, so that the work can be divided. A third
 of the prompts is greedy, a third sampled at temperature 0.7, a third at 1.0, all under the coupled
-rule. Compared are token ids and the 64-bit fingerprint of every logits row.
+rule. Compared are token ids and the 64-bit fingerprint of every logits row. Rows are counted by the
+slot of the window that they come from too: with a draft that is often right (``--pair
+tiny+tiny:3bit``) many come from the last ones.
 
 With ``--other-batch-size``, a quarter of the prompts is decoded at that batch size too, plainly and
 speculatively: equal bits there are what ``--contract batch-invariant`` promises.
@@ -18,6 +20,7 @@ import argparse
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -85,15 +88,18 @@ def compare(
     """Count what differs. Positions after a differing token have other prefixes: not counted."""
     positions = bits = tokens = sampled = 0
     drafted = accepted = steps = 0
+    by_slot: Counter[int] = Counter()
     for request in requests:
         left, right = plain[request.key], other[request.key]
         pairs = zip(
             zip(left.token_ids, left.logit_digests or (), strict=True),
             zip(right.token_ids, right.logit_digests or (), strict=True),
+            (slot for step in right.steps for slot in range(step.emitted)),
             strict=True,
         )
-        for (left_token, left_bits), (right_token, right_bits) in pairs:
+        for (left_token, left_bits), (right_token, right_bits), slot in pairs:
             positions += 1
+            by_slot[slot] += 1
             sampled += not request.sampling.greedy
             bits += left_bits != right_bits
             if left_token != right_token:
@@ -105,6 +111,7 @@ def compare(
     return {
         "requests": len(requests),
         "positions": positions,
+        "positions_by_slot": [by_slot[slot] for slot in range(max(by_slot, default=-1) + 1)],
         "sampled_positions": sampled,
         "positions_with_other_bits": bits,
         "requests_with_other_tokens": tokens,

@@ -11,6 +11,8 @@ import torch
 
 from benchmarks import bandwidth, identity
 from benchmarks.gpu_stages import FULL, GIB, REHEARSAL, Place, Sizes, anew, fits, stages
+from equivcheck.generation import Step
+from tests.unit.make import make_generation, make_request
 
 PLACE = Place(folder=Path("reports/some-gpu"), device="cuda", dtype="bfloat16", memory=80 * GIB)
 MODULES = {
@@ -101,6 +103,25 @@ def test_identity_is_compared_across_batch_sizes() -> None:
         ("native:gamma=1,contract=batch-invariant", 1),
         ("native:gamma=0,contract=batch-invariant", 1),
     ]
+
+
+def test_rows_are_counted_by_slot_up_to_the_first_other_token() -> None:
+    steps = (Step(drafted=2, accepted=2, emitted=3), Step(drafted=2, accepted=1, emitted=2))
+    request = make_request("a/b", max_new_tokens=5)
+    plain, other, torn = (
+        make_generation(tokens, key="a/b", steps=steps, logit_digests=digests)
+        for tokens, digests in (
+            ((1, 2, 3, 4, 5), (1, 2, 3, 4, 5)),
+            ((1, 2, 3, 4, 5), (1, 2, 3, 4, 9)),
+            ((1, 2, 9, 4, 5), (1, 2, 9, 4, 5)),
+        )
+    )
+    found = identity.compare({"a/b": plain}, {"a/b": other}, [request])
+    assert (found["positions"], found["positions_by_slot"]) == (5, [2, 2, 1])
+    assert found["positions_with_other_bits"] == 1
+    found = identity.compare({"a/b": plain}, {"a/b": torn}, [request])
+    assert (found["positions"], found["positions_by_slot"]) == (3, [1, 1, 1])
+    assert (found["requests_with_other_tokens"], found["accepted"]) == (1, 3)
 
 
 def test_a_broken_promise_and_an_empty_comparison_fail() -> None:

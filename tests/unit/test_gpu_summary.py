@@ -79,11 +79,12 @@ def measured(tmp_path: Path) -> dict[str, str]:
     compared = {"pair": "tiny", "dtype": "bfloat16", "batch_size": 16, "requests": 10}
     compared |= {"contract": "batch-invariant 1088", "requests_with_other_tokens": 0}
     bits = {"positions": 1000, "positions_with_other_bits": 0}
+    kept = {"positions_by_slot": [600, 300, 90, 10]}
     torn = bits | {"positions": 400, "positions_with_other_bits": 3}
     several = [
         compared | torn | {"arm": "native:gamma=2", "contract": "batch-invariant 1280"},
         compared | bits | {"arm": "native:gamma=2", "arm_batch_size": 16},
-        compared | bits | {"arm": "native:gamma=3", "arm_batch_size": 16},
+        compared | bits | kept | {"arm": "native:gamma=3", "arm_batch_size": 16},
         compared | bits | {"arm": "native:gamma=3", "arm_batch_size": 1},
         compared | bits | {"arm": "native:gamma=0,width=1", "positions_with_other_bits": 7},
     ]
@@ -155,9 +156,10 @@ def test_sweeps_and_the_worst_case(measured: dict[str, str]) -> None:
 
 def test_rows_of_logits_are_summed_by_what_was_compared(measured: dict[str, str]) -> None:
     name = "identity: tiny bfloat16, batch-invariant, plain at batch 16 against"
-    clean = "0 of {} rows of logits differ, 0 of {} requests have other tokens"
-    assert measured[f"{name} speculative at batch 16"] == clean.format("2,000", 20)
-    assert measured[f"{name} speculative at batch 1"] == clean.format("1,000", 10)
+    clean = "0 of {} rows of logits differ{}, 0 of {} requests have other tokens"
+    behind = " (compared behind kept drafts: 400)"
+    assert measured[f"{name} speculative at batch 16"] == clean.format("2,000", behind, 20)
+    assert measured[f"{name} speculative at batch 1"] == clean.format("1,000", "", 10)
     assert measured[f"{name} plain, one token wide, at batch 16"].startswith("7 of 1,000 rows")
 
 
