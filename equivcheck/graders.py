@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import ast
 import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from importlib.util import find_spec
 from typing import Annotated, Any, get_args
 
 import msgspec
@@ -16,6 +20,11 @@ from msgspec import Meta, Struct
 from equivcheck.errors import EquivcheckError
 
 Cell = int | float | str | None
+BETWEEN_LOOKS, MOST_LOOKS = 10_000, 5_000
+"""Instructions of SQLite between two looks at a fixture, which may take so many of these: seconds.
+"""
+TEST = "test_"
+"""How functions begin that are called as tests."""
 
 
 class GradingError(EquivcheckError):
@@ -73,6 +82,20 @@ class Json(
     prefix: str = ""
     """What of the prompt belongs to the answer, such as ``{``."""
 
+    def __post_init__(self) -> None:
+        """Refuse what is no schema, where that can be told."""
+        if self.schema is None or find_spec("jsonschema") is None:
+            return
+        from jsonschema.exceptions import SchemaError
+        from jsonschema.validators import Draft202012Validator, validator_for
+
+        try:
+            validator_for(self.schema, default=Draft202012Validator).check_schema(self.schema)
+        except SchemaError as error:
+            raise ValueError(f"schema: {error.json_path}: {error.message}") from None
+        except RecursionError:
+            raise ValueError("schema: nested too deeply") from None
+
 
 class Sql(
     Struct, frozen=True, forbid_unknown_fields=True, tag="sql", tag_field="kind", kw_only=True
@@ -86,6 +109,23 @@ class Sql(
     """Whether the order of the rows counts."""
     prefix: str = ""
     """What of the prompt belongs to the query, such as ``SELECT``."""
+
+    def __post_init__(self) -> None:
+        """Refuse a script that makes no database."""
+        with closing(sqlite3.connect(":memory:")) as database:
+            database.set_authorizer(_in_memory)
+            looks = iter(range(MOST_LOOKS))
+            database.set_progress_handler(lambda: next(looks, None) is None, BETWEEN_LOOKS)
+            try:
+                database.executescript(self.fixture)
+            except (sqlite3.Error, sqlite3.Warning, UnicodeError, ValueError) as error:
+                raise ValueError(f"fixture: {error}") from None
+
+
+def _in_memory(action: int, *_: str | None) -> int:
+    """Let a fixture do all but open files."""
+    outside = action in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH)
+    return sqlite3.SQLITE_DENY if outside else sqlite3.SQLITE_OK
 
 
 class Python(
@@ -109,6 +149,27 @@ class Python(
             raise ValueError(f"tests: {error}") from None
         if not any(isinstance(node, ast.Assert | ast.Raise) for node in ast.walk(tree)):
             raise ValueError("tests: assert nothing, so that any code would pass")
+        for node in tree.body:
+            if isinstance(node, ast.AsyncFunctionDef) and node.name.startswith(TEST):
+                raise ValueError(f"tests: {node.name} is async, and nothing awaits it")
+        if not any(isinstance(node, ast.Assert | ast.Raise | ast.Call) for node in _run(tree)):
+            raise ValueError(
+                f"tests: no assertion is ever reached; put it into a function {TEST}*, or call the "
+                f"one that holds it"
+            )
+
+
+def _run(tree: ast.Module) -> Iterator[ast.AST]:
+    """What is run of tests: all but the insides of functions that nobody is known to call."""
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            called = isinstance(node, ast.FunctionDef) and node.name.startswith(TEST)
+            if not (called and node in tree.body):
+                continue
+        yield node
+        waiting.extend(ast.iter_child_nodes(node))
 
 
 Grader = Exact | Regex | Json | Sql | Python

@@ -10,14 +10,21 @@ import re
 _OPENING = re.compile(r"^ {0,3}(`{3,}|~{3,})[^`\n]*$", re.MULTILINE)
 
 
-def unfenced(answer: str) -> str:
+def unfenced(answer: str, *, begun: bool = False) -> str:
     """The inside of the first fenced block, or the answer as it is where there is none.
 
     A block that the end of the answer cuts off goes as far as the answer does.
+
+    Args:
+        answer: One generation.
+        begun: Whether the prompt holds the start of what is fenced. A fence behind more of it then
+            ends what the prompt began.
     """
     opening = _OPENING.search(answer)
     if opening is None:
         return answer
+    if begun and answer[: opening.start()].strip():
+        return answer[: opening.start()]
     inside = answer[opening.end() :].removeprefix("\n")
     fence = opening[1]
     closing = re.search(

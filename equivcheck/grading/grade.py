@@ -39,7 +39,7 @@ def grade(answer: str, *, grader: Grader, limits: Limits = _NO_LIMITS) -> Graded
         return _exact(answer, expected=grader.answer)
     if isinstance(grader, Regex):
         return run_contained(_job(grader, answer), limits=limits)
-    text = grader.prefix + unfenced(answer)
+    text = grader.prefix + unfenced(answer, begun=bool(grader.prefix))
     if isinstance(grader, Python) and not text.strip():
         return Graded(False, "no code")
     return run_contained(_job(grader, text), limits=limits)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 _TESTS = "tests.py"
@@ -27,7 +27,8 @@ def prepare(job: dict[str, Any]) -> Callable[[], Verdict] | str:
         try:
             exec(_compiled(job["tests"], file=_TESTS), namespace)
             for name, value in list(namespace.items()):
-                if name.startswith("test_") and value is not before.get(name):
+                own = isinstance(value, FunctionType) and value is not before.get(name)
+                if own and name.startswith("test_"):
                     value()
         except BaseException as error:
             return False, f"a test fails: {_told(error)}{_where(error)}"

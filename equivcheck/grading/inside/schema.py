@@ -25,28 +25,35 @@ def judge(job: dict[str, Any]) -> tuple[bool, str]:
     Raises:
         ValueError: the schema is none, or refers to what is not in it.
     """
+    schema = job.get("schema")
+    # Before the text, so that a broken schema is not taken for a wrong answer.
+    validator = None if schema is None else _validator(schema)
     try:
         document = json.loads(job["text"], parse_constant=_refuse, object_pairs_hook=_no_key_twice)
     except (ValueError, RecursionError) as error:
         return False, f"is no JSON: {error}"
-    schema = job.get("schema")
-    if schema is None:
-        return True, "is JSON"
-    return _validate(document, schema=schema)
+    return (True, "is JSON") if validator is None else _validate(document, validator=validator)
 
 
-def _validate(document: Any, *, schema: dict[str, Any]) -> tuple[bool, str]:
-    from jsonschema.exceptions import SchemaError, best_match
+def _validator(schema: dict[str, Any]) -> Any:
+    from jsonschema.exceptions import SchemaError
     from jsonschema.validators import Draft202012Validator, validator_for
     from referencing import Registry
-    from referencing.exceptions import Unresolvable
 
-    validator = validator_for(schema, default=Draft202012Validator)
+    kind = validator_for(schema, default=Draft202012Validator)
     try:
-        validator.check_schema(schema)
-        error = best_match(validator(schema, registry=Registry()).iter_errors(document))
+        kind.check_schema(schema)
     except SchemaError as broken:
         raise ValueError(f"schema: {broken.json_path}: {broken.message}") from None
+    return kind(schema, registry=Registry())
+
+
+def _validate(document: Any, *, validator: Any) -> tuple[bool, str]:
+    from jsonschema.exceptions import best_match
+    from referencing.exceptions import Unresolvable
+
+    try:
+        error = best_match(validator.iter_errors(document))
     except Unresolvable as broken:
         raise ValueError(f"schema: {broken}") from None
     except RecursionError:

@@ -42,7 +42,10 @@ def judge(job: dict[str, Any]) -> tuple[bool, str]:
         lambda: int(time.monotonic() > deadline), _INSTRUCTIONS_BETWEEN_LOOKS
     )
     try:
-        found = database.execute(job["text"]).fetchmany(MOST_ROWS + 1)
+        cursor = database.execute(job["text"])
+        if cursor.description is None:
+            return False, "is no query"
+        found = cursor.fetchmany(MOST_ROWS + 1)
     except (sqlite3.Error, sqlite3.Warning, UnicodeError, ValueError) as error:
         if time.monotonic() > deadline:
             return False, "the query takes too long"

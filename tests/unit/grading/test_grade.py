@@ -30,6 +30,7 @@ SUM = Sql(fixture=SHOP, rows=((0.3,), (5,)), prefix="SELECT")
 DOUBLE = Python(tests="assert double(2) == 4\n\ndef test_text():\n    assert double('a') == 'aa'\n")
 DOUBLED = "def double(value): return value * 2"
 ANNOTATIONS = "double.__annotations__.values()"
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT max(i) FROM n"
 PERSON = Json(
     schema={
         "type": "object",
@@ -43,12 +44,15 @@ RIGHT: list[tuple[Grader, str]] = [
     (Regex("(?s)\\s*a-b.*"), "\n a-b  # joined\nmore"),
     (Json(), "```json\n[1, 2]\n```"),
     (Json(prefix="{"), '"a": 1}'),
+    (Json(prefix="{"), '"a": 1}\n```\nThat is all.'),
     (PERSON, 'Here it is:\n```\n{"age": 3}\n```\nDone.'),
     (NAMES, "SELECT name FROM customers;"),
     (NAMES_IN_ORDER, "```sql\nSELECT name FROM customers ORDER BY id\n```"),
     (SUM, " sum(total) FROM orders GROUP BY customer_id"),
     (DOUBLE, "def double(value):\n    return value * 2\n"),
     (Python(tests=DOUBLE.tests, prefix="def double(value):\n"), "    return value * 2\n"),
+    (Python(tests="def check(f):\n    assert f(2) == 4\ncheck(double)"), DOUBLED),
+    (Python(tests="test_cases = [1]\nfor each in test_cases: assert double(each)"), DOUBLED),
     (DOUBLE, "import decimal, difflib\ndef double(value):\n    return value + value\n"),
     (DOUBLE, "from dataclasses import dataclass\n@dataclass\nclass A:\n    x: int\n" + DOUBLED),
     (DOUBLE, "def double(value: int) -> int: return value * 2\nassert int in " + ANNOTATIONS),
@@ -69,9 +73,11 @@ WRONG: list[tuple[Grader, str, str]] = [
     (Json(), "{'a': 1}", "is no JSON"),
     (Json(), "[NaN]", "NaN is not JSON"),
     (Json(), '{"a": 1, "a": 2}', "a key stands twice"),
+    (Json(prefix="{"), '"a": broken\n```\n}\n', "is no JSON"),
     (Json(), "[" * 200_000, "is no JSON"),
     (Json(), "\ud800", "is no JSON"),
     (PERSON, '{"age": -1}', "$.age: -1 is less than"),
+    (Sql(fixture=SHOP, rows=()), "-- I do not know", "is no query"),
     (NAMES, "SELECT name FROM customer", "no such table: customer"),
     (NAMES, "SELECT 1; SELECT 2", "one statement at a time"),
     (NAMES, "SELECT name FROM customers LIMIT 2", "returns 2 rows, not 3"),
@@ -94,17 +100,9 @@ def test_a_wrong_answer_fails_with_a_reason(grader: Grader, answer: str, why: st
     assert why in graded.why
 
 
-UNUSABLE: list[tuple[Grader, str]] = [
-    (Json(schema={"type": "objekt"}), "schema: "),
-    (Json(schema={"$ref": "https://example.org/schema"}), "schema: "),
-    (Sql(fixture="CREATE TABEL x", rows=()), "fixture: "),
-]
-
-
-@pytest.mark.parametrize(("grader", "why"), UNUSABLE)
-def test_an_unusable_grader_is_an_error(grader: Grader, why: str) -> None:
-    with pytest.raises(GradingError, match=why):
-        grade("{}", grader=grader)
+def test_a_schema_that_is_elsewhere_is_an_error() -> None:
+    with pytest.raises(GradingError, match="schema: "):
+        grade("{}", grader=Json(schema={"$ref": "https://example.org/schema"}))
 
 
 @pytest.mark.parametrize("grader", [grader for grader, _ in RIGHT])
@@ -118,6 +116,14 @@ def test_graders_survive_json(grader: Grader) -> None:
         ({"kind": "regex", "pattern": "("}, "pattern: "),
         ({"kind": "python", "tests": "double(2)"}, "assert nothing"),
         ({"kind": "python", "tests": "assert ("}, "tests: "),
+        ({"kind": "python", "tests": "def check(f):\n    assert f(1)"}, "put it into a function"),
+        ({"kind": "python", "tests": "class T:\n  def test_a(s): assert f()"}, "is ever reached"),
+        ({"kind": "python", "tests": "async def test_a(): assert f()"}, "test_a is async"),
+        ({"kind": "python", "tests": "lambda: f()\ndef g(): assert f()"}, "is ever reached"),
+        ({"kind": "json", "schema": {"type": "objekt"}}, r"schema: \$.type: 'objekt' is not"),
+        ({"kind": "sql", "fixture": "CREATE TABEL x", "rows": []}, "fixture: near"),
+        ({"kind": "sql", "fixture": "VACUUM INTO 'x.db'", "rows": []}, "authorization denied"),
+        ({"kind": "sql", "fixture": ENDLESS, "rows": []}, "fixture: interrupted"),
         ({"kind": "exact", "answer": "a", "anser": "b"}, "anser"),
         ({"kind": "exakt", "answer": "a"}, "exakt"),
     ],
@@ -140,3 +146,15 @@ def test_a_broken_grader_is_refused_where_it_is_read(record: object, why: str) -
 )
 def test_fences_come_off(answer: str, inside: str) -> None:
     assert unfenced(answer) == inside
+
+
+@pytest.mark.parametrize(
+    ("answer", "inside"),
+    [
+        ("    return a\n```\nThat is it.", "    return a\n"),
+        ("\n```python\nwhole\n```", "whole\n"),
+        ("no fence", "no fence"),
+    ],
+)
+def test_a_fence_ends_what_the_prompt_began(answer: str, inside: str) -> None:
+    assert unfenced(answer, begun=True) == inside
