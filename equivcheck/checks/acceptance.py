@@ -116,7 +116,7 @@ def _drop(
     difference, interval = change.difference, change.interval
     if difference is None:
         return _idle(workload, -most)
-    same = all(before[key] == counts[key] for key in counts if key in before)
+    same = all(before.get(key) == count for key, count in counts.items())
     outcome = Outcome.INCONCLUSIVE
     if interval is not None and interval.high < -most:
         outcome = Outcome.FAIL

@@ -1,35 +1,86 @@
-"""Gate: speculation really ran. What was never drafted, accepted or rejected was never tested.
+"""Gate: speculation really ran, and on one side only.
 
-A pass in which nothing was speculated would be vacuous, so too little is inconclusive.
+What was never drafted, accepted or rejected was never tested, and a target that speculates itself
+may have the candidate's bug: such a pass would be vacuous, so either is inconclusive.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from equivcheck.checks.subjects import RUN, by_workload, plural
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.generation import Generation, Step
-from equivcheck.records import CANDIDATE, Evidence
+from equivcheck.records import CANDIDATE, CONTROL, SAMPLED, SAMPLED_TARGET, TARGET, Evidence
 
 
 def check(evidence: Evidence) -> list[Finding]:
-    """One finding a workload, one for the run, which also has to have reached every draft slot."""
+    """One finding a workload and one for the run, which has to have reached every draft slot.
+
+    One more for the draws of the sampled law, and for each arm that ought to be plain and is not.
+    """
+    return [*_of_answers(evidence), *_of_draws(evidence), *_not_plain(evidence)]
+
+
+def _of_answers(evidence: Evidence) -> Iterator[Finding]:
     captured = evidence.captured.get(CANDIDATE, {})
     answers = [captured[key].generation for key in evidence.asked if key in captured]
     if not answers:
-        return []
+        return
     gamma = evidence.header.arms[CANDIDATE].num_speculative_tokens
     if gamma == 0:
-        return [_finding(RUN, [f"{CANDIDATE} announces 0 speculative tokens"], ())]
-    gathered = by_workload(evidence, answers, key=lambda answer: answer.key)
-    return [
-        *(
-            _finding(workload, _never(steps := _steps(found)), steps)
-            for workload, found in gathered.items()
-        ),
-        _finding(RUN, [*_never(steps := _steps(answers)), *_unreached(steps, gamma)], steps),
-    ]
+        yield _finding(RUN, [f"{CANDIDATE} announces 0 speculative tokens"], ())
+        return
+    for workload, found in by_workload(evidence, answers, key=lambda each: each.key).items():
+        yield _finding(workload, _never(steps := _steps(found)), steps)
+    steps = _steps(answers)
+    missing = [*_never(steps), *_idle_kinds(evidence, answers), *_unreached(steps, gamma)]
+    yield _finding(RUN, missing, steps)
+
+
+def _idle_kinds(evidence: Evidence, answers: Sequence[Generation]) -> list[str]:
+    """Greedy or sampled prompts that were never drafted for, where the others were.
+
+    vLLM #34497: no drafts for rows with a temperature.
+    """
+    drafted: dict[str, bool] = {}
+    for answer in answers:
+        kind = "greedy" if evidence.asked[answer.key].request.sampling.greedy else "sampled"
+        drafted[kind] = drafted.get(kind, False) or any(step.drafted for step in answer.steps)
+    return [f"nothing was drafted for {kind} prompts" for kind, any_ in drafted.items() if not any_]
+
+
+def _of_draws(evidence: Evidence) -> Iterator[Finding]:
+    """The sampled law is that of an engine of its own, which has to have speculated itself."""
+    draws = evidence.draws.get(SAMPLED, {})
+    if not draws:
+        return
+    steps = _steps(draws.values())
+    missing = _never(steps)
+    if evidence.header.arms[SAMPLED].num_speculative_tokens == 0:
+        missing = [f"{SAMPLED} announces 0 speculative tokens"]
+    yield _finding(RUN, missing, steps, where=" in draws")
+
+
+def _not_plain(evidence: Evidence) -> Iterator[Finding]:
+    """Arms that stand for decoding without drafts."""
+    for arm in (TARGET, CONTROL, SAMPLED_TARGET):
+        answers = [each.generation for each in evidence.captured.get(arm, {}).values()]
+        steps = _steps([*answers, *evidence.draws.get(arm, {}).values()])
+        drafted = sum(step.drafted for step in steps)
+        announced = arm in evidence.header.arms and (
+            evidence.header.arms[arm].num_speculative_tokens
+        )
+        if drafted or announced:
+            told = plural(drafted, "draft token") if drafted else f"up to {announced} a step"
+            yield Finding(
+                check="engaged",
+                subject=RUN,
+                outcome=Outcome.INCONCLUSIVE,
+                reason=Reason.NOT_COMPARABLE,
+                headline=f"{arm} is no plain decoding: it drafts itself, {told}; a bug of both "
+                f"sides compares equal",
+            )
 
 
 def _steps(answers: Iterable[Generation]) -> tuple[Step, ...]:
@@ -64,7 +115,9 @@ def _unreached(steps: Sequence[Step], gamma: int) -> list[str]:
     return missing
 
 
-def _finding(subject: str, missing: list[str], steps: Sequence[Step]) -> Finding:
+def _finding(
+    subject: str, missing: list[str], steps: Sequence[Step], *, where: str = ""
+) -> Finding:
     drafted = sum(step.drafted for step in steps)
     accepted = sum(step.accepted for step in steps)
     counts = f"{accepted:,} of {plural(drafted, 'draft token')} accepted"
@@ -74,9 +127,9 @@ def _finding(subject: str, missing: list[str], steps: Sequence[Step]) -> Finding
         subject=subject,
         outcome=Outcome.INCONCLUSIVE if missing else Outcome.PASS,
         reason=Reason.NOT_ENGAGED if missing else Reason.ENGAGED,
-        headline=f"speculation was not put to the test: {', '.join(missing)}"
+        headline=f"speculation was not put to the test{where}: {', '.join(missing)}"
         if missing
-        else f"speculation ran: {counts} in {plural(len(steps), 'step')}",
+        else f"speculation ran{where}: {counts} in {plural(len(steps), 'step')}",
         details=(f"accepted lengths seen: {', '.join(map(str, seen))}",) if seen else (),
         n=len(steps),
     )

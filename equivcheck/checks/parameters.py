@@ -27,4 +27,8 @@ def parameter_group(law: Sampling) -> str:
 
 def parameter_groups(evidence: Evidence, keys: Iterable[str]) -> dict[str, str]:
     """Case to group."""
-    return {key: parameter_group(evidence.asked[key].request.sampling) for key in keys}
+    return {
+        key: parameter_group(evidence.asked[key].request.sampling)
+        for key in keys
+        if key in evidence.asked
+    }

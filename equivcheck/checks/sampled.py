@@ -125,6 +125,14 @@ def _unfit(evidence: Evidence) -> tuple[Reason | None, str]:
     return None, ""
 
 
+def _lacking(evidence: Evidence) -> int:
+    """Draws of planned cases that rounds before the last one, which may be cut short, lack."""
+    planned = evidence.header.planned[SAMPLED]
+    rounds = tokens_alone.by_round(evidence.draws[SAMPLED])
+    whole = range(1, max(*rounds, 2))
+    return sum(case not in rounds.get(number, {}) for number in whole for case in planned)
+
+
 def _broken(evidence: Evidence, battery: Battery) -> list[Finding]:
     impossible = battery.impossible.total > 0
     reason = Reason.IMPOSSIBLE if impossible else Reason.LAW_BROKEN
@@ -159,6 +167,9 @@ def _held_or_not(evidence: Evidence, battery: Battery) -> Finding:
     assert evidence.preflight is not None
     profile, budget = profile_of(evidence), evidence.preflight.tokens
     tokens = plural(battery.tokens, "token")
+    if lacking := _lacking(evidence):
+        what = f"no departure in {tokens}, but {plural(lacking, 'planned draw')} missing"
+        return _finding(evidence, Outcome.INCONCLUSIVE, Reason.NOT_SAMPLED, what, battery=battery)
     if battery.tokens < budget:
         what = f"only {tokens} of {budget:,} were drawn; none passes before the whole budget"
         return _finding(evidence, Outcome.INCONCLUSIVE, Reason.NOT_SAMPLED, what, battery=battery)

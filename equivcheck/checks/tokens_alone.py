@@ -50,6 +50,7 @@ def check(evidence: Evidence) -> list[Finding]:
         )
         return [_finding(evidence, Outcome.INCONCLUSIVE, Reason.NOT_SAMPLED, what)]
     from equivcheck.statistics.black_box import ALPHA, compare
+    from equivcheck.statistics.preflight import two_digits
 
     found = compare({case: (ours[case], theirs[case]) for case in cases})
     if found.p_value < ALPHA:
@@ -63,7 +64,7 @@ def check(evidence: Evidence) -> list[Finding]:
         needed = drawn * (found.detectable / LARGEST_UNSEEN) ** 2
         what = (
             f"no difference seen, but {plural(drawn, 'token')} are too few; it would "
-            f"take about {round(needed, -3):,.0f}"
+            f"take about {two_digits(needed):,}"
         )
         outcome, reason = Outcome.INCONCLUSIVE, Reason.UNDERPOWERED
     else:

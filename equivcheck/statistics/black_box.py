@@ -68,9 +68,12 @@ def compare(outputs: Mapping[str, tuple[Tokens, Tokens]]) -> Comparison:
     random = np.random.default_rng(SEED)
     usable = {key: pair for key, pair in outputs.items() if min(map(len, pair)) >= 2}
     observed = np.zeros(len(STATISTICS))
+    movable = spread = 0.0
     permuted = np.zeros((PERMUTATIONS, len(STATISTICS)))
     for ours, theirs in usable.values():
         prompt = _Prompt(ours, theirs)
+        movable += prompt.movable
+        spread += prompt.spread
         observed += prompt.statistics(prompt.labels[None])[0]
         for start in range(0, PERMUTATIONS, BLOCK):
             size = min(BLOCK, PERMUTATIONS - start)
@@ -83,7 +86,7 @@ def compare(outputs: Mapping[str, tuple[Tokens, Tokens]]) -> Comparison:
         outputs=sum(len(ours) + len(theirs) for ours, theirs in usable.values()),
         prompts=len(usable),
         p_values=dict(zip(STATISTICS, p_values.tolist(), strict=True)) if usable else {},
-        detectable=_detectable(permuted[:, 0], prompts=len(usable)),
+        detectable=_detectable(permuted[:, 0], movable=movable, spread=spread),
     )
 
 
@@ -93,11 +96,21 @@ class _Prompt:
     def __init__(self, ours: Tokens, theirs: Tokens) -> None:
         rows = [[*row[:POSITIONS], *[ENDED] * (POSITIONS - len(row))] for row in (*ours, *theirs)]
         tokens = np.array(rows, dtype=np.int64)
+        reached = (tokens != ENDED).mean(axis=0) ** 2
+        self.movable = float(reached.sum())
+        """Squared shares of outputs that reach a position, over all of them: at most POSITIONS."""
+        self.spread = 0.0
+        """The same, each times what the two likeliest tokens there have of all outputs, over the
+        outputs of an engine."""
         self.labels = np.array([1.0] * len(ours) + [0.0] * len(theirs))
         cells = np.empty_like(tokens)
         position: list[int] = []
         for place in range(POSITIONS):
-            known, which = np.unique(tokens[:, place], return_inverse=True)
+            known, which, counts = np.unique(
+                tokens[:, place], return_inverse=True, return_counts=True
+            )
+            likeliest = np.sort(counts[known != ENDED])[-2:].sum() / len(rows)
+            self.spread += float(reached[place] * likeliest) * (1 / len(ours) + 1 / len(theirs))
             cells[:, place] = len(position) + which
             position += [place] * len(known)
         outputs = np.repeat(np.arange(len(rows)), POSITIONS)
@@ -121,13 +134,20 @@ class _Prompt:
         return np.stack(found, axis=1)
 
 
-def _detectable(permuted: Values, *, prompts: int) -> float:
-    """The threshold of the first statistic, plus what its noise takes, as moved probability.
+def _detectable(permuted: Values, *, movable: float, spread: float) -> float:
+    """Moved probability that takes the first statistic over its threshold in spite of its noise.
 
-    Moving e from one token to another adds 2 e^2 at a position.
+    Moving e from one token to another adds 2 (s e)^2 to it at a position that a share s of the
+    outputs reaches; `movable` sums s^2 over prompts and positions. It adds to the variance of the
+    noise, too: 4 (s e)^2 times the probability of both tokens, over the outputs of each engine,
+    which `spread` sums for the two likeliest tokens. So u = e^2 solves
+    2 movable u = threshold + quantile sqrt(variance + 4 spread u).
     """
-    if not prompts:
+    if not movable:
         return 1.0
-    threshold = np.quantile(permuted, 1 - ALPHA / len(STATISTICS))
-    reach = float(threshold + POWER_QUANTILE * permuted.std())
-    return round(min(1.0, math.sqrt(max(reach, 0.0) / (2 * prompts * POSITIONS))), 6)
+    threshold = max(0.0, float(np.quantile(permuted, 1 - ALPHA / len(STATISTICS))))
+    squared = POWER_QUANTILE**2
+    half = movable * threshold + squared * spread
+    rest = threshold**2 - squared * float(permuted.var())
+    moved = (half + math.sqrt(max(0.0, half**2 - movable**2 * rest))) / (2 * movable**2)
+    return round(min(1.0, math.sqrt(moved)), 6)

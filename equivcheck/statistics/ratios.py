@@ -58,14 +58,28 @@ def ratio_interval(*, accepted: Sequence[int], drafted: Sequence[int]) -> Interv
     """Interval of the pooled ratio, by the same linearisation; None with fewer than two prompts.
 
     With residuals ``e = accepted - rate * drafted`` per prompt, the standard error is
-    ``sqrt(m / (m - 1) * sum(e**2)) / sum(drafted)`` (Cochran, ratio estimator).
+    ``sqrt(m / (m - 1) * sum(e**2)) / sum(drafted)`` (Cochran, ratio estimator). Prompts that all
+    have one rate tell nothing of how prompts differ: for them it is the interval of so many
+    independent drafts (Clopper and Pearson).
     """
     counts = [Counts(d, a) for a, d in zip(accepted, drafted, strict=True)]
     rate = _rate(counts)
     if rate is None or len(counts) < 2:
         return None
+    hits, total = sum(accepted), sum(drafted)
+    if all(each.accepted * total == hits * each.drafted for each in counts):
+        return _independent(hits, of=total)
     half = _half_width(sum(e**2 for e in _residuals(counts, rate)), prompts=len(counts))
     return Interval(low=max(0.0, rate - half), high=min(1.0, rate + half))
+
+
+def _independent(hits: int, *, of: int) -> Interval:
+    from scipy.special import betaincinv
+
+    tail = (1 - LEVEL) / 2
+    low = betaincinv(hits, of - hits + 1, tail) if hits else 0.0
+    high = betaincinv(hits + 1, of - hits, 1 - tail) if hits < of else 1.0
+    return Interval(low=float(low), high=float(high))
 
 
 def student_quantile(probability: float, *, freedom: int) -> float:

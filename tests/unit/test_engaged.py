@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from equivcheck.cases import Sampling
 from equivcheck.checks.engaged import check
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.generation import Step
-from equivcheck.records import CANDIDATE, TARGET, Evidence
-from tests.unit.make import make_capabilities, make_evidence, make_generation, make_steps
+from equivcheck.records import CANDIDATE, CONTROL, SAMPLED, TARGET, Evidence
+from tests.unit.make import (
+    make_capabilities,
+    make_evidence,
+    make_generation,
+    make_request,
+    make_steps,
+)
 
 
 def make_run(*steps: Step, gamma: int = 2, more: tuple[Step, ...] = ()) -> Evidence:
@@ -75,6 +83,53 @@ def test_a_plain_candidate_was_not_tested_as_a_speculative_one() -> None:
     assert (finding.subject, finding.outcome) == ("run", Outcome.INCONCLUSIVE)
 
 
-def test_only_the_candidate_counts() -> None:
-    evidence = make_evidence({TARGET: [make_generation(steps=make_steps((2, 2), (2, 0)))]})
-    assert check(evidence) == []
+@pytest.mark.parametrize("arm", [TARGET, CONTROL])
+def test_an_arm_that_stands_for_plain_decoding_must_not_draft(arm: str) -> None:
+    evidence = make_evidence({arm: [make_generation(steps=make_steps((2, 2), (2, 0)))]})
+    (finding,) = check(evidence)
+    assert (finding.outcome, finding.reason) == (Outcome.INCONCLUSIVE, Reason.NOT_COMPARABLE)
+    assert finding.headline.startswith(f"{arm} is no plain decoding: it drafts itself, 4 draft tok")
+    announced = {arm: make_capabilities(num_speculative_tokens=3)}
+    (finding,) = check(make_evidence({arm: [make_generation()]}, arms=announced))
+    assert "up to 3 a step" in finding.headline
+    assert check(make_evidence({arm: [make_generation(steps=make_steps((0, 0)))]})) == []
+
+
+def test_drafts_for_greedy_prompts_alone_do_not_put_sampled_ones_to_the_test() -> None:
+    busy, idle = make_steps((2, 2), (2, 0)), make_steps((0, 0))
+    answers = [
+        make_generation(key=key, steps=steps)
+        for key, steps in (("code/one", busy), ("code/two", idle))
+    ]
+    requests = [
+        make_request("code/one"),
+        make_request("code/two", sampling=Sampling(temperature=1.0)),
+    ]
+    arms = {CANDIDATE: make_capabilities(num_speculative_tokens=2)}
+    findings = found(make_evidence({CANDIDATE: answers}, arms=arms, requests=requests))
+    assert findings["code"].outcome is Outcome.PASS
+    assert findings["run"].headline.endswith("nothing was drafted for sampled prompts")
+
+
+@pytest.mark.parametrize(
+    ("steps", "gamma", "what"),
+    [
+        (make_steps((2, 2), (2, 0)), 2, None),
+        (make_steps((0, 0), (0, 0)), 2, "nothing was drafted"),
+        (make_steps((2, 2), (2, 2)), 2, "no draft token was ever rejected"),
+        (make_steps((0, 0)), 0, "sampled announces 0 speculative tokens"),
+    ],
+)
+def test_draws_have_to_be_speculated_themselves(
+    steps: tuple[Step, ...], gamma: int, what: str | None
+) -> None:
+    run = make_run(*make_steps((2, 2), (2, 0)))
+    arms = run.header.arms | {SAMPLED: make_capabilities(num_speculative_tokens=gamma)}
+    drawn = {"code/one#1": make_generation(key="code/one#1", steps=steps)}
+    evidence = msgspec.structs.replace(
+        run, header=msgspec.structs.replace(run.header, arms=arms), draws={SAMPLED: drawn}
+    )
+    *_, finding = check(evidence)
+    assert (finding.outcome is Outcome.PASS) == (what is None)
+    words = f"was not put to the test in draws: {what}" if what else "ran in draws: 2 of 4 draft"
+    assert words in finding.headline

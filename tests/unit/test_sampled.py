@@ -230,6 +230,16 @@ def test_missing_evidence_is_never_a_pass(changes: dict[str, Any], said: str) ->
     assert said in finding.headline
 
 
+def test_a_planned_case_that_was_not_drawn_is_no_pass() -> None:
+    evidence = evidence_of(table(SOUND, rounds=ROUNDS))
+    planned = evidence.header.planned | {SAMPLED: (*evidence.header.planned[SAMPLED], "code/99")}
+    header = msgspec.structs.replace(evidence.header, planned=planned)
+    finding = law_finding(msgspec.structs.replace(evidence, header=header))
+    assert (finding.outcome, finding.reason) == (Outcome.INCONCLUSIVE, Reason.NOT_SAMPLED)
+    # The last round may have been cut short.
+    assert f"but {ROUNDS - 1} planned draws missing" in finding.headline
+
+
 def test_a_draw_without_scores_is_not_dropped() -> None:
     scores = table(SOUND, rounds=4)
     (finding,) = check(evidence_of(scores, drawn=(*scores.keys, "code/0#5")))

@@ -24,6 +24,21 @@ def test_a_change_by_hand() -> None:
     assert change.interval == pytest.approx((-0.11 - 0.127062, -0.11 + 0.127062), abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("accepted", "drafted", "interval"),
+    [
+        ([1, 1], [1, 1], (0.158114, 1.0)),
+        ([0, 0], [1, 1], (0.0, 0.841886)),
+        ([3, 6], [4, 8], (0.428140, 0.945141)),
+        ([400, 400], [400, 400], (0.995400, 1.0)),
+    ],
+)
+def test_prompts_of_one_rate_are_no_proof_of_it(
+    accepted: list[int], drafted: list[int], interval: tuple[float, float]
+) -> None:
+    assert ratio_interval(accepted=accepted, drafted=drafted) == pytest.approx(interval, abs=1e-5)
+
+
 @given(RUNS)
 def test_a_run_against_itself_changed_by_exactly_nothing(run: dict[str, Counts]) -> None:
     change = acceptance_change(run, run)
