@@ -66,6 +66,8 @@ class BenchFigures(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """By workload: p99 of the effective latency a token; absent where not estimable."""
     memory_overhead: float | None = None
     """Peak memory over the target's."""
+    diverged: dict[str, tuple[str, ...]] = {}
+    """Workload to the first prompts with other tokens than the target's; it has no times."""
 
 
 class Point(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -125,7 +127,7 @@ class Baseline(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def workloads(self) -> tuple[str, ...]:
         """In the order of the suites; those that were only measured come last."""
-        measured = self.bench.times if self.bench else {}
+        measured = (*self.bench.times, *self.bench.diverged) if self.bench else ()
         return tuple(dict.fromkeys([*map(workload_of, self.cases), *measured]))
 
 

@@ -2,7 +2,8 @@
 
 A change counts as worse only if its whole interval lies on the bad side and it is at least the
 minimum effect; as held only if the interval excludes a loss beyond the margin. Between the two it
-is inconclusive: more prompts are needed.
+is inconclusive: more prompts are needed. So is a figure that the base has and a new measurement
+has not.
 """
 
 from __future__ import annotations
@@ -56,6 +57,11 @@ class Cell(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """What the cell means for the comparison."""
         return OUTCOMES.get(self.state, Outcome.PASS)
 
+    @property
+    def lost(self) -> bool:
+        """Whether the base has the figure and the new run has not."""
+        return self.base is not None and self.new is None
+
 
 ABSENT = Cell(state="absent")
 
@@ -86,6 +92,9 @@ def speedup_cell(
 ) -> Cell:
     """Change of the geometric mean speedup, paired by prompt: Student's t on log ratios."""
     keys = [key for key in base if key in new]
+    was = geometric_mean([each.speedup for each in base.values()])
+    if was is not None and not keys:
+        return Cell(state="inconclusive", base=was.value)
     return _times_cell(
         [base[key].speedup for key in keys], [new[key].speedup for key in keys], terms=terms
     )
@@ -103,8 +112,10 @@ def rate_cell(base: Mapping[str, CaseTimes], new: Mapping[str, CaseTimes], *, te
 
 def p99_cell(base: Ratio | None, new: Ratio | None, *, terms: Terms) -> Cell:
     """Change of the p99 ratio, from both runs' intervals on the log scale; below 0 is better."""
-    if base is None or new is None:
+    if base is None:
         return ABSENT
+    if new is None:
+        return Cell(state="inconclusive", base=base.value)
     change = math.log(new.value / base.value)
     if base.interval is None or new.interval is None:
         return Cell(state="absent", base=base.value, new=new.value, change=math.expm1(change))
@@ -119,8 +130,10 @@ def p99_cell(base: Ratio | None, new: Ratio | None, *, terms: Terms) -> Cell:
 
 def memory_cell(base: float | None, new: float | None, *, terms: Terms) -> Cell:
     """Change of the memory overhead; a single figure, so a change beyond the effect counts."""
-    if base is None or new is None:
+    if base is None:
         return ABSENT
+    if new is None:
+        return Cell(state="inconclusive", base=base)
     change = new / base - 1
     state: State = "same"
     if abs(change) >= terms.time_effect:

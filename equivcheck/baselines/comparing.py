@@ -110,9 +110,13 @@ def _row(base: Baseline, new: Baseline, workload: str, *, terms: Terms) -> Row:
     acceptance = acceptance_cell(before, after, terms=terms) if same_kind else NOT_COMPARABLE
     times = _times(base.bench, new.bench, workload, terms=terms)
     missing = len(before) - len(both) if same_kind else 0
+    unmeasured = _unmeasured(base.bench, new.bench, workload)
+    diverged = new.bench.diverged.get(workload, ()) if new.bench else ()
     outcomes = [acceptance.outcome, *(cell.outcome for cell in times[:2])]
-    if missing or (acceptance.base is not None and acceptance.new is None):
+    if missing or unmeasured or acceptance.lost:
         outcomes.append(Outcome.INCONCLUSIVE)
+    if diverged:
+        outcomes.append(Outcome.FAIL)
     return Row(
         workload=workload,
         outcome=worst(outcomes),
@@ -124,6 +128,8 @@ def _row(base: Baseline, new: Baseline, workload: str, *, terms: Terms) -> Row:
             for key, case in new.cases.items()
             if workload_of(key) == workload
         ),
+        unmeasured=unmeasured,
+        diverged=diverged,
         acceptance=acceptance,
         speedup=times[0],
         p99_ratio=times[1],
@@ -146,6 +152,13 @@ def _times(
         p99_cell(base.p99_ratio.get(workload), new.p99_ratio.get(workload), terms=terms),
         rate_cell(before, after, terms=terms) if same_machine else NOT_COMPARABLE,
     )
+
+
+def _unmeasured(base: BenchFigures | None, new: BenchFigures | None, workload: str) -> int:
+    """How many times of the base have no match; none where a run comes without a measurement."""
+    if base is None or new is None:
+        return 0
+    return len(base.times.get(workload, {}).keys() - new.times.get(workload, {}).keys())
 
 
 def _broken(base: Baseline, new: Baseline) -> list[Broken]:

@@ -33,6 +33,10 @@ class Row(Struct, frozen=True, kw_only=True):
     """Prompts of the base that the new run left out."""
     passing: int
     """Of the new run's prompts, those about which nothing but passes was found."""
+    unmeasured: int = 0
+    """Of the base's times, those that the new measurement has none for."""
+    diverged: tuple[str, ...] = ()
+    """The first prompts with other tokens than the target's in the new measurement."""
     acceptance: Cell = ABSENT
     speedup: Cell = ABSENT
     """Within each run, so it may be compared across machines."""

@@ -30,6 +30,12 @@ def sentence(
         )
     if new.answers is Outcome.FAIL:
         return "NOT EQUIVALENT", f"the new run failed: {new.headline}"
+    if measured := [row for row in rows if row.diverged]:
+        names = ", ".join(row.workload for row in measured)
+        return "NOT EQUIVALENT", (
+            f"tokens of {names} are not the target's in the new measurement; "
+            f"first {measured[0].diverged[0]}"
+        )
     worse = [told for row in rows for told in _worse(row)]
     if memory.state == "worse":
         worse.append(f"memory overhead {memory.base:.2f} → {memory.new:.2f}")
@@ -38,7 +44,7 @@ def sentence(
         return "REGRESSED", "; ".join(worse[:3]) + ("; …" if worse[3:] else "")
     if outcome is Outcome.INCONCLUSIVE:
         unheld = [f for f in held if f.outcome is Outcome.INCONCLUSIVE]
-        return "INCONCLUSIVE", _doubt(new, rows, unheld)
+        return "INCONCLUSIVE", _doubt(new, rows, memory, unheld)
     better = sum("better" in (row.acceptance.state, row.speedup.state) for row in rows)
     prompts = sum(row.prompts for row in rows)
     improved = f", {better} of {len(rows)} workloads better" if better else ""
@@ -56,18 +62,36 @@ def _worse(row: Row) -> list[str]:
     return told
 
 
-def _doubt(new: Baseline, rows: tuple[Row, ...], unheld: list[Finding]) -> str:
+def _doubt(new: Baseline, rows: tuple[Row, ...], memory: Cell, unheld: list[Finding]) -> str:
     if new.answers is Outcome.INCONCLUSIVE:
         return f"the new run is: {new.headline}"
+    missing = sum(row.missing for row in rows)
+    lost = [told for row in rows for told in _lost(row)]
+    if memory.lost:
+        lost.append("memory overhead")
+    if lost and not missing:
+        more = ", …" if lost[3:] else ""
+        return f"the base has figures that the new run lacks: {', '.join(lost[:3])}{more}"
     if not any(row.prompts for row in rows):
         return "no prompt was answered in both runs"
-    missing = sum(row.missing for row in rows)
     if missing:
         return f"{missing} of the base's prompts were not run"
+    if unmeasured := [row for row in rows if row.unmeasured]:
+        first = unmeasured[0]
+        return f"{first.unmeasured} of the base's times of {first.workload} were not measured"
     if unheld:
         return f"{unheld[0].subject}: {unheld[0].headline}"
     unsure = next(row.workload for row in rows if row.outcome is Outcome.INCONCLUSIVE)
     return f"too few prompts in {unsure} to exclude the loss that is allowed for"
+
+
+def _lost(row: Row) -> list[str]:
+    cells = (
+        ("acceptance", row.acceptance),
+        ("speedup", row.speedup),
+        ("p99 ratio", row.p99_ratio),
+    )
+    return [f"{name} of {row.workload}" for name, cell in cells if cell.lost]
 
 
 def notes(base: Baseline, new: Baseline) -> list[str]:
@@ -77,6 +101,8 @@ def notes(base: Baseline, new: Baseline) -> list[str]:
         notes.append(f"the base did not pass and was saved nevertheless: {base.forced}")
     if base.bench and new.bench and base.bench.machine != new.bench.machine:
         notes.append("measured on different machines: only ratios within a run are compared")
+    if base.bench and not new.bench:
+        notes.append("the new run has no measurement: speedup, p99 and memory are not compared")
     added = [name for name in new.workloads if name not in base.workloads]
     if added:
         notes.append(f"not in the base: {', '.join(added)}")

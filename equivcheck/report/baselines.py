@@ -144,14 +144,12 @@ def has_times(found: Comparison) -> bool:
 
 
 def memory_words(found: Comparison) -> str | None:
-    """One line about memory; None where neither run knows."""
+    """One line about memory; None where the base does not know it."""
     cell = found.memory
-    if cell.base is None or cell.new is None or cell.change is None:
+    if cell.base is None:
         return None
-    return (
-        f"{MARKS[cell.state]} memory overhead {cell.base:.2f} → {cell.new:.2f} "
-        f"({100 * cell.change:+.1f} %)"
-    )
+    change = "" if cell.change is None else f" ({100 * cell.change:+.1f} %)"
+    return f"{MARKS[cell.state]} memory overhead {from_to(cell)}{change}"
 
 
 def broken_words(each: Broken) -> str:

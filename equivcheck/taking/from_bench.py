@@ -86,7 +86,7 @@ def bench_facts(bench: Bench) -> dict[str, str]:
 
 
 def figures_of(bench: Bench) -> BenchFigures:
-    """Times by prompt, and the ratios that the summary makes of them."""
+    """Times by prompt, the ratios that the summary makes of them, and where tokens differ."""
     summary = summarise(bench)
     arranged = arrange(bench)
     times: dict[str, dict[str, CaseTimes]] = {}
@@ -114,4 +114,9 @@ def figures_of(bench: Bench) -> BenchFigures:
             if workload in times and each.p99_ratio.value is not None
         },
         memory_overhead=facts.memory_overhead if facts else None,
+        diverged={
+            workload: summary.main[workload].diverged
+            for workload in bench.header.prompts
+            if workload in summary.main and summary.main[workload].diverged
+        },
     )

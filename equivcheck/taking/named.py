@@ -80,14 +80,20 @@ def renamed(baseline: Baseline, name: str, *, forced: str | None) -> Baseline:
     """The baseline as it is to be saved.
 
     Raises:
-        EquivcheckError: it did not pass, and no reason is given to save it nevertheless.
+        EquivcheckError: it or its measurement did not pass, and no reason is given to save it
+            nevertheless.
     """
-    if baseline.verdict is not Outcome.PASS and not forced:
+    doubt = None
+    if baseline.verdict is not Outcome.PASS:
+        doubt = f"the run did not pass: {baseline.headline}"
+    elif baseline.bench and baseline.bench.diverged:
+        doubt = f"tokens differ in the measurement: {', '.join(baseline.bench.diverged)}"
+    if doubt and not forced:
         raise EquivcheckError(
-            f"{baseline.name}: not saved, because the run did not pass: {baseline.headline}; "
+            f"{baseline.name}: not saved, because {doubt}; "
             f"--force REASON saves it nevertheless and keeps the reason"
         )
-    kept = forced if baseline.verdict is not Outcome.PASS else None
+    kept = forced if doubt else None
     return msgspec.structs.replace(baseline, name=name, forced=kept, history=())
 
 

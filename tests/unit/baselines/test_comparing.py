@@ -180,6 +180,52 @@ def test_across_machines_ratios_are_compared_and_times_are_not() -> None:
     assert "different machines" in there.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("lacking", "told"),
+    [
+        (bench(times={}), "speedup of code"),
+        (bench(p99_ratio={}), "p99 ratio of code"),
+        (bench(memory_overhead=None), "memory overhead"),
+    ],
+)
+def test_a_figure_that_the_new_measurement_lacks_is_no_pass(
+    lacking: BenchFigures, told: str
+) -> None:
+    found = compare(make_baseline(bench=bench()), make_baseline(bench=lacking))
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert found.headline == f"INCONCLUSIVE — the base has figures that the new run lacks: {told}"
+    assert "→ n/a" in "\n".join(lines_of(found, command="c"))
+    # What the base never had cannot be lost.
+    back = compare(make_baseline(bench=lacking), make_baseline(bench=bench()))
+    assert back.outcome is Outcome.PASS
+
+
+def test_prompts_that_the_new_measurement_left_out_are_no_pass() -> None:
+    found = compare(make_baseline(bench=bench()), make_baseline(bench=bench(prompts=5)))
+    assert found.headline == "INCONCLUSIVE — 3 of the base's times of code were not measured"
+    slower = compare(make_baseline(bench=bench()), make_baseline(bench=bench(1.4, prompts=5)))
+    assert slower.word == "REGRESSED"
+
+
+def test_a_measurement_with_other_tokens_fails_whatever_the_base_has() -> None:
+    wrong = make_baseline(bench=bench(times={}, diverged={"chat": ("chat/3",)}))
+    for base in (make_baseline(bench=bench()), make_baseline()):
+        found = compare(base, wrong)
+        assert found.outcome is Outcome.FAIL
+        assert found.headline == (
+            "NOT EQUIVALENT — tokens of chat are not the target's in the new measurement; "
+            "first chat/3"
+        )
+
+
+def test_a_run_without_a_measurement_is_compared_by_its_answers_and_says_so() -> None:
+    found = compare(make_baseline(bench=bench()), make_baseline())
+    assert found.outcome is Outcome.PASS
+    assert found.notes == (
+        "the new run has no measurement: speedup, p99 and memory are not compared",
+    )
+
+
 def test_a_measurement_is_comparable_with_the_bench_part_of_a_run() -> None:
     base = make_baseline(bench=bench())
     alone = make_baseline({}, kind="bench", facts={"suites.code": "d1"}, bench=bench(1.3))

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from equivcheck import cli
 from equivcheck.baselines.comparing import compare
 from equivcheck.bench.records import Bench
 from equivcheck.bench.records_file import BenchWriter
+from equivcheck.errors import EquivcheckError
 from equivcheck.findings import Outcome
 from equivcheck.generation import Generation
 from equivcheck.metrics.summarise import summarise
-from equivcheck.taking.from_bench import bench_baseline, figures_of
+from equivcheck.taking.from_bench import bench_baseline, figures_of, with_bench
+from equivcheck.taking.named import renamed
+from tests.unit.baselines.make import make_baseline
 from tests.unit.metrics.make import make_bench, speculative
 
 
@@ -63,6 +67,34 @@ def test_a_workload_with_other_tokens_has_no_times() -> None:
     found = compare(bench_baseline(make_bench(), name="a"), bench_baseline(wrong, name="b"))
     assert found.outcome is Outcome.FAIL
     assert [each.key for each in found.broken] == ["code/p-3"]
+
+
+def other_tokens(key: str) -> Generation:
+    return msgspec.structs.replace(speculative(key), token_ids=(8,) * 30)
+
+
+def test_a_passing_run_whose_measurement_diverged_fails_and_is_not_saved() -> None:
+    wrong = make_bench(candidate=other_tokens)
+    run = make_baseline(with_bench(make_baseline(), wrong).cases)
+    new = with_bench(run, wrong)
+    assert figures_of(wrong).diverged["code"][0] == "code/p-0"
+    found = compare(with_bench(run, make_bench()), new)
+    assert found.outcome is Outcome.FAIL
+    assert "tokens of code, chat are not the target's in the new measurement" in found.headline
+    with pytest.raises(EquivcheckError, match="tokens differ in the measurement: chat, code"):
+        renamed(new, "main", forced=None)
+    assert renamed(new, "main", forced="known").forced == "known"
+    assert renamed(run, "main", forced="known").forced is None
+
+
+@pytest.mark.parametrize("arms", [(), ("target",)], ids=["nothing", "the target only"])
+def test_a_passing_run_whose_measurement_is_empty_is_inconclusive(arms: tuple[str, ...]) -> None:
+    bench = make_bench()
+    kept = tuple(each for each in bench.measured if each.arm in arms)
+    hollow = msgspec.structs.replace(bench, measured=kept)
+    found = compare(with_bench(make_baseline(), bench), with_bench(make_baseline(), hollow))
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert "lacks: speedup of code, p99 ratio of code, speedup of chat, …" in found.headline
 
 
 def test_from_files_to_exit_codes(
