@@ -63,7 +63,7 @@ def compare(
     memory = ABSENT
     if base.bench and new.bench:
         memory = memory_cell(base.bench.memory_overhead, new.bench.memory_overhead, terms=terms)
-    held = limit_findings(new.bench, limits) if new.bench and limits else ()
+    held = limit_findings(new.bench, limits or {}, answered=[row.workload for row in rows])
     outcomes = [row.outcome for row in rows] + [memory.outcome, new.answers]
     outcomes += [finding.outcome for finding in held]
     outcomes += [Outcome.FAIL for each in broken if each.fails]

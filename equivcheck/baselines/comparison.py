@@ -74,5 +74,5 @@ class Comparison(Struct, frozen=True, kw_only=True):
     memory: Cell = ABSENT
     not_comparable: Differing | None = None
     limits: tuple[Finding, ...] = ()
-    """The new measurement held to the project's limits."""
+    """The new measurement held to the project's limits; and limits whose workload is misspelt."""
     notes: tuple[str, ...] = ()

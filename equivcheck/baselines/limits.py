@@ -1,27 +1,63 @@
-"""Hold a measurement to the project's limits on speed, tail and memory. Pure."""
+"""Hold a measurement to the project's limits on speed, tail and memory. Pure.
+
+Limits for a workload that is not there hold nothing: see `misspelt_limits`.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from difflib import get_close_matches
 
 from equivcheck.baselines.cells import geometric_mean
+from equivcheck.baselines.facts import SUITE
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.settings import WorkloadLimits
 from equivcheck.snapshot import BenchFigures, Ratio
 
 
 def limit_findings(
-    figures: BenchFigures, limits: Mapping[str, WorkloadLimits]
+    figures: BenchFigures | None,
+    limits: Mapping[str, WorkloadLimits],
+    *,
+    answered: Iterable[str] = (),
 ) -> tuple[Finding, ...]:
-    """One finding a limit on times or memory, of the workloads that were measured."""
-    measured = {name.removeprefix("suites.") for name in figures.facts if "suites." in name}
-    return tuple(
-        finding
-        for workload, limit in limits.items()
-        if workload in measured
-        for finding in _findings(figures, workload, limit)
-    )
+    """One finding a limit on times or memory, of the workloads that were measured.
+
+    Args:
+        figures: Of a measurement; None: only limits that are misspelt are found.
+        limits: Of the project, by workload.
+        answered: Workloads that are there beside those that were measured.
+    """
+    facts = figures.facts if figures else {}
+    measured = [name.removeprefix(SUITE) for name in facts if name.startswith(SUITE)]
+    found = list(misspelt_limits(limits, [*measured, *answered], check="speed"))
+    for workload, limit in limits.items():
+        if figures and workload in measured:
+            found += _findings(figures, workload, limit)
+    return tuple(found)
+
+
+def misspelt_limits(
+    limits: Mapping[str, WorkloadLimits], there: Collection[str], *, check: str
+) -> Iterator[Finding]:
+    """Say which limits hold nothing because their workload's name is a little off.
+
+    Limits for a workload that is like none without limits are taken for one that was not selected.
+    """
+    unlimited = [name for name in there if name not in limits]
+    for workload in limits:
+        if workload in there:
+            continue
+        for meant in get_close_matches(workload, unlimited, n=1):
+            yield Finding(
+                check=check,
+                subject=meant,
+                outcome=Outcome.INCONCLUSIVE,
+                reason=Reason.NOTHING_COMPARED,
+                headline=f"no limit is held: limits are set for {workload!r}, no workload that was "
+                f"run (did you mean {meant!r}?)",
+            )
 
 
 def _findings(figures: BenchFigures, workload: str, limit: WorkloadLimits) -> Iterator[Finding]:

@@ -7,8 +7,8 @@ within; prompts are the sample. No limit, nothing said.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 
+from equivcheck.baselines.limits import misspelt_limits
 from equivcheck.checks.baseline import usable_baseline
 from equivcheck.checks.subjects import plural
 from equivcheck.counts import Counts
@@ -41,23 +41,12 @@ def counts_by_workload(evidence: Evidence) -> dict[str, dict[str, Counts]]:
 def _findings(evidence: Evidence, limits: Mapping[str, WorkloadLimits]) -> Iterator[Finding]:
     answered = counts_by_workload(evidence)
     for workload, limit in limits.items():
-        if workload in answered:
-            counts = answered[workload]
-            if limit.min_acceptance is not None:
-                yield _least(workload, counts, least=limit.min_acceptance, evidence=evidence)
-            if limit.max_acceptance_drop is not None:
-                yield _drop(workload, counts, most=limit.max_acceptance_drop, evidence=evidence)
-            continue
-        unlimited = [name for name in answered if name not in limits]
-        for meant in get_close_matches(workload, unlimited, n=1):
-            yield Finding(
-                check="acceptance",
-                subject=meant,
-                outcome=Outcome.INCONCLUSIVE,
-                reason=Reason.NOTHING_COMPARED,
-                headline=f"no limit is held: limits are set for {workload!r}, no workload that was "
-                f"run (did you mean {meant!r}?)",
-            )
+        counts = answered.get(workload, {})
+        if counts and limit.min_acceptance is not None:
+            yield _least(workload, counts, least=limit.min_acceptance, evidence=evidence)
+        if counts and limit.max_acceptance_drop is not None:
+            yield _drop(workload, counts, most=limit.max_acceptance_drop, evidence=evidence)
+    yield from misspelt_limits(limits, answered, check="acceptance")
 
 
 def _least(

@@ -266,6 +266,19 @@ def test_a_limit_without_its_figure_is_inconclusive_and_other_workloads_are_left
     assert limit_findings(bench(), {"chat": limit}) == ()
 
 
+@pytest.mark.parametrize("measured", [bench(), None], ids=["measured", "a run alone"])
+def test_limits_of_a_misspelt_workload_are_told_and_no_pass(measured: BenchFigures | None) -> None:
+    run = make_baseline(bench=measured)
+    found = compare(run, run, limits={"cod": WorkloadLimits(max_acceptance_drop=0.01)})
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert found.headline.startswith("INCONCLUSIVE — code: no limit is held")
+    assert found.headline.endswith("(did you mean 'code'?)")
+    known = {"code": WorkloadLimits(), "cod": WorkloadLimits()}
+    unlike_any = {"chat": WorkloadLimits(min_speedup=9.0)}
+    for limits in (known, unlike_any):
+        assert compare(run, run, limits=limits).outcome is Outcome.PASS
+
+
 def test_words_start_with_the_verdict_and_end_with_one_command() -> None:
     found = compare(
         make_baseline(bench=bench()), make_baseline(even_cases(accepted=40), bench=bench(1.4))

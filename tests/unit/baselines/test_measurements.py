@@ -111,8 +111,12 @@ def test_from_files_to_exit_codes(
     assert "a loss of 10% has to be excluded" in "\n".join(lines)
 
 
-@pytest.mark.parametrize(("least", "code"), [(0.5, 0), (50.0, 1)])
+@pytest.mark.parametrize(
+    ("workload", "least", "code"),
+    [("code", 0.5, 0), ("code", 50.0, 1), ("cod", 50.0, 3)],
+)
 def test_bench_exits_by_its_limits(
+    workload: str,
     least: float,
     code: int,
     tmp_path: Path,
@@ -121,7 +125,7 @@ def test_bench_exits_by_its_limits(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write(make_bench(), tmp_path / "bench")
-    given = ["bench", "--show", "--out", "bench", "--set", f"workload.code.min_speedup={least}"]
-    assert cli.run([*given, "--json"]) == code
-    (limit,) = json.loads(capsys.readouterr().out)["limits"]
-    assert limit["subject"] == "code"
+    limit = f"workload.{workload}.min_speedup={least}"
+    assert cli.run(["bench", "--show", "--out", "bench", "--set", limit, "--json"]) == code
+    (found,) = json.loads(capsys.readouterr().out)["limits"]
+    assert found["subject"] == "code"
