@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec import structs
+
 from equivcheck.advising.decide import Figures, decide
 from equivcheck.advising.policy import Cost, Policy, Proof, Route, Routes
 from equivcheck.bench.records import STOCK, TARGET
@@ -35,7 +37,7 @@ def advise(
         summary: Of a measurement.
         proof_of: What is known of the equivalence of a candidate, by the arm's name.
         policy: Thresholds.
-        previous: The routes in force; where there are none, nothing is enabled.
+        previous: The routes in force; where there are none for the same decoder, it is off.
         arm: Candidate; None: the fastest of them for each workload.
         baseline: Plain arm that one would run otherwise; None: the stock one, if it was measured.
         point: Which of the measurement's points.
@@ -75,7 +77,7 @@ def advise(
                 comparison,
                 proof=proofs[comparison.arm],
                 policy=policy,
-                was_enabled=_was_enabled(previous, workload),
+                before=previous.routes.get(workload) if previous else None,
                 against=against,
                 price_per_hour=price_per_hour,
             )
@@ -90,11 +92,11 @@ def route(
     *,
     proof: Proof,
     policy: Policy,
-    was_enabled: bool,
+    before: Route | None,
     against: str,
     price_per_hour: float | None,
 ) -> Route:
-    """What to do for one workload."""
+    """What to do for one workload; a hold keeps what was enabled for this very decoder only."""
     costs = comparison.costs.get(against, Costs())
     over = comparison.speedup_over.get(against)
     speedup = over.geometric_mean if over else None
@@ -106,13 +108,12 @@ def route(
     )
     decided = decide(figures, policy=policy, proof=proof)
     facts = summary.facts_of(comparison.arm, point=comparison.point)
-    pair = next(arm.pair for arm in summary.arms if arm.name == comparison.arm)
-    return Route(
+    advised = Route(
         workload=comparison.workload,
         decision=decided.decision,
-        enabled=was_enabled if decided.decision == "hold" else decided.decision == "enable",
+        enabled=decided.decision == "enable",
         arm=comparison.arm,
-        pair=pair,
+        pair=next(arm.pair for arm in summary.arms if arm.name == comparison.arm),
         num_speculative_tokens=facts.num_speculative_tokens if facts else 0,
         drafter=facts.drafter if facts else None,
         baseline=against,
@@ -132,6 +133,7 @@ def route(
             and sweep.crossover is not None
         },
     )
+    return _held(advised, before) if decided.decision == "hold" else advised
 
 
 def price_of_tokens(*, tokens_per_second: float | None, price_per_hour: float) -> float | None:
@@ -158,9 +160,17 @@ def _cost(
     return Cost(plain=plain, speculative=ours)
 
 
-def _was_enabled(previous: Routes | None, workload: str) -> bool:
-    found = previous.routes.get(workload) if previous else None
-    return found is not None and found.enabled
+def _held(advised: Route, before: Route | None) -> Route:
+    """The state there was, if it was this decoder's: another's proof and gain are not its own."""
+    if before is None or not before.enabled:
+        return advised
+    if before.decoder == advised.decoder:
+        return structs.replace(advised, enabled=True)
+    other = (
+        f"off: what was enabled is another decoder, {before.arm} on {before.pair}, "
+        f"{before.num_speculative_tokens} tokens by {before.drafter or 'an unknown drafter'}"
+    )
+    return structs.replace(advised, reasons=(*advised.reasons, other))
 
 
 def _trust(proof: Proof) -> int:

@@ -90,6 +90,11 @@ class Route(Struct, frozen=True, kw_only=True, omit_defaults=True):
     crossovers: dict[str, float] = {}
     """Setting (batch, context) to the value at which speculation stops paying in a sweep."""
 
+    @property
+    def decoder(self) -> tuple[str, str, int, str | None]:
+        """Tells one decoder from another, as far as a route knows them."""
+        return self.arm, self.pair, self.num_speculative_tokens, self.drafter
+
 
 class Routes(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """`routes.json`: the advice of one measurement, and the state for the next."""

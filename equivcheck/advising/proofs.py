@@ -7,6 +7,7 @@ from collections.abc import Callable
 from equivcheck.advising.policy import NO_PROOF, Proof
 from equivcheck.bench.records import Bench, BenchArm
 from equivcheck.records import CANDIDATE, Evidence
+from equivcheck.verdict import lossless
 
 
 def proofs_from(evidence: Evidence | None, bench: Bench) -> Callable[[str], Proof]:
@@ -19,7 +20,9 @@ def proofs_from(evidence: Evidence | None, bench: Bench) -> Callable[[str], Proo
 
 
 def proof_from(evidence: Evidence, bench: Bench, arm: BenchArm) -> Proof:
-    """What a run says about one candidate: its verdict, if it is about the same decoder.
+    """What a run found about one candidate's answers, if it is about the same decoder.
+
+    Limits that it missed, or a baseline that was not there, say nothing against equivalence.
 
     The engine as it describes itself, pair, dtype, device and the models' digests have to agree.
     The batch size may differ: a run's other width and company are part of what it judges.
@@ -42,4 +45,6 @@ def proof_from(evidence: Evidence, bench: Bench, arm: BenchArm) -> Proof:
         if found != wanted:
             shown = "" if what == "models" else f": {found!r}, not {wanted!r}"
             return Proof(state="none", why=f"run {run} is about another {what}{shown}")
-    return Proof(state=evidence.sealed.outcome.value, why=f"run {run}: {evidence.sealed.headline}")
+    found = lossless(evidence.findings)
+    aside = "" if found is evidence.sealed.outcome else f", {found.value} without its limits"
+    return Proof(state=found.value, why=f"run {run}{aside}: {evidence.sealed.headline}")

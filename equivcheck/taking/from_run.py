@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from equivcheck.baselines.facts import facts_of, under_test
-from equivcheck.findings import Finding, Outcome, Reason, worst
+from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.records import CANDIDATE, Evidence
 from equivcheck.snapshot import SCHEMA, Baseline, CaseFact
-from equivcheck.verdict import LIMIT_CHECKS, Verdict
+from equivcheck.verdict import Verdict, lossless
 
 _IDENTITY_CHECKS = ("greedy", "coupled")
 
@@ -18,8 +18,7 @@ def baseline_of(evidence: Evidence, verdict: Verdict, *, name: str) -> Baseline:
     for finding in verdict.findings:
         if finding.subject in about:
             about[finding.subject].append(finding)
-    others = [f.outcome for f in verdict.findings if f.check not in LIMIT_CHECKS]
-    lossless = worst(others)
+    answers = lossless(verdict.findings)
     return Baseline(
         equivcheck_baseline=SCHEMA,
         name=name,
@@ -27,7 +26,7 @@ def baseline_of(evidence: Evidence, verdict: Verdict, *, name: str) -> Baseline:
         created=header.created,
         verdict=verdict.outcome,
         headline=verdict.headline,
-        lossless=lossless if lossless is not verdict.outcome else None,
+        lossless=answers if answers is not verdict.outcome else None,
         facts=facts_of(header),
         under_test=under_test(header),
         environment=dict(header.environment),

@@ -17,7 +17,7 @@ from equivcheck.advising.policy import (
 from equivcheck.advising.proofs import proof_from, proofs_from
 from equivcheck.bench.records import Bench
 from equivcheck.errors import RecordsError, SettingsError
-from equivcheck.findings import Outcome
+from equivcheck.findings import Finding, Outcome, Reason, worst
 from equivcheck.metrics.summarise import summarise
 from equivcheck.records import CANDIDATE, Evidence, Sealed
 from tests.unit.make import make_capabilities, make_header
@@ -70,6 +70,28 @@ def test_a_hold_keeps_the_state_that_was() -> None:
     assert {route.enabled for route in kept.routes.values()} == {True}
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"arm": "otherengine:gamma=7"},
+        {"pair": "a+b"},
+        {"num_speculative_tokens": 7},
+        {"drafter": "lookup"},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_a_hold_keeps_nothing_of_another_decoder(other: dict[str, object]) -> None:
+    before = advice()
+    routes = {
+        name: msgspec.structs.replace(route, **other) for name, route in before.routes.items()
+    }
+    previous = msgspec.structs.replace(before, routes=routes)
+    for route in advice(proof_of=lambda arm: NO_PROOF, previous=previous).routes.values():
+        assert (route.decision, route.enabled) == ("hold", False)
+        assert route.reasons[-1].startswith("off: what was enabled is another decoder, ")
+    assert advice(previous=previous).routes["code"].enabled
+
+
 def test_the_price_of_tokens() -> None:
     assert price_of_tokens(tokens_per_second=1000.0, price_per_hour=3.6) == pytest.approx(1.0)
     assert price_of_tokens(tokens_per_second=None, price_per_hour=3.6) is None
@@ -111,6 +133,12 @@ def test_bad_routes_name_file_and_field(tmp_path: Path) -> None:
         read_routes(path)
 
 
+def about(check: str, outcome: Outcome) -> Finding:
+    return Finding(
+        check=check, subject="code", outcome=outcome, reason=Reason.HELD, headline="found so"
+    )
+
+
 def judged(bench: Bench, outcome: Outcome = Outcome.PASS) -> Evidence:
     header = msgspec.structs.replace(
         make_header(),
@@ -123,6 +151,7 @@ def judged(bench: Bench, outcome: Outcome = Outcome.PASS) -> Evidence:
         header=msgspec.structs.replace(header, settings=settings),
         asked={},
         captured={},
+        findings=(about("greedy", outcome),),
         sealed=Sealed(outcome=outcome, headline="said so", counts={}),
     )
 
@@ -133,6 +162,30 @@ def test_a_judged_run_of_the_same_decoder_is_a_proof(outcome: Outcome) -> None:
     proof = proof_from(judged(bench, outcome), bench, bench.arms[ARM])
     assert proof.state == outcome.value
     assert proof.why.endswith(": said so")
+
+
+@pytest.mark.parametrize("limit", [Outcome.FAIL, Outcome.INCONCLUSIVE])
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_limit_that_was_missed_says_nothing_against_equivalence(
+    outcome: Outcome, limit: Outcome
+) -> None:
+    bench = make_bench()
+    found = (about("greedy", outcome), about("acceptance", limit), about("baseline", limit))
+    sealed = Sealed(
+        outcome=worst([each.outcome for each in found]), headline="LIMIT NOT MET", counts={}
+    )
+    evidence = msgspec.structs.replace(judged(bench), findings=found, sealed=sealed)
+    proof = proof_from(evidence, bench, bench.arms[ARM])
+    assert proof.state == outcome.value
+    assert proof.why.endswith(": LIMIT NOT MET")
+    assert ("without its limits" in proof.why) == (sealed.outcome is not outcome)
+
+
+def test_a_run_that_found_limits_only_proves_nothing() -> None:
+    bench = make_bench()
+    found = (about("acceptance", Outcome.PASS),)
+    evidence = msgspec.structs.replace(judged(bench), findings=found)
+    assert proof_from(evidence, bench, bench.arms[ARM]).state == "inconclusive"
 
 
 def test_a_run_of_another_decoder_proves_nothing() -> None:
