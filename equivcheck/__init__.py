@@ -12,15 +12,25 @@ if TYPE_CHECKING:
     from equivcheck.cases import Case as Case
     from equivcheck.cases import Sampling as Sampling
     from equivcheck.cases import Suite as Suite
+    from equivcheck.settings import Settings as Settings
     from equivcheck.suites import load_suite as load_suite
 
 __version__ = "0.1.0"
-__all__ = ["Case", "Sampling", "Suite", "__version__", "assert_equivalent", "load_suite"]
+__all__ = [
+    "Case",
+    "Sampling",
+    "Settings",
+    "Suite",
+    "__version__",
+    "assert_equivalent",
+    "load_suite",
+]
 
 _HOMES = {
     "assert_equivalent": "equivcheck.assertions",
     "Case": "equivcheck.cases",
     "Sampling": "equivcheck.cases",
+    "Settings": "equivcheck.settings",
     "Suite": "equivcheck.cases",
     "load_suite": "equivcheck.suites",
 }

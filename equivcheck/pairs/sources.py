@@ -116,12 +116,17 @@ def resolve(spec: str) -> PairSource:
 def _widened(pair: PairSource, shapes: str, *, spec: str) -> PairSource:
     """A known pair with its target widened, and its draft as it is, widened, or another model."""
     target, plus, draft = shapes.partition("+")
+    if not target or (plus and not draft):
+        raise PairError(
+            f"pair '{visible(spec)}' lacks a shape: write NAME@SHAPE or NAME@SHAPE+SHAPE"
+        )
     shape_named(target)
     drafting, words = pair.draft, f"widened to {shapes}: its law at another size"
     if plus and not _names_shape(draft):
         drafting, words = _model(draft), f"widened to {target}, with another draft"
     elif plus:
-        shape_named(draft)
+        if draft not in SHAPES:
+            raise PairError(unknown_name("shape or pair", draft, [*SHAPES, *known_pairs()]))
         if drafting is None:
             raise PairError(f"pair '{visible(pair.name)}' has no draft model to widen to {draft}")
         drafting = msgspec.structs.replace(drafting, shape=draft)
@@ -206,6 +211,11 @@ def _model(text: str) -> ModelSource:
     if found := _HUB_ID.fullmatch(text):
         return ModelSource(kind="hub", location=found["id"], revision=found["revision"])
     name = made["name"] if (made := _MADE.fullmatch(text)) else text
+    if (head := re.split("[:@]", text)[0]) in known:
+        raise PairError(
+            f"'{shown}' is no way to write a model: {head} is rounded as {head}:3bit, widened as "
+            f"{head}@15m, and both as {head}:3bit@15m"
+        )
     raise PairError(
         f"{unknown_name('pair', name, known)}; other models are named by a folder, "
         f"a .gguf file or a hub id such as org/name"

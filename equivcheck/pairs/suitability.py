@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from equivcheck.pairs.locate import locate, read_config
 from equivcheck.pairs.shapes import shape_named, widened_config
 from equivcheck.pairs.sources import ModelSource
@@ -17,15 +19,14 @@ def size_warnings(target: ModelSource, draft: ModelSource) -> tuple[str, ...]:
     Raises:
         PairError: a model cannot be had.
     """
-    if target.shape or draft.shape:
-        # A widened draft is as often right as the small one, whatever it costs.
-        return ()
     same = weights_sha256(locate(target)) == weights_sha256(locate(draft))
-    if same and target.bits == draft.bits:
+    if same and (target.bits, target.shape) == (draft.bits, draft.shape):
         return (REPEATED,)
     ours, theirs = parameters_of(target), parameters_of(draft)
     ratio = ours / max(1, theirs)
-    if RATIO_LOW <= ratio <= RATIO_HIGH:
+    # A widened target is no better than the small one: a draft is as often right, however small.
+    most = math.inf if target.shape else RATIO_HIGH
+    if RATIO_LOW <= ratio <= most:
         return ()
     effect = (
         "drafting costs nearly as much as it saves"

@@ -60,7 +60,10 @@ def _taken(name: str, *, folder: Path | None) -> Baseline:
     except RecordsError as error:
         if path.exists():
             raise
-        known = [*names(folder=folder), *(found.name for found in REPORTS.glob("*"))]
+        known = [
+            *names(folder=folder),
+            *(found.parent.name for found in REPORTS.glob(f"*/{RECORDS_NAME}")),
+        ]
         raise BaselineError(
             "missing",
             f"{name}: no baseline in {folder or nearest_folder()}, and no run in {REPORTS}"

@@ -103,8 +103,23 @@ def test_a_pair_is_widened_by_name() -> None:
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
+        ("tiny@15m+tiny@15m", "the draft is the target itself"),
+        ("tiny+tiny@15m", "the target has 0.3 times the draft's parameters"),
+        ("tiny@8b+0.15b", None),
+    ],
+)
+def test_a_draft_that_cannot_pay_is_told_at_any_size(spec: str, said: str | None) -> None:
+    source = resolve(spec)
+    assert source.draft is not None
+    warnings = size_warnings(source.target, source.draft)
+    assert any(said in each for each in warnings) if said else not warnings
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
         ("tiny@9b", "no shape named '9b'; known: .*8b"),
-        ("tiny@8b+", "no shape named ''"),
+        ("tiny@8b+", "lacks a shape: write NAME@SHAPE"),
         ("smollm2@8b+1b", "no draft model to widen"),
     ],
 )
