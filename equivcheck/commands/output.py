@@ -40,9 +40,10 @@ class Output:
         """Print one compact line of JSON, where it was asked for."""
         if self.as_json:
             _write(
+                # As bytes: JSON is UTF-8 whatever stdout is for words.
                 msgspec.json.encode(
                     msgspec.to_builtins(data, str_keys=True), order="deterministic"
-                ).decode(),
+                ),
                 sys.stdout,
             )
 
@@ -73,7 +74,7 @@ def _harmless(message: str) -> str:
     return "\n".join("\\".join(visible(part) for part in line.split("\\")) for line in lines)
 
 
-def _write(text: str, stream: TextIO) -> None:
+def _write(text: str | bytes, stream: TextIO) -> None:
     with _forgiving(stream):
         click.echo(text, file=stream)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -226,6 +227,22 @@ def test_a_reader_that_goes_away_does_not_change_the_exit_code(tmp_path: Path) -
         process.stdout.close()
         complaint = process.stderr.read()
         assert (process.wait(), complaint) == (3, b"")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_an_encoding_without_the_marks_costs_neither_words_nor_exit_code(
+    encoding: str, tmp_path: Path
+) -> None:
+    store(evidence_of(), tmp_path)
+    command = [sys.executable, "-m", "equivcheck", "report", str(tmp_path)]
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    words = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert (words.returncode, b"Traceback" in words.stderr) == (0, False)
+    assert words.stdout.startswith(b"EQUIVALENT \\u2014 ")
+    assert b"\n\\u2713 pass  code " in words.stdout
+    data = subprocess.run([*command, "--json"], env=environment, capture_output=True, check=False)
+    assert data.returncode == 0
+    assert json.loads(data.stdout)["headline"].startswith("EQUIVALENT — ")
 
 
 def test_a_document_may_hold_token_ids_as_keys(capsys: pytest.CaptureFixture[str]) -> None:
