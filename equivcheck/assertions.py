@@ -173,6 +173,7 @@ def message_of(comparison: Comparison, *, repeatable: bool = True) -> str:
         comparison: What was shown.
         repeatable: Whether a command can repeat a case: not where an engine lives in a test only.
     """
+    from equivcheck.escape import harmless
     from equivcheck.report.blocks import block_lines
     from equivcheck.report.view import view_of
     from equivcheck.run_folder import name_by_folder
@@ -186,4 +187,4 @@ def message_of(comparison: Comparison, *, repeatable: bool = True) -> str:
         lines += ["", *block_lines(finding, where=block.where)]
     if (more := len(view.problems) - SHOWN) > 0:
         lines.append(f"… {more} more in {comparison.folder}")
-    return "\n".join(lines)
+    return "\n".join(map(harmless, lines))

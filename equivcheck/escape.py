@@ -22,6 +22,11 @@ def visible(text: str) -> str:
     return "".join(_pieces(text))
 
 
+def harmless(text: str) -> str:
+    """The same for text that may be visible already: its backslashes stay as they are."""
+    return "\\".join(visible(part) for part in text.split("\\"))
+
+
 def head(text: str, *, cells: int) -> str:
     """The visible start of ``text`` in at most ``cells`` terminal cells, marked where cut."""
     pieces = _pieces(text[: cells + 1])
@@ -40,8 +45,9 @@ def tail(text: str, *, cells: int) -> str:
     return ELLIPSIS + "".join(reversed(_fitting(pieces, cells - 1)))
 
 
-def clip(shown: str, *, cells: int) -> str:
-    """Bound text that is visible already, without escaping it again."""
+def clip(text: str, *, cells: int) -> str:
+    """Bound text that should be visible already: made `harmless`, not escaped again."""
+    shown = harmless(text)
     if width(shown) <= cells:
         return shown
     return "".join(_fitting(shown, cells - 1)) + ELLIPSIS

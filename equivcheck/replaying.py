@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from equivcheck.cases import Case, Suite
 from equivcheck.errors import RecordsError, did_you_mean
+from equivcheck.escape import visible
 from equivcheck.findings import Finding, Outcome, worst
 from equivcheck.records import CANDIDATE, Asked, Evidence
 from equivcheck.resuming import first_difference
@@ -77,7 +78,7 @@ def replay(
     """
     if key not in evidence.asked:
         hint = did_you_mean(key, evidence.asked)
-        raise RecordsError(f"run {evidence.header.run} has no case {key!r}{hint}")
+        raise RecordsError(f"run {visible(evidence.header.run)} has no case {key!r}{hint}")
     found = _about(evidence, key)
     before = worst([finding.outcome for finding in found])
     asked = evidence.asked[key]

@@ -10,6 +10,7 @@ from equivcheck.advising.decide import Figures, decide
 from equivcheck.advising.policy import Cost, Policy, Proof, Route, Routes
 from equivcheck.bench.records import STOCK, TARGET
 from equivcheck.errors import SettingsError, unknown_name
+from equivcheck.escape import visible
 from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.estimates import Estimate
 from equivcheck.metrics.speculation import ratio
@@ -63,7 +64,8 @@ def advise(
         if found is not None:
             chosen[workload] = found
     if not chosen:
-        raise SettingsError(f"{summary.run}: nothing was measured that could be advised on")
+        run = visible(summary.run)
+        raise SettingsError(f"{run}: nothing was measured that could be advised on")
     proofs = {each.arm: proof_of(each.arm) for each in chosen.values()}
     return Routes(
         run=summary.run,

@@ -63,7 +63,9 @@ def _failed_draws(evidence: Evidence) -> Iterator[Finding]:
     for arm in sorted(DRAWING & evidence.header.planned.keys()):
         drawn = evidence.draws.get(arm, {})
         failed = {each.key: each.message for each in evidence.failures if each.arm == arm}
-        lost = [f"{key}: {visible(why)}" for key, why in failed.items() if key not in drawn]
+        lost = [
+            f"{visible(key)}: {visible(why)}" for key, why in failed.items() if key not in drawn
+        ]
         if lost:
             yield Finding(
                 check="complete",
@@ -78,7 +80,7 @@ def _failed_draws(evidence: Evidence) -> Iterator[Finding]:
 
 def _missing(evidence: Evidence, arm: str, missing: list[str], *, planned: int) -> Finding:
     failures = {each.key: each.message for each in evidence.failures if each.arm == arm}
-    why = [f"{key}: {visible(failures[key])}" for key in missing if key in failures]
+    why = [f"{visible(key)}: {visible(failures[key])}" for key in missing if key in failures]
     more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
     return Finding(
         check="complete",
@@ -86,6 +88,6 @@ def _missing(evidence: Evidence, arm: str, missing: list[str], *, planned: int) 
         outcome=Outcome.INCONCLUSIVE,
         reason=Reason.MISSING,
         headline=f"{arm} answered {planned - len(missing)} of {plural(planned, 'case')}",
-        details=(f"missing: {', '.join(missing[:SHOWN])}{more}", *why[:SHOWN]),
+        details=(f"missing: {', '.join(map(visible, missing[:SHOWN]))}{more}", *why[:SHOWN]),
         n=planned - len(missing),
     )

@@ -80,7 +80,7 @@ def command(
     path = Path(out) if out else bench_path(bench).with_name(ROUTES_NAME)
     write_routes(path, routes)
     output = Output(as_json=as_json)
-    output.say("\n".join(lines_of(routes)))
+    output.say_lines(lines_of(routes))
     output.say(f"\nroutes: {path}")
     output.document(routes)
     return 0

@@ -110,7 +110,7 @@ def show(*, name: str, as_json: bool) -> int:
         baseline = read_baseline(name)
     except BaselineError as error:
         return _unusable(error, output)
-    output.say("\n".join(shown_lines(baseline)))
+    output.say_lines(shown_lines(baseline))
     output.document(msgspec.to_builtins(baseline))
     return 0
 
@@ -137,7 +137,7 @@ def trend(*, name: str, runs: tuple[str, ...], as_json: bool) -> int:
     except BaselineError as error:
         return _unusable(error, output)
     found = trends_of(baseline, [taken(run) for run in runs])
-    output.say("\n".join(trend_lines(found)))
+    output.say_lines(trend_lines(found))
     output.document(msgspec.to_builtins(found))
     return 0
 

@@ -156,10 +156,10 @@ def _say(bench: Bench, path: Path, *, limits: Mapping[str, WorkloadLimits], as_j
 
     summary = summarise(bench)
     output = Output(as_json=as_json)
-    output.say("\n".join(lines_of(summary)))
+    output.say_lines(lines_of(summary))
     held_to = limit_findings(figures_of(bench), limits) if limits else ()
     for finding in held_to:
-        output.say(f"{finding.outcome.value} limit {finding.subject}: {finding.headline}")
+        output.say_lines([f"{finding.outcome.value} limit {finding.subject}: {finding.headline}"])
     output.say(f"records: {path}")
     output.document(msgspec.to_builtins(summary, str_keys=True) | {"limits": held_to})
     candidates = {arm.name for arm in summary.arms if arm.role == "candidate"}

@@ -75,7 +75,7 @@ def command(
     if markdown == "-":
         output.say(markdown_of(found, command=then).rstrip("\n"))
     else:
-        output.say("\n".join(lines_of(found, command=then)))
+        output.say_lines(lines_of(found, command=then))
     if markdown not in (None, "-"):
         Path(markdown).write_text(markdown_of(found, command=then), encoding="utf-8")
         note(f"written: {markdown}")

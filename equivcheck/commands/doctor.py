@@ -25,6 +25,6 @@ def command(*, overrides: tuple[str, ...], as_json: bool, **flags: Any) -> int:
 
     output = Output(as_json=as_json)
     found = examine(read_settings(flags, overrides))
-    output.say("\n".join(lines_of(found)))
+    output.say_lines(lines_of(found))
     output.document(msgspec.to_builtins(found) | {"identity_tax": found.identity_tax})
     return 0

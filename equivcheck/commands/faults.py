@@ -97,7 +97,7 @@ def command(
             note(f"\ninterrupted; what is done is kept in {folder}; run the same again to go on")
             return INTERRUPTED
     counted = tally(results)
-    output.say("\n".join(lines_of(results)))
+    output.say_lines(lines_of(results))
     output.say(sentence(counted))
     for name in rendered:
         note(f"{name}: wrote {', '.join(render(Path(name), results))}")

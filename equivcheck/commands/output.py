@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TextIO, TypeVar
 
@@ -25,9 +25,16 @@ class Output:
         self.as_json = as_json
 
     def say(self, text: str) -> None:
-        """Print for people; silent where JSON was asked for."""
+        """Print for people; silent where JSON was asked for. Line ends in ``text`` are our own."""
         if not self.as_json:
-            _write(text, sys.stdout)
+            _write(_harmless(text), sys.stdout)
+
+    def say_lines(self, lines: Iterable[str]) -> None:
+        """Print a line each: no text within one can start another."""
+        if not self.as_json:
+            from equivcheck.escape import harmless
+
+            _write("\n".join(map(harmless, lines)), sys.stdout)
 
     def draw(self, write: Callable[[TextIO], None]) -> None:
         """Let ``write`` print for people on stdout, in colour where it is a terminal."""
@@ -67,11 +74,10 @@ def json_option(function: Function) -> Function:
 
 
 def _harmless(message: str) -> str:
-    """With controls as escapes; its own line ends and backslashes stay."""
-    from equivcheck.escape import visible
+    """With controls as escapes; its own line ends stay."""
+    from equivcheck.escape import harmless
 
-    lines = message.split("\n")
-    return "\n".join("\\".join(visible(part) for part in line.split("\\")) for line in lines)
+    return "\n".join(map(harmless, message.split("\n")))
 
 
 def _write(text: str | bytes, stream: TextIO) -> None:

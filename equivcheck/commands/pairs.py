@@ -25,7 +25,7 @@ def command(*, name: str | None, as_json: bool) -> int:
         from equivcheck.pairs.describe import describe_pair
 
         described = describe_pair(name)
-        output.say("\n".join(_lines(described)))
+        output.say_lines(_lines(described))
         output.document(described)
         return 0
     from equivcheck.pairs.sources import known_pairs

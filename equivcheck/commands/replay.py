@@ -42,7 +42,7 @@ def command(*, run: str, case: str, alone: bool, as_json: bool) -> int:
             told = replay(evidence, case, alone=alone, progress=progress)
     except EquivcheckError as error:
         raise type(error)(f"ERROR {case}: {error}") from error
-    output.say("\n".join(_lines(told)))
+    output.say_lines(_lines(told))
     output.document(msgspec.to_builtins(told) | {"exit_code": told.exit_code})
     return told.exit_code
 

@@ -47,7 +47,7 @@ def _report_bench(path: Path, *, output: Output) -> int:
     summary = summarise(read_bench(path))
     page = path.with_suffix(".html")
     replace(page, render(summary, headline=verdict(summary)))
-    output.say("\n".join(lines_of(summary)))
+    output.say_lines(lines_of(summary))
     output.document(summary)
     note(f"written: {shown(page)}")
     return 0 if summary.finished and all(each.holds for each in summary.main.values()) else 1

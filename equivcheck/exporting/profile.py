@@ -111,7 +111,10 @@ def _conditions(evidence: Evidence) -> dict[str, Any]:
         "tool": "equivcheck",
         "run": head(header.run, cells=_CELLS),
         "created": head(header.created, cells=_CELLS),
-        "dataset": {head(suite.workload, cells=_CELLS): suite.digest for suite in header.suites},
+        "dataset": {
+            head(suite.workload, cells=_CELLS): head(suite.digest, cells=_CELLS)
+            for suite in header.suites
+        },
         "engine": head(arm.engine, cells=_CELLS) if arm else None,
         "device": head(arm.device, cells=_CELLS) if arm else None,
         "dtype": setup.dtype,

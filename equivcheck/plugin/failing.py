@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from equivcheck.escape import harmless
 from equivcheck.findings import Finding, Outcome
 
 SHOWN = 4
@@ -29,7 +30,7 @@ class GateNotPassed(Exception):
 def one_line(finding: Finding) -> str:
     """The headline; not knowing is said first, because it is no failure of the decoder's."""
     unknown = finding.outcome is Outcome.INCONCLUSIVE
-    return f"INCONCLUSIVE: {finding.headline}" if unknown else finding.headline
+    return harmless(f"INCONCLUSIVE: {finding.headline}" if unknown else finding.headline)
 
 
 def failure_text(failure: GateNotPassed, *, path: str, line: int) -> Any:
@@ -55,8 +56,8 @@ def _lines(findings: Sequence[Finding]) -> Iterator[str]:
         if index:
             yield ""
         yield one_line(finding)
-        yield from (f"  {detail}" for detail in finding.details)
+        yield from (harmless(f"  {detail}") for detail in finding.details)
         if finding.repeat:
-            yield f"  repeat: {finding.repeat}"
+            yield harmless(f"  repeat: {finding.repeat}")
     if len(findings) > SHOWN:
         yield f"… and {len(findings) - SHOWN} more in the run's records"

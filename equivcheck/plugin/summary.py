@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from equivcheck.errors import RecordsError
+from equivcheck.escape import harmless
 from equivcheck.plugin.properties import RunNote, read_note
 from equivcheck.plugin.session import read_marker
 from equivcheck.records_file import read_evidence
@@ -26,12 +27,12 @@ def write_summary(terminal: pytest.TerminalReporter, run_property: str) -> None:
     terminal.section("equivcheck")
     if marker is None or marker.failure is not None:
         why = marker.failure if marker else "interrupted; run the same again to go on"
-        terminal.line(f"NO VERDICT — {why}")
+        terminal.line(harmless(f"NO VERDICT — {why}"))
         return
     if marker.note:
-        terminal.line(f"note: {marker.note}")
+        terminal.line(harmless(f"note: {marker.note}"))
     for line in _lines(note):
-        terminal.line(line)
+        terminal.line(harmless(line))
 
 
 def _lines(note: RunNote) -> Iterator[str]:

@@ -15,7 +15,7 @@ from equivcheck.escape import clip, head
 from equivcheck.findings import Outcome
 from equivcheck.report.blocks import SYMBOLS, WIDTH
 from equivcheck.report.layout import columns
-from equivcheck.report.markdown import escape, table
+from equivcheck.report.markdown import code, escape, table
 from equivcheck.snapshot import Baseline
 
 MOST_BROKEN = 10
@@ -85,7 +85,7 @@ def markdown_of(found: Comparison, *, command: str) -> str:
     ]
     lines += [f"note: {escape(head(note, cells=WIDTH))}" for note in found.notes]
     lines += [escape(line) for line in terms_lines(found)]
-    return "\n".join([*lines, "", f"`{command}`"]) + "\n"
+    return "\n".join([*lines, "", code(command)]) + "\n"
 
 
 def terms_lines(found: Comparison) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from equivcheck.escape import clip
+from equivcheck.escape import clip, harmless
 from equivcheck.findings import Finding, Outcome
 
 SYMBOLS = {Outcome.PASS: "✓", Outcome.INCONCLUSIVE: "?", Outcome.FAIL: "✗"}
@@ -25,4 +25,4 @@ def block_lines(finding: Finding, *, where: str | None = None) -> Iterator[str]:
     if len(finding.details) > MOST_DETAILS:
         yield f"    … {len(finding.details) - MOST_DETAILS} more lines in records.jsonl"
     if finding.repeat:
-        yield f"  repeat: {finding.repeat}"
+        yield harmless(f"  repeat: {finding.repeat}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from equivcheck.baselines.trend_words import TREND_HEADER, trend_cells
-from equivcheck.escape import ELLIPSIS, visible
+from equivcheck.escape import ELLIPSIS, harmless
 from equivcheck.report import figures
 from equivcheck.report.against import (
     VS_BASE,
@@ -81,7 +81,7 @@ def render(view: RunView) -> str:
     return text
 
 
-def harmless(value: Any) -> Any:
+def printed(value: Any) -> Any:
     """Whatever a template prints, with controls as escapes and bounded in length.
 
     The view is escaped already, so backslashes stay as they are. Markup is the template's own.
@@ -91,7 +91,7 @@ def harmless(value: Any) -> Any:
     if isinstance(value, Markup):
         return value
     text = str(value)
-    kept = "\\".join(visible(part) for part in text[:MOST_CHARACTERS].split("\\"))
+    kept = harmless(text[:MOST_CHARACTERS])
     if len(text) <= MOST_CHARACTERS and len(kept) <= MOST_CHARACTERS:
         return kept
     return kept[: MOST_CHARACTERS - 1] + ELLIPSIS
@@ -107,7 +107,7 @@ def template(name: str) -> Template:
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=harmless,
+        finalize=printed,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from equivcheck.baselines.trend_words import TREND_HEADER, trend_cells
+from equivcheck.escape import harmless
 from equivcheck.report.against import box_lines, legend
 from equivcheck.report.blocks import block_lines
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
@@ -22,7 +23,7 @@ _FENCES = re.compile(r"`+")
 
 def render(view: RunView) -> str:
     """The whole document, ending in a line end."""
-    return "".join(f"{line}\n" for line in _lines(view))
+    return "".join(f"{line}\n" for line in map(harmless, _lines(view)))
 
 
 def _lines(view: RunView) -> Iterator[str]:
@@ -74,8 +75,14 @@ def _lines(view: RunView) -> Iterator[str]:
 
 
 def escape(text: str) -> str:
-    """Make Markdown's specials literal; controls are escaped long before."""
-    return _SPECIAL.sub(r"\\\1", text)
+    """Make Markdown's specials literal, and controls escapes where they are not yet."""
+    return _SPECIAL.sub(r"\\\1", harmless(text))
+
+
+def code(text: str) -> str:
+    """A span of code that no backtick in it ends."""
+    ticks = "`" * (1 + _longest([text]))
+    return f"{ticks}{harmless(text)}{ticks}"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -89,13 +96,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
 def _blocks(blocks: Sequence[Block]) -> Iterator[str]:
     for block in blocks[:MOST_BLOCKS]:
         lines = list(block_lines(block.finding, where=block.where))
-        longest = max((len(run) for line in lines for run in _FENCES.findall(line)), default=0)
-        fence = "`" * max(3, longest + 1)
+        fence = "`" * max(3, _longest(lines) + 1)
         yield ""
         yield f"{fence}text"
         yield from lines
         yield fence
     yield from _more(len(blocks) - MOST_BLOCKS)
+
+
+def _longest(lines: Sequence[str]) -> int:
+    """Of all runs of backticks."""
+    return max((len(run) for line in lines for run in _FENCES.findall(line)), default=0)
 
 
 def _more(count: int) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from equivcheck.baselines.trend_words import TREND_HEADER, trend_cells
-from equivcheck.escape import clip
+from equivcheck.escape import clip, harmless
 from equivcheck.findings import Outcome
 from equivcheck.report.against import box_lines, legend
 from equivcheck.report.blocks import SYMBOLS, WIDTH, block_lines
@@ -33,7 +33,11 @@ _STYLES = {Outcome.PASS: "green", Outcome.INCONCLUSIVE: "yellow", Outcome.FAIL: 
 
 
 def lines_of(view: RunView, *, most_blocks: int = MOST_BLOCKS) -> Iterator[str]:
-    """The report as plain lines, the verdict first."""
+    """The report as plain lines, the verdict first; nothing in the run's words can start one."""
+    return map(harmless, _lines(view, most_blocks=most_blocks))
+
+
+def _lines(view: RunView, *, most_blocks: int) -> Iterator[str]:
     yield from textwrap.wrap(clip(view.headline, cells=3 * WIDTH), width=WIDTH)
     yield clip(view.arms, cells=WIDTH)
     yield f"{count_words(view)} · run {view.run}"

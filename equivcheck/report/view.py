@@ -13,7 +13,7 @@ from equivcheck.acceptance import acceptance_by_workload
 from equivcheck.baselines.cells import Cell
 from equivcheck.checks import CHECKS
 from equivcheck.checks.subjects import RUN, plural
-from equivcheck.escape import head
+from equivcheck.escape import clip, head, visible
 from equivcheck.findings import Finding, Interval, Outcome, Reason, worst
 from equivcheck.records import CANDIDATE, TARGET, Evidence, Header
 from equivcheck.report.against import AgainstView, against_view
@@ -26,6 +26,8 @@ from equivcheck.verdict import Verdict
 _IDENTITY_CHECKS = ("greedy", "coupled")
 _TOLD = ("python", "torch", "transformers", "cpu", "gpu", "cores")
 """Of the environment, what the first screen shows; records have all of it."""
+MOST_CELLS = 255
+"""Of a run's or a workload's name: as many as a folder's may have."""
 
 
 class WorkloadRow(Struct, frozen=True, kw_only=True):
@@ -95,7 +97,7 @@ def view_of(evidence: Evidence, verdict: Verdict) -> RunView:
     """Arrange a judged run for showing."""
     against = against_view(evidence)
     return RunView(
-        run=evidence.header.run,
+        run=clip(evidence.header.run, cells=MOST_CELLS),
         outcome=verdict.outcome,
         headline=verdict.headline,
         arms=_arms(evidence.header),
@@ -137,8 +139,8 @@ def _arms(header: Header) -> str:
         head(device, cells=20),
     ]
     if header.git_commit:
-        facts.append(header.git_commit[:7] + ("*" if header.git_dirty else ""))
-    return " · ".join([*facts, header.created])
+        facts.append(visible(header.git_commit[:7]) + ("*" if header.git_dirty else ""))
+    return " · ".join([*facts, head(header.created, cells=30)])
 
 
 def _workload_rows(
@@ -156,7 +158,7 @@ def _workload_rows(
         found = acceptance.get(workload)
         rows.append(
             WorkloadRow(
-                workload=workload,
+                workload=clip(workload, cells=MOST_CELLS),
                 outcome=worst([finding.outcome for finding in inside]),
                 cases=len(cases),
                 identical=sum(finding.reason is Reason.IDENTICAL for finding in cases),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equivcheck.escape import clip, head, tail, visible, width
+from equivcheck.escape import clip, harmless, head, tail, visible, width
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
 
@@ -68,6 +68,18 @@ def test_cuts_are_marked_and_never_split_an_escape() -> None:
 def test_very_long_text_is_cut_without_being_read_whole() -> None:
     assert len(head("x" * 10_000_000, cells=20)) == 20
     assert len(tail("x" * 10_000_000, cells=20)) == 20
+
+
+@given(ANY_TEXT)
+def test_what_is_made_harmless_stays_so(text: str) -> None:
+    assert harmless(visible(text)) == visible(text)
+    assert harmless(text).isprintable()
+    assert harmless(harmless(text)) == harmless(text)
+
+
+def test_clipping_counts_every_cell_of_an_escape() -> None:
+    assert clip("ab\x1b\n", cells=8) == "ab\\x1b\\n"
+    assert clip("ab\x1b\n", cells=7) == "ab\\x1b…"
 
 
 def test_clipping_does_not_escape_again() -> None:

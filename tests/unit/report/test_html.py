@@ -222,16 +222,16 @@ def test_hostile_output_of_a_model_comes_out_escaped_once() -> None:
 
 
 def test_backslashes_that_escape_already_are_not_doubled() -> None:
-    assert html.harmless("a\\n\\\\b") == "a\\n\\\\b"
-    assert html.harmless("नि\\") == "नि\\"
+    assert html.printed("a\\n\\\\b") == "a\\n\\\\b"
+    assert html.printed("नि\\") == "नि\\"
 
 
 def test_a_long_line_is_cut_and_marked() -> None:
     text = html.render(hostile_view("\x00" * 100_000))
     assert len(text.encode()) < 100_000
-    assert len(html.harmless("x" * 100_000)) == html.MOST_CHARACTERS
-    assert html.harmless("x" * 100_000).endswith("…")
-    assert html.harmless("x" * html.MOST_CHARACTERS) == "x" * html.MOST_CHARACTERS
+    assert len(html.printed("x" * 100_000)) == html.MOST_CHARACTERS
+    assert html.printed("x" * 100_000).endswith("…")
+    assert html.printed("x" * html.MOST_CHARACTERS) == "x" * html.MOST_CHARACTERS
 
 
 def many(count: int, *, found: str) -> RunView:
