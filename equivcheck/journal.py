@@ -13,7 +13,7 @@ from typing import IO, Any, Generic, NamedTuple, TypeVar, get_args
 import msgspec
 
 from equivcheck.errors import RecordsError, unknown_name
-from equivcheck.validation import explain
+from equivcheck.validation import decoded, explain
 
 R = TypeVar("R")
 """A union of records, told apart by their tags."""
@@ -94,7 +94,7 @@ class LineDecoder(Generic[R]):
             RecordsError: it cannot be used; says `where` and which field.
         """
         try:
-            kind = _decode_kind(line)
+            kind = decoded(_decode_kind, line)
             if kind.type not in self._tags:
                 known = unknown_name("record type", kind.type, self._tags)
                 raise RecordsError(f"{where}: type: {known}")
@@ -103,7 +103,7 @@ class LineDecoder(Generic[R]):
                     f"{where}: schema: {kind.schema}, but this equivcheck reads schema "
                     f"{self._schema}"
                 )
-            record: R = self._decode(line)
+            record: R = decoded(self._decode, line)
             return record
         except msgspec.DecodeError as error:
             raise RecordsError(f"{where}: {explain(error, {})}") from error

@@ -22,6 +22,7 @@ from equivcheck.records_file import RECORDS_NAME, read_evidence
 from equivcheck.resuming import first_difference
 from equivcheck.scores_file import SCORES_NAME
 from equivcheck.settings import Settings
+from equivcheck.validation import decoded
 
 REPORTS = Path("reports")
 LATEST = REPORTS / "latest"
@@ -194,9 +195,12 @@ class _Named(msgspec.Struct):
     run: str
 
 
+_decode_name = msgspec.json.Decoder(_Named).decode
+
+
 def _run_id(records: Path) -> str | None:
     try:
         with records.open("rb") as file:
-            return msgspec.json.decode(file.readline(), type=_Named).run
+            return decoded(_decode_name, file.readline()).run
     except (OSError, msgspec.DecodeError):
         return None

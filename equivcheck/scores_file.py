@@ -157,7 +157,7 @@ def parsed(told: dict[str, str], name: str) -> Any:
     """One field from the metadata: a name, or a tuple of names."""
     try:
         value = json.loads(told[name])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):
         raise ValueError(f"column {name} is missing or no JSON") from None
     if name == "draft_law":
         if not isinstance(value, str):

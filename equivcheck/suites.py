@@ -18,7 +18,7 @@ from msgspec import DecodeError, Meta, Struct
 from equivcheck.cases import Case, Message, Sampling, Suite
 from equivcheck.errors import SuiteError, did_you_mean
 from equivcheck.graders import KINDS
-from equivcheck.validation import explain
+from equivcheck.validation import decoded, explain
 
 MAX_LINE_BYTES = 16 * 2**20
 """A longer line is a broken file, not a prompt; bounds the memory one line can take."""
@@ -162,7 +162,7 @@ def _read(file: IO[bytes], *, name: str) -> Suite:
     seen: dict[str, int] = {}
 
     def decode(text: str | bytes) -> SuiteHeader | Case:
-        return _decode_case(text) if header else _decode_header(text)
+        return decoded(_decode_case, text) if header else decoded(_decode_header, text)
 
     reader: Any = jsonlines.Reader(lines, loads=decode)
     try:
@@ -237,10 +237,13 @@ class _OfCase(Struct):
     grader: _OfGrader
 
 
+_decode_grader = msgspec.json.Decoder(_OfCase).decode
+
+
 def _case_shapes(line: bytes) -> dict[str, type[Struct]]:
     """The shapes that a line's errors are told by: graders have one for each kind."""
     try:
-        kind = msgspec.json.decode(line, type=_OfCase).grader.kind
+        kind = decoded(_decode_grader, line).grader.kind
     except DecodeError:
         return _CASE_SHAPES
     known = KINDS.get(kind) if isinstance(kind, str) else None

@@ -6,24 +6,44 @@ Wraps msgspec's complaints, for suites, settings and records alike. Knows nothin
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import get_args
+from collections.abc import Callable, Mapping
+from typing import TypeVar, get_args
 
 from msgspec import DecodeError, Struct, ValidationError
 from msgspec.structs import fields
 
 from equivcheck.errors import did_you_mean
 
+T = TypeVar("T")
+
 _AT = re.compile(r" - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"^Object contains unknown field `(?P<name>.*)`$", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `(?P<name>.*)`$")
 _CHOICE = re.compile(r"^Invalid (?:enum )?value (?P<value>.*)$", re.DOTALL)
 _INDEX = re.compile(r"\[(?:\d+|\.\.\.)\]")
+_NEAR = 20
+"""Bytes shown on either side of one that is no UTF-8."""
 
 
 def field_names(struct: type[Struct]) -> list[str]:
     """The keys that ``struct`` is decoded from."""
     return [field.encode_name for field in fields(struct)]
+
+
+def decoded(decode: Callable[[bytes | str], T], data: bytes | str) -> T:
+    """What a decoder of msgspec's makes of ``data``.
+
+    Raises:
+        DecodeError: it cannot be used. For a string that is no UTF-8, and for nesting deeper than
+            the stack, msgspec itself raises other errors.
+    """
+    try:
+        return decode(data)
+    except UnicodeDecodeError as error:
+        near = error.object[max(0, error.start - _NEAR) : error.end + _NEAR]
+        raise DecodeError(f"invalid UTF-8 in a string, near {repr(near)[1:]}") from error
+    except RecursionError as error:
+        raise DecodeError("nested too deeply") from error
 
 
 def explain(error: DecodeError, shapes: Mapping[str, type[Struct]]) -> str:

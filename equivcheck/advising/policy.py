@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from equivcheck.errors import RecordsError, SettingsError
 from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.estimates import Estimate
-from equivcheck.validation import explain
+from equivcheck.validation import decoded, explain
 
 SCHEMA = 1
 ROUTES_NAME = "routes.json"
@@ -110,6 +110,9 @@ class Routes(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkno
     """By workload."""
 
 
+_decode_routes = msgspec.json.Decoder(Routes).decode
+
+
 def read_routes(path: Path) -> Routes:
     """Read the routes of an earlier advice.
 
@@ -117,7 +120,7 @@ def read_routes(path: Path) -> Routes:
         RecordsError: there are none, or they cannot be used; names file and field.
     """
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=Routes)
+        found = decoded(_decode_routes, path.read_bytes())
     except FileNotFoundError:
         raise RecordsError(f"{path}: no such routes file") from None
     except IsADirectoryError:

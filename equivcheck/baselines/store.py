@@ -11,7 +11,7 @@ import msgspec
 
 from equivcheck.errors import EquivcheckError, did_you_mean
 from equivcheck.snapshot import SCHEMA, Baseline, point_of
-from equivcheck.validation import explain
+from equivcheck.validation import decoded, explain
 
 FOLDER = Path(".equivcheck") / "baselines"
 DEFAULT = "main"
@@ -82,14 +82,14 @@ def read_baseline(name: str, *, folder: Path | None = None) -> Baseline:
         what = f"{path}: cannot be read: {error.strerror}"
         raise BaselineError("unreadable", what, fix=again) from error
     try:
-        schema = msgspec.json.decode(data, type=_Versioned).equivcheck_baseline
+        schema = decoded(_decode_version, data).equivcheck_baseline
         if schema > SCHEMA:
             raise BaselineError(
                 "from a newer version",
                 f"{path}: schema {schema}, this equivcheck reads up to {SCHEMA}",
                 fix="pip install --upgrade equivcheck",
             )
-        return msgspec.json.decode(data, type=Baseline)
+        return decoded(_decode_baseline, data)
     except msgspec.DecodeError as error:
         what = f"{path}: {explain(error, {})}"
         raise BaselineError("unreadable", what, fix=again) from error
@@ -151,3 +151,7 @@ def _line(value: Any) -> str:
 
 class _Versioned(msgspec.Struct):
     equivcheck_baseline: int
+
+
+_decode_version = msgspec.json.Decoder(_Versioned).decode
+_decode_baseline = msgspec.json.Decoder(Baseline).decode

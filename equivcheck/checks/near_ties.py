@@ -97,7 +97,9 @@ def own_score(pair: Pair, *, of: str) -> TokenScore | None:
     generation = pair.target if of == pair.base else pair.other
     if generation.scores is None or pair.position is None:
         return None
-    return generation.scores[pair.position] if pair.position < len(generation.scores) else None
+    # An engine may give more scores than tokens: that is `logprobs`' to find.
+    known = pair.position < min(len(generation.scores), len(generation.token_ids))
+    return generation.scores[pair.position] if known else None
 
 
 def first_beyond(gaps: tuple[Gap, ...], settings: Settings) -> int | None:

@@ -168,7 +168,7 @@ class _Child:
             line, _, self.reported = self.reported.partition(b"\n")
             try:
                 message = msgspec.json.decode(line, type=_Message)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return Graded(False, "interferes with its own grading")
             if verdict := self._weigh(message):
                 return verdict

@@ -31,6 +31,6 @@ def is_suite(path: Path) -> bool:
         return False
     try:
         header = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(header, dict) and "equivcheck" in header

@@ -11,10 +11,12 @@ import msgspec
 from equivcheck.errors import RecordsError
 from equivcheck.journal import whole_lines, write_anew, write_line
 from equivcheck.proving.result import Result
+from equivcheck.validation import decoded
 
 LEDGER_NAME = "ledger.jsonl"
 Key = tuple[str, int]
 """Fault and seed."""
+_decode_result = msgspec.json.Decoder(Result).decode
 
 
 def read_ledger(folder: Path) -> dict[Key, Result]:
@@ -29,7 +31,7 @@ def read_ledger(folder: Path) -> dict[Key, Result]:
     results = {}
     for number, _, text in whole_lines(path):
         try:
-            result = msgspec.json.decode(text, type=Result)
+            result = decoded(_decode_result, text)
         except msgspec.DecodeError as error:
             raise RecordsError(f"{path}:{number}: {error}; delete the file to start anew") from None
         results[result.id, result.seed] = result

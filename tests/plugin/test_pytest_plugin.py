@@ -177,6 +177,7 @@ def test_options_reach_the_run(project: Project) -> None:
         ('{"type": "header", "environment": {"equivcheck": "0.1"}}', False),
         ('{"workload": "code", "equivcheck": 1', False),
         ("[1, 2]", False),
+        pytest.param('{"a": {"equivcheck": ' + "[" * 60_000, False, id="nested"),
         ("", False),
     ],
 )

@@ -248,3 +248,17 @@ def test_an_encoding_without_the_marks_costs_neither_words_nor_exit_code(
 def test_a_document_may_hold_token_ids_as_keys(capsys: pytest.CaptureFixture[str]) -> None:
     Output(as_json=True).document({"sampling": Sampling(logit_bias={7: 1.0})})
     assert json.loads(capsys.readouterr().out) == {"sampling": {"logit_bias": {"7": 1.0}}}
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["target", "candidate"])
+def test_scores_without_tokens_are_a_finding_and_no_breakdown(
+    own: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = make_generation((), scores=[(-0.1, 4, -3.0)], logit_digests=(1, 2))
+    full = make_generation(TOKENS, scores=[(-0.1, 4, -3.0)] * len(TOKENS))
+    target, candidate = (full, empty) if own else (empty, full)
+    store(make_evidence({TARGET: [target], CANDIDATE: [candidate]}), tmp_path, sealed=False)
+    assert cli.run(["report", str(tmp_path)]) == 1
+    shown = capsys.readouterr()
+    assert "1 score for 0 tokens" in shown.out
+    assert "broke down" not in shown.err

@@ -250,6 +250,18 @@ BROKEN = {
         line(HEADER) + line(ASKED).replace(b'"max_new_tokens":4', b'"max_new_tokens":null'),
         ":2: request.max_new_tokens: expected `int`, got `null`",
     ),
+    "no-utf-8": (
+        line(HEADER) + line(ASKED).replace(b"suites/code", b"suites/\xff"),
+        ":2: not valid JSON: invalid UTF-8 in a string, near 'suites/\\xff.jsonl'",
+    ),
+    "no-utf-8-header": (
+        line(HEADER).replace(b"run-1", b"run-\xc3"),
+        ":1: not valid JSON: invalid UTF-8 in a string, near 'run-\\xc3'",
+    ),
+    "nested": (
+        line(HEADER) + b'{"type": "generation", "more": ' + b"[" * 100_000 + b"\n",
+        ":2: not valid JSON: nested too deeply",
+    ),
     "second-header": (line(HEADER) * 2, ":2: a second header"),
     "second-verdict": (line(HEADER) + line(SEALED) * 2, ":3: a second verdict"),
     "asked-twice": (line(HEADER) + line(ASKED) * 2, ":3: code/one is asked a second time"),

@@ -154,6 +154,14 @@ PROBLEMS = {
         HEADER + ONE + b'{"id": "two", "prompt": "\xff"}\n',
         f"code.jsonl:3: invalid UTF-8 at byte {len(HEADER + ONE) + 25} of the file",
     ),
+    "nested": (
+        HEADER + b'{"id": "a", "messages": ' + b"[" * 100_000 + b"\n",
+        "code.jsonl:2: messages[0]: expected `object`, got `array`",
+    ),
+    "nested-grader": (
+        HEADER + b'{"id": "a", "grader": {"kind": "json", "schema": ' + b'{"a":' * 100_000 + b"\n",
+        "code.jsonl:2: not valid JSON: nested too deeply",
+    ),
     "duplicate": (HEADER + ONE + ONE, "code.jsonl:3: id: 'one' is already used on line 2"),
     "no-prompt": (HEADER + b'{"id": "one"}\n', "code.jsonl:2: needs exactly one of prompt, "),
     "two-prompts": (case_line(', "token_ids": [1]'), "code.jsonl:2: needs exactly one of prompt, "),

@@ -50,13 +50,18 @@ def test_replacing_keeps_history_while_facts_are_the_same(tmp_path: Path) -> Non
     assert write_baseline(moved, path).history == ()
 
 
+SAVE = "equivcheck baseline save --name main"
+
+
 @pytest.mark.parametrize(
     ("text", "state", "fix"),
     [
-        (None, "missing", "equivcheck baseline save --name main"),
-        ("", "unreadable", "equivcheck baseline save --name main"),
-        ("{}", "unreadable", "equivcheck baseline save --name main"),
-        ('{"equivcheck_baseline": 1}', "unreadable", "equivcheck baseline save --name main"),
+        (None, "missing", SAVE),
+        ("", "unreadable", SAVE),
+        ("{}", "unreadable", SAVE),
+        ('{"equivcheck_baseline": 1}', "unreadable", SAVE),
+        ('{"equivcheck_baseline": 1, "name": "\udcff"}', "unreadable", SAVE),
+        ('{"equivcheck_baseline": 1, "more": ' + "[" * 100_000, "unreadable", SAVE),
         ('{"equivcheck_baseline": 99}', "from a newer version", "pip install --upgrade equivcheck"),
     ],
 )
@@ -64,7 +69,7 @@ def test_what_cannot_be_used_is_a_state_with_a_fix(
     tmp_path: Path, text: str | None, state: str, fix: str
 ) -> None:
     if text is not None:
-        (tmp_path / "main.json").write_text(text)
+        (tmp_path / "main.json").write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(BaselineError) as caught:
         read_baseline("main", folder=tmp_path)
     assert (caught.value.state, caught.value.fix) == (state, fix)

@@ -83,6 +83,22 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
         read_bench(path)
 
 
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b'{"type":"spent","point":0,"arm":"\xff"}', r"invalid UTF-8 in a string, near '\\xff'"),
+        (b'{"type":"spent","more":' + b"[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_a_line_that_no_decoder_gets_through_is_named(
+    tmp_path: Path, line: bytes, problem: str
+) -> None:
+    path = written(tmp_path / "bench.jsonl", make_bench(prompts=1))
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0] + line + b"\n")
+    with pytest.raises(RecordsError, match=rf"bench\.jsonl:2: not valid JSON: {problem}"):
+        read_bench(path)
+
+
 def test_no_measurement_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(RecordsError, match="no such measurement; equivcheck bench makes one"):
         read_bench(tmp_path)
