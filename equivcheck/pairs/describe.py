@@ -5,15 +5,15 @@ Reads configs, checkpoint headers and tokenizers; loads no weights.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from equivcheck.errors import PairError
+from equivcheck.escape import visible
 from equivcheck.pairs.alignment import check_alignment
 from equivcheck.pairs.cache import cache_folder
-from equivcheck.pairs.locate import locate, read_config
+from equivcheck.pairs.locate import locate, read_config, read_object
 from equivcheck.pairs.packages import PACKAGES, package_folder
 from equivcheck.pairs.shapes import shape_named, widened_config
 from equivcheck.pairs.sources import ModelSource, PairSource, resolve
@@ -78,12 +78,14 @@ def _contents(source: ModelSource) -> dict[str, Any]:
     config = read_config(folder, source)
     if source.shape is not None:
         config = widened_config(config, shape_named(source.shape))
+    if config.get("vocab_size") is None:
+        raise PairError(f"{visible(str(folder / 'config.json'))}: vocab_size: missing")
     weights = read_weights(folder)
     contents = {
         "architecture": (config.get("architectures") or [config.get("model_type")])[0],
         "layers": config.get("num_hidden_layers"),
         "hidden": config.get("hidden_size"),
-        "vocabulary": config.get("vocab_size"),
+        "vocabulary": config["vocab_size"],
         "parameters": parameters_of(source),
         "dtypes": list(weights.dtypes),
         "bytes": weights.size,
@@ -97,7 +99,7 @@ def _card(folder: Path) -> dict[str, Any]:
     """What the GGUF file says of itself, or the model card in the folder or above it."""
     converted = folder / "gguf.json"
     if converted.is_file():
-        origin = json.loads(converted.read_bytes())
+        origin = read_object(converted)
         found = {"licence": origin.get("license"), "quantised": origin.get("quantised")}
         return {key: value for key, value in found.items() if value is not None}
     for card in (folder / "README.md", folder.parent / "README.md"):

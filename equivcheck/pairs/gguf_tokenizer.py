@@ -77,6 +77,13 @@ ROLES = {
     "unk_token": "tokenizer.ggml.unknown_token_id",
     "pad_token": "tokenizer.ggml.padding_token_id",
 }
+_IDS = (*ROLES.values(), "tokenizer.ggml.eot_token_id")
+_TEXTS = ("tokenizer.ggml.model", "tokenizer.ggml.pre", "tokenizer.chat_template")
+_LISTS: Mapping[str, type] = {
+    "tokenizer.ggml.tokens": str,
+    "tokenizer.ggml.token_type": int,
+    "tokenizer.ggml.merges": str,
+}
 PROOF = "Proof 0123: it's  déjà vu,\n\tdon't 日本語 🙂 {\"a\": [1.5]}\n\n  end"
 
 
@@ -108,20 +115,32 @@ def build_tokenizer(metadata: Metadata, path: Path) -> Any:
 
 
 def refuse_damage(metadata: Metadata, path: Path) -> None:
-    """Refuse arrays that do not go together and ids outside them.
+    """Refuse values of other types, arrays that do not go together and ids outside them.
 
     Raises:
         PairError: naming the key.
     """
+    for key in (*_IDS, *_TEXTS, *_LISTS):
+        if key in metadata and not _is_typed(metadata[key], key=key):
+            raise PairError(
+                f"{visible(str(path))}: {key}: not of the type that the GGUF specification gives it"
+            )
     size = len(metadata["tokenizer.ggml.tokens"])
     types = metadata.get("tokenizer.ggml.token_type")
     if types is not None and len(types) != size:
         raise PairError(f"{visible(str(path))}: {len(types)} token types for {size} tokens")
-    for key in ROLES.values():
+    for key in _IDS:
         if not 0 <= metadata.get(key, 0) < size:
             raise PairError(
                 f"{visible(str(path))}: {key} is {metadata[key]}, outside its {size} tokens"
             )
+
+
+def _is_typed(value: object, *, key: str) -> bool:
+    if key in _LISTS:
+        # A flag is no number here, although Python takes it for one.
+        return isinstance(value, list) and all(type(each) is _LISTS[key] for each in value)
+    return type(value) is (str if key in _TEXTS else int)
 
 
 def _by_transformers(path: Path) -> Any:

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 import torch
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from equivcheck.errors import PairError
@@ -66,8 +65,9 @@ def load_pair(spec: str, *, dtype: torch.dtype, device: torch.device | str) -> L
 
 @functools.lru_cache(maxsize=MODELS_KEPT)
 def _load_pair(source: PairSource, dtype: torch.dtype, device: torch.device) -> LoadedPair:
-    tokenizer = read_tokenizer(source.tokenizer)
+    # This looks the models' files over first, so that what is wrong with one is named.
     notes = [*memory_warnings(source, dtype=dtype, device=device)]
+    tokenizer = read_tokenizer(source.tokenizer)
     target = load_model(source.target, dtype=dtype, device=device)
     vocab_size = output_rows(target)
     draft = None
@@ -134,7 +134,8 @@ def _load_model(source: ModelSource, dtype: torch.dtype, device: torch.device) -
                 local_files_only=True,
                 output_loading_info=True,
             )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+    # Over files that are not what they should be, transformers raises anything.
+    except Exception as error:
         raise PairError(f"{label} cannot be loaded: {first_line(error)}") from error
     model, report = loaded
     missing = sorted(report["missing_keys"])

@@ -17,6 +17,16 @@ from equivcheck.pairs.sources import ModelSource
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
 
+SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "head_dim",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+)
+"""What of a config is reckoned with."""
+
 
 def locate(source: ModelSource) -> Path:
     """The local folder of a model, fetched or dequantised first where need be.
@@ -26,6 +36,7 @@ def locate(source: ModelSource) -> Path:
     """
     folder = _folder(source)
     check_config(folder, source)
+    configured_ends(folder)
     check_weights(folder, source)
     return folder
 
@@ -79,13 +90,40 @@ def read_config(folder: Path, source: ModelSource) -> dict[str, Any]:
         quantised = sorted(folder.glob("*.gguf"))
         hint = f"; did you mean the file {visible(str(quantised[0]))}?" if quantised else ""
         raise PairError(f"{visible(source.label)}: no config.json in this folder{hint}")
+    return read_object(path)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """One of a model's JSON files.
+
+    Raises:
+        PairError: it is no JSON object.
+    """
     try:
-        config = json.loads(path.read_bytes())
-    except ValueError as error:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
         raise PairError(f"{visible(str(path))}: not valid JSON: {visible(str(error))}") from error
-    if not isinstance(config, dict):
+    if not isinstance(found, dict):
         raise PairError(f"{visible(str(path))}: not a JSON object")
-    return config
+    return found
+
+
+def configured_ends(folder: Path) -> set[int]:
+    """Ids that end a text by generation_config.json, or else by config.json; empty: neither says.
+
+    Raises:
+        PairError: what one of them says is no id and no list of ids.
+    """
+    for name in ("generation_config.json", "config.json"):
+        path = folder / name
+        value = read_object(path).get("eos_token_id") if path.is_file() else None
+        if value is not None:
+            ids = value if isinstance(value, list) else [value]
+            if not all(type(each) is int for each in ids):
+                where = visible(str(path))
+                raise PairError(f"{where}: eos_token_id: neither an id nor a list of ids")
+            return set(ids)
+    return set()
 
 
 def check_config(folder: Path, source: ModelSource) -> None:
@@ -97,6 +135,7 @@ def check_config(folder: Path, source: ModelSource) -> None:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     config = read_config(folder, source)
+    _check_types(config, place=visible(str(folder / "config.json")))
     label = visible(source.label)
     kind = visible(str(config.get("model_type")))
     if "auto_map" in config and kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
@@ -113,6 +152,17 @@ def check_config(folder: Path, source: ModelSource) -> None:
         raise PairError(
             f"{label} is no causal language model: its config names {visible(', '.join(named))}"
         )
+
+
+def _check_types(config: dict[str, Any], *, place: str) -> None:
+    """Of what is read here and elsewhere; transformers has its own opinion of the rest."""
+    named = config.get("architectures") or []
+    if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+        raise PairError(f"{place}: architectures: not a list of names")
+    for key in SIZES:
+        size = config.get(key)
+        if size is not None and (type(size) is not int or size < 0):
+            raise PairError(f"{place}: {key}: no whole number from 0 up")
 
 
 def _class_names(values: Any) -> set[str]:

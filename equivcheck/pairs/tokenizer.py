@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import json
 from pathlib import Path
 from typing import Any
 
 from equivcheck.errors import PairError
 from equivcheck.escape import first_line, visible
-from equivcheck.pairs.locate import locate_tokenizer
+from equivcheck.pairs.locate import configured_ends, locate_tokenizer
 from equivcheck.pairs.sources import ModelSource, resolve
 
 TOKENIZERS_KEPT = 6
@@ -36,7 +35,8 @@ def read_tokenizer(source: ModelSource) -> Any:
     folder = locate_tokenizer(source)
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    # Over files that are not what they should be, transformers and tokenizers raise anything.
+    except Exception as error:
         raise PairError(
             f"{visible(source.label)}: its tokenizer cannot be read: {first_line(error)}"
         ) from error
@@ -48,10 +48,14 @@ def end_tokens(
     """The ids that end a text, ascending, and what is odd about them.
 
     Raises:
-        PairError: one of them is outside the vocabulary.
+        PairError: one of them is outside the vocabulary, or no id.
     """
-    configured = _configured_end_tokens(folder)
+    configured = configured_ends(folder)
     own = {tokenizer.eos_token_id} - {None}
+    ids = tuple(sorted(configured | own))
+    for token in ids:
+        if not 0 <= token < vocab_size:
+            raise PairError(f"end-of-text id {token} is outside the vocabulary of {vocab_size}")
     notes = []
     if configured and own and configured.isdisjoint(own):
         notes.append(
@@ -60,22 +64,7 @@ def end_tokens(
         )
     if not configured | own:
         notes.append("neither config nor tokenizer names an end of text: only lengths end one")
-    ids = tuple(sorted(configured | own))
-    for token in ids:
-        if not 0 <= token < vocab_size:
-            raise PairError(f"end-of-text id {token} is outside the vocabulary of {vocab_size}")
     return ids, tuple(notes)
-
-
-def _configured_end_tokens(folder: Path) -> set[int]:
-    """From generation_config.json, or else from config.json, as far as it says so itself."""
-    for name in ("generation_config.json", "config.json"):
-        path = folder / name
-        if path.is_file():
-            value = json.loads(path.read_bytes()).get("eos_token_id")
-            if value is not None:
-                return set(value) if isinstance(value, list) else {value}
-    return set()
 
 
 def _named(tokenizer: Any, ids: set[int]) -> str:

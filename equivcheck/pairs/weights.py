@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from equivcheck.errors import PairError
 from equivcheck.escape import visible
-from equivcheck.pairs.locate import locate
+from equivcheck.pairs.locate import locate, read_object
 from equivcheck.pairs.sources import ModelSource
 
 
@@ -33,13 +33,19 @@ def weight_files(folder: Path) -> list[Path]:
     """The safetensors files that transformers would read, in order.
 
     A sharded checkpoint is read by its index; other files beside it are left alone.
+
+    Raises:
+        PairError: the index names no files.
     """
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if single.is_file():
         return [single]
     if index.is_file():
-        named = json.loads(index.read_bytes())["weight_map"].values()
-        return sorted({folder / name for name in named})
+        named = read_object(index).get("weight_map")
+        files = list(named.values()) if isinstance(named, dict) else []
+        if not files or not all(isinstance(name, str) for name in files):
+            raise PairError(f"{visible(str(index))}: weight_map: names no files")
+        return sorted({folder / name for name in files})
     return sorted(folder.glob("*.safetensors"))
 
 
@@ -72,7 +78,7 @@ def _tensors(path: Path) -> list[tuple[str, int]]:
                 raise ValueError("the file is cut off")
             header = json.loads(file.read(length))
         return [
-            (entry["dtype"], math.prod(entry["shape"]))
+            (str(entry["dtype"]), math.prod(map(int, entry["shape"])))
             for name, entry in header.items()
             if name != "__metadata__"
         ]
@@ -80,7 +86,7 @@ def _tensors(path: Path) -> list[tuple[str, int]]:
         raise PairError(
             f"{visible(str(path))}: the index names this file; it is missing"
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PairError(
             f"{visible(str(path))}: no readable safetensors file: {visible(str(error))}"
         ) from error

@@ -53,7 +53,15 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
         read_weights(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff" * 64, b"\x02" + bytes(7) + b"[]"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff" * 64,
+        b"\x02" + bytes(7) + b"[]",
+        b"\x27" + bytes(7) + b'{"a": {"dtype": "F32", "shape": ["x"]}}',
+    ],
+)
 def test_what_is_no_safetensors_file_says_so(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.safetensors").write_bytes(content)
     with pytest.raises(PairError, match=r"model\.safetensors: no readable safetensors file"):
