@@ -143,12 +143,15 @@ def shown(path: Path) -> str:
 
 def name_by_folder(finding: Finding, folder: Path) -> Finding:
     """The finding with a repeat command that works from here, whatever folder the run is in."""
-    words = (finding.repeat or "").split(" ")
-    place = {"replay": 2, "judge": 2, "report": 2, "compare": 3}.get("".join(words[1:2]))
-    if words[0] != "equivcheck" or place is None:
+    try:
+        words = shlex.split(finding.repeat or "")
+    except ValueError:  # a quote in somebody's file name
         return finding
-    words[place] = shlex.quote(shown(folder))
-    return msgspec.structs.replace(finding, repeat=" ".join(words))
+    place = {"replay": 2, "judge": 2, "report": 2, "compare": 3}.get("".join(words[1:2]))
+    if words[:1] != ["equivcheck"] or place is None:
+        return finding
+    words[place] = shown(folder)
+    return msgspec.structs.replace(finding, repeat=shlex.join(words))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from equivcheck.baselines.limits import misspelt_limits
 from equivcheck.checks.baseline import usable_baseline
-from equivcheck.checks.subjects import plural
+from equivcheck.checks.subjects import command, plural
 from equivcheck.counts import Counts
 from equivcheck.findings import Finding, Interval, Outcome, Reason
 from equivcheck.records import CANDIDATE, Evidence
@@ -77,7 +77,7 @@ def _least(
         reason=_REASONS[outcome] or Reason.ACCEPTANCE_LOW,
         headline=f"acceptance {rate:.3f}{_words(interval)} on {plural(len(drafting), 'prompt')}: "
         f"{words[outcome]}",
-        repeat=None if outcome is Outcome.PASS else f"equivcheck report {evidence.header.run}",
+        repeat=None if outcome is Outcome.PASS else command("report", evidence.header.run),
         estimate=rate,
         interval=interval,
         limit=least,
@@ -129,7 +129,7 @@ def _drop(
         details=_worst_prompts(baseline, counts) if outcome is Outcome.FAIL else (),
         repeat=None
         if outcome is Outcome.PASS
-        else f"equivcheck compare {baseline.name} {evidence.header.run}",
+        else command("compare", baseline.name, evidence.header.run),
         estimate=difference,
         interval=interval,
         limit=-most,

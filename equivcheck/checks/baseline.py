@@ -6,7 +6,7 @@ Whatever keeps it from being used is inconclusive: a gate without its baseline g
 from __future__ import annotations
 
 from equivcheck.baselines.facts import facts_of, first_difference
-from equivcheck.checks.subjects import RUN, plural
+from equivcheck.checks.subjects import RUN, command, plural
 from equivcheck.escape import head
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.records import Evidence
@@ -65,7 +65,7 @@ def usable_baseline(evidence: Evidence) -> tuple[Baseline | None, Finding | None
         doubt = _doubt(
             f"{name} is not comparable: {words}",
             reason=Reason.NOT_COMPARABLE,
-            fix=f"equivcheck baseline accept {evidence.header.run} --name {name}",
+            fix=command("baseline", "accept", evidence.header.run, "--name", name),
         )
         return None, doubt
     return found.baseline, None

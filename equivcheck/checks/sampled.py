@@ -19,7 +19,7 @@ from equivcheck.checks.law_words import (
     missing_in_words,
 )
 from equivcheck.checks.parameters import parameter_groups
-from equivcheck.checks.subjects import RUN, plural
+from equivcheck.checks.subjects import RUN, command, plural
 from equivcheck.escape import visible
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.records import SAMPLED, Evidence
@@ -244,7 +244,7 @@ def _finding(
 
 
 def _repeat(evidence: Evidence) -> str:
-    return f"equivcheck judge {evidence.header.run}"
+    return command("judge", evidence.header.run)
 
 
 def _log10(log_e: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -25,7 +26,12 @@ def by_workload(
 
 def repeat_command(evidence: Evidence, key: str) -> str:
     """The shell command that repeats one case of this run."""
-    return f"equivcheck replay {evidence.header.run} {key}"
+    return command("replay", evidence.header.run, key)
+
+
+def command(*words: str) -> str:
+    """A verb and its words as one can paste them into a shell: records may be anybody's."""
+    return shlex.join(["equivcheck", *words])
 
 
 def shared_contract(evidence: Evidence, *, arm: str = CANDIDATE, base: str = TARGET) -> str | None:

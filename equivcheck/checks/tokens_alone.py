@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from equivcheck.checks.subjects import RUN, plural
+from equivcheck.checks.subjects import RUN, command, plural
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.generation import ROUND_MARK, Generation
 from equivcheck.records import SAMPLED, SAMPLED_TARGET, Evidence
@@ -98,7 +98,7 @@ def _finding(
         reason=reason,
         headline=headline,
         details=() if found is None else _details(found),
-        repeat=f"equivcheck judge {evidence.header.run}",
+        repeat=command("judge", evidence.header.run),
         estimate=None if found is None else round(found.p_value, 6),
         n=tokens,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from equivcheck.cases import Case, Suite
+from equivcheck.checks.subjects import repeat_command
 from equivcheck.errors import OtherRunError, RecordsError
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.records import TARGET, Header, SuiteRef
@@ -21,7 +22,7 @@ from equivcheck.run_folder import (
 )
 from equivcheck.settings import EngineSetup, Settings
 from equivcheck.verdict import Verdict
-from tests.unit.make import make_header
+from tests.unit.make import make_evidence, make_generation, make_header
 
 SUITE = Suite(
     path="suites/code.jsonl",
@@ -172,3 +173,18 @@ def test_repeat_commands_name_the_folder(
         repeat=repeat,
     )
     assert name_by_folder(finding, tmp_path / "my runs").repeat == named
+
+
+def test_a_command_can_be_pasted_whatever_the_records_say(tmp_path: Path) -> None:
+    evidence = make_evidence({TARGET: [make_generation()]}, run="x; rm -rf ~")
+    repeat = repeat_command(evidence, "code/one")
+    assert repeat == "equivcheck replay 'x; rm -rf ~' code/one"
+    finding = Finding(
+        check="greedy",
+        subject="code/one",
+        outcome=Outcome.FAIL,
+        reason=Reason.DIVERGED,
+        headline="",
+        repeat=repeat,
+    )
+    assert name_by_folder(finding, tmp_path).repeat == f"equivcheck replay {tmp_path} code/one"
