@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from equivcheck.errors import RecordsError
 from equivcheck.records import Evidence
 from equivcheck.records_file import read_evidence, seal
 from equivcheck.verdict import Verdict, judge
+from equivcheck.writing import writing
 
 
 def rejudge(records: Path) -> tuple[Evidence, Verdict]:
@@ -19,15 +19,14 @@ def rejudge(records: Path) -> tuple[Evidence, Verdict]:
     An unfinished run is left as it is: with a verdict it would pass for a finished one.
 
     Raises:
-        RecordsError: the file cannot be read, or its verdict changed and cannot be written.
+        RecordsError: the file cannot be read.
+        EquivcheckError: its verdict changed and cannot be written.
     """
     evidence = read_evidence(records)
     verdict = judge(evidence, finished=evidence.sealed is not None)
     if evidence.sealed is not None and not _says_already(evidence, verdict):
-        try:
+        with writing(records):
             seal(records, findings=verdict.findings, sealed=verdict.sealed())
-        except OSError as error:
-            raise RecordsError(f"{records}: cannot be written: {error.strerror}") from error
     return evidence, verdict
 
 

@@ -23,6 +23,7 @@ from equivcheck.resuming import first_difference
 from equivcheck.scores_file import SCORES_NAME
 from equivcheck.settings import Settings
 from equivcheck.validation import decoded
+from equivcheck.writing import writing
 
 REPORTS = Path("reports")
 LATEST = REPORTS / "latest"
@@ -113,13 +114,18 @@ def is_unfinished(folder: Path) -> bool:
 
 
 def clear(folder: Path) -> None:
-    """Remove a run's records and all that was rendered from them; nothing else in the folder."""
+    """Remove a run's records and all that was rendered from them; nothing else in the folder.
+
+    Raises:
+        EquivcheckError: a file cannot be removed.
+    """
     for stale in [
         folder / RECORDS_NAME,
         *folder.glob(f"{SCORES_NAME}*"),
         *folder.glob("report.*"),
     ]:
-        stale.unlink(missing_ok=True)
+        with writing(stale):
+            stale.unlink(missing_ok=True)
 
 
 def set_aside(folder: Path) -> Path:
@@ -127,10 +133,11 @@ def set_aside(folder: Path) -> Path:
     created = read_evidence(folder, scores=False).header.created
     stamp = "".join(character for character in created if character.isalnum())
     aside = folder.with_name(f"{folder.name}-unfinished-{stamp}")
-    aside.mkdir(parents=True, exist_ok=True)
-    for name in (SCORES_NAME, RECORDS_NAME):
-        if (folder / name).is_file():
-            (folder / name).replace(aside / name)
+    with writing(aside):
+        aside.mkdir(parents=True, exist_ok=True)
+        for name in (SCORES_NAME, RECORDS_NAME):
+            if (folder / name).is_file():
+                (folder / name).replace(aside / name)
     clear(folder)
     return aside
 
@@ -160,18 +167,20 @@ def lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
 
     Raises:
         RecordsError: another process holds it, and ``wait`` is false.
+        EquivcheckError: the folder cannot be made or written to.
     """
     from filelock import FileLock, Timeout
 
-    folder.mkdir(parents=True, exist_ok=True)
     held = FileLock(folder / LOCK_NAME, timeout=-1 if wait else 0)
-    try:
-        held.acquire()
-    except Timeout:
-        raise RecordsError(
-            f"{folder}: another process is writing a run there; wait for it, or name another "
-            f"folder with --out"
-        ) from None
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            held.acquire()
+        except Timeout:
+            raise RecordsError(
+                f"{folder}: another process is writing a run there; wait for it, or name another "
+                f"folder with --out"
+            ) from None
     try:
         yield
     finally:

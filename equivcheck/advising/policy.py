@@ -12,6 +12,7 @@ from equivcheck.errors import RecordsError, SettingsError
 from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.estimates import Estimate
 from equivcheck.validation import decoded, explain
+from equivcheck.writing import writing
 
 SCHEMA = 1
 ROUTES_NAME = "routes.json"
@@ -135,6 +136,11 @@ def read_routes(path: Path) -> Routes:
 
 
 def write_routes(path: Path, routes: Routes) -> None:
-    """Write them, readable."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(routes), indent=2) + b"\n")
+    """Write them, readable.
+
+    Raises:
+        EquivcheckError: they cannot be written.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(routes), indent=2) + b"\n")

@@ -12,6 +12,7 @@ import msgspec
 from equivcheck.errors import EquivcheckError, did_you_mean
 from equivcheck.snapshot import SCHEMA, Baseline, point_of
 from equivcheck.validation import decoded, explain
+from equivcheck.writing import replace, writing
 
 FOLDER = Path(".equivcheck") / "baselines"
 DEFAULT = "main"
@@ -100,6 +101,9 @@ def write_baseline(baseline: Baseline, path: Path) -> Baseline:
 
     Returns:
         The baseline as written, with its history.
+
+    Raises:
+        EquivcheckError: it cannot be written.
     """
     try:
         earlier: Baseline | None = read_baseline(str(path))
@@ -114,10 +118,9 @@ def write_baseline(baseline: Baseline, path: Path) -> Baseline:
         baseline = msgspec.structs.replace(baseline, history=history)
     elif earlier is not None and earlier.facts == baseline.facts:
         baseline = msgspec.structs.replace(baseline, history=earlier.history)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(text_of(baseline), encoding="utf-8")
-    unfinished.replace(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    replace(path, text_of(baseline))
     return baseline
 
 

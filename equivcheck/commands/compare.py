@@ -55,6 +55,7 @@ def command(
     from equivcheck.report.baselines import lines_of, markdown_of, next_command
     from equivcheck.taking.named import taken
     from equivcheck.verdict import EXIT_CODES
+    from equivcheck.writing import writing
 
     output = Output(as_json=as_json)
     newer = taken(new, bench=bench)
@@ -77,7 +78,8 @@ def command(
     else:
         output.say_lines(lines_of(found, command=then))
     if markdown not in (None, "-"):
-        Path(markdown).write_text(markdown_of(found, command=then), encoding="utf-8")
+        with writing(Path(markdown)):
+            Path(markdown).write_text(markdown_of(found, command=then), encoding="utf-8")
         note(f"written: {markdown}")
     code = EXIT_CODES[found.outcome]
     output.document(msgspec.to_builtins(found) | {"command": then, "exit_code": code})

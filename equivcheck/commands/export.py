@@ -48,6 +48,7 @@ def command(
     from equivcheck.records_file import read_evidence
     from equivcheck.run_folder import find_run, shown
     from equivcheck.verdict import judge
+    from equivcheck.writing import replace
 
     wanted = {
         "prometheus": prometheus,
@@ -78,18 +79,8 @@ def command(
             output.say(text.removesuffix("\n"))
             written[name] = text
         else:
-            _replace(Path(file), text)
+            replace(Path(file), text)
             note(f"written: {shown(Path(file))}")
             written[name] = file
     output.document(written)
     return 0
-
-
-def _replace(path: Path, text: str) -> None:
-    from equivcheck.errors import EquivcheckError
-    from equivcheck.report.write import replace
-
-    try:
-        replace(path, text)
-    except OSError as error:
-        raise EquivcheckError(f"{path}: cannot be written: {error.strerror}") from error

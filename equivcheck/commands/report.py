@@ -41,8 +41,8 @@ def _report_bench(path: Path, *, output: Output) -> int:
     from equivcheck.commands.bench_words import lines_of, verdict
     from equivcheck.metrics.summarise import summarise
     from equivcheck.report.bench_page import render
-    from equivcheck.report.write import replace
     from equivcheck.run_folder import shown
+    from equivcheck.writing import replace
 
     summary = summarise(read_bench(path))
     page = path.with_suffix(".html")

@@ -9,7 +9,7 @@ import pytest
 
 from equivcheck.errors import RecordsError
 from equivcheck.escape import harmless
-from equivcheck.plugin.properties import RunNote, read_note
+from equivcheck.plugin.properties import RUN_PROPERTY, RunNote, read_note
 from equivcheck.plugin.session import read_marker
 from equivcheck.records_file import read_evidence
 from equivcheck.report.against import box_lines
@@ -26,13 +26,24 @@ def write_summary(terminal: pytest.TerminalReporter, run_property: str) -> None:
     marker = read_marker(Path(note.folder), session=note.session)
     terminal.section("equivcheck")
     if marker is None or marker.failure is not None:
-        why = marker.failure if marker else "interrupted; run the same again to go on"
+        told = marker.failure if marker else _error(terminal)
+        why = told or "interrupted; run the same again to go on"
         terminal.line(harmless(f"NO VERDICT — {why}"))
         return
     if marker.note:
         terminal.line(harmless(f"note: {marker.note}"))
     for line in _lines(note):
         terminal.line(harmless(line))
+
+
+def _error(terminal: pytest.TerminalReporter) -> str | None:
+    """What kept the session from leaving even its marker; None: no item has met an error."""
+    for report in terminal.stats.get("error", ()):
+        if RUN_PROPERTY in dict(report.user_properties):
+            crash = getattr(report.longrepr, "reprcrash", None)
+            told = crash.message if crash else report.longreprtext
+            return str(told).strip().partition("\n")[0].removeprefix("Failed: ")
+    return None
 
 
 def _lines(note: RunNote) -> Iterator[str]:

@@ -14,6 +14,7 @@ from equivcheck.findings import Outcome
 from equivcheck.proving.result import Result
 from equivcheck.proving.seeds import Runs, controls_of, faults_of
 from equivcheck.proving.tally import accusations, sentence, tally
+from equivcheck.writing import writing
 
 SPOKE = {Outcome.FAIL: "✗", Outcome.INCONCLUSIVE: "?", Outcome.PASS: ""}
 SHOWN = (
@@ -35,7 +36,7 @@ def render(path: Path, results: Sequence[Result]) -> list[str]:
     """Fill every known marker of a file; the names of those that were there.
 
     Raises:
-        EquivcheckError: the file cannot be read, or has none of the markers.
+        EquivcheckError: the file cannot be read or written, or has none of the markers.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -51,7 +52,8 @@ def render(path: Path, results: Sequence[Result]) -> list[str]:
     if not filled:
         markers = ", ".join(f"<!-- {name} -->" for name in SECTIONS)
         raise EquivcheckError(f"{path}: has none of the markers {markers}")
-    path.write_text(text, encoding="utf-8")
+    with writing(path):
+        path.write_text(text, encoding="utf-8")
     return filled
 
 

@@ -7,27 +7,26 @@ from pathlib import Path
 from equivcheck.report import html, markdown, terminal
 from equivcheck.report.step_summary import add_to_step_summary
 from equivcheck.report.view import RunView
+from equivcheck.writing import replace, writing
 
 MOST_BLOCKS = 50
 """Findings opened in `report.txt`."""
 
 
 def write_reports(folder: Path, view: RunView) -> tuple[Path, ...]:
-    """Write, replacing earlier ones, and return the paths. On GitHub, add to the step summary."""
+    """Write, replacing earlier ones, and return the paths. On GitHub, add to the step summary.
+
+    Raises:
+        EquivcheckError: one cannot be written.
+    """
     texts = {
         "report.txt": terminal.render(view, most_blocks=MOST_BLOCKS),
         "report.md": markdown.render(view),
         "report.html": html.render(view),
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         replace(folder / name, text)
     add_to_step_summary(texts["report.md"])
     return tuple(folder / name for name in texts)
-
-
-def replace(path: Path, text: str) -> None:
-    """Put ``text`` where ``path`` is, at once, so that nobody reads half of it."""
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)

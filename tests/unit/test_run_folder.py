@@ -8,11 +8,12 @@ import pytest
 
 from equivcheck.cases import Case, Suite
 from equivcheck.checks.subjects import repeat_command
-from equivcheck.errors import OtherRunError, RecordsError
+from equivcheck.errors import EquivcheckError, OtherRunError, RecordsError
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.records import TARGET, Header, SuiteRef
 from equivcheck.records_file import RECORDS_NAME, RecordsWriter, read_evidence
 from equivcheck.run_folder import (
+    LOCK_NAME,
     find_run,
     is_unfinished,
     lock,
@@ -149,6 +150,22 @@ def test_a_held_folder_is_refused(tmp_path: Path) -> None:
         pass
     with lock(tmp_path):
         assert tmp_path.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("folder", "reason"), [("/dev/null", "not a folder"), ("/dev/null/x", "Not a directory")]
+)
+def test_a_folder_that_cannot_be_made_is_named_with_the_reason(folder: str, reason: str) -> None:
+    message = f"^{folder}: cannot be written: {reason}$"
+    with pytest.raises(EquivcheckError, match=message), lock(Path(folder)):
+        pass
+
+
+def test_a_folder_that_cannot_be_locked_is_named(tmp_path: Path) -> None:
+    (tmp_path / LOCK_NAME).mkdir()
+    message = f"^{tmp_path}: cannot be written: "
+    with pytest.raises(EquivcheckError, match=message), lock(tmp_path):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from equivcheck.advising.policy import (
 )
 from equivcheck.advising.proofs import proof_from, proofs_from
 from equivcheck.bench.records import Bench
-from equivcheck.errors import RecordsError, SettingsError
+from equivcheck.errors import EquivcheckError, RecordsError, SettingsError
 from equivcheck.findings import Finding, Outcome, Reason, worst
 from equivcheck.metrics.summarise import summarise
 from equivcheck.records import CANDIDATE, Evidence, Sealed
@@ -119,6 +119,11 @@ def test_routes_survive_the_disk(tmp_path: Path) -> None:
     routes = advice(price_per_hour=2.0)
     write_routes(tmp_path / "deep" / "routes.json", routes)
     assert read_routes(tmp_path / "deep" / "routes.json") == routes
+
+
+def test_routes_that_cannot_be_written_are_named() -> None:
+    with pytest.raises(EquivcheckError, match=r"^/dev/null/x: cannot be written: not a folder$"):
+        write_routes(Path("/dev/null/x"), advice())
 
 
 def test_bad_routes_name_file_and_field(tmp_path: Path) -> None:
