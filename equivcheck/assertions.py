@@ -105,12 +105,12 @@ def compare(settings: Settings, cases: Cases, folder: Path) -> Comparison:
     """
     from equivcheck.capture import run
     from equivcheck.records_file import read_evidence
-    from equivcheck.run_folder import lock, make_room
+    from equivcheck.run_folder import clear, lock, make_room
 
     suites = as_suites(cases)
     with lock(folder):
         start = make_room(folder, settings, suites)
-        verdict = run(settings, suites, folder, resume=start == "resumed")
+        verdict = run(settings, suites, folder, resume=start == "resumed", make_way=clear)
         return Comparison(verdict=verdict, evidence=read_evidence(folder), folder=folder)
 
 

@@ -7,7 +7,7 @@ scoring, judging and reports together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -34,13 +34,16 @@ from equivcheck.records import (
     TARGET,
     Evidence,
 )
-from equivcheck.records_file import RECORDS_NAME, RecordsWriter, read_evidence, seal
+from equivcheck.records_file import RECORDS_NAME, LateWriter, RecordsWriter, read_evidence, seal
 from equivcheck.scoring import score
 from equivcheck.settings import Settings
 from equivcheck.threads import spin_briefly
 from equivcheck.verdict import Verdict, judge
 
-__all__ = ["Progress", "capture", "run"]
+__all__ = ["MakeWay", "Progress", "capture", "run"]
+
+MakeWay = Callable[[Path], object]
+"""Called with the folder of the run."""
 
 
 def run(
@@ -49,12 +52,13 @@ def run(
     folder: Path,
     *,
     resume: bool = False,
+    make_way: MakeWay | None = None,
     more: bool = False,
     progress: Progress | None = None,
 ) -> Verdict:
     """Capture, score, judge and report one run; its records and reports are left in ``folder``.
 
-    ``resume`` and ``more`` are `capture`'s.
+    ``resume``, ``make_way`` and ``more`` are `capture`'s.
 
     Raises:
         EquivcheckError: the run cannot be made. What was captured is kept and can be resumed.
@@ -62,7 +66,9 @@ def run(
     from equivcheck.report.view import view_of
     from equivcheck.report.write import write_reports
 
-    path = capture(settings, suites, folder, resume=resume, more=more, progress=progress)
+    path = capture(
+        settings, suites, folder, resume=resume, make_way=make_way, more=more, progress=progress
+    )
     score(path, progress=progress)
     grade_answers(path, suites, progress=progress)
     adopt_baseline(path)
@@ -79,6 +85,7 @@ def capture(
     folder: Path,
     *,
     resume: bool = False,
+    make_way: MakeWay | None = None,
     more: bool = False,
     progress: Progress | None = None,
 ) -> Path:
@@ -89,6 +96,8 @@ def capture(
         suites: What to ask.
         folder: The run's; its name is the run's id.
         resume: Go on with the records in it. What they hold is not asked again.
+        make_way: Takes away what a new run replaces, when its first answer is there and no sooner:
+            until then it may turn out that it cannot be made. None: an occupied folder is refused.
         more: Draw another budget of sampled tokens, on top of what was drawn.
         progress: Told after each answer.
 
@@ -120,7 +129,11 @@ def capture(
             if resume:
                 writer, evidence = RecordsWriter.resume(path, header)
             else:
-                writer = RecordsWriter.create(path, header)
+                writer = (
+                    RecordsWriter.create(path, header)
+                    if make_way is None
+                    else LateWriter(path, header, make_way=partial(make_way, folder))
+                )
                 evidence = Evidence(header=header, asked={}, captured={})
             outer.enter_context(writer)
             book = Logbook(

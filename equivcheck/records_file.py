@@ -7,8 +7,9 @@ from it, are replaced whenever the run is judged again.
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -19,8 +20,9 @@ from equivcheck.assembling import Line, assemble
 from equivcheck.errors import RecordsError
 from equivcheck.findings import Finding
 from equivcheck.journal import LineDecoder, end_of_lines, reopen, whole_lines, write_line
-from equivcheck.records import SCHEMA, Evidence, Header, Record, Sealed
+from equivcheck.records import SCHEMA, Asked, Evidence, Header, Record, Sealed
 from equivcheck.scores_file import kept_scores
+from equivcheck.writing import begin, writing
 
 RECORDS_NAME = "records.jsonl"
 SYNC_EVERY = 32
@@ -43,12 +45,13 @@ class RecordsWriter:
 
         Raises:
             RecordsError: there already is one; a run is never overwritten.
+            EquivcheckError: it cannot be written.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        if path.exists():
+            raise RecordsError(f"{path}: already exists; resume it or choose another run")
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
             writer = cls(path.open("xb", buffering=0))
-        except FileExistsError:
-            raise RecordsError(f"{path}: already exists; resume it or choose another run") from None
         writer.append(header)
         return writer
 
@@ -60,6 +63,7 @@ class RecordsWriter:
 
         Raises:
             RecordsError: the file belongs to another run, and names the first field that differs.
+            EquivcheckError: it cannot be written.
         """
         from equivcheck.resuming import refuse_other_run
 
@@ -67,12 +71,14 @@ class RecordsWriter:
             return cls.create(path, header), Evidence(header=header, asked={}, captured={})
         lines = _lines(path)
         if not lines:
-            writer = cls(reopen(path, at=0))
+            with writing(path):
+                writer = cls(reopen(path, at=0))
             writer.append(header)
             return writer, Evidence(header=header, asked={}, captured={})
         evidence = assemble(path, lines)
         refuse_other_run(path, found=evidence.header, wanted=header)
-        writer = cls(reopen(path, at=_end_of_evidence(path, lines)))
+        with writing(path):
+            writer = cls(reopen(path, at=_end_of_evidence(path, lines)))
         return writer, msgspec.structs.replace(evidence, findings=(), sealed=None)
 
     def append(self, *records: Record) -> None:
@@ -108,6 +114,54 @@ class RecordsWriter:
     ) -> None:
         """Close, whatever happened: what was written stays."""
         self.close()
+
+
+class LateWriter(RecordsWriter):
+    """Starts a run's file with its first answer, in place of what is there.
+
+    Header and requests are held back until then: a run that cannot begin, or is interrupted before
+    it has anything, costs nobody the run that is there.
+    """
+
+    def __init__(self, path: Path, header: Header, *, make_way: Callable[[], object]) -> None:
+        """Touch no file yet; `make_way` takes away what is in the way when the time has come."""
+        super().__init__(io.BytesIO())
+        self._begins: Path | None = path
+        self._make_way = make_way
+        self.append(header)
+
+    def append(self, *records: Record) -> None:
+        """Write records as `RecordsWriter` does, once there is more than header and requests.
+
+        Raises:
+            RecordsError: a record would not read back.
+            EquivcheckError: the file cannot be written.
+        """
+        if not all(isinstance(record, Header | Asked) for record in records):
+            self._begin()
+        super().append(*records)
+
+    def _begin(self) -> None:
+        if self._begins is not None:
+            assert isinstance(self._file, io.BytesIO)
+            held = self._file.getvalue()
+            self._file = begin(self._begins, held, make_way=self._make_way)
+            self._begins = None
+
+    def _sync(self) -> None:
+        if self._begins is None:
+            super()._sync()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close. A run that is over has begun, even one without an answer."""
+        if kind is None:
+            self._begin()
+        super().__exit__(kind, error, trace)
 
 
 def seal(path: Path, *, findings: Iterable[Finding], sealed: Sealed) -> None:

@@ -1,4 +1,4 @@
-"""Which folder a run lives in: find one that was made, make room for one that is to come.
+"""Which folder a run lives in: find one that was made, or see what is in the way of a new one.
 
 Knows file names and headers, no models. What is in a records file is `records_file.py`'s business.
 """
@@ -54,9 +54,10 @@ def find_run(name: str, *, reports: Path = REPORTS) -> Path:
 def make_room(
     folder: Path, settings: Settings, suites: Sequence[Suite], *, fresh: bool = False
 ) -> Start:
-    """Prepare ``folder`` for a run: go on with an unfinished one, or clear a finished one away.
+    """How a run may start in ``folder``: by going on with an unfinished one, or anew.
 
-    Call it while holding the `lock`.
+    Call it while holding the `lock`. Nothing is touched: what a new run replaces goes by `clear` or
+    `set_aside`, once that run has its first answer.
 
     Raises:
         OtherRunError: an unfinished run with other settings or cases is in the way; names the
@@ -67,7 +68,6 @@ def make_room(
         return "new"
     found = None if fresh else _unfinished(records)
     if found is None:
-        clear(folder)
         return "new"
     if other := other_than_asked(found, settings, suites):
         raise OtherRunError(f"{folder}: holds an unfinished run with {other}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -22,6 +23,7 @@ from equivcheck.bench.records import (
 from equivcheck.errors import RecordsError, unknown_name
 from equivcheck.journal import LineDecoder, end_of_lines, reopen, whole_lines, write_line
 from equivcheck.resuming import refuse_other_run
+from equivcheck.writing import begin, writing
 
 BENCH_NAME = "bench.jsonl"
 _read: LineDecoder[BenchRecord] = LineDecoder(BenchRecord, schema=SCHEMA)
@@ -36,15 +38,18 @@ def bench_path(place: str | Path) -> Path:
 class BenchWriter:
     """Appends records. Use as a context manager."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        """Write to an unbuffered file that stands at its end."""
-        self._file = file
+    def __init__(self, file: IO[bytes], *, begins: Path | None = None) -> None:
+        """Write to an unbuffered file that stands at its end, or that is yet to take a place."""
+        self._file, self._begins = file, begins
 
     @classmethod
     def create(cls, path: Path, header: BenchHeader) -> Self:
-        """Start a new file, in place of any other."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        writer = cls(path.open("wb", buffering=0))
+        """Start a new file in place of any other, which stays until there is a first answer.
+
+        A measurement that cannot begin, or is interrupted before it has anything, costs nobody the
+        one that is there.
+        """
+        writer = cls(io.BytesIO(), begins=path)
         writer.append(header)
         return writer
 
@@ -55,15 +60,25 @@ class BenchWriter:
         Raises:
             OtherRunError: it belongs to another measurement; names the first field that differs.
             RecordsError: it cannot be read.
+            EquivcheckError: it cannot be written.
         """
         bench = read_bench(path)
         refuse_other_run(path, found=bench.header, wanted=header)
-        return cls(reopen(path, at=end_of_lines(path))), bench
+        with writing(path):
+            return cls(reopen(path, at=end_of_lines(path))), bench
 
     def append(self, *records: BenchRecord) -> None:
         """Write each record as one line."""
         for record in records:
+            if isinstance(record, Measured):
+                self._begin()
             write_line(self._file, msgspec.json.encode(record))
+
+    def _begin(self) -> None:
+        if self._begins is not None:
+            assert isinstance(self._file, io.BytesIO)
+            self._file = begin(self._begins, self._file.getvalue())
+            self._begins = None
 
     def __enter__(self) -> Self:
         """Return the writer itself."""
@@ -75,7 +90,9 @@ class BenchWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close; what was written stays."""
+        """Close; what was written stays. What is over has begun, even without an answer."""
+        if kind is None:
+            self._begin()
         self._file.close()
 
 

@@ -158,9 +158,18 @@ def _capture(
 ) -> None:
     from equivcheck.capture import run
     from equivcheck.commands.progress import shown_progress
+    from equivcheck.run_folder import clear
 
     with shown_progress() as progress:
-        run(settings, suites, folder, resume=resumed, more=more, progress=progress)
+        run(
+            settings,
+            suites,
+            folder,
+            resume=resumed,
+            make_way=clear,
+            more=more,
+            progress=progress,
+        )
 
 
 def _kept(folder: Path) -> str:

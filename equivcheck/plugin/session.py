@@ -25,6 +25,7 @@ from equivcheck.plugin.properties import RunNote, of_run
 from equivcheck.records_file import read_evidence
 from equivcheck.run_folder import (
     LATEST,
+    clear,
     lock,
     make_room,
     name_by_folder,
@@ -34,6 +35,7 @@ from equivcheck.run_folder import (
 from equivcheck.settings import Settings
 from equivcheck.suites import select
 from equivcheck.verdict import LAW_CHECK, Verdict, about_case, judge
+from equivcheck.writing import writing
 
 if TYPE_CHECKING:
     from equivcheck.records import Evidence
@@ -221,7 +223,8 @@ class Session:
         return True
 
     def _own(self) -> None:
-        (self.folder / MARKER_NAME).unlink(missing_ok=True)
+        with writing(self.folder / MARKER_NAME):
+            (self.folder / MARKER_NAME).unlink(missing_ok=True)
         try:
             note = self._run()
         except Exception as error:
@@ -235,16 +238,23 @@ class Session:
 
         try:
             start = make_room(self.folder, self.settings, self.suites)
-            run(self.settings, self.suites, self.folder, resume=start == "resumed")
-            return "an interrupted run was gone on with" if start == "resumed" else ""
+            resumed = start == "resumed"
+            run(self.settings, self.suites, self.folder, resume=resumed, make_way=clear)
+            return "an interrupted run was gone on with" if resumed else ""
         except OtherRunError:
-            aside = set_aside(self.folder)
-        run(self.settings, self.suites, self.folder)
-        return f"an unfinished run of something else is in {shown(aside)}"
+            aside: list[Path] = []
+        run(
+            self.settings,
+            self.suites,
+            self.folder,
+            make_way=lambda folder: aside.append(set_aside(folder)),
+        )
+        return f"an unfinished run of something else is in {shown(aside[0])}"
 
     def _leave(self, *, failure: str | None = None, note: str = "") -> None:
         marker = Marker(session=self.id, failure=failure, note=note)
-        (self.folder / MARKER_NAME).write_bytes(msgspec.json.encode(marker))
+        with writing(self.folder / MARKER_NAME):
+            (self.folder / MARKER_NAME).write_bytes(msgspec.json.encode(marker))
 
 
 def read_marker(folder: Path, *, session: str) -> Marker | None:

@@ -1,4 +1,4 @@
-"""Tests of finding runs and of making room for one."""
+"""Tests of finding runs and of what becomes of one that is there."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from equivcheck.records import TARGET, Header, SuiteRef
 from equivcheck.records_file import RECORDS_NAME, RecordsWriter, read_evidence
 from equivcheck.run_folder import (
     LOCK_NAME,
+    clear,
     find_run,
     is_unfinished,
     lock,
@@ -79,11 +80,15 @@ def test_an_empty_folder_has_room(tmp_path: Path) -> None:
     assert make_room(tmp_path, Settings(), [SUITE]) == "new"
 
 
-def test_a_finished_run_makes_room_with_its_report_but_nothing_else(tmp_path: Path) -> None:
-    store(tmp_path, finished=True)
+def test_a_finished_run_stays_until_it_is_cleared_with_its_report_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    path = store(tmp_path, finished=True)
     (tmp_path / "report.txt").write_text("EQUIVALENT")
     (tmp_path / "thesis.doc").write_text("mine")
     assert make_room(tmp_path, Settings(), [SUITE]) == "new"
+    assert read_evidence(path).sealed
+    clear(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.doc"]
 
 
@@ -101,10 +106,10 @@ def test_a_run_killed_in_its_header_starts_anew(tmp_path: Path) -> None:
     assert make_room(tmp_path, Settings(), [SUITE]) == "new"
 
 
-def test_fresh_throws_an_unfinished_run_away(tmp_path: Path) -> None:
+def test_fresh_goes_on_with_nothing(tmp_path: Path) -> None:
     path = store(tmp_path)
     assert make_room(tmp_path, Settings(), [SUITE], fresh=True) == "new"
-    assert not path.exists()
+    assert path.exists()
 
 
 def test_other_settings_are_named(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -43,6 +44,21 @@ def test_a_torn_tail_is_cut_off_and_gone_on_from(tmp_path: Path) -> None:
         assert found.measured == bench.measured[:-1]
         writer.append(bench.measured[-1])
     assert read_bench(path).measured == bench.measured
+
+
+def test_a_measurement_is_replaced_by_an_answer_and_by_nothing_less(tmp_path: Path) -> None:
+    bench = make_bench(prompts=2)
+    path = written(tmp_path / "bench.jsonl", bench)
+    before = path.read_bytes()
+    with suppress(KeyboardInterrupt), BenchWriter.create(path, bench.header) as writer:
+        writer.append(*bench.probed)
+        raise KeyboardInterrupt
+    assert path.read_bytes() == before
+    with suppress(KeyboardInterrupt), BenchWriter.create(path, bench.header) as writer:
+        writer.append(*bench.probed, bench.measured[0])
+        raise KeyboardInterrupt
+    assert read_bench(path).measured == bench.measured[:1]
+    assert read_bench(path).probed == bench.probed
 
 
 def test_another_measurement_is_not_gone_on_with(tmp_path: Path) -> None:
