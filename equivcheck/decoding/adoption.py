@@ -6,8 +6,8 @@ misread is refused rather than measured.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -24,8 +24,10 @@ TOLERANCE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.float16: 0.05, torc
 mask gives an error of the order of 1; bf16 arithmetic in another order up to a few hundredths."""
 
 
-FUSED_KEPT = 2
-"""A target's and a draft's weights, shared by their static models of all lengths."""
+FUSED: WeakKeyDictionary[Any, Weights] = WeakKeyDictionary()
+"""Weights by the model they were fused of, shared by its static models of all lengths. Not a cache
+of so many: one that is full would fuse a large target again beside the copy in use, and one with
+room would keep it when the model itself, as large, is gone."""
 
 
 @torch.inference_mode()
@@ -75,10 +77,11 @@ def adopt(
     return static
 
 
-@functools.lru_cache(maxsize=FUSED_KEPT)
 def fused(model: Any, architecture: Architecture) -> Weights:
-    """A model's weights, fused once."""
-    return fuse(model, architecture)
+    """A model's weights, fused once in its life."""
+    if model not in FUSED:
+        FUSED[model] = fuse(model, architecture)
+    return FUSED[model]
 
 
 def probe_tokens(vocab: int, device: torch.device) -> torch.Tensor:

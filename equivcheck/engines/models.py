@@ -20,6 +20,7 @@ from equivcheck.engines.timing import step_seconds
 CONTRACT_TOKENS = 16
 """Positions probed when an engine opens at a new shape; `equivcheck doctor` probes more."""
 ADOPTED_KEPT = 8
+"""Of every cache here: what was found out about a model keeps it alive, weights and all."""
 
 
 @functools.lru_cache(maxsize=ADOPTED_KEPT)
@@ -34,14 +35,14 @@ def adopted(
     return adopt(model, positions=positions, arithmetic=arithmetic, reaches=reaches)
 
 
-@functools.lru_cache
+@functools.lru_cache(maxsize=ADOPTED_KEPT)
 def found_reaches(model: StaticModel, *, rows: int, width: int, threads: int) -> tuple[int, ...]:
     """Reaches that hold at a shape, found once a process; `threads` is part of what was probed."""
     assert torch.get_num_threads() == threads
     return sound_reaches(model, rows=rows, width=width)
 
 
-@functools.lru_cache
+@functools.lru_cache(maxsize=ADOPTED_KEPT)
 def probed(model: StaticModel, *, rows: int, width: int, threads: int) -> ContractReport:
     """What holds at a shape; probed once a process, `threads` being part of what was probed."""
     report = probe_contract(model, rows=rows, width=width, tokens=CONTRACT_TOKENS)
@@ -49,9 +50,10 @@ def probed(model: StaticModel, *, rows: int, width: int, threads: int) -> Contra
     return report
 
 
-@functools.lru_cache
-def taxed(*, stock: StaticModel, locked: StaticModel, rows: int, width: int) -> str:
-    """The identity tax of a shape in words; like the contract measured once a process."""
+@functools.lru_cache(maxsize=ADOPTED_KEPT)
+def taxed(*, stock: StaticModel, locked: StaticModel, rows: int, width: int, threads: int) -> str:
+    """The identity tax of a shape in words; measured once a process at each number of `threads`."""
+    assert torch.get_num_threads() == threads
     wide = step_seconds(locked, rows=rows, width=width)
     narrow = step_seconds(stock, rows=rows, width=1)
     return (

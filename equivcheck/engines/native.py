@@ -236,7 +236,13 @@ class NativeEngine:
         """What the contract costs here: the locked step against a stock one-token step."""
         positions = self.model.key_positions.shape[0]
         stock = self.adopt_freely(self.pair.target, positions)
-        return taxed(stock=stock, locked=self.model, rows=self.setup.batch_size, width=self.width)
+        return taxed(
+            stock=stock,
+            locked=self.model,
+            rows=self.setup.batch_size,
+            width=self.width,
+            threads=torch.get_num_threads(),
+        )
 
     def build(self, model: StaticModel, *, positions: int) -> Decoder:
         """Assemble the decoder, with a seeded fault if one was asked for."""

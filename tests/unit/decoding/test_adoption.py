@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -118,3 +120,23 @@ def test_a_misread_architecture_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(adoption, "fuse", misread)
     with pytest.raises(PairError, match="its logits differ from transformers' by"):
         adopt(build("Llama", {}, torch.float32), positions=64)
+
+
+def test_weights_are_fused_once_however_many_models_pass_through() -> None:
+    target, *others = (build("Llama", {}, torch.float32) for _ in range(9))
+    first = adopt(target, positions=64).weights
+    for model in others:
+        adopt(model, positions=64)
+    assert adopt(target, positions=128).weights is first
+
+
+def test_fused_weights_go_with_their_model() -> None:
+    model = build("Llama", {}, torch.float32)
+    static = adopt(model, positions=64)
+    fused = weakref.ref(static.weights.layers[0].gate_up)
+    del static
+    gc.collect()
+    assert fused() is not None
+    del model
+    gc.collect()
+    assert fused() is None
