@@ -16,7 +16,8 @@ from equivcheck.decoding.graphs import StepRunner
 from equivcheck.decoding.model import StaticModel
 
 TIMED_AT = 100
-"""Position at which steps are timed: where short prompts are when they have begun to answer."""
+"""Position at which steps are timed: where short prompts are when they have begun to answer. A wide
+step in a short context is timed as far on as it fits."""
 REPEATS = 7
 
 
@@ -25,9 +26,10 @@ def step_seconds(model: StaticModel, *, rows: int, width: int) -> float:
 
     As decoding runs it: recorded on a GPU, where starting kernels one by one takes longer.
     """
-    cache = model.new_cache(rows=rows).upto(model.reach(TIMED_AT + width))
+    at = min(TIMED_AT, model.key_positions.shape[0] - width)
+    cache = model.new_cache(rows=rows).upto(model.reach(at + width))
     tokens = torch.zeros((rows, width), dtype=torch.int64, device=model.device)
-    start = torch.full((rows,), TIMED_AT, device=model.device)
+    start = torch.full((rows,), at, device=model.device)
     runner = StepRunner(model.device, state=(), lag=0)
     times = []
     for _ in range(1 + REPEATS):
