@@ -22,7 +22,7 @@ from equivcheck.decoding.mixing import MixedDrafter
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.outcome import RowOutcome, fingerprint, fingerprint_weights, pack, unpack
 from equivcheck.decoding.prefill import Prefill, Span
-from equivcheck.decoding.progress import Progress
+from equivcheck.decoding.progress import Progress, refuse_unless_done
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.stopping import StopRules, stop_ids
 from equivcheck.decoding.transforms import penalise_window, sharpen
@@ -80,15 +80,24 @@ class Decoder:
 
     @torch.inference_mode()
     def run(self, requests: Sequence[Request]) -> Iterator[Generation]:
-        """Yield each request's generation as soon as it is finished."""
+        """Yield each request's generation as soon as it is finished.
+
+        Raises:
+            EngineError: the decoder was put to other work, and what was left here is lost.
+        """
         queue = deque(requests)
         self.clear()
+        seats = self.seats
         while self.fill(queue):
             gamma = self.next_gamma()
             outcomes = self.step(gamma)
             landed = time.perf_counter()
             self.gamma.observe(gamma, self.live(outcomes))
-            yield from self.collect(outcomes, landed)
+            for generation in self.collect(outcomes, landed):
+                yield generation
+                if self.seats is not seats:
+                    refuse_unless_done(queue, seats)
+                    return
 
     def next_gamma(self) -> int:
         """Drafts of the next step."""
@@ -280,6 +289,7 @@ class Decoder:
     def clear(self) -> None:
         """Forget whatever an abandoned run has left behind."""
         self.runner.forget()
+        # New ones, so that an abandoned run that is gone on with sees its own replaced.
+        self.seats = [None] * len(self.seats)
         for row in range(len(self.seats)):
-            self.seats[row] = None
             self.rows.release(row)

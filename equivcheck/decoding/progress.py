@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from equivcheck.decoding.outcome import RowOutcome
 from equivcheck.decoding.stopping import StopRules
+from equivcheck.errors import EngineError
 from equivcheck.generation import FinishReason, Generation, Request, Step, TokenScore
 
 
@@ -66,4 +68,17 @@ class Progress:
             logit_digests=tuple(self.digests),
             prefill_seconds=round(self.prefill_seconds, 7),
             total_seconds=round(self.landed - self.started, 7),
+        )
+
+
+def refuse_unless_done(waiting: Sequence[Request], seats: Sequence[Progress | None]) -> None:
+    """End a run whose rows are no longer its own: quietly only if it had answered everything.
+
+    Raises:
+        EngineError: saying how many requests have lost their answer.
+    """
+    if left := len(waiting) + sum(seat is not None for seat in seats):
+        raise EngineError(
+            f"the decoder was put to other work while {left} of these requests had no answer: "
+            f"take all answers first, or open another engine"
         )
