@@ -13,6 +13,14 @@ from equivcheck.graders import Grader
 
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 TokenId = Annotated[int, Meta(ge=0, lt=2**31)]
+Count = Annotated[int, Meta(ge=0, lt=2**31)]
+FARTHEST = 1e9
+"""How far a logit may be moved, and by which factor: divided by the least temperature, fp32 still
+holds it."""
+Shift = Annotated[float, Meta(ge=-FARTHEST, le=FARTHEST)]
+LEAST_TEMPERATURE = 1e-5
+"""Drawing adds noise of the order of 1 to a logit over the temperature. Of that, fp32 keeps little
+where the quotient is a million, and around 1e-37 the quotient itself overflows."""
 MAX_NEW_TOKENS = 32_768
 
 
@@ -24,22 +32,22 @@ class Sampling(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     """
 
     temperature: Annotated[float, Meta(ge=0.0, le=100.0)] = 0.0
-    """0 is greedy: the argmax, the first index winning a tie."""
-    top_k: Annotated[int, Meta(ge=0)] = 0
+    """0 is greedy: the argmax, the first index winning a tie. Else at least LEAST_TEMPERATURE."""
+    top_k: Count = 0
     """Keep the k most likely tokens; 0 keeps all."""
     top_p: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0
     """Keep the smallest set of tokens, most likely first, whose mass reaches top_p."""
     min_p: Probability = 0.0
     """Keep tokens at least min_p times as likely as the most likely one."""
-    repetition_penalty: Annotated[float, Meta(gt=0.0)] = 1.0
+    repetition_penalty: Annotated[float, Meta(ge=1 / FARTHEST, le=FARTHEST)] = 1.0
     """Divide positive, multiply negative logits of tokens seen in prompt or output (CTRL)."""
-    presence_penalty: float = 0.0
+    presence_penalty: Shift = 0.0
     """Subtract once from the logit of each token seen in the output."""
-    frequency_penalty: float = 0.0
+    frequency_penalty: Shift = 0.0
     """Subtract times the count of the token in the output."""
-    logit_bias: dict[TokenId, float] = {}
+    logit_bias: dict[TokenId, Shift] = {}
     banned_tokens: tuple[TokenId, ...] = ()
-    min_new_tokens: Annotated[int, Meta(ge=0)] = 0
+    min_new_tokens: Count = 0
 
     @property
     def greedy(self) -> bool:

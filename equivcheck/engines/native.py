@@ -37,6 +37,7 @@ from equivcheck.engine import Capabilities, Rule
 from equivcheck.engines.device import configure_arithmetic, load_setup
 from equivcheck.engines.models import adopted, found_reaches, probed, taxed
 from equivcheck.engines.registry import decode_options
+from equivcheck.engines.serving import refusal
 from equivcheck.engines.timing import draft_cost
 from equivcheck.errors import EngineError, SettingsError
 from equivcheck.generation import Generation, Request
@@ -184,10 +185,10 @@ class NativeEngine:
 
     @property
     def drafter_kind(self) -> Literal["model", "lookup"] | None:
-        """Who drafts; None in plain decoding, and where it depends on how fast either is."""
-        if self.decoder.drafter is None or isinstance(self.decoder.drafter, MixedDrafter):
-            return None
-        return "model" if isinstance(self.decoder.drafter, ModelDrafter) else "lookup"
+        """Who drafts; None in plain decoding, and where it is neither of them alone."""
+        if isinstance(self.decoder.drafter, ModelDrafter):
+            return "model"
+        return "lookup" if isinstance(self.decoder.drafter, PromptLookupDrafter) else None
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
         """Decode requests in a refilled batch."""
@@ -209,25 +210,12 @@ class NativeEngine:
         Raises:
             EngineError: naming the request and what is out of range.
         """
-        vocab = self.model.architecture.vocab
-        law = request.sampling
-        needed = len(request.prompt_ids) + request.max_new_tokens
-        outside = [
-            token
-            for token in (*request.prompt_ids, *law.logit_bias, *law.banned_tokens)
-            if not 0 <= token < vocab
-        ]
-        problem = None
-        if not request.prompt_ids:
-            problem = "its prompt is empty"
-        elif needed > self.setup.context:
-            problem = (
-                f"prompt and output need {needed} positions, setup.context is {self.setup.context}"
-            )
-        elif outside:
-            problem = f"token id {outside[0]} is outside the vocabulary of {vocab}"
-        elif not law.greedy and self.options.rule == "greedy":
-            problem = f"temperature {law.temperature:g} with rule=greedy"
+        problem = refusal(
+            request,
+            vocab=self.model.architecture.vocab,
+            context=self.setup.context,
+            rule=self.options.rule,
+        )
         if problem:
             raise EngineError(f"native: cannot serve {request.key}: {problem}")
 

@@ -126,6 +126,14 @@ PROBLEMS = {
         case_line(', "sampling": {"presence_penalty": 1e999}'),
         "code.jsonl:2: sampling.presence_penalty: number out of range",
     ),
+    "overflowing-bias": (
+        case_line(', "sampling": {"logit_bias": {"7": 1e39}}'),
+        "code.jsonl:2: sampling.logit_bias[...]: expected `float` <= 1000000000.0",
+    ),
+    "freezing": (
+        case_line(', "sampling": {"temperature": 1e-38}'),
+        "code.jsonl:2: sampling.temperature: 1e-38 is below 1e-05; write 0 for greedy",
+    ),
     "huge-int": (
         case_line(', "seed": 99999999999999999999999'),
         "code.jsonl:2: seed: expected `int` <= 4294967295",

@@ -1,0 +1,42 @@
+"""What keeps the native decoder from serving a request, in words. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from equivcheck.cases import LEAST_TEMPERATURE, Sampling
+from equivcheck.engine import Rule
+from equivcheck.generation import Request
+from equivcheck.validation import explain
+
+
+def refusal(request: Request, *, vocab: int, context: int, rule: Rule) -> str | None:
+    """Why a request cannot be served as asked; None: it can.
+
+    Requests need not come out of a suite, so what a suite may not say is refused here as well: in
+    fp32 it would overflow, and the batch would be answered with noise or not at all.
+    """
+    law = request.sampling
+    needed = len(request.prompt_ids) + request.max_new_tokens
+    named = (*request.prompt_ids, *request.stop_token_ids, *law.logit_bias, *law.banned_tokens)
+    outside = [token for token in named if not 0 <= token < vocab]
+    if not request.prompt_ids:
+        return "its prompt is empty"
+    if needed > context:
+        return f"prompt and output need {needed} positions, setup.context is {context}"
+    if outside:
+        return f"token id {outside[0]} is outside the vocabulary of {vocab}"
+    if not law.greedy and rule == "greedy":
+        return f"temperature {law.temperature:g} with rule=greedy"
+    return out_of_range(law)
+
+
+def out_of_range(law: Sampling) -> str | None:
+    """Which sampling parameter has a value that no suite may give it."""
+    if 0 < law.temperature < LEAST_TEMPERATURE:
+        return f"temperature {law.temperature:g} is below {LEAST_TEMPERATURE:g}; write 0 for greedy"
+    try:
+        msgspec.convert(msgspec.to_builtins(law), Sampling)
+    except msgspec.ValidationError as error:
+        return f"sampling: {explain(error, {'': Sampling})}"
+    return None
