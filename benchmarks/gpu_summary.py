@@ -106,10 +106,11 @@ def predicted(summary: BenchSummary | None) -> str:
     costs = main.costs.get(TARGET, Costs()) if main else Costs()
     if costs.predicted_speedup is None:
         return NOT_MEASURED
+    parts = f"c {number(costs.c, digits=3)} and v {number(costs.v, digits=3)}"
+    whole = f"steps of {number(costs.step_cost, digits=3)} plain ones"
     return (
-        f"predicted {costs.predicted_speedup:.2f}x from c {number(costs.c, digits=3)} and v "
-        f"{number(costs.v, digits=3)}; measured over predicted "
-        f"{number(costs.measured_over_predicted)}"
+        f"predicted {costs.predicted_speedup:.2f}x from {whole if costs.c is None else parts}; "
+        f"measured over predicted {number(costs.measured_over_predicted)}"
     )
 
 

@@ -107,6 +107,7 @@ def route(
         acceptance=comparison.speculation.draft_acceptance_rate,
         p99_ratio=comparison.p99_over.get(against, Estimate()),
         break_even=costs.break_even,
+        drafted_per_step=costs.drafted_per_step,
     )
     decided = decide(figures, policy=policy, proof=proof)
     facts = summary.facts_of(comparison.arm, point=comparison.point)

@@ -26,6 +26,7 @@ class Figures(NamedTuple):
     acceptance: Estimate
     p99_ratio: Estimate
     break_even: float | None
+    drafted_per_step: float | None = None
 
 
 class Question(NamedTuple):
@@ -79,7 +80,7 @@ def questions(figures: Figures, *, policy: Policy) -> Iterator[Question]:
         max(policy.enable_at, floor),
         below=max(policy.disable_at, floor),
         name="acceptance",
-        note=f" (policy {policy.enable_at:.2f}, break-even {_number(figures.break_even)})",
+        note=f" (policy {policy.enable_at:.2f}, {_break_even(figures)})",
     )
     ratio_, limit = figures.p99_ratio, policy.p99_limit
     if ratio_.value is None or ratio_.interval is None:
@@ -150,5 +151,10 @@ def _short_by(
     return ratio(scale(value) - scale(interval.low), room)
 
 
-def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.2f}"
+def _break_even(figures: Figures) -> str:
+    """What the policy's threshold was held against, or why it stands alone."""
+    if figures.break_even is not None:
+        return f"break-even {figures.break_even:.2f}"
+    if figures.drafted_per_step is not None:
+        return f"break-even unknown at {figures.drafted_per_step:.2g} drafts a step"
+    return "break-even unknown"

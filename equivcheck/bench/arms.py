@@ -81,6 +81,7 @@ def arms_of(
     """Target, stock, candidates (every draft with every gamma), others, in this order.
 
     Native arms get one width, the widest that any of them needs: bits are equal at equal width.
+    Only one of `others` that names a width keeps it, and leaves the rest at theirs.
 
     Args:
         settings: Target, candidate and pair.
@@ -101,12 +102,12 @@ def arms_of(
         for gamma in (gammas or (0,))
     ]
     if worst:
-        gamma = candidates[0].spec.options.get("gamma", "4")
-        for adaptive in ("false", "true"):
-            options = {"gamma": gamma, "adaptive": adaptive}
-            candidates.append(_Drafting(EngineSpec(name=WORST, options=options), pair))
+        spoiled = next((each for each in candidates if _is_native(each.spec)), candidates[0])
+        candidates += [_never_right(spoiled, adaptive=adaptive) for adaptive in ("false", "true")]
     target = EngineSpec.parse(settings.target)
+    beside = [EngineSpec.parse(text) for text in others]
     specs = [target, *(each.spec for each in candidates)]
+    specs += [spec for spec in beside if "width" not in spec.options]
     width = max((_slots(spec) for spec in specs if _is_native(spec)), default=SLOTS)
     arms = [
         BenchArm(name=TARGET, role="target", spec=str(_wide(target, width)), pair=pair),
@@ -118,9 +119,9 @@ def arms_of(
         name = str(each.spec) if each.pair == pair else f"{each.spec} on {each.pair}"
         role: Role = "other" if spec.name == WORST else "candidate"
         arms.append(BenchArm(name=name, role=role, spec=str(spec), pair=each.pair))
-    for text in others:
-        spec = EngineSpec.parse(text)
-        arms.append(BenchArm(name=str(spec), role="other", spec=str(spec), pair=pair))
+    for spec in beside:
+        wide = str(_wide(spec, width))
+        arms.append(BenchArm(name=str(spec), role="other", spec=wide, pair=pair))
     _refuse_twins(arms)
     return tuple(arms)
 
@@ -140,6 +141,13 @@ def _with_gamma(drafting: _Drafting, gamma: int) -> _Drafting:
     # Gamma first, whether it was given or not.
     options = {"gamma": ""} | drafting.spec.options | {"gamma": str(gamma)}
     return drafting._replace(spec=EngineSpec(name=drafting.spec.name, options=options))
+
+
+def _never_right(drafting: _Drafting, *, adaptive: str) -> _Drafting:
+    """As a candidate drafts, by whatever contract, rule and kernels, and never right."""
+    given = drafting.spec.options if _is_native(drafting.spec) else {}
+    options = {"gamma": drafting.spec.options.get("gamma", "4"), "adaptive": adaptive}
+    return drafting._replace(spec=EngineSpec(name=WORST, options=options | given | options))
 
 
 def _is_native(spec: EngineSpec) -> bool:

@@ -22,7 +22,7 @@ from equivcheck.decoding.architecture import describe
 from equivcheck.decoding.arithmetic.packed import PackedArithmetic
 from equivcheck.decoding.cache import StaticCache
 from equivcheck.decoding.decoder import Decoder
-from equivcheck.decoding.drafters import ModelDrafter
+from equivcheck.decoding.drafters import Drafter, ModelDrafter
 from equivcheck.decoding.mixing import MixedDrafter
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.weights import Weights
@@ -84,8 +84,14 @@ def working_memory(call: Callable[[], object], *, device: torch.device) -> Worki
 def draft_token_seconds(
     engine: Engine, requests: Sequence[Request], *, clock: Clock
 ) -> float | None:
-    """Seconds of one draft token, from proposing alone in a seated batch; median."""
-    if not isinstance(engine, NativeEngine) or engine.decoder.drafter is None:
+    """Seconds of one draft token, from proposing alone in a seated batch; median.
+
+    None where there is no such time: of two drafters in turn each has its own, and no step says
+    whose drafts it verified.
+    """
+    if not isinstance(engine, NativeEngine):
+        return None
+    if isinstance(_innermost(engine.decoder.drafter), MixedDrafter | None):
         return None
     decoder, gamma = engine.decoder, engine.options.gamma
     with torch.inference_mode():
@@ -174,8 +180,7 @@ def _held(engine: Engine) -> dict[str, int]:
     """Bytes by part, where the engine is one of those whose tensors can be seen."""
     if isinstance(engine, NativeEngine):
         decoder = engine.decoder
-        # A drafter that wraps another one has the tensors inside.
-        drafter = getattr(decoder.drafter, "drafter", decoder.drafter)
+        drafter = _innermost(decoder.drafter)
         drafter = drafter.model if isinstance(drafter, MixedDrafter) else drafter
         own: ModelDrafter | None = drafter if isinstance(drafter, ModelDrafter) else None
         caches = [decoder.cache, *([own.cache] if own else [])]
@@ -192,6 +197,11 @@ def _held(engine: Engine) -> dict[str, int]:
         "target": _bytes(models["target"].state_dict().values()),
         "draft": _bytes(draft.state_dict().values()) if isinstance(draft, torch.nn.Module) else 0,
     }
+
+
+def _innermost(drafter: Drafter | None) -> Drafter | None:
+    """The drafter that another one wraps, if it does."""
+    return getattr(drafter, "drafter", drafter)
 
 
 def _weight_bytes(model: StaticModel) -> int:

@@ -16,6 +16,10 @@ from msgspec import Struct
 
 from equivcheck.metrics.speculation import Speculation, ratio
 
+LEAST_DRAFTED = 0.1
+"""Drafts a step under which no break-even is given: it is a difference of step times over them, and
+a hundredth of a step's time over a hundredth of a draft is any number at all."""
+
 
 class Costs(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Cost of a candidate's step in plain steps of one baseline."""
@@ -33,7 +37,7 @@ class Costs(Struct, frozen=True, kw_only=True, omit_defaults=True):
     measured_over_predicted: float | None = None
     """Measured speedup, prompt included, over the predicted one; None: withheld or unknown."""
     break_even: float | None = None
-    """Acceptance rate at which the predicted speedup is 1."""
+    """Acceptance rate at which the predicted speedup is 1; None: hardly anything was drafted."""
 
 
 def costs_of(
@@ -70,7 +74,9 @@ def costs_of(
         drafted_per_step=drafted,
         predicted_speedup=predicted,
         measured_over_predicted=None if measured_speedup is None else measured_speedup / predicted,
-        break_even=break_even(drafted=drafted, step_cost=cost),
+        break_even=(
+            break_even(drafted=drafted, step_cost=cost) if drafted >= LEAST_DRAFTED else None
+        ),
     )
 
 

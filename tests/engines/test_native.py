@@ -10,7 +10,12 @@ import torch
 
 from equivcheck.bench import probing, worst
 from equivcheck.bench.clocks import clock_of
-from equivcheck.bench.probing import copy_bandwidth, copy_bytes, measure_memory
+from equivcheck.bench.probing import (
+    copy_bandwidth,
+    copy_bytes,
+    draft_token_seconds,
+    measure_memory,
+)
 from equivcheck.cases import Sampling
 from equivcheck.decoding.arithmetic.choose import arithmetic_for
 from equivcheck.engines import native
@@ -115,6 +120,41 @@ def test_a_prompt_may_fill_the_context(setup: EngineSetup, rows: int, context: i
     for key, answer in plain.items():
         assert answer.token_ids == drafted[key].token_ids
         assert answer.logit_digests == drafted[key].logit_digests
+
+
+@pytest.mark.parametrize(("context", "width"), [(64, 32), (99, 64)])
+def test_a_step_may_be_as_wide_as_a_short_context_allows(
+    setup: EngineSetup, context: int, width: int
+) -> None:
+    short = msgspec.structs.replace(one_row(setup), context=context)
+    engine: Any = load_engine(f"native:gamma=0,width={width}", short)
+    assert engine.tax[0].startswith("identity tax")
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "timed"),
+    [
+        ("gamma=0", None, False),
+        ("gamma=2,drafter=model", "model", True),
+        ("gamma=2,drafter=lookup", "lookup", True),
+        ("gamma=2,drafter=mixed", None, False),
+    ],
+)
+def test_only_a_single_drafter_has_a_kind_and_a_time_of_its_own(
+    setup: EngineSetup, options: str, kind: str | None, timed: bool
+) -> None:
+    engine: Any = load_engine(f"native:{options}", one_row(setup))
+    request = Request(key="test/0", prompt_ids=(20, 21, 22), max_new_tokens=4)
+    assert engine.capabilities.drafter == kind
+    found = draft_token_seconds(engine, [request], clock=clock_of(CPU))
+    assert (found is not None) is timed
+
+
+def test_a_draft_that_is_never_right_is_of_no_kind(setup: EngineSetup) -> None:
+    engine = worst.open_engine({"gamma": "2", "drafter": "mixed"}, one_row(setup))
+    request = Request(key="test/0", prompt_ids=(20, 21, 22), max_new_tokens=4)
+    assert engine.capabilities.drafter is None
+    assert draft_token_seconds(engine, [request], clock=clock_of(CPU)) is None
 
 
 @pytest.mark.parametrize("drafter", ["model", "mixed", "lookup"])

@@ -10,11 +10,12 @@ import pytest
 
 from benchmarks.gpu_answers import NOT_MEASURED
 from benchmarks.gpu_page import readme
-from benchmarks.gpu_summary import ADAPTIVE, FIXED, LIBRARIES, answers
+from benchmarks.gpu_summary import ADAPTIVE, FIXED, LIBRARIES, answers, predicted
 from benchmarks.stage_records import record_of
 from equivcheck.bench.records import Bandwidth, Bench, BenchArm, Measured, Point, Spent
 from equivcheck.bench.records_file import BenchWriter
 from equivcheck.generation import Generation
+from equivcheck.metrics.summarise import summarise
 from tests.unit.metrics.make import CANDIDATE, STEP, make_bench, plain, speculative
 
 GRAPHS = "3 CUDA graphs were captured in 1.50 s and keep 40 MiB"
@@ -110,6 +111,15 @@ def test_speedups_over_all_baselines(measured: dict[str, str]) -> None:
     assert measured["over own plain, torch's kernels only"].startswith("2.40x [")
     assert measured["tiny-1b"].startswith("1.50x [")
     assert measured["with a draft close to the target"].startswith("2.50x [")
+
+
+def test_a_prediction_without_c_names_the_whole_step() -> None:
+    bench = make_bench()
+    untimed = tuple(
+        msgspec.structs.replace(each, draft_token_seconds=None) for each in bench.probed
+    )
+    words = predicted(summarise(msgspec.structs.replace(bench, probed=untimed)))
+    assert words == "predicted 2.00x from steps of 1.500 plain ones; measured over predicted 1.00"
 
 
 def test_costs_floor_and_memory(measured: dict[str, str]) -> None:

@@ -68,6 +68,18 @@ def test_one_figure_decides(changed: dict[str, Estimate], decision: str) -> None
     assert decide(figures, policy=POLICY, proof=PROVED).decision == decision
 
 
+def test_a_missing_break_even_leaves_the_policys_threshold_and_is_said() -> None:
+    unknown = GOOD._replace(break_even=None, drafted_per_step=0.007, acceptance=between(0.1, 0.2))
+    decided = decide(unknown, policy=POLICY, proof=PROVED)
+    assert (decided.decision, decided.reasons) == (
+        "disable",
+        (
+            "acceptance 0.15 [0.10, 0.20], at least 0.40 "
+            "(policy 0.40, break-even unknown at 0.007 drafts a step)",
+        ),
+    )
+
+
 def test_a_hold_says_how_many_prompts_would_settle_it() -> None:
     # Half the width is 0.10, and 0.05 is the most it may be: four times the prompts.
     figures = GOOD._replace(acceptance=between(0.35, 0.55, n=20))

@@ -51,6 +51,35 @@ def test_others_and_the_worst_case_stand_beside() -> None:
     ]
 
 
+def test_native_arms_beside_share_the_width_unless_they_name_one() -> None:
+    beside = ("native:gamma=12", "native:gamma=0,kernels=library", "native:gamma=2,width=32")
+    assert specs(others=beside, stock=False) == [
+        ("target", "native:gamma=0,width=16"),
+        ("candidate", "native:gamma=4,width=16"),
+        ("other", "native:gamma=12"),
+        ("other", "native:gamma=0,kernels=library,width=16"),
+        ("other", "native:gamma=2,width=32"),
+    ]
+    names = [arm.name for arm in arms_of(SETTINGS, drafts=(), others=beside)]
+    assert names == ["target", "stock", "native:gamma=4", *beside]
+
+
+def test_the_worst_case_drafts_as_the_first_native_candidate() -> None:
+    drafts = (
+        "transformers:mode=assisted,gamma=3",
+        "native:contract=batch-invariant,adaptive=true,gamma=12,drafter=lookup",
+    )
+    arms = arms_of(SETTINGS, drafts=drafts, others=(), worst=True, stock=False)
+    kept = "contract=batch-invariant,drafter=lookup"
+    assert [arm.spec for arm in arms[-2:]] == [
+        f"{WORST}:gamma=12,adaptive={choice},{kept}" for choice in ("false", "true")
+    ]
+    none = arms_of(SETTINGS, drafts=drafts[:1], others=(), worst=True, stock=False)
+    assert [arm.name for arm in none[-2:]] == [
+        f"{WORST}:gamma=3,adaptive={choice}" for choice in ("false", "true")
+    ]
+
+
 def test_two_arms_alike_are_refused() -> None:
     with pytest.raises(SettingsError, match="two arms are 'native:gamma=4'"):
         specs(drafts=("native:gamma=4", "native:gamma=4"))

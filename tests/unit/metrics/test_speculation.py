@@ -94,6 +94,19 @@ def test_costs_tell_draft_and_verification_apart() -> None:
     assert costs.measured_over_predicted is None
 
 
+@pytest.mark.parametrize(("drafts", "known"), [(2, True), (1, False)])
+def test_no_break_even_where_hardly_anything_was_drafted(drafts: int, known: bool) -> None:
+    steps = [(1, 1)] * drafts + [(0, 0)] * (20 - drafts)
+    costs = costs_of(
+        speculation([steps]),
+        step_seconds=0.0101,
+        baseline_step_seconds=0.01,
+        draft_token_seconds=None,
+    )
+    assert (costs.break_even is not None) is known
+    assert costs.predicted_speedup == pytest.approx((1 + drafts / 20) / 1.01)
+
+
 def test_costs_without_times_or_drafts_are_unknown() -> None:
     untimed = costs_of(
         speculation([[(4, 2)]]),
