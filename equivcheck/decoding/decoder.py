@@ -247,6 +247,7 @@ class Decoder:
         for row, request in arrived.items():
             self.seats[row] = Progress(request, self.stops(request), started=started)
         self.rows.controls.set_features([seat.request for seat in self.seats if seat])
+        self.gamma.truncating = self.rows.controls.features.truncated
         return any(self.seats)
 
     def admit(self, row: int, request: Request) -> None:

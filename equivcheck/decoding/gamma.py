@@ -75,6 +75,8 @@ class GammaPolicy:
         self.most = most
         self.missed = 0
         """Tokens a row may have gained since the draft model was last asked."""
+        self.truncating = False
+        """Whether any row draws from a truncated law: each draft then takes sorting, too."""
 
     @property
     def behind(self) -> bool:
@@ -115,10 +117,15 @@ class AdaptiveGamma(GammaPolicy):
     At locked shape, verifying costs as much as plain decoding, and drafting comes on top.
     """
 
-    def __init__(self, most: int, *, cost: DraftCost) -> None:
-        """Draft at most `most` tokens; `cost` is measured once per engine."""
+    def __init__(
+        self, most: int, *, cost: DraftCost, truncated_cost: DraftCost | None = None
+    ) -> None:
+        """Draft at most `most` tokens; costs are measured once per engine.
+
+        `truncated_cost` is that of drafts while a row draws from a truncated law; None: the same.
+        """
         super().__init__(most)
-        self.cost = cost
+        self.cost, self.truncated_cost = cost, truncated_cost or cost
         self.acceptance = Acceptance()
         self.patience = PATIENCE
 
@@ -142,7 +149,8 @@ class AdaptiveGamma(GammaPolicy):
 
     def predicted_speed(self, gamma: int) -> float:
         """Tokens per target-step time."""
-        return self.acceptance.tokens(gamma) / (1 + self.cost.of(gamma))
+        cost = self.truncated_cost if self.truncating else self.cost
+        return self.acceptance.tokens(gamma) / (1 + cost.of(gamma))
 
     def observe(self, gamma: int, outcomes: Sequence[RowOutcome]) -> None:
         """Update what is known of acceptance, and how long to wait where drafting does not pay."""

@@ -73,13 +73,19 @@ class MixedGamma(AdaptiveGamma):
     """Before each step chooses who drafts, and how much, by the best predicted speed."""
 
     def __init__(
-        self, most: int, *, cost: DraftCost, lookup_cost: DraftCost, may_pause: bool
+        self,
+        most: int,
+        *,
+        cost: DraftCost,
+        lookup_cost: DraftCost,
+        may_pause: bool,
+        truncated_cost: DraftCost | None = None,
     ) -> None:
         """Choose among `most` tokens looked up, and up to as many by the draft model.
 
         `may_pause` lets it draft nothing at all.
         """
-        super().__init__(most, cost=cost)
+        super().__init__(most, cost=cost, truncated_cost=truncated_cost)
         self.lookup_cost = lookup_cost
         self.may_pause = may_pause
         self.repeats: defaultdict[int, Acceptance] = defaultdict(Acceptance)

@@ -38,7 +38,7 @@ from equivcheck.engines.device import configure_arithmetic, load_setup
 from equivcheck.engines.models import adopted, found_reaches, probed, taxed
 from equivcheck.engines.registry import decode_options
 from equivcheck.engines.serving import refusal
-from equivcheck.engines.timing import draft_cost
+from equivcheck.engines.timing import TRUNCATED, draft_cost
 from equivcheck.errors import EngineError, SettingsError
 from equivcheck.generation import Generation, Request
 from equivcheck.settings import EngineSetup
@@ -252,15 +252,23 @@ class NativeEngine:
             reads_together=self.contract.reads_together,
         )
         most, adaptive = self.options.gamma, self.options.adaptive
-        if isinstance(drafter, MixedDrafter):
+        mixed = isinstance(drafter, MixedDrafter)
+        if drafter is None or not (mixed or adaptive):
+            return decoder
+        sampled = self.options.rule != "greedy"
+        truncated = draft_cost(decoder, most=most, features=TRUNCATED) if sampled else None
+        cost = draft_cost(decoder, most=most)
+        if mixed:
+            looked_up = draft_cost(decoder, most=most, unread=0)
             decoder.gamma = MixedGamma(
                 most,
-                cost=draft_cost(decoder, most=most),
-                lookup_cost=draft_cost(decoder, most=most, unread=0),
+                cost=cost,
+                truncated_cost=truncated,
+                lookup_cost=looked_up,
                 may_pause=adaptive,
             )
-        elif adaptive and drafter is not None:
-            decoder.gamma = AdaptiveGamma(most, cost=draft_cost(decoder, most=most))
+        else:
+            decoder.gamma = AdaptiveGamma(most, cost=cost, truncated_cost=truncated)
         return decoder
 
     def build_drafter(self, *, positions: int) -> Drafter:

@@ -10,6 +10,7 @@ import time
 
 import torch
 
+from equivcheck.decoding.controls import Features
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.gamma import DraftCost
 from equivcheck.decoding.graphs import StepRunner
@@ -19,6 +20,8 @@ TIMED_AT = 100
 """Position at which steps are timed: where short prompts are when they have begun to answer. A wide
 step in a short context is timed as far on as it fits."""
 REPEATS = 7
+GREEDY = Features()
+TRUNCATED = Features(random=True, all_random=True, truncated=True)
 
 
 def step_seconds(model: StaticModel, *, rows: int, width: int) -> float:
@@ -41,12 +44,15 @@ def step_seconds(model: StaticModel, *, rows: int, width: int) -> float:
 
 
 @torch.inference_mode()
-def draft_cost(decoder: Decoder, *, most: int, unread: int = 2) -> DraftCost:
+def draft_cost(
+    decoder: Decoder, *, most: int, unread: int = 2, features: Features = GREEDY
+) -> DraftCost:
     """What drafts cost, up to `most` of them, by whole steps of idle rows in turn.
 
     As steps are run, since a draft costs more than its forward pass, and the first more than the
-    others.
+    others. `features` are what the rows' laws take, plain steps' included.
     """
+    decoder.rows.controls.features = features
     decoder.rows.reach = decoder.model.reach(TIMED_AT + decoder.width)
 
     def seconds(gamma: int) -> float:

@@ -122,6 +122,24 @@ def test_a_prompt_may_fill_the_context(setup: EngineSetup, rows: int, context: i
         assert answer.logit_digests == drafted[key].logit_digests
 
 
+@pytest.mark.parametrize(("rule", "measured"), [("coupled", [True, False]), ("greedy", [False])])
+def test_drafts_are_timed_for_truncated_laws_where_there_may_be_any(
+    setup: EngineSetup, monkeypatch: pytest.MonkeyPatch, rule: str, measured: list[bool]
+) -> None:
+    truncated: list[bool] = []
+
+    def noting(decoder: Any, **options: Any) -> Any:
+        found = draft_cost(decoder, **options)
+        truncated.append(decoder.rows.controls.features.truncated)
+        return found
+
+    monkeypatch.setattr(native, "draft_cost", noting)
+    engine: Any = load_engine(f"native:gamma=2,adaptive=true,rule={rule}", one_row(setup))
+    assert truncated == measured
+    policy = engine.decoder.gamma
+    assert (policy.truncated_cost is policy.cost) is (rule == "greedy")
+
+
 @pytest.mark.parametrize(("context", "width"), [(64, 32), (99, 64)])
 def test_a_step_may_be_as_wide_as_a_short_context_allows(
     setup: EngineSetup, context: int, width: int

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
 
+from equivcheck.cases import Sampling
 from equivcheck.decoding.gamma import (
     CAUGHT_UP,
     MOST_PATIENCE,
@@ -13,6 +15,8 @@ from equivcheck.decoding.gamma import (
     GammaPolicy,
 )
 from equivcheck.decoding.outcome import RowOutcome
+from equivcheck.generation import Request
+from tests.unit.decoding.models import decode, make_decoder
 
 
 def outcome(*, drafted: int, accepted: int) -> RowOutcome:
@@ -82,3 +86,35 @@ def test_after_many_skipped_steps_the_drafter_reads_on_first() -> None:
     assert (policy.behind, policy.unread) == (False, CAUGHT_UP + 2)
     policy.observe(0, [])
     assert (policy.behind, policy.unread) == (True, 2)
+
+
+def test_dearer_drafts_of_truncated_laws_count_while_there_are_such_rows() -> None:
+    policy = AdaptiveGamma(4, cost=DraftCost(0.05, 0.05), truncated_cost=DraftCost(1.0, 1.0))
+    assert policy.best() == 4
+    policy.truncating = True
+    assert policy.best() == 0
+    alike = AdaptiveGamma(4, cost=DraftCost(0.05, 0.05))
+    alike.truncating = True
+    assert alike.best() == 4
+
+
+class Noting(GammaPolicy):
+    """Notes at each step whether a row draws from a truncated law."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.noted: list[bool] = []
+
+    def observe(self, gamma: int, outcomes: Sequence[RowOutcome]) -> None:
+        self.noted.append(self.truncating)
+
+
+def test_a_policy_is_told_while_a_row_draws_from_a_truncated_law() -> None:
+    laws = {3: Sampling(temperature=1.0, top_k=9), 7: Sampling(temperature=1.0), 9: Sampling()}
+    requests = [
+        Request(key=f"w/{tokens}", prompt_ids=(20, 21), max_new_tokens=tokens, sampling=law)
+        for tokens, law in laws.items()
+    ]
+    policy = Noting()
+    decode(make_decoder(rows=3, policy=policy, eos=()), requests)
+    assert policy.noted == [True] * 3 + [False] * 6
