@@ -105,7 +105,9 @@ class Reference:
         return Law(rows, torch.stack(penalised).log_softmax(dim=-1))
 
     def logits(self, prompt: Sequence[int], output: Sequence[int]) -> Iterator[Tensor]:
-        """Raw logits behind each output token, chunk by chunk, [tokens, vocab]."""
+        """Raw logits behind each output token, chunk by chunk, [tokens, vocab]; none of none."""
+        if not output:
+            return
         tokens = torch.tensor([[*prompt, *output[:-1]]], device=self.model.device)
         cache = DynamicCache(config=self.model.config)
         for start in range(0, tokens.shape[1], CHUNK):

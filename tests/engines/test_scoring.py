@@ -223,6 +223,24 @@ def test_every_nth_output_is_scored_in_full_and_nothing_twice(
     assert path.read_bytes() == once
 
 
+def test_an_output_without_a_token_has_no_scores(
+    setup: EngineSetup, reference: Reference, tmp_path: Path
+) -> None:
+    best = greedy_output(reference)
+    given = {
+        TARGET: [make_generation(best, key="code/c0")],
+        CANDIDATE: [make_generation((), key="code/c0")],
+    }
+    path = tmp_path / "records.jsonl"
+    make_records(path, setup, given)
+    score(path)
+    found = read_evidence(path)
+    (arbitration,) = found.arbitrations
+    assert (arbitration.position, arbitration.arm_logprob, arbitration.arm_gaps) == (0, None, ())
+    assert len(arbitration.target_gaps) == len(best)
+    assert [len(each.logprobs) for each in found.rescored] == [len(best), 0]
+
+
 def test_ids_outside_the_vocabulary_are_left_to_the_stop_rules(
     setup: EngineSetup, reference: Reference, tmp_path: Path
 ) -> None:
