@@ -1,20 +1,26 @@
 """Put requests to an engine and take what comes: answers, or why there is none.
 
-An engine is somebody else's code. Whatever it raises becomes a record that names the request, and
-what it had answered before is kept; what it answers without having been asked ends the run.
+An engine is somebody else's code. Whatever it raises, `SystemExit` included, becomes a record that
+names the request, and so does an answer that no record can hold; what it had answered before is
+kept. What it gives without having been asked ends the run.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from equivcheck.engine import Engine
 from equivcheck.errors import EngineError, EquivcheckError
-from equivcheck.escape import head
+from equivcheck.escape import head, visible
 from equivcheck.generation import Generation, Request
 from equivcheck.records import Failed
+from equivcheck.validation import unrecordable
 
+LOG = logging.getLogger(__name__)
 LONGEST_MESSAGE = 500
+_ENDED = object()
 
 
 def ask(engine: Engine, requests: Sequence[Request], *, arm: str) -> Iterator[Generation | Failed]:
@@ -24,37 +30,77 @@ def ask(engine: Engine, requests: Sequence[Request], *, arm: str) -> Iterator[Ge
     one, so that one bad request costs no other its answer.
 
     Raises:
-        EngineError: the engine answered what it was not asked, or twice, or broke when it had
-            answered everything.
+        EngineError: the engine answered what it was not asked, or twice, gave something else than
+            answers, or broke when it had answered everything.
     """
     waiting = {request.key: request for request in requests}
     answers = _generate(engine, requests)
     while True:
         try:
-            generation = next(answers, None)
+            given = next(answers, _ENDED)
         # An adapter may raise anything; a failure is recorded and never taken for an answer.
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if not waiting:
-                told = f"{arm} ({engine.capabilities.engine}) broke after its last answer"
+                told = f"{named(engine, arm=arm)} broke after its last answer"
                 raise EngineError(f"{told}: {describe(error)}") from error
             yield from _ask_singly(engine, list(waiting.values()), arm=arm, error=error)
             return
-        if generation is None:
+        if given is _ENDED:
             break
-        if waiting.pop(generation.key, None) is None:
-            raise EngineError(_unasked(generation.key, requests, arm=arm, engine=engine))
-        yield generation
+        answer = as_answer(given, who=named(engine, arm=arm))
+        if waiting.pop(answer.key, None) is None:
+            raise EngineError(_unasked(answer.key, requests, arm=arm, engine=engine))
+        if wrong := unrecordable(answer):
+            message = f"no record can hold its answer: {wrong}"
+            yield Failed(arm=arm, key=answer.key, message=message[:LONGEST_MESSAGE])
+        else:
+            yield answer
     for key in waiting:
         yield Failed(arm=arm, key=key, message="the engine ended without an answer")
 
 
-def _generate(engine: Engine, requests: Sequence[Request]) -> Iterator[Generation]:
-    """The engine's answers; what raises already when it is called raises like what raises later."""
+@contextmanager
+def closing(engine: Engine, *, arm: str) -> Iterator[Engine]:
+    """Close an engine behind its work; where it breaks then, that is said and costs nothing."""
+    told = named(engine, arm=arm)
+    try:
+        yield engine
+    finally:
+        try:
+            engine.close()
+        except (Exception, SystemExit) as error:
+            LOG.warning("%s", visible(f"{told} broke as it was closed: {describe(error)}"))
+
+
+def as_answer(given: object, *, who: str) -> Generation:
+    """What an engine gave, where that is an answer under some key.
+
+    Raises:
+        EngineError: it is not.
+    """
+    if not isinstance(given, Generation):
+        raise EngineError(
+            f"{who} gave a value of type {type(given).__name__} as an answer, not Generation"
+        )
+    if not isinstance(given.key, str):
+        raise EngineError(
+            f"{who} gave an answer whose key is of type {type(given.key).__name__}, not str"
+        )
+    return given
+
+
+def named(engine: Engine, *, arm: str) -> str:
+    """An arm and its engine, for a message."""
+    return f"{arm} ({engine.capabilities.engine})"
+
+
+def _generate(engine: Engine, requests: Sequence[Request]) -> Iterator[object]:
+    """What the engine gives; what raises when it is called raises like what raises later."""
     yield from engine.generate(requests)
 
 
 def _ask_singly(
-    engine: Engine, requests: Sequence[Request], *, arm: str, error: Exception
+    engine: Engine, requests: Sequence[Request], *, arm: str, error: BaseException
 ) -> Iterator[Generation | Failed]:
     if len(requests) == 1:
         yield Failed(arm=arm, key=requests[0].key, message=describe(error))
@@ -63,7 +109,7 @@ def _ask_singly(
         yield from ask(engine, [request], arm=arm)
 
 
-def describe(error: Exception) -> str:
+def describe(error: BaseException) -> str:
     """An error in one line; its kind too, unless it is one of ours."""
     line = next((line for line in str(error).splitlines() if line.strip()), "")
     if not isinstance(error, EquivcheckError):
@@ -73,4 +119,4 @@ def describe(error: Exception) -> str:
 
 def _unasked(key: str, requests: Sequence[Request], *, arm: str, engine: Engine) -> str:
     how = "twice" if key in {request.key for request in requests} else "without having been asked"
-    return f"{arm} ({engine.capabilities.engine}) answered {head(key, cells=120)!r} {how}"
+    return f"{named(engine, arm=arm)} answered {head(key, cells=120)!r} {how}"

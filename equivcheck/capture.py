@@ -8,11 +8,11 @@ scoring, judging and reports together.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from equivcheck.asking import ask
+from equivcheck.asking import ask, closing
 from equivcheck.baselines.adopting import adopt_baseline
 from equivcheck.cases import Suite
 from equivcheck.detokenise import detokeniser
@@ -163,7 +163,7 @@ def open_engines(settings: Settings, stack: ExitStack) -> dict[str, Engine]:
     if settings.control is not None:
         specs[CONTROL] = settings.control
     return {
-        arm: stack.enter_context(closing(load_engine(spec, settings.setup)))
+        arm: stack.enter_context(closing(load_engine(spec, settings.setup), arm=arm))
         for arm, spec in specs.items()
     }
 
@@ -175,7 +175,8 @@ def open_drawing_engines(
     specs = {SAMPLED: sampled_spec(settings), SAMPLED_TARGET: settings.target}
     setup = drawing_setup(settings, draws)
     return {
-        arm: stack.enter_context(closing(load_engine(specs[arm], setup))) for arm in draws.planned
+        arm: stack.enter_context(closing(load_engine(specs[arm], setup), arm=arm))
+        for arm in draws.planned
     }
 
 
@@ -207,7 +208,7 @@ def ask_again(book: Logbook, settings: Settings) -> None:
     """Put the probes to a new engine of the candidate's kind, as the candidate got them."""
     if not book.missing(REPEAT):
         return
-    with closing(load_engine(settings.candidate, settings.setup)) as engine:
+    with closing(load_engine(settings.candidate, settings.setup), arm=REPEAT) as engine:
         warm_up_engine(book.plan, engine, arm=REPEAT, needed=True)
         for chunk in book.plan.probes:
             book.put(engine, chunk, arm=REPEAT)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TypeVar, get_args
 
-from msgspec import DecodeError, Struct, ValidationError
+from msgspec import DecodeError, Struct, ValidationError, convert, to_builtins
 from msgspec.structs import fields
 
 from equivcheck.errors import did_you_mean
@@ -72,6 +72,25 @@ def explain(error: DecodeError, shapes: Mapping[str, type[Struct]]) -> str:
     keys = "keys: " if at and at["key"] else ""
     message = keys + message[:1].lower() + message[1:]
     return f"{path}: {message}" if path else message
+
+
+def unrecordable(struct: Struct) -> str | None:
+    """The first field whose value no record could hold, and why; None: there is none.
+
+    For structs that somebody else made. Numbers are plain ones: an element of a tensor or of an
+    array is none, and neither a bool nor a float is an int.
+    """
+    shape, plain = type(struct), {}
+    for name in struct.__struct_fields__:
+        try:
+            plain[name] = to_builtins(getattr(struct, name))
+        except TypeError as error:
+            return f"{name}: {error}"
+    try:
+        convert(plain, shape)
+    except ValidationError as error:
+        return explain(error, {"": shape})
+    return None
 
 
 def _unknown_key(name: str, *, path: str, shapes: Mapping[str, type[Struct]]) -> str:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
 
 import msgspec
 
-from equivcheck.asking import describe
+from equivcheck.asking import as_answer, closing, describe
 from equivcheck.bench.arms import WORST
 from equivcheck.bench.clocks import Clock, clock_of
 from equivcheck.bench.probing import (
@@ -34,6 +34,7 @@ from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.registry import lent, load_engine
 from equivcheck.errors import EngineError
 from equivcheck.generation import Generation, Request
+from equivcheck.validation import unrecordable
 
 Chunk = tuple[Request, ...]
 Progress = Callable[[str, int, int], None]
@@ -118,7 +119,8 @@ def open_arms(header: BenchHeader, *, point: int, stack: ExitStack) -> dict[str,
                         batch_size=place.batch_size,
                         context=place.context,
                     ),
-                )
+                ),
+                arm=arm.name,
             )
         )
         for arm in header.settings.arms
@@ -180,6 +182,9 @@ def sit(
             engine = arms[name]
             found, spent = clock.time(partial(answers, engine, turn.requests, arm=name))
             inside += spent.wall
+            for each in found:
+                if wrong := unrecordable(each):
+                    raise EngineError(f"arm {name}: no record can hold its answer: {wrong}")
             writer.append(
                 *(
                     Measured(
@@ -214,10 +219,12 @@ def answers(engine: Engine, requests: Chunk, *, arm: str) -> list[Generation]:
         EngineError: it broke, or answered anything else than what it was asked.
     """
     try:
-        found = {each.key: each for each in engine.generate(requests)}
+        given: list[object] = list(engine.generate(requests))
     # An adapter may raise anything; here it ends the measurement, which can be gone on with.
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise EngineError(f"arm {arm} broke: {describe(error)}") from error
+    answered = (as_answer(each, who=f"arm {arm}") for each in given)
+    found = {each.key: each for each in answered}
     if found.keys() != {request.key for request in requests}:
         raise EngineError(f"arm {arm} answered {len(found)} of {len(requests)} requests")
     return [found[request.key] for request in requests]

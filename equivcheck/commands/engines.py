@@ -41,6 +41,9 @@ def problem_of(place: str) -> str | None:
     module, _, function = place.partition(":")
     try:
         found = import_module(module)
-    except Exception as error:  # an adapter's imports may break in any way; that is the answer
+    # An adapter's imports may break in any way; that is the answer.
+    except (Exception, SystemExit) as error:
         return f"{type(error).__name__}: {error}".splitlines()[0]
-    return None if hasattr(found, function) else f"{module} has no {function!r}"
+    if not hasattr(found, function):
+        return f"{module} has no {function!r}"
+    return None if callable(getattr(found, function)) else f"{place} is no function"

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 import msgspec
 from msgspec import Struct
 
-from equivcheck.engine import Engine
-from equivcheck.errors import EngineError, SettingsError, unknown_name
+from equivcheck.asking import describe
+from equivcheck.engine import Capabilities, Engine
+from equivcheck.errors import EngineError, EquivcheckError, SettingsError, unknown_name
 from equivcheck.settings import EngineSetup
-from equivcheck.validation import explain
+from equivcheck.validation import explain, unrecordable
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -93,10 +94,25 @@ def load_engine(spec: str, setup: EngineSetup) -> Engine:
 
     Raises:
         SettingsError: the specification or one of its options is wrong.
-        EngineError: there is no such engine, or a package it needs is not installed.
+        EngineError: there is no such engine, a package it needs is not installed, it broke as it
+            was opened, or what was opened does not say what it is.
         PairError: the engine cannot load or run the pair.
     """
     parsed = EngineSpec.parse(spec)
+    try:
+        engine = _open(parsed, setup)
+        problem = _unusable(engine)
+    except EquivcheckError:
+        raise
+    # An adapter may raise anything, and even leave Python; that must never pass for a verdict.
+    except (Exception, SystemExit) as error:
+        raise EngineError(f"engine {spec!r} cannot be opened: {describe(error)}") from error
+    if problem is not None:
+        raise EngineError(f"engine {spec!r} cannot be used: {problem}")
+    return engine
+
+
+def _open(parsed: EngineSpec, setup: EngineSetup) -> Engine:
     if parsed.name in _lent:
         return _lent[parsed.name](parsed.options, setup)
     entries = _entry_points()
@@ -110,6 +126,10 @@ def load_engine(spec: str, setup: EngineSetup) -> Engine:
     entry = entries[parsed.name]
     try:
         open_engine: OpenEngine = entry.load()
+        if not callable(open_engine):
+            raise EngineError(
+                f"engine {entry.name!r} is registered as {entry.value}, which is no function"
+            )
         return open_engine(parsed.options, setup)
     except ModuleNotFoundError as error:
         raise EngineError(_not_installed(entry, error)) from error
@@ -155,6 +175,17 @@ def _entry_points() -> dict[str, EntryPoint]:
                 f"uninstall one of the packages"
             )
     return found
+
+
+def _unusable(engine: Engine | None) -> str | None:
+    """What keeps something that was opened from being an engine; None: nothing."""
+    if engine is None:
+        return "its function returned None"
+    told: object = engine.capabilities
+    if not isinstance(told, Capabilities):
+        return f"its capabilities are of the type {type(told).__name__}, not Capabilities"
+    wrong = unrecordable(told)
+    return wrong and f"no record can hold its capabilities: {wrong}"
 
 
 def _not_installed(entry: EntryPoint, error: ModuleNotFoundError) -> str:

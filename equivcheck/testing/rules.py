@@ -105,7 +105,7 @@ def apply_rule(rule: Rule, trial: Trial) -> Finding:
             return _finding(rule, Outcome.PASS, f"refused: {visible(str(refusal))}", Reason.HELD)
         faults = [f"refused: {visible(str(refusal))}"]
     # An adapter may raise anything; here that is a finding like any other.
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         faults = [f"raised {type(error).__name__}: {visible(str(error))}"]
     if not faults:
         return _finding(rule, Outcome.PASS, rule.held, Reason.HELD)

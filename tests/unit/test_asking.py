@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import msgspec
+import numpy as np
 import pytest
 
-from equivcheck.asking import LONGEST_MESSAGE, ask
+from equivcheck.asking import LONGEST_MESSAGE, ask, closing
 from equivcheck.engine import Capabilities
 from equivcheck.errors import EngineError
 from equivcheck.generation import Generation, Request
@@ -130,6 +133,68 @@ def test_breaking_after_the_last_answer_is_no_clean_end() -> None:
 
     with pytest.raises(EngineError, match="broke after its last answer: OSError: gone"):
         outcomes(Scripted(dies_at_the_end))
+
+
+def test_leaving_python_is_a_failure_like_any_other() -> None:
+    def leaves_on_b(requests: Sequence[Request]) -> Iterator[Generation]:
+        for request in requests:
+            if request.key == "code/b":
+                sys.exit(0)
+            yield make_generation(key=request.key)
+
+    answered, failed = outcomes(Scripted(leaves_on_b))
+    assert answered == ["code/a", "code/c", "code/d"]
+    assert failed == {"code/b": "SystemExit: 0"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"token_ids": (10, 11.0)}, "token_ids[1]: expected `int`, got `float`"),
+        ({"token_ids": (True,)}, "token_ids[0]: expected `int`, got `bool`"),
+        ({"token_ids": None}, "token_ids: expected `array`, got `null`"),
+        ({"token_ids": (np.int64(3),)}, "token_ids: Encoding objects of type numpy.int64 is"),
+        ({"steps": (3,)}, "steps[0]: expected `array`, got `int`"),
+        ({"finish_reason": "stopp"}, "finish_reason: 'stopp' is not a valid value (did you mean"),
+    ],
+)
+def test_an_answer_of_the_wrong_types_fails_alone(fields: dict[str, Any], complaint: str) -> None:
+    def mistypes_b(requests: Sequence[Request]) -> Iterator[Generation]:
+        for given in answers_all(requests):
+            wrong = given.key == "code/b"
+            yield msgspec.structs.replace(given, **fields) if wrong else given
+
+    engine = Scripted(mistypes_b)
+    answered, failed = outcomes(engine)
+    assert answered == ["code/d", "code/c", "code/a"]
+    assert failed["code/b"].startswith(f"no record can hold its answer: {complaint}")
+    assert len(engine.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ("hello", "a value of type str as an answer, not Generation"),
+        (None, "a value of type NoneType as an answer, not Generation"),
+        (make_generation(key=["code/a"]), "an answer whose key is of type list, not str"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_answer_ends_the_run(given: Any, complaint: str) -> None:
+    with pytest.raises(EngineError, match=rf"^candidate \(scripted\) gave {complaint}$"):
+        outcomes(Scripted(lambda requests: iter([given])))
+
+
+def test_an_engine_that_breaks_as_it_is_closed_is_named_and_hides_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    engine = Scripted(answers_all)
+    engine.close = lambda: sys.exit("\x1b[31mbye")  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="disk full"), closing(engine, arm="candidate"):
+        raise OSError("disk full")
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "candidate (scripted) broke as it was closed: SystemExit: \\x1b[31mbye"
+    )
 
 
 def test_an_interrupt_is_no_failure_of_the_engine() -> None:

@@ -6,17 +6,21 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import pytest
 from msgspec import Meta, Struct
 
+from equivcheck.commands.engines import problem_of
 from equivcheck.engine import Capabilities
 from equivcheck.engines import registry
 from equivcheck.engines.registry import EngineSpec, decode_options, known_engines, load_engine
-from equivcheck.errors import EngineError, EquivcheckError, SettingsError
+from equivcheck.errors import EngineError, SettingsError
 from equivcheck.generation import Generation, Request
 from equivcheck.settings import EngineSetup
+
+NO_FUNCTION = 3
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,6 +55,26 @@ def breaks(options: Mapping[str, str], setup: EngineSetup) -> Echo:
     raise AttributeError("'NoneType' object has no attribute 'shape'")
 
 
+def leaves(options: Mapping[str, str], setup: EngineSetup) -> Echo:
+    sys.exit(0)
+
+
+def opens_nothing(options: Mapping[str, str], setup: EngineSetup) -> None:
+    return None
+
+
+class Nameless(Echo):
+    told: Any = None
+
+    @property
+    def capabilities(self) -> Any:
+        return self.told
+
+
+class Mistyped(Nameless):
+    told = Capabilities(engine="echo", device="cpu", dtype="float32", batch_size=1.0)  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     here = __name__
@@ -60,6 +84,11 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
             "echo": f"{here}:Echo",
             "stranger": f"{here}:needs_a_stranger",
             "breaks": f"{here}:breaks",
+            "leaves": f"{here}:leaves",
+            "nothing": f"{here}:opens_nothing",
+            "nameless": f"{here}:Nameless",
+            "mistyped": f"{here}:Mistyped",
+            "number": f"{here}:NO_FUNCTION",
             "gone": f"{here}:no_such_function",
             "lost": "no_such_package.engine:open_engine",
         }.items()
@@ -141,6 +170,12 @@ def test_an_engine_gets_its_options_and_the_setup() -> None:
         ("stranger", "engine 'stranger' needs 'stranger.core'.*pip install stranger"),
         ("gone", "engine 'gone' is registered as .*:no_such_function, which does not exist"),
         ("lost", "engine 'lost' is registered as no_such_package.*, which does not exist"),
+        ("number", "engine 'number' is registered as .*:NO_FUNCTION, which is no function"),
+        ("breaks:a=1", "^engine 'breaks:a=1' cannot be opened: AttributeError: 'NoneType' object"),
+        ("leaves", "^engine 'leaves' cannot be opened: SystemExit: 0"),
+        ("nothing", "^engine 'nothing' cannot be used: its function returned None"),
+        ("nameless", "^engine 'nameless' .* capabilities are of the type NoneType, not Capa"),
+        ("mistyped", "^engine 'mistyped' .*: batch_size: expected `int`, got `float`"),
     ],
 )
 def test_what_cannot_be_opened_says_why(spec: str, complaint: str) -> None:
@@ -155,10 +190,23 @@ def test_where_nothing_is_installed_no_name_is_to_blame(monkeypatch: pytest.Monk
 
 
 @pytest.mark.usefixtures("registered")
-def test_an_engines_own_bug_is_not_dressed_up() -> None:
-    with pytest.raises(AttributeError, match="shape") as caught:
+def test_an_engines_own_bug_is_kept_as_the_cause() -> None:
+    with pytest.raises(EngineError) as caught:
         load_engine("breaks", EngineSetup())
-    assert not isinstance(caught.value, EquivcheckError)
+    assert isinstance(caught.value.__cause__, AttributeError)
+
+
+def test_what_is_no_function_does_not_load() -> None:
+    assert problem_of(f"{__name__}:NO_FUNCTION") == f"{__name__}:NO_FUNCTION is no function"
+    assert problem_of(f"{__name__}:Echo") is None
+
+
+def test_a_module_that_leaves_python_does_not_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "leaves_python.py").write_text("import sys\nsys.exit(0)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert problem_of("leaves_python:open_engine") == "SystemExit: 0"
 
 
 def test_two_packages_with_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

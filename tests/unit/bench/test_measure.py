@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -44,13 +45,22 @@ class FakeEngine:
         for request in requests:
             if request.key == self.options.get("breaks"):
                 raise RuntimeError("out of memory")
-            yield plain(request.key) if "plain" in self.options else speculative(request.key)
+            if request.key == self.options.get("leaves"):
+                sys.exit(0)
+            given = plain(request.key) if "plain" in self.options else speculative(request.key)
+            if request.key == self.options.get("strays"):
+                given = "text"  # type: ignore[assignment]
+            if request.key == self.options.get("floats"):
+                given = msgspec.structs.replace(given, token_ids=(1.0,))
+            yield given
 
     @property
     def costs(self) -> tuple[str, ...]:
         return () if "plain" in self.options else (f"answered {len(self.log)} times",)
 
     def close(self) -> None:
+        if "unclosed" in self.options:
+            raise RuntimeError("device lost")
         self.log.append("closed")
 
 
@@ -144,6 +154,33 @@ def test_an_interrupted_measurement_asks_for_nothing_twice(tmp_path: Path) -> No
     bench = read_bench(path)
     assert len(bench.measured) == len(bench.expected)
     assert bench.measured[: len(kept.measured)] == kept.measured
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ("leaves=code/c", "arm fast broke: SystemExit: 0"),
+        ("strays=code/c", "arm fast gave a value of type str as an answer, not Generation"),
+        ("floats=code/c", r"arm fast: no record can hold its answer: token_ids\[0\]: expected"),
+    ],
+)
+def test_what_cannot_be_measured_names_the_arm(option: str, complaint: str, tmp_path: Path) -> None:
+    path = tmp_path / "bench.jsonl"
+    arm = msgspec.structs.replace(ARMS[1], spec=f"fake:{option}")
+    with pytest.raises(EngineError, match=f"^{complaint}"):
+        measure(path, make_header(arms=(ARMS[0], arm)))
+    assert {each.arm for each in read_bench(path).measured} == {"target", "fast"}
+
+
+def test_an_engine_that_breaks_as_it_is_closed_costs_no_figure(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "bench.jsonl"
+    arm = msgspec.structs.replace(ARMS[1], spec="fake:unclosed=yes")
+    assert measure(path, make_header(arms=(ARMS[0], arm))).count("closed") == 1
+    assert summarise(read_bench(path)).finished
+    (record,) = caplog.records
+    assert record.getMessage() == "fast (fake) broke as it was closed: RuntimeError: device lost"
 
 
 def test_a_finished_point_is_not_opened_again(tmp_path: Path) -> None:
