@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -60,6 +61,19 @@ class Verbs(click.Group):
             hint = did_you_mean(args[0], VERBS)
             ctx.fail(f"no verb named {args[0]!r}{hint}; verbs: {', '.join(VERBS)}")
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb. What would leave Python from inside it is a break-down like any other.
+
+        Python would exit with the code of an engine's own ``sys.exit()``, or with 1, and both read
+        as a verdict. Click's own exits are not raised in here.
+        """
+        try:
+            return super().invoke(ctx)
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise RuntimeError(f"{error!r} came before a verdict") from error
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -88,7 +88,7 @@ class Session:
         self.suites: tuple[Suite, ...] = ()
         self.verdict: Verdict | None = None
         self.evidence: Evidence | None = None
-        self.failure: Exception | None = None
+        self.failure: Exception | SystemExit | None = None
         self._homes: dict[str, Selectable] = {}
         """By item name, the first of that name: of gates, the one that tells of the whole run."""
         self._told = False
@@ -134,7 +134,8 @@ class Session:
                     self._own()
                 self.evidence = read_evidence(self.folder)
                 self.verdict = judge(self.evidence)
-        except Exception as error:  # raised again by every item that needed the run
+        # Raised again by every item that needed the run.
+        except (Exception, SystemExit) as error:
             self.failure = error
 
     def raise_failure(self) -> None:
@@ -227,7 +228,7 @@ class Session:
             (self.folder / MARKER_NAME).unlink(missing_ok=True)
         try:
             note = self._run()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._leave(failure=f"{type(error).__name__}: {error}".splitlines()[0])
             raise
         self._leave(note=note)

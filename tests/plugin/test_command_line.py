@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from equivcheck import cli
+from equivcheck.records import CANDIDATE
 from equivcheck.records_file import RECORDS_NAME, read_evidence
 from tests.plugin.conftest import Project
 
@@ -49,11 +50,50 @@ def test_run_exits_with_2_where_an_engine_never_answers(
     assert "Traceback" not in shown.err
 
 
-def test_an_unforeseen_error_is_no_verdict(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["run", "--candidate", f"{TOY},unopened=true", "--json"]) == 2
+@pytest.mark.parametrize(
+    ("forgets", "words"), [("error", "no memory"), ("exit", "SystemExit(0) came before a verdict")]
+)
+def test_an_unforeseen_error_is_no_verdict(
+    forgets: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["run", "--candidate", f"{TOY},forgets={forgets}", "--json"]) == 2
     shown = capsys.readouterr()
-    assert json.loads(shown.out)["error"].startswith("broke down with RuntimeError: no memory")
+    assert json.loads(shown.out)["error"] == f"broke down with RuntimeError: {words}"
     assert "Traceback" in shown.err
+
+
+def test_an_engine_that_leaves_python_has_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["run", "--candidate", f"{TOY},leave=code", "--json"]) == 2
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["error"].endswith("of code/one it says: SystemExit: 0")
+    assert cli.run(["run", "--fresh", "--candidate", f"{TOY},leave=two"]) == 3
+    assert "code/two: SystemExit: 0" in capsys.readouterr().out
+
+
+def test_an_engine_that_cannot_be_opened_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["run", "--candidate", f"{TOY},unopened=true"]) == 2
+    told = f"engine '{TOY},unopened=true' cannot be opened: RuntimeError: no memory for the weights"
+    assert capsys.readouterr().err == f"equivcheck: {told}\n"
+
+
+def test_an_engine_that_breaks_as_it_is_closed_costs_no_verdict(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert cli.run(["run", "--candidate", f"{TOY},unclosed=true"]) == 0
+    assert read_evidence(LATEST).sealed is not None
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{arm} (toy:gamma=2) broke as it was closed: RuntimeError: device lost"
+        for arm in ("candidate", "repeat")
+    ]
+
+
+def test_an_answer_without_a_token_is_judged(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["run", "--candidate", f"{TOY},empty=two", "--set", "rescore_every=1"]) == 1
+    assert capsys.readouterr().out.startswith("NOT EQUIVALENT")
+    evidence = read_evidence(LATEST)
+    assert evidence.sealed is not None
+    (arbitration,) = (each for each in evidence.arbitrations if each.arm == CANDIDATE)
+    assert (arbitration.position, arbitration.arm_gaps) == (0, ())
 
 
 def test_json_says_what_the_terminal_says(capsys: pytest.CaptureFixture[str]) -> None:

@@ -125,13 +125,25 @@ def test_another_interrupted_run_is_set_aside(project: Project, interrupted: str
     result.stdout.fnmatch_lines([f"note: an unfinished run of something else is in *{aside.name}"])
 
 
-def test_an_unforeseen_error_shows_its_traceback_once(project: Project) -> None:
-    result = project.pytest("suites", f"--equivcheck-candidate={TOY},unopened=true")
+@pytest.mark.parametrize(
+    ("forgets", "words"), [("error", "RuntimeError: no memory"), ("exit", "SystemExit: 0")]
+)
+def test_an_unforeseen_error_shows_its_traceback_once(
+    forgets: str, words: str, project: Project
+) -> None:
+    result = project.pytest("suites", f"--equivcheck-candidate={TOY},forgets={forgets}")
     result.assert_outcomes(errors=11)
     shown = result.stdout.str()
     assert shown.count("toy.py:") == 1
-    assert shown.count("RuntimeError: no memory for the weights (traceback above)\n") == 10
-    assert "NO VERDICT — RuntimeError: no memory for the weights\n" in shown
+    assert shown.count(f"\n{words} (traceback above)\n") == 10
+    assert f"NO VERDICT — {words}\n" in shown
+
+
+@pytest.mark.parametrize("how", ["unopened=true", "leave=code"])
+def test_an_engine_that_gives_nothing_makes_every_item_an_error(how: str, project: Project) -> None:
+    result = project.pytest("suites", f"--equivcheck-candidate={TOY},{how}")
+    result.assert_outcomes(errors=11)
+    assert "toy.py:" not in result.stdout.str()
 
 
 def test_two_files_may_not_define_the_same_case(project: Project) -> None:

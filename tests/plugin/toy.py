@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from equivcheck.engine import Capabilities
@@ -36,8 +39,16 @@ class ToyOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Part of the keys to raise an error on."""
     kill: str | None = None
     """Part of the keys at which to kill the process, until a file ``survive`` is there."""
+    leave: str | None = None
+    """Part of the keys at which to leave Python, as if all were well."""
     unopened: bool = False
     """Break while the engine is opened."""
+    forgets: Literal["error", "exit"] | None = None
+    """Raise an error or leave Python when asked a second time what it is."""
+    unclosed: bool = False
+    """Break while the engine is closed."""
+    empty: str | None = None
+    """Part of the keys to answer with no token at all."""
     contract: str | None = "toy"
     log: str | None = None
     """File that gets the key of every request asked."""
@@ -46,9 +57,13 @@ class ToyOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class ToyEngine:
     def __init__(self, options: ToyOptions, setup: EngineSetup) -> None:
         self.options, self.setup = options, setup
+        self.looks = 0
 
     @property
     def capabilities(self) -> Capabilities:
+        self.looks += 1
+        if self.options.forgets and self.looks > 1:
+            raise SystemExit(0) if self.options.forgets == "exit" else RuntimeError("no memory")
         return Capabilities(
             engine=f"toy:gamma={self.options.gamma}",
             device="cpu",
@@ -64,10 +79,14 @@ class ToyEngine:
             wrong = self._hit("wrong", request.key) and not Path("mended").exists()
             if self.options.shy and len(requests) == 1:
                 wrong = False
-            yield answer(request, gamma=self.options.gamma, wrong=wrong, dull=self.options.dull)
+            given = answer(request, gamma=self.options.gamma, wrong=wrong, dull=self.options.dull)
+            if self._hit("empty", request.key):
+                given = msgspec.structs.replace(given, token_ids=(), steps=())
+            yield given
 
     def close(self) -> None:
-        """Nothing to free."""
+        if self.options.unclosed:
+            raise RuntimeError("device lost")
 
     def _misbehave(self, key: str) -> None:
         if self.options.log:
@@ -75,6 +94,8 @@ class ToyEngine:
                 file.write(f"{self.options.gamma} {key}\n")
         if self._hit("crash", key):
             raise RuntimeError(f"out of memory\nwhile decoding {key}")
+        if self._hit("leave", key):
+            sys.exit(0)
         if Path("survive").exists():
             return
         if self._hit("interrupt", key):

@@ -88,6 +88,16 @@ def test_a_wrong_flag_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--pair" in capsys.readouterr().err
 
 
+def test_completing_in_a_shell_still_ends_as_click_ends_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_EQUIVCHECK_COMPLETE", "zsh_source")
+    with pytest.raises(SystemExit) as left:
+        cli.run([])
+    assert left.value.code == 0
+    assert "compdef" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("evidence", "code", "word"),
     [
