@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equivcheck.errors import EquivcheckError, RecordsError
+from equivcheck.errors import RecordsError
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.records import (
     CANDIDATE,
@@ -26,7 +25,7 @@ from equivcheck.records import (
     Sealed,
     SuiteRef,
 )
-from equivcheck.records_file import RECORDS_NAME, LateWriter, RecordsWriter, read_evidence, seal
+from equivcheck.records_file import RECORDS_NAME, RecordsWriter, read_evidence, seal
 from equivcheck.settings import EngineSetup, Settings
 from tests.unit.make import make_asked, make_captured, make_generation, make_header, make_request
 
@@ -107,38 +106,6 @@ def test_an_existing_run_is_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(RecordsError, match="already exists"):
         RecordsWriter.create(tmp_path / "r.jsonl", HEADER)
     assert (tmp_path / "r.jsonl").read_bytes() == content
-
-
-def test_a_late_file_begins_with_its_first_answer_and_not_before(tmp_path: Path) -> None:
-    path = tmp_path / "r.jsonl"
-    content = write(path)
-    with suppress(KeyboardInterrupt), LateWriter(path, HEADER, make_way=path.unlink) as writer:
-        writer.append(*EVIDENCE[:2])
-        raise KeyboardInterrupt
-    assert path.read_bytes() == content
-    with LateWriter(path, HEADER, make_way=path.unlink) as writer:
-        writer.append(*EVIDENCE[:2])
-        writer.append(EVIDENCE[2])
-        assert tuple(read_evidence(path).captured[TARGET]) == KEYS[:1]
-        writer.append(*EVIDENCE[3:])
-    assert content.startswith(path.read_bytes())
-    assert [each.name for each in tmp_path.iterdir()] == ["r.jsonl"]
-
-
-def test_a_late_file_that_is_over_has_begun(tmp_path: Path) -> None:
-    with LateWriter(tmp_path / "r.jsonl", HEADER, make_way=lambda: None):
-        pass
-    assert read_evidence(tmp_path / "r.jsonl").header == HEADER
-
-
-def test_what_is_there_stays_where_a_late_file_cannot_be_written(tmp_path: Path) -> None:
-    path = tmp_path / "r.jsonl"
-    content = write(path)
-    (tmp_path / ".r.jsonl.part").mkdir()
-    writer = LateWriter(path, HEADER, make_way=path.unlink)
-    with pytest.raises(EquivcheckError, match=f"^{path}: cannot be written: Is a directory$"):
-        writer.append(*EVIDENCE)
-    assert path.read_bytes() == content
 
 
 def test_resuming_a_sealed_run_takes_its_verdict_away(tmp_path: Path) -> None:
