@@ -14,7 +14,7 @@ from equivcheck.graders import Grader
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 TokenId = Annotated[int, Meta(ge=0, lt=2**31)]
 Count = Annotated[int, Meta(ge=0, lt=2**31)]
-FARTHEST = 1e9
+FARTHEST = 1e12
 """How far a logit may be moved, and by which factor: divided by the least temperature, fp32 still
 holds it."""
 Shift = Annotated[float, Meta(ge=-FARTHEST, le=FARTHEST)]

@@ -128,7 +128,7 @@ PROBLEMS = {
     ),
     "overflowing-bias": (
         case_line(', "sampling": {"logit_bias": {"7": 1e39}}'),
-        "code.jsonl:2: sampling.logit_bias[...]: expected `float` <= 1000000000.0",
+        "code.jsonl:2: sampling.logit_bias[...]: expected `float` <= 1000000000000.0",
     ),
     "freezing": (
         case_line(', "sampling": {"temperature": 1e-38}'),
