@@ -34,7 +34,7 @@ from equivcheck.records import (
     TARGET,
     Evidence,
 )
-from equivcheck.records_file import RECORDS_NAME, LateWriter, RecordsWriter, read_evidence, seal
+from equivcheck.records_file import RECORDS_NAME, RecordsWriter, read_evidence, seal
 from equivcheck.scoring import score
 from equivcheck.settings import Settings
 from equivcheck.threads import spin_briefly
@@ -132,7 +132,7 @@ def capture(
                 writer = (
                     RecordsWriter.create(path, header)
                     if make_way is None
-                    else LateWriter(path, header, make_way=partial(make_way, folder))
+                    else RecordsWriter.later(path, header, make_way=partial(make_way, folder))
                 )
                 evidence = Evidence(header=header, asked={}, captured={})
             outer.enter_context(writer)

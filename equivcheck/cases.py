@@ -24,6 +24,13 @@ where the quotient is a million, and around 1e-37 the quotient itself overflows.
 MAX_NEW_TOKENS = 32_768
 
 
+def too_cold(temperature: float) -> str | None:
+    """Why nothing can be drawn at a temperature; None: it can, or it is greedy."""
+    if not 0 < temperature < LEAST_TEMPERATURE:
+        return None
+    return f"{temperature:g} is below {LEAST_TEMPERATURE:g}; write 0 for greedy"
+
+
 class Sampling(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """How a token is drawn from the target's logits. The defaults are plain greedy decoding.
 

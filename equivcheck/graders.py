@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import re
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from importlib.util import find_spec
@@ -112,20 +111,22 @@ class Sql(
 
     def __post_init__(self) -> None:
         """Refuse a script that makes no database."""
+        # Not every Python is built with it, and few suites need it.
+        import sqlite3
+
+        def in_memory(action: int, *_: str | None) -> int:
+            """Let it do all but open files."""
+            outside = action in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH)
+            return sqlite3.SQLITE_DENY if outside else sqlite3.SQLITE_OK
+
         with closing(sqlite3.connect(":memory:")) as database:
-            database.set_authorizer(_in_memory)
+            database.set_authorizer(in_memory)
             looks = iter(range(MOST_LOOKS))
             database.set_progress_handler(lambda: next(looks, None) is None, BETWEEN_LOOKS)
             try:
                 database.executescript(self.fixture)
             except (sqlite3.Error, sqlite3.Warning, UnicodeError, ValueError) as error:
                 raise ValueError(f"fixture: {error}") from None
-
-
-def _in_memory(action: int, *_: str | None) -> int:
-    """Let a fixture do all but open files."""
-    outside = action in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH)
-    return sqlite3.SQLITE_DENY if outside else sqlite3.SQLITE_OK
 
 
 class Python(

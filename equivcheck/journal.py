@@ -6,14 +6,17 @@ read, and is cut off when the journal is gone on with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import io
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, Generic, NamedTuple, TypeVar, get_args
+from types import TracebackType
+from typing import IO, Any, Generic, NamedTuple, Self, TypeVar, get_args
 
 import msgspec
 
 from equivcheck.errors import RecordsError, unknown_name
 from equivcheck.validation import decoded, explain
+from equivcheck.writing import writing
 
 R = TypeVar("R")
 """A union of records, told apart by their tags."""
@@ -66,6 +69,64 @@ def write_anew(path: Path, lines: Iterable[bytes]) -> None:
     new = path.with_suffix(".new")
     new.write_bytes(b"".join(line + b"\n" for line in lines))
     new.replace(path)
+
+
+class Late(NamedTuple):
+    """Where a journal is to stand once it has begun; until then it is held in memory."""
+
+    path: Path
+    make_way: Callable[[], object] | None = None
+    """Takes away what else is to go, just before what stands at `path` does."""
+
+
+class JournalWriter:
+    """Appends to a journal. Use as a context manager."""
+
+    def __init__(self, place: IO[bytes] | Late) -> None:
+        """Write to an unbuffered file that stands at its end, or to one that is to begin later."""
+        self._late = place if isinstance(place, Late) else None
+        self._file: IO[bytes] = io.BytesIO() if isinstance(place, Late) else place
+
+    def begin(self) -> None:
+        """Let a late journal take its place; what stood there goes only once the new one is whole.
+
+        Nothing where it has begun.
+
+        Raises:
+            EquivcheckError: it cannot be written.
+        """
+        if self._late is None:
+            return
+        assert isinstance(self._file, io.BytesIO)
+        path, make_way = self._late
+        unfinished = path.with_name(f".{path.name}.part")
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            unfinished.write_bytes(self._file.getvalue())
+            if make_way is not None:
+                make_way()
+            unfinished.replace(path)
+            self._file = path.open("ab", buffering=0)
+        self._late = None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        """Return the writer itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close: what was written stays. What is over has begun, even with nothing to show."""
+        if kind is None:
+            self.begin()
+        self.close()
 
 
 class _Kind(msgspec.Struct):

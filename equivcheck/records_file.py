@@ -7,11 +7,9 @@ from it, are replaced whenever the run is judged again.
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 
 import msgspec
@@ -19,10 +17,18 @@ import msgspec
 from equivcheck.assembling import Line, assemble
 from equivcheck.errors import RecordsError
 from equivcheck.findings import Finding
-from equivcheck.journal import LineDecoder, end_of_lines, reopen, whole_lines, write_line
+from equivcheck.journal import (
+    JournalWriter,
+    Late,
+    LineDecoder,
+    end_of_lines,
+    reopen,
+    whole_lines,
+    write_line,
+)
 from equivcheck.records import SCHEMA, Asked, Evidence, Header, Record, Sealed
 from equivcheck.scores_file import kept_scores
-from equivcheck.writing import begin, writing
+from equivcheck.writing import writing
 
 RECORDS_NAME = "records.jsonl"
 SYNC_EVERY = 32
@@ -31,12 +37,12 @@ SYNC_EVERY = 32
 _read: LineDecoder[Record] = LineDecoder(Record, schema=SCHEMA)
 
 
-class RecordsWriter:
-    """Appends records to a run's file. Use as a context manager; close syncs to disk."""
+class RecordsWriter(JournalWriter):
+    """Appends records to a run's file; close syncs to disk."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        """Write to an unbuffered file that stands at its end; `create` and `resume` open one."""
-        self._file = file
+    def __init__(self, place: IO[bytes] | Late) -> None:
+        """As for any journal; `create`, `later` and `resume` make one."""
+        super().__init__(place)
         self._unsynced = 0
 
     @classmethod
@@ -52,6 +58,18 @@ class RecordsWriter:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             writer = cls(path.open("xb", buffering=0))
+        writer.append(header)
+        return writer
+
+    @classmethod
+    def later(cls, path: Path, header: Header, *, make_way: Callable[[], object]) -> Self:
+        """Start a file with its first answer, in place of what is there, and touch none before.
+
+        Header and requests are held back until then: a run that cannot begin, or is interrupted
+        before it has anything, costs nobody the run that is there. `make_way` takes away what is in
+        the way when the time has come.
+        """
+        writer = cls(Late(path, make_way))
         writer.append(header)
         return writer
 
@@ -86,7 +104,10 @@ class RecordsWriter:
 
         Raises:
             RecordsError: a record would not read back, e.g. for a number that is not finite.
+            EquivcheckError: the file of a late run cannot be written.
         """
+        if not all(isinstance(record, Header | Asked) for record in records):
+            self.begin()
         for record in records:
             write_line(self._file, _to_line(record))
             self._unsynced += 1
@@ -96,72 +117,12 @@ class RecordsWriter:
     def close(self) -> None:
         """Sync to disk and close."""
         self._sync()
-        self._file.close()
+        super().close()
 
     def _sync(self) -> None:
-        os.fsync(self._file.fileno())
+        if self._late is None:
+            os.fsync(self._file.fileno())
         self._unsynced = 0
-
-    def __enter__(self) -> Self:
-        """Return the writer itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close, whatever happened: what was written stays."""
-        self.close()
-
-
-class LateWriter(RecordsWriter):
-    """Starts a run's file with its first answer, in place of what is there.
-
-    Header and requests are held back until then: a run that cannot begin, or is interrupted before
-    it has anything, costs nobody the run that is there.
-    """
-
-    def __init__(self, path: Path, header: Header, *, make_way: Callable[[], object]) -> None:
-        """Touch no file yet; `make_way` takes away what is in the way when the time has come."""
-        super().__init__(io.BytesIO())
-        self._begins: Path | None = path
-        self._make_way = make_way
-        self.append(header)
-
-    def append(self, *records: Record) -> None:
-        """Write records as `RecordsWriter` does, once there is more than header and requests.
-
-        Raises:
-            RecordsError: a record would not read back.
-            EquivcheckError: the file cannot be written.
-        """
-        if not all(isinstance(record, Header | Asked) for record in records):
-            self._begin()
-        super().append(*records)
-
-    def _begin(self) -> None:
-        if self._begins is not None:
-            assert isinstance(self._file, io.BytesIO)
-            held = self._file.getvalue()
-            self._file = begin(self._begins, held, make_way=self._make_way)
-            self._begins = None
-
-    def _sync(self) -> None:
-        if self._begins is None:
-            super()._sync()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close. A run that is over has begun, even one without an answer."""
-        if kind is None:
-            self._begin()
-        super().__exit__(kind, error, trace)
 
 
 def seal(path: Path, *, findings: Iterable[Finding], sealed: Sealed) -> None:

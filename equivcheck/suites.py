@@ -15,7 +15,7 @@ import jsonlines
 import msgspec
 from msgspec import DecodeError, Meta, Struct
 
-from equivcheck.cases import LEAST_TEMPERATURE, Case, Message, Sampling, Suite
+from equivcheck.cases import Case, Message, Sampling, Suite, too_cold
 from equivcheck.errors import SuiteError, did_you_mean
 from equivcheck.graders import KINDS
 from equivcheck.validation import decoded, explain
@@ -176,7 +176,8 @@ def _read(file: IO[bytes], *, name: str) -> Suite:
             if (first := seen.setdefault(record.id, lines.number)) != lines.number:
                 raise SuiteError(f"{where}: id: {record.id!r} is already used on line {first}")
             _check_prompt(record, where)
-            _check_temperature(record.sampling.temperature, where)
+            if cold := too_cold(record.sampling.temperature):
+                raise SuiteError(f"{where}: sampling.temperature: {cold}")
             cases.append(record)
             numbers.append(lines.number)
     except jsonlines.InvalidLineError as error:
@@ -212,14 +213,6 @@ def _check_prompt(case: Case, where: str) -> None:
         raise SuiteError(f"{where}: {field}: empty")
     if case.prompt is not None and not case.prompt.strip():
         raise SuiteError(f"{where}: prompt: only white space")
-
-
-def _check_temperature(temperature: float, where: str) -> None:
-    if 0 < temperature < LEAST_TEMPERATURE:
-        raise SuiteError(
-            f"{where}: sampling.temperature: {temperature:g} is below {LEAST_TEMPERATURE:g}; "
-            f"write 0 for greedy"
-        )
 
 
 def _line_problem(cause: BaseException | None, *, lines: _Lines, in_header: bool) -> str:

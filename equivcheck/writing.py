@@ -5,10 +5,9 @@ Sits below everything that leaves files behind; what is in them is not its busin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from equivcheck.errors import EquivcheckError
 
@@ -38,22 +37,3 @@ def replace(path: Path, text: str) -> None:
     with writing(path):
         unfinished.write_text(text, encoding="utf-8")
         unfinished.replace(path)
-
-
-def begin(path: Path, held: bytes, *, make_way: Callable[[], object] | None = None) -> IO[bytes]:
-    """Start a journal at ``path`` with what was held back; open, unbuffered, at its end.
-
-    What stood in its place goes only once the new file is whole. ``make_way`` takes away what else
-    is to go, just before.
-
-    Raises:
-        EquivcheckError: it cannot be written.
-    """
-    unfinished = path.with_name(f".{path.name}.part")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(held)
-        if make_way is not None:
-            make_way()
-        unfinished.replace(path)
-        return path.open("ab", buffering=0)

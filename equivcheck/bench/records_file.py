@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 import msgspec
 
@@ -21,9 +19,17 @@ from equivcheck.bench.records import (
     Spent,
 )
 from equivcheck.errors import RecordsError, unknown_name
-from equivcheck.journal import LineDecoder, end_of_lines, reopen, whole_lines, write_line
+from equivcheck.journal import (
+    JournalWriter,
+    Late,
+    LineDecoder,
+    end_of_lines,
+    reopen,
+    whole_lines,
+    write_line,
+)
 from equivcheck.resuming import refuse_other_run
-from equivcheck.writing import begin, writing
+from equivcheck.writing import writing
 
 BENCH_NAME = "bench.jsonl"
 _read: LineDecoder[BenchRecord] = LineDecoder(BenchRecord, schema=SCHEMA)
@@ -35,12 +41,8 @@ def bench_path(place: str | Path) -> Path:
     return path if path.suffix == ".jsonl" else path / BENCH_NAME
 
 
-class BenchWriter:
-    """Appends records. Use as a context manager."""
-
-    def __init__(self, file: IO[bytes], *, begins: Path | None = None) -> None:
-        """Write to an unbuffered file that stands at its end, or that is yet to take a place."""
-        self._file, self._begins = file, begins
+class BenchWriter(JournalWriter):
+    """Appends records of a measurement."""
 
     @classmethod
     def create(cls, path: Path, header: BenchHeader) -> Self:
@@ -49,7 +51,7 @@ class BenchWriter:
         A measurement that cannot begin, or is interrupted before it has anything, costs nobody the
         one that is there.
         """
-        writer = cls(io.BytesIO(), begins=path)
+        writer = cls(Late(path))
         writer.append(header)
         return writer
 
@@ -71,29 +73,8 @@ class BenchWriter:
         """Write each record as one line."""
         for record in records:
             if isinstance(record, Measured):
-                self._begin()
+                self.begin()
             write_line(self._file, msgspec.json.encode(record))
-
-    def _begin(self) -> None:
-        if self._begins is not None:
-            assert isinstance(self._file, io.BytesIO)
-            self._file = begin(self._begins, self._file.getvalue())
-            self._begins = None
-
-    def __enter__(self) -> Self:
-        """Return the writer itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close; what was written stays. What is over has begun, even without an answer."""
-        if kind is None:
-            self._begin()
-        self._file.close()
 
 
 def read_bench(place: str | Path) -> Bench:

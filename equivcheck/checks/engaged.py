@@ -68,9 +68,8 @@ def _not_plain(evidence: Evidence) -> Iterator[Finding]:
         answers = [each.generation for each in evidence.captured.get(arm, {}).values()]
         steps = _steps([*answers, *evidence.draws.get(arm, {}).values()])
         drafted = sum(step.drafted for step in steps)
-        announced = arm in evidence.header.arms and (
-            evidence.header.arms[arm].num_speculative_tokens
-        )
+        engine = evidence.header.arms.get(arm)
+        announced = engine.num_speculative_tokens if engine else 0
         if drafted or announced:
             told = plural(drafted, "draft token") if drafted else f"up to {announced} a step"
             yield Finding(

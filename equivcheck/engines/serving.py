@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from equivcheck.cases import LEAST_TEMPERATURE, Sampling
+from equivcheck.cases import too_cold
 from equivcheck.engine import Rule
 from equivcheck.generation import Request
-from equivcheck.validation import explain
+from equivcheck.validation import unrecordable
 
 
 def refusal(request: Request, *, vocab: int, context: int, rule: Rule) -> str | None:
@@ -28,15 +26,7 @@ def refusal(request: Request, *, vocab: int, context: int, rule: Rule) -> str | 
         return f"token id {outside[0]} is outside the vocabulary of {vocab}"
     if not law.greedy and rule == "greedy":
         return f"temperature {law.temperature:g} with rule=greedy"
-    return out_of_range(law)
-
-
-def out_of_range(law: Sampling) -> str | None:
-    """Which sampling parameter has a value that no suite may give it."""
-    if 0 < law.temperature < LEAST_TEMPERATURE:
-        return f"temperature {law.temperature:g} is below {LEAST_TEMPERATURE:g}; write 0 for greedy"
-    try:
-        msgspec.convert(msgspec.to_builtins(law), Sampling)
-    except msgspec.ValidationError as error:
-        return f"sampling: {explain(error, {'': Sampling})}"
-    return None
+    if cold := too_cold(law.temperature):
+        return f"temperature {cold}"
+    wrong = unrecordable(law)
+    return wrong and f"sampling: {wrong}"

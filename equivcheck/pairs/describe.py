@@ -66,9 +66,7 @@ def _present(source: ModelSource) -> bool:
 def _origin(source: ModelSource) -> dict[str, Any]:
     package = PACKAGES[source.location] if source.kind == "package" else None
     return {
-        "source": source.label
-        if package is None
-        else source.label.replace(source.location, package.requirement),
+        "source": f"{package.requirement} {source.made}".rstrip() if package else source.label,
         "kind": source.kind,
         "licence": package.licence if package else None,
         "provenance": package.provenance if package else None,

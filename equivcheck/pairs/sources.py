@@ -50,9 +50,14 @@ class ModelSource(Struct, frozen=True, kw_only=True, omit_defaults=True):
             label = Path(self.location).relative_to(TINY_FOLDER.parent).as_posix()
         if self.revision:
             label = f"{label}@{self.revision}"
-        rounded = f"rounded to {self.bits} bits" if self.bits else ""
-        widened = f"widened to {self.shape}" if self.shape else ""
-        return " ".join(filter(None, (label, ", ".join(filter(None, (rounded, widened))))))
+        return f"{label} {self.made}".rstrip()
+
+    @property
+    def made(self) -> str:
+        """What is made of the model when it is loaded; empty: nothing."""
+        rounded = [f"rounded to {self.bits} bits"] if self.bits else []
+        widened = [f"widened to {self.shape}"] if self.shape else []
+        return ", ".join(rounded + widened)
 
 
 class PairSource(Struct, frozen=True, kw_only=True, omit_defaults=True):

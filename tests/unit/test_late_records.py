@@ -9,18 +9,21 @@ import pytest
 
 from equivcheck.errors import EquivcheckError
 from equivcheck.records import TARGET
-from equivcheck.records_file import LateWriter, read_evidence
+from equivcheck.records_file import RecordsWriter, read_evidence
 from tests.unit.test_records_file import EVIDENCE, HEADER, KEYS, write
 
 
 def test_a_late_file_begins_with_its_first_answer_and_not_before(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     content = write(path)
-    with suppress(KeyboardInterrupt), LateWriter(path, HEADER, make_way=path.unlink) as writer:
+    with (
+        suppress(KeyboardInterrupt),
+        RecordsWriter.later(path, HEADER, make_way=path.unlink) as writer,
+    ):
         writer.append(*EVIDENCE[:2])
         raise KeyboardInterrupt
     assert path.read_bytes() == content
-    with LateWriter(path, HEADER, make_way=path.unlink) as writer:
+    with RecordsWriter.later(path, HEADER, make_way=path.unlink) as writer:
         writer.append(*EVIDENCE[:2])
         writer.append(EVIDENCE[2])
         assert tuple(read_evidence(path).captured[TARGET]) == KEYS[:1]
@@ -30,7 +33,7 @@ def test_a_late_file_begins_with_its_first_answer_and_not_before(tmp_path: Path)
 
 
 def test_a_late_file_that_is_over_has_begun(tmp_path: Path) -> None:
-    with LateWriter(tmp_path / "r.jsonl", HEADER, make_way=lambda: None):
+    with RecordsWriter.later(tmp_path / "r.jsonl", HEADER, make_way=lambda: None):
         pass
     assert read_evidence(tmp_path / "r.jsonl").header == HEADER
 
@@ -39,7 +42,7 @@ def test_what_is_there_stays_where_a_late_file_cannot_be_written(tmp_path: Path)
     path = tmp_path / "r.jsonl"
     content = write(path)
     (tmp_path / ".r.jsonl.part").mkdir()
-    writer = LateWriter(path, HEADER, make_way=path.unlink)
+    writer = RecordsWriter.later(path, HEADER, make_way=path.unlink)
     with pytest.raises(EquivcheckError, match=f"^{path}: cannot be written: Is a directory$"):
         writer.append(*EVIDENCE)
     assert path.read_bytes() == content

@@ -37,6 +37,17 @@ SUITE = Suite(
 KEYS = ("code/one", "code/two")
 
 
+def diverged(repeat: str | None) -> Finding:
+    return Finding(
+        check="greedy",
+        subject="code/one",
+        outcome=Outcome.FAIL,
+        reason=Reason.DIVERGED,
+        headline="diverged",
+        repeat=repeat,
+    )
+
+
 def header(*, digest: str = "d1") -> Header:
     refs = (SuiteRef(path=SUITE.path, workload="code", digest=digest, cases=2),)
     return make_header(planned={TARGET: KEYS}, suites=refs)
@@ -186,27 +197,14 @@ def test_repeat_commands_name_the_folder(
     repeat: str | None, named: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    finding = Finding(
-        check="greedy",
-        subject="code/one",
-        outcome=Outcome.FAIL,
-        reason=Reason.DIVERGED,
-        headline="diverged",
-        repeat=repeat,
-    )
-    assert name_by_folder(finding, tmp_path / "my runs").repeat == named
+    assert name_by_folder(diverged(repeat), tmp_path / "my runs").repeat == named
 
 
 def test_a_command_can_be_pasted_whatever_the_records_say(tmp_path: Path) -> None:
     evidence = make_evidence({TARGET: [make_generation()]}, run="x; rm -rf ~")
     repeat = repeat_command(evidence, "code/one")
     assert repeat == "equivcheck replay 'x; rm -rf ~' code/one"
-    finding = Finding(
-        check="greedy",
-        subject="code/one",
-        outcome=Outcome.FAIL,
-        reason=Reason.DIVERGED,
-        headline="",
-        repeat=repeat,
+    assert (
+        name_by_folder(diverged(repeat), tmp_path).repeat
+        == f"equivcheck replay {tmp_path} code/one"
     )
-    assert name_by_folder(finding, tmp_path).repeat == f"equivcheck replay {tmp_path} code/one"
