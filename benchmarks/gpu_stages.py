@@ -21,7 +21,7 @@ EAGER = "transformers:mode=plain,scores=false"
 ASSISTED = "transformers:mode=assisted,scores=false"
 COMPILED = f"{EAGER},compiled=true"
 WITHOUT_OWN = "native:gamma=0,kernels=library"
-CLOSE_DRAFTS = ("native:gamma=6", "native:gamma=4", "native:gamma=7,drafter=mixed")
+CLOSE_DRAFTS = ("native:gamma=6", "native:gamma=7,drafter=mixed")
 """Of a draft that is often right, more pay; the first is the one that is reported by workload."""
 DRAFTS = (
     "native:gamma=4",
@@ -36,6 +36,10 @@ library's model and fused; caches, the draft and working memory come on top."""
 GIB = 2**30
 GAMMAS = range(1, 8)
 """Of which each is a stage of its own, to go on behind it."""
+LOADING = 30.0
+"""Seconds to build a large pair and to measure something with it, at least."""
+DEAL = 3 * len(GAMMAS)
+"""Requests of which each gamma gets some at each of three temperatures."""
 
 
 class Stage(NamedTuple):
@@ -47,17 +51,11 @@ class Stage(NamedTuple):
     minutes: float
     """After which it is given up."""
     group: str = ""
-    """Stages of one group follow each other and share a process; empty: a process of its own."""
+    """Its stages follow each other in one process; empty: a process of its own."""
     beside: bool = False
     """Times nothing, so that it may run beside others of this kind."""
     least: float = 10.0
     """Seconds without which it is not worth beginning."""
-
-
-LOADING = 30.0
-"""Seconds to build a large pair and to measure something with it, at least."""
-DEAL = 3 * len(GAMMAS)
-"""Requests of which each gamma gets some, at each of three temperatures."""
 
 
 class Sizes(NamedTuple):
@@ -116,7 +114,7 @@ REHEARSAL = Sizes(
 
 
 class Place(NamedTuple):
-    """Where it is measured, and where the records go."""
+    """Where it is measured, and where records go."""
 
     folder: Path
     device: str
@@ -177,9 +175,10 @@ def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[
     if place.device == "cuda":
         products = ("benchmarks.products", "--out", str(folder / "products.jsonl"))
         yield Stage("products", products, 1, "pair")
+    ahead = ("benchmarks.ahead", "--pair", pair, *on, "--out", str(folder / "ahead.jsonl"))
+    yield Stage("ahead", ahead, 1.5, "pair", least=LOADING)
     yield timed("speed", minutes=2.5)
-    drafts = drafting(CLOSE_DRAFTS)
-    yield timed("close", *drafts, pair=sizes.close_draft, prompts=2, minutes=1.5)
+    yield timed("close", *drafting(CLOSE_DRAFTS), pair=sizes.close_draft, minutes=1.5)
     profile = ("benchmarks.step_profile", "--pair", pair, *on, "--out")
     yield Stage("profile", (*profile, str(folder / "profile.md")), 1, "pair")
     yield timed("drafts", "--no-stock", *drafting(DRAFTS), prompts=2, minutes=1.5)

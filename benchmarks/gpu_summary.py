@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.gpu_answers import NOT_MEASURED, Row, records_of
+from benchmarks.gpu_answers import NOT_MEASURED, Row, records_of, ways_to_launch
 from benchmarks.gpu_bits import identity
 from equivcheck.bench.arms import WORST
 from equivcheck.bench.records import STOCK, TARGET
@@ -59,6 +59,7 @@ def answers(folder: Path) -> Iterator[Row]:
     speed = measured(folder, "speed")
     copies = fastest_copies(folder)
     yield from of_speed(speed, copies=copies)
+    yield Row("a step by ways to launch kernels", ways_to_launch(folder / "ahead.jsonl"))
     yield from of_worst(measured(folder, "worst"))
     yield from of_libraries(folder, copies=copies)
     yield Row("best gamma", best(measured(folder, "gamma")))

@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import re
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import msgspec
 import torch
@@ -27,11 +25,13 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime.driver import driver
 from triton.runtime.jit import JITFunction
 
+from benchmarks.machine_code import Compiled, described
 from equivcheck.decoding.arithmetic.fused import FusedArithmetic
 from equivcheck.decoding.arithmetic.interface import HeadNorms, KeyValues, Standing
 from equivcheck.decoding.arithmetic.invariant import InvariantArithmetic
 from equivcheck.decoding.arithmetic.products import product, tiles_for
 from equivcheck.decoding.arithmetic.stock import ACTIVATIONS
+from equivcheck.decoding.kernels import starting
 from equivcheck.decoding.kernels.noise import uniform_noise
 
 
@@ -80,27 +80,6 @@ SHAPES = (
 """Llama 3 8B, SmolLM2-135M, Gemma 7B, and one with heads of an odd size that are normed."""
 
 
-class Compiled(msgspec.Struct, frozen=True, kw_only=True):
-    """One kernel, compiled for one GPU at one shape."""
-
-    kernel: str
-    capability: int
-    dtype: str
-    head: int
-    threads: int
-    registers: int
-    """A thread."""
-    spilled: int
-    """Bytes a thread that did not fit its registers."""
-    shared: int
-    """Bytes of shared memory."""
-    shared_limit: int
-    tensor_core: int
-    """Instructions that multiply on tensor cores."""
-    widest_load: int
-    """Bytes of the widest load from global memory."""
-
-
 class NoDriver:
     """Stands in for a GPU of one kind: kernels are compiled for it, and never run."""
 
@@ -135,11 +114,12 @@ def compiling_for(gpu: Gpu) -> Iterator[list[tuple[str, Any]]]:
         compiled.append((kernel.__name__, found))
 
     driver.set_active(NoDriver(gpu))
-    JITFunction.run = compile_only
-    try:
+    ahead = divmod(gpu.capability, 10) >= starting.FIRST
+    with (
+        patch.object(JITFunction, "run", compile_only),
+        patch.object(starting, "starts_ahead", lambda device: ahead),
+    ):
         yield compiled
-    finally:
-        JITFunction.run = launch
 
 
 class Window(NamedTuple):
@@ -213,32 +193,6 @@ def launch_all(case: Case, *, memory: int) -> None:
         uniform_noise(integers(rows, 3), positions, positions, width=count, largest=0.5)
 
 
-def described(found: Any, kernel: str, gpu: Gpu, *, dtype: torch.dtype, head: int) -> Compiled:
-    """Read machine code's resources and instructions off a compiled kernel."""
-    assembly = found.asm["ptx"]
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        Path(file.name).write_bytes(found.asm["cubin"])
-        tool = triton.knobs.nvidia.cuobjdump.path
-        command = (tool, "--dump-resource-usage", file.name)
-        usage = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    resources = {name: int(value) for name, value in re.findall(r"\b([A-Z]+):(\d+)", usage)}
-    widths = [4 * int(count) for count in re.findall(r"ld\.global\S*\.v(\d)\.[bu]32", assembly)]
-    widths += [int(size, 0) for size in re.findall(r"cp\.async\.c\S+ .*?, (0x\w+|\d+)", assembly)]
-    return Compiled(
-        kernel=kernel,
-        capability=gpu.capability,
-        dtype=str(dtype).removeprefix("torch."),
-        head=head,
-        threads=32 * found.metadata.num_warps,
-        registers=resources["REG"],
-        spilled=resources["LOCAL"],
-        shared=found.metadata.shared,
-        shared_limit=gpu.shared_memory,
-        tensor_core=len(re.findall(r"\b(?:mma|wgmma|tcgen05)\.\S*(?:sync|mma)", assembly)),
-        widest_load=max(widths, default=0),
-    )
-
-
 def cases_for(gpu: Gpu) -> Iterator[Case]:
     """The common case for every GPU, and for two of them others that differ from it in one way.
 
@@ -262,7 +216,14 @@ def compile_all() -> Iterator[Compiled]:
             with compiling_for(gpu) as compiled:
                 launch_all(case, memory=gpu.shared_memory)
             for kernel, found in compiled:
-                yield described(found, kernel, gpu, dtype=case.dtype, head=case.shape.head)
+                yield described(
+                    found,
+                    kernel,
+                    capability=gpu.capability,
+                    shared_limit=gpu.shared_memory,
+                    dtype=case.dtype,
+                    head=case.shape.head,
+                )
 
 
 def table(compiled: list[Compiled]) -> Iterator[str]:

@@ -8,8 +8,9 @@ host reads what the last one said. Reading prompts is recorded likewise.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -104,7 +105,7 @@ class Recorder:
         torch.cuda.empty_cache()
         held = torch.cuda.memory_reserved(self.device)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool):
+        with own_workspaces(), torch.cuda.graph(graph, pool=self.pool):
             outcome = step()
         return Captured(
             graph,
@@ -112,6 +113,21 @@ class Recorder:
             seconds=time.perf_counter() - started,
             bytes=torch.cuda.memory_reserved(self.device) - held,
         )
+
+
+@contextlib.contextmanager
+def own_workspaces() -> Iterator[None]:
+    """Have what is recorded inside take memory of its own for the workspaces of library products.
+
+    Torch keeps one for each stream. Later recordings would go on writing to that of the first,
+    wherever it is gone with, or once somebody gives it back: torch.compile does at each of its
+    recordings, and replays of ours then met illegal addresses.
+    """
+    torch._C._cuda_clearCublasWorkspaces()
+    try:
+        yield
+    finally:
+        torch._C._cuda_clearCublasWorkspaces()
 
 
 class StepRunner(Recorder):

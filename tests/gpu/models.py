@@ -1,4 +1,4 @@
-"""A random model on the GPU, for the tests that need one."""
+"""A random model on the GPU and a decoder of it, for the tests that need them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from equivcheck.decoding.adoption import adopt
 from equivcheck.decoding.arithmetic.choose import library_products
 from equivcheck.decoding.arithmetic.interface import Arithmetic
+from equivcheck.decoding.decoder import Decoder
+from equivcheck.decoding.drafters import Drafter
+from equivcheck.decoding.gamma import GammaPolicy
 from equivcheck.decoding.model import StaticModel
-from tests.unit.decoding.models import VOCAB
+from equivcheck.decoding.verification import MatchRule
+from tests.unit.decoding.models import VOCAB, detokenise
 
 DEVICE = torch.device("cuda")
 DTYPES = [torch.bfloat16, torch.float16, torch.float32]
@@ -42,4 +46,25 @@ def model_on_gpu(
         positions=POSITIONS,
         reaches=lengths,
         arithmetic=arithmetic or library_products(DEVICE),
+    )
+
+
+def decoder(
+    model: StaticModel,
+    drafter: Drafter | None,
+    *,
+    rows: int,
+    gamma: int = 4,
+    reads_together: bool = False,
+) -> Decoder:
+    return Decoder(
+        model,
+        rows=rows,
+        width=8,
+        rule=MatchRule(),
+        drafter=drafter,
+        gamma=GammaPolicy(gamma),
+        eos_token_ids=(5,),
+        detokenise=detokenise,
+        reads_together=reads_together,
     )

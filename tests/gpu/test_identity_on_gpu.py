@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import torch
 
 from equivcheck.cases import Sampling
 from equivcheck.decoding.contract import probe_contract
-from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import Drafter, ModelDrafter, PromptLookupDrafter
-from equivcheck.decoding.gamma import GammaPolicy
 from equivcheck.decoding.graphs import Landing
-from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.prefill import chunk_on
 from equivcheck.decoding.reaching import reaches, sound_reaches
-from equivcheck.decoding.verification import MatchRule
 from equivcheck.generation import Request
-from tests.gpu.models import DEVICE, DTYPES, POSITIONS, model_on_gpu
-from tests.unit.decoding.models import VOCAB, decode, detokenise, make_requests
+from tests.gpu.models import DEVICE, DTYPES, POSITIONS, decoder, model_on_gpu
+from tests.unit.decoding.models import VOCAB, decode, make_requests
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
-
-
-def decoder(
-    model: StaticModel,
-    drafter: Drafter | None,
-    *,
-    rows: int,
-    gamma: int = 4,
-    reads_together: bool = False,
-) -> Decoder:
-    return Decoder(
-        model,
-        rows=rows,
-        width=8,
-        rule=MatchRule(),
-        drafter=drafter,
-        gamma=GammaPolicy(gamma),
-        eos_token_ids=(5,),
-        detokenise=detokenise,
-        reads_together=reads_together,
-    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -147,3 +124,22 @@ def test_outputs_do_not_depend_on_how_far_attention_reaches(dtype: torch.dtype) 
     for key in expected:
         assert answers[key].token_ids == expected[key].token_ids
         assert answers[key].logit_digests == expected[key].logit_digests
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_recordings_do_not_need_what_the_library_forgets(dtype: torch.dtype) -> None:
+    """Whoever records with torch.compile clears the workspaces of products, ours as well."""
+    model = model_on_gpu(dtype)
+    requests = [*make_requests(4, tokens=24), *long_requests(2, tokens=24)]
+    # The first to record, and gone with all the memory that its recordings had.
+    expected = decode(decoder(model, None, rows=4), requests)
+    recorded = decoder(model, ModelDrafter(model, rows=4), rows=4)
+    answers = [decode(recorded, requests)]
+    gc.collect()
+    torch._C._cuda_clearCublasWorkspaces()
+    torch.cuda.empty_cache()
+    answers.append(decode(recorded, requests))
+    for each in answers:
+        for key in expected:
+            assert each[key].token_ids == expected[key].token_ids
+            assert each[key].logit_digests == expected[key].logit_digests

@@ -6,13 +6,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.ahead import ARMS, launching
 from equivcheck.decoding.arithmetic.choose import library_products, own_kernels
 from equivcheck.decoding.arithmetic.interface import Arithmetic, HeadNorms, KeyValues
 from equivcheck.decoding.arithmetic.stock import ACTIVATIONS, STOCK
 from equivcheck.decoding.contract import probe_contract
+from equivcheck.decoding.drafters import ModelDrafter
 from equivcheck.decoding.kernels.needs import missing_for_kernels
 from equivcheck.decoding.streams import LARGEST_UNIFORM, uniforms
-from tests.gpu.models import DEVICE, DTYPES, POSITIONS, model_on_gpu
+from tests.gpu.models import DEVICE, DTYPES, POSITIONS, decoder, model_on_gpu
+from tests.unit.decoding.models import decode, make_requests
 
 pytestmark = [
     pytest.mark.gpu,
@@ -137,3 +140,19 @@ def test_noise_has_the_bits_of_tensor_arithmetic(width: int) -> None:
 def test_bits_do_not_depend_on_the_batch(dtype: torch.dtype) -> None:
     model = model_on_gpu(dtype, arithmetic=own_kernels())
     assert not probe_contract(model, rows=8, width=8, tokens=32, operations=True).failed
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_kernels_started_ahead_leave_the_same_bits(dtype: torch.dtype) -> None:
+    """What has not waited for its inputs would find those of another token, or layer."""
+    requests = make_requests(8, tokens=40)
+    model = model_on_gpu(dtype, arithmetic=own_kernels())
+    answers = []
+    for arm in ARMS:
+        with launching(arm):
+            drafter = ModelDrafter(model_on_gpu(dtype, noise=0.05), rows=2)
+            answers.append(decode(decoder(model, drafter, rows=2), requests))
+    for each in answers[1:]:
+        for key, answer in answers[0].items():
+            assert each[key].token_ids == answer.token_ids
+            assert each[key].logit_digests == answer.logit_digests

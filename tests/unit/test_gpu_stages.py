@@ -17,6 +17,7 @@ from tests.unit.make import make_generation, make_request
 PLACE = Place(folder=Path("reports/some-gpu"), device="cuda", dtype="bfloat16", memory=80 * GIB)
 MODULES = {
     "benchmarks.bandwidth",
+    "benchmarks.ahead",
     "benchmarks.identity",
     "benchmarks.products",
     "benchmarks.step_profile",

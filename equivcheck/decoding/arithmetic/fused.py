@@ -13,13 +13,14 @@ import triton
 from torch import Tensor
 
 from equivcheck.decoding.arithmetic.interface import HeadNorms, KeyValues, Standing
-from equivcheck.decoding.arithmetic.products import FEW, FEWEST, product
+from equivcheck.decoding.arithmetic.products import FEW, product, tiles_for_few
 from equivcheck.decoding.kernels.attention import attention_kernel, combine_kernel
 from equivcheck.decoding.kernels.pointwise import (
     add_norm_kernel,
     gate_kernel,
     rotate_and_store_kernel,
 )
+from equivcheck.decoding.kernels.starting import starting
 
 TILE = FEW
 """Query slots a program works on."""
@@ -56,7 +57,9 @@ class FusedArithmetic:
         """One call for the whole batch, the library's unless there are few rows."""
         few = inputs.numel() <= FEW * inputs.shape[-1]
         if few and weight.element_size() == 2:
-            return product(inputs, weight, bias, tiles=FEWEST)
+            columns, inner = weight.shape
+            tiles = tiles_for_few(columns=columns, inner=inner)
+            return product(inputs, weight, bias, tiles=tiles)
         return F.linear(inputs, weight, bias)
 
     def norm(self, hidden: Tensor, gain: Tensor, *, eps: float) -> Tensor:
@@ -89,6 +92,7 @@ class FusedArithmetic:
             HAS_CHANGE=change is not None,
             TILE=tile,
             num_warps=8 if tile >= WIDE else 4,
+            **starting(hidden.device),
         )
         return summed, outputs
 
@@ -125,6 +129,7 @@ class FusedArithmetic:
             CHANNELS=triton.next_power_of_2(head),
             NORMED=norms is not None,
             num_warps=1,
+            **starting(heads.device),
         )
         return queries
 
@@ -135,7 +140,12 @@ class FusedArithmetic:
         outputs = gate_up.new_empty((*gate_up.shape[:-1], inner))
         rows = gate_up.numel() // gate_up.shape[-1]
         gate_kernel[(rows, triton.cdiv(inner, GATED))](
-            gate_up, outputs, inner, ACTIVATION=activation, TILE=GATED
+            gate_up,
+            outputs,
+            inner,
+            ACTIVATION=activation,
+            TILE=GATED,
+            **starting(gate_up.device),
         )
         return outputs
 
@@ -171,6 +181,7 @@ class FusedArithmetic:
             "HEAD": head,
             "CHANNELS": channels,
             "TILE": TILE,
+            **starting(query.device),
         }
         attention_kernel[(splits, tiles, rows * kv_heads)](
             query,

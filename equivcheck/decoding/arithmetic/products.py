@@ -14,6 +14,7 @@ from torch import Tensor
 from triton.runtime import driver
 
 from equivcheck.decoding.kernels.products import linear_kernel
+from equivcheck.decoding.kernels.starting import starting
 
 FEW = 16
 """Rows of the smallest tile: the least that a tensor core takes."""
@@ -34,17 +35,31 @@ class Tiles(NamedTuple):
 
 FEWEST = Tiles(rows=FEW, columns=16, inner=256, stages=4, warps=2)
 """For so few rows in 16 bits that all of the time goes into reading the weight."""
+DEEP = FEWEST._replace(stages=5)
+"""For as few rows, where sums are no shorter than there are columns."""
+TALL = Tiles(rows=FEW, columns=64, inner=128, stages=4, warps=4, swapped=True)
+"""For as few rows, where there are `TALL_FROM` times as many columns as summands."""
+TALL_FROM = 4
 WIDE = Tiles(rows=128, columns=64, inner=64, stages=4, warps=8)
 """For more rows, where there are many columns."""
 NARROW = Tiles(rows=64, columns=64, inner=128, stages=4, warps=4, swapped=True)
 """For more rows, where there are few."""
+FETCHED_TILES = 2
+"""Tiles of a weight that a program started ahead has fetched before its inputs are there."""
 MANY_COLUMNS = 16_384
 LARGE_MEMORY = 160 * 1024
 """Bytes that programs of an A100 and its successors may share."""
 
 
+def tiles_for_few(*, columns: int, inner: int) -> Tiles:
+    """The fastest tiles for up to `FEW` rows in 16 bits, by the sizes of the weight."""
+    if columns >= TALL_FROM * inner:
+        return TALL
+    return DEEP if inner >= columns else FEWEST
+
+
 def tiles_for(*, rows: int, columns: int, inner: int, itemsize: int, memory: int) -> Tiles:
-    """The fastest tiles that `benchmarks.products` has found on an H100.
+    """The fastest tiles that `benchmarks.products` has found on an H100 and an H200.
 
     In 16 bits a number is the same in all of them, and swapped: one sum in ascending order, 16
     products at a time. That is measured there and probed wherever the contract is promised.
@@ -58,7 +73,7 @@ def tiles_for(*, rows: int, columns: int, inner: int, itemsize: int, memory: int
     """
     if itemsize == 2:
         if rows <= FEW:
-            return FEWEST
+            return tiles_for_few(columns=columns, inner=inner)
         if columns >= MANY_COLUMNS:
             return WIDE
         return NARROW if memory >= LARGE_MEMORY else NARROW._replace(stages=2)
@@ -95,7 +110,9 @@ def product(inputs: Tensor, weight: Tensor, bias: Tensor | None, *, tiles: Tiles
         TILE_COLUMNS=tiles.columns,
         TILE_INNER=tiles.inner,
         SWAPPED=tiles.swapped,
+        FETCHED=FETCHED_TILES * tiles.inner,
         num_stages=tiles.stages,
         num_warps=tiles.warps,
+        **starting(weight.device),
     )
     return outputs.view(*inputs.shape[:-1], columns)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from equivcheck.decoding.kernels.starting import take_turn
+
 MASKED = tl.constexpr(-1.0e30)
 """Stands for minus infinity, whose difference with itself is no number."""
 
@@ -38,6 +40,7 @@ def attention_kernel(
     SPLIT: tl.constexpr,
     MAPPED: tl.constexpr,
     SINGLE: tl.constexpr,
+    AHEAD: tl.constexpr,
 ):
     """One split of the cache for one tile of queries of one key/value head.
 
@@ -48,6 +51,8 @@ def attention_kernel(
     `buffered` positions lie between the rows of the cache, the first `reach` of which are seen.
     Where windows are `MAPPED`, `rows` says which row of the cache each stands in.
     """
+    if AHEAD:
+        take_turn()
     split, tile, row_and_head = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     splits, tiles = tl.num_programs(0), tl.num_programs(1)
     row, kv_head = row_and_head // KV_HEADS, row_and_head % KV_HEADS
@@ -119,11 +124,14 @@ def combine_kernel(
     HEAD: tl.constexpr,
     CHANNELS: tl.constexpr,
     TILE: tl.constexpr,
+    AHEAD: tl.constexpr,
 ):
     """Join the splits of one tile of queries, in ascending order.
 
     An empty split adds exactly 0, and a split alone is multiplied by exactly 1.
     """
+    if AHEAD:
+        take_turn()
     tile, row_and_head = tl.program_id(0), tl.program_id(1)
     tiles = tl.num_programs(0)
     row, kv_head = row_and_head // KV_HEADS, row_and_head % KV_HEADS

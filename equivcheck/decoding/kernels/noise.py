@@ -7,6 +7,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from equivcheck.decoding.kernels.starting import starting, take_turn
+
 TILE = 256
 """Counters of one program; each gives four numbers."""
 
@@ -21,12 +23,15 @@ def uniform_kernel(
     width,
     LARGEST: tl.constexpr,
     TILE: tl.constexpr,
+    AHEAD: tl.constexpr,
 ):
     """The first `width` uniforms of one slot of one row.
 
     Triton's Philox is that of `decoding.philox`, to the round and constant. It is keyed here by
     seed and request, and counts blocks, positions, purposes and requests.
     """
+    if AHEAD:
+        take_turn()
     token = tl.program_id(0)
     block = tl.program_id(1) * TILE + tl.arange(0, TILE)
     key = keys + token // slots * 3
@@ -68,5 +73,6 @@ def uniform_noise(
         width,
         LARGEST=largest,
         TILE=TILE,
+        **starting(keys.device),
     )
     return outputs

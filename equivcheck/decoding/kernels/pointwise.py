@@ -9,6 +9,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from equivcheck.decoding.kernels.starting import take_turn
+
 
 @triton.jit
 def add_norm_kernel(
@@ -21,11 +23,14 @@ def add_norm_kernel(
     eps,
     HAS_CHANGE: tl.constexpr,
     TILE: tl.constexpr,
+    AHEAD: tl.constexpr,
 ):
     """``hidden + change`` and its RMS norm, of one row of `width` numbers.
 
     The sum is rounded as it is stored, before it is squared. Squares are summed in one fixed tree.
     """
+    if AHEAD:
+        take_turn()
     row = tl.program_id(0)
     index = tl.arange(0, TILE)
     within = index < width
@@ -62,11 +67,14 @@ def rotate_and_store_kernel(
     HEAD: tl.constexpr,
     CHANNELS: tl.constexpr,
     NORMED: tl.constexpr,
+    AHEAD: tl.constexpr,
 ):
     """One head of one token: norm and rotate it, if it is no value; put it where it belongs.
 
     Nothing is stored outside the `buffered` positions of the token's own row.
     """
+    if AHEAD:
+        take_turn()
     token, head = tl.program_id(0), tl.program_id(1)
     channel = tl.arange(0, CHANNELS)
     within = channel < HEAD
@@ -103,8 +111,11 @@ def gate_kernel(
     inner,
     ACTIVATION: tl.constexpr,
     TILE: tl.constexpr,
+    AHEAD: tl.constexpr,
 ):
     """``activation(gate) * up`` for one tile of one row: [rows, 2 * inner] to [rows, inner]."""
+    if AHEAD:
+        take_turn()
     row, column = tl.program_id(0), tl.program_id(1) * TILE + tl.arange(0, TILE)
     within = column < inner
     gate = tl.load(gate_up + row * 2 * inner + column, mask=within, other=0.0).to(tl.float32)

@@ -9,6 +9,11 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from equivcheck.decoding.kernels.starting import fetch, take_turn
+
+LINE_BYTES = tl.constexpr(128)
+"""That the L2 cache fetches together."""
+
 
 @triton.jit
 def linear_kernel(
@@ -24,10 +29,13 @@ def linear_kernel(
     TILE_COLUMNS: tl.constexpr,
     TILE_INNER: tl.constexpr,
     SWAPPED: tl.constexpr,
+    FETCHED: tl.constexpr,
+    AHEAD: tl.constexpr,
 ):
     """``inputs @ weight.T + bias``; row-major [rows, inner], [columns, inner], [rows, columns].
 
-    `SWAPPED` computes it as ``(weight @ inputs.T).T``.
+    `SWAPPED` computes it as ``(weight @ inputs.T).T``. Started `AHEAD`, a program has the first
+    `FETCHED` numbers of its weights' rows fetched while it waits for its inputs.
 
     Row tiles vary fastest, so that those of one weight tile run together and share it in the L2.
     """
@@ -36,6 +44,13 @@ def linear_kernel(
     # A weight may hold more numbers than 32 bits can count.
     weight_row = weight + column.to(tl.int64) * inner
     depth = tl.arange(0, TILE_INNER)
+    if AHEAD:
+        if FETCHED > 0:
+            line: tl.constexpr = LINE_BYTES // (weight.dtype.element_ty.primitive_bitwidth // 8)
+            lines = tl.minimum(tl.arange(0, FETCHED // line) * line, inner - 1)
+            held = tl.minimum(column, columns - 1).to(tl.int64) * inner
+            fetch(weight + held[:, None] + lines[None, :])
+        take_turn()
     if SWAPPED:
         total = tl.zeros((TILE_COLUMNS, TILE_ROWS), dtype=tl.float32)
     else:

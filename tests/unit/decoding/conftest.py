@@ -27,6 +27,8 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
     }
     for name, each in replaced.items():
         monkeypatch.setattr(torch.cuda, name, each)
+    clear = "_cuda_clearCublasWorkspaces"
+    monkeypatch.setattr(torch._C, clear, acted.clear_workspaces, raising=False)
     empty_like = torch.empty_like
 
     def unpinned(tensor: Tensor, *, pin_memory: bool = False, **options: Any) -> Tensor:

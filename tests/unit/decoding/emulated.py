@@ -99,14 +99,23 @@ class Cuda:
         self.graphs: list[Graph] = []
         self.pools: list[object] = []
         self.waited = 0
+        self.workspace: object | None = None
+        """The pool that holds what library products write to on the way."""
+        self.workspaces: list[object] = []
+        """By graph, the pool of the workspace that was recorded."""
 
     @contextlib.contextmanager
     def graph(self, graph: Graph, *, pool: object) -> Iterator[None]:
         self.graphs.append(graph)
         self.pools.append(pool)
+        self.workspace = self.workspace or pool
+        self.workspaces.append(self.workspace)
         with graph.recording:
             yield
         graph.recording.undo()
+
+    def clear_workspaces(self) -> None:
+        self.workspace = None
 
     def synchronize(self) -> None:
         self.waited += 1

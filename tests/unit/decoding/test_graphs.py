@@ -128,6 +128,9 @@ def test_recordings_of_a_runner_share_their_memory(cuda: Cuda) -> None:
     assert cuda.pools[0] is cuda.pools[1]
     assert cuda.pools[2] is not cuda.pools[0]
     assert str(cost_of([runner, other])).startswith("3 CUDA graphs were captured in ")
+    # Not to be written to by replays when the other's memory is gone.
+    assert cuda.workspaces == cuda.pools
+    assert cuda.workspace is None
 
 
 def test_warming_up_and_recording_leave_the_state_as_it_was(cuda: Cuda) -> None:

@@ -19,8 +19,9 @@ from msgspec import json
 
 pytest.importorskip("triton", reason="needs triton")
 
-from benchmarks.kernels import GPUS, Compiled
+from benchmarks.kernels import GPUS
 from benchmarks.launches import LAWS, chunk_launches, decoder_of, step_launches
+from benchmarks.machine_code import Compiled
 from equivcheck.cases import Sampling
 from equivcheck.decoding.adoption import adopt
 from equivcheck.decoding.arithmetic.fused import FusedArithmetic
@@ -32,6 +33,7 @@ from equivcheck.decoding.drafters import ModelDrafter
 from equivcheck.decoding.gamma import GammaPolicy
 from equivcheck.decoding.kernels.needs import missing_for_kernels
 from equivcheck.decoding.kernels.noise import uniform_noise
+from equivcheck.decoding.kernels.starting import starting, starts_ahead
 from equivcheck.decoding.streams import LARGEST_UNIFORM, Purpose, Streams, uniforms
 from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
 from equivcheck.generation import Generation, Request
@@ -76,6 +78,38 @@ def test_products_and_attention_use_tensor_cores_and_wide_loads(compiled: list[C
         # Full fp32 has no tensor cores.
         assert bool(each.tensor_core) is (each.dtype != "float32"), each
         assert each.widest_load == 16, each
+
+
+def test_kernels_start_ahead_on_gpus_that_can(compiled: list[Compiled]) -> None:
+    for each in compiled:
+        ahead = each.capability >= 90
+        assert each.takes_turn is ahead, each
+        # Weights are there before the products of the step are.
+        assert bool(each.fetches) is (ahead and each.kernel == "linear_kernel"), each
+
+
+@pytest.mark.parametrize(
+    ("capability", "cuda", "ahead"),
+    [
+        ((8, 9), "13.0", False),
+        ((9, 0), "13.0", True),
+        ((12, 0), "13.0", True),
+        ((9, 4), None, False),
+    ],
+    ids=["L4", "H100", "RTX 5090", "MI300"],
+)
+def test_only_a_gpu_that_can_is_asked_to_start_ahead(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], cuda: str | None, ahead: bool
+) -> None:
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    starts_ahead.cache_clear()
+    try:
+        assert starts_ahead(torch.device("cuda")) is ahead
+        assert starting(torch.device("cuda")).get("launch_pdl", False) is ahead
+        assert starting(torch.device("cpu")) == {"AHEAD": False}
+    finally:
+        starts_ahead.cache_clear()
 
 
 @interpreted

@@ -14,11 +14,13 @@ from benchmarks.products import table
 from equivcheck.decoding.arithmetic import fused
 from equivcheck.decoding.arithmetic.fused import FusedArithmetic
 from equivcheck.decoding.arithmetic.products import (
+    DEEP,
     FEW,
     FEWEST,
     LARGE_MEMORY,
     MANY_COLUMNS,
     NARROW,
+    TALL,
     WIDE,
     Tiles,
     product,
@@ -37,8 +39,10 @@ def noise(*shape: int, dtype: torch.dtype, seed: int = 0) -> Tensor:
 @pytest.mark.parametrize(
     ("rows", "columns", "memory", "tiles"),
     [
-        (1, 64, 0, FEWEST),
-        (FEW, MANY_COLUMNS, 0, FEWEST),
+        (1, 64, 0, DEEP),
+        (FEW, 512, 0, DEEP),
+        (FEW, 513, 0, FEWEST),
+        (FEW, 4 * 512, 0, TALL),
         (FEW + 1, MANY_COLUMNS, 0, WIDE),
         (FEW + 1, MANY_COLUMNS - 1, LARGE_MEMORY, NARROW),
         (256, 64, LARGE_MEMORY - 1, NARROW._replace(stages=2)),
@@ -60,7 +64,7 @@ def test_tiles_in_32_bits_do_not_depend_on_the_rows() -> None:
 
 
 @interpreted
-@pytest.mark.parametrize("tiles", [FEWEST, WIDE, NARROW])
+@pytest.mark.parametrize("tiles", [FEWEST, DEEP, TALL, WIDE, NARROW])
 @pytest.mark.parametrize("biased", [False, True])
 def test_every_kind_of_tile_computes_the_product(tiles: Tiles, biased: bool) -> None:
     """Sizes that are no multiple of any tile."""
