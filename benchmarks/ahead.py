@@ -26,7 +26,6 @@ from equivcheck.generation import Generation, Request
 from equivcheck.settings import EngineSetup
 
 PROMPT = tuple(range(10, 42))
-REQUESTS = 2
 GAMMAS = (0, 4)
 
 
@@ -68,8 +67,8 @@ def launching(arm: Arm) -> Iterator[None]:
         yield
 
 
-def requests_of(*, tokens: int) -> list[Request]:
-    """A few requests of the same length."""
+def requests_of(*, rows: int, tokens: int) -> list[Request]:
+    """Requests of the same length, to fill the rows twice."""
     return [
         Request(
             key=f"ahead/{seed}",
@@ -78,13 +77,13 @@ def requests_of(*, tokens: int) -> list[Request]:
             ignore_eos=True,
             seed=seed,
         )
-        for seed in range(REQUESTS)
+        for seed in range(2 * rows)
     ]
 
 
 def measure(setup: EngineSetup, *, tokens: int, rounds: int) -> Iterator[dict[str, Any]]:
     """One record an arm and gamma."""
-    requests = requests_of(tokens=tokens)
+    requests = requests_of(rows=setup.batch_size, tokens=tokens)
     for gamma in GAMMAS:
         engines: dict[Arm, Engine] = {}
         first: dict[Arm, list[Generation]] = {}
@@ -124,14 +123,24 @@ def main() -> int:
     parser.add_argument("--pair", default="tiny")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--batch-size", type=int, default=1)
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     setup = EngineSetup(
-        pair=arguments.pair, dtype=arguments.dtype, device=arguments.device, context=512
+        pair=arguments.pair,
+        dtype=arguments.dtype,
+        device=arguments.device,
+        batch_size=arguments.batch_size,
+        context=512,
     )
-    about = {"pair": arguments.pair, "dtype": arguments.dtype, "code": code_of("benchmarks.ahead")}
+    about: dict[str, Any] = {
+        "pair": setup.pair,
+        "dtype": setup.dtype,
+        "batch_size": setup.batch_size,
+        "code": code_of("benchmarks.ahead"),
+    }
     records = [
         about | record
         for record in measure(setup, tokens=arguments.tokens, rounds=arguments.rounds)

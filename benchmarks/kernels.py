@@ -26,7 +26,6 @@ from triton.runtime.driver import driver
 from triton.runtime.jit import JITFunction
 
 from benchmarks.machine_code import Compiled, described
-from equivcheck.decoding.arithmetic.fused import FusedArithmetic
 from equivcheck.decoding.arithmetic.interface import HeadNorms, KeyValues, Standing
 from equivcheck.decoding.arithmetic.invariant import InvariantArithmetic
 from equivcheck.decoding.arithmetic.products import product, tiles_for
@@ -157,7 +156,7 @@ def launch_all(case: Case, *, memory: int) -> None:
     def integers(*sizes: int) -> Tensor:
         return torch.zeros(sizes, dtype=torch.int64)
 
-    arithmetic, own = FusedArithmetic(), InvariantArithmetic()
+    arithmetic = InvariantArithmetic()
     positions, hidden = integers(rows, width), empty(rows, width, shape.hidden)
     gain = empty(shape.hidden)
     arithmetic.norm(hidden, gain, eps=1e-6)
@@ -180,7 +179,7 @@ def launch_all(case: Case, *, memory: int) -> None:
     arithmetic.attend(query, seen._replace(rows=integers(rows)), visible)
     for outputs, bias in ((2 * shape.inner, None), (shape.hidden, gain)):
         weight = empty(outputs, shape.hidden)
-        own.linear(hidden, weight, bias)
+        arithmetic.linear(hidden, weight, bias)
         tiles = tiles_for(
             rows=MANY,
             columns=outputs,

@@ -101,18 +101,15 @@ class Recorder:
                 for buffer, saved in zip(self.state, before, strict=True):
                     buffer.copy_(saved)
         torch.cuda.current_stream(self.device).wait_stream(side)
-        # Recording begins with the same, which would count as memory given back.
-        torch.cuda.empty_cache()
-        held = torch.cuda.memory_reserved(self.device)
-        graph = torch.cuda.CUDAGraph()
-        with own_workspaces(), torch.cuda.graph(graph, pool=self.pool):
-            outcome = step()
-        return Captured(
-            graph,
-            outcome,
-            seconds=time.perf_counter() - started,
-            bytes=torch.cuda.memory_reserved(self.device) - held,
-        )
+        with own_workspaces():
+            # Recording begins with the same, which would count as memory given back.
+            torch.cuda.empty_cache()
+            held = torch.cuda.memory_reserved(self.device)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, pool=self.pool):
+                outcome = step()
+            taken = torch.cuda.memory_reserved(self.device) - held
+        return Captured(graph, outcome, seconds=time.perf_counter() - started, bytes=taken)
 
 
 @contextlib.contextmanager

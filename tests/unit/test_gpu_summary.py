@@ -138,6 +138,18 @@ def test_costs_floor_and_memory(measured: dict[str, str]) -> None:
     assert told.endswith("and 15.00 (not estimable), 200 steps")
 
 
+def test_ways_to_launch_tell_of_other_bits(tmp_path: Path) -> None:
+    records = [
+        {"gamma": gamma, "arm": arm, "step_seconds": [0.004, 0.001, 0.003], "same_bits": same}
+        for gamma, arm, same in ((0, "ahead", True), (4, "behind", False))
+    ]
+    path = tmp_path / "ahead.jsonl"
+    path.write_text("".join(json.dumps(each) + "\n" for each in records), encoding="utf-8")
+    assert dict(answers(tmp_path))["a step by ways to launch kernels"] == (
+        "gamma 0, ahead: 3.00 ms; gamma 4, behind: 3.00 ms, with OTHER BITS"
+    )
+
+
 def test_the_floor_is_that_of_the_fastest_copies(tmp_path: Path) -> None:
     bench = msgspec.structs.replace(
         make_bench(), bandwidth=Bandwidth(bytes_per_second=1e6, buffer_bytes=1)

@@ -17,6 +17,11 @@ class InvariantArithmetic(FusedArithmetic):
     name = "triton"
     batch_invariant = True
 
+    def multiplies(self, like: Tensor, *, rows: int) -> bool:
+        """All of them."""
+        del like, rows
+        return True
+
     def linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """``inputs @ weight.T + bias`` with one fp32 accumulator an element."""
         columns, inner = weight.shape

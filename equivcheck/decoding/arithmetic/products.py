@@ -113,6 +113,6 @@ def product(inputs: Tensor, weight: Tensor, bias: Tensor | None, *, tiles: Tiles
         FETCHED=FETCHED_TILES * tiles.inner,
         num_stages=tiles.stages,
         num_warps=tiles.warps,
-        **starting(weight.device),
+        **starting(weight.device, ahead=True),
     )
     return outputs.view(*inputs.shape[:-1], columns)

@@ -7,8 +7,6 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from equivcheck.decoding.kernels.starting import starting, take_turn
-
 TILE = 256
 """Counters of one program; each gives four numbers."""
 
@@ -23,15 +21,12 @@ def uniform_kernel(
     width,
     LARGEST: tl.constexpr,
     TILE: tl.constexpr,
-    AHEAD: tl.constexpr,
 ):
     """The first `width` uniforms of one slot of one row.
 
     Triton's Philox is that of `decoding.philox`, to the round and constant. It is keyed here by
     seed and request, and counts blocks, positions, purposes and requests.
     """
-    if AHEAD:
-        take_turn()
     token = tl.program_id(0)
     block = tl.program_id(1) * TILE + tl.arange(0, TILE)
     key = keys + token // slots * 3
@@ -73,6 +68,5 @@ def uniform_noise(
         width,
         LARGEST=largest,
         TILE=TILE,
-        **starting(keys.device),
     )
     return outputs

@@ -28,9 +28,9 @@ def starts_ahead(device: torch.device) -> bool:
     return torch.cuda.get_device_capability(device) >= FIRST
 
 
-def starting(device: torch.device) -> dict[str, Any]:
+def starting(device: torch.device, *, ahead: bool) -> dict[str, Any]:
     """How to launch a kernel whose `AHEAD` says that it begins with `take_turn`."""
-    if starts_ahead(device):
+    if ahead and starts_ahead(device):
         return {"AHEAD": True, "launch_pdl": True}
     return {"AHEAD": False}
 
