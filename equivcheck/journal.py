@@ -58,10 +58,16 @@ def reopen(path: Path, *, at: int) -> IO[bytes]:
 
 
 def write_line(file: IO[bytes], text: bytes) -> None:
-    """Write a line and its end to an unbuffered file: with one system call if it can be."""
+    """Write a line and its end to an unbuffered file: with one system call if it can be.
+
+    Raises:
+        EquivcheckError: the system does not take it, as when a disk is full. A part of the line may
+            be there, which no reader takes for one.
+    """
     rest = memoryview(text + b"\n")
-    while rest:
-        rest = rest[file.write(rest) :]
+    with writing(Path(getattr(file, "name", "memory"))):
+        while rest:
+            rest = rest[file.write(rest) :]
 
 
 def write_anew(path: Path, lines: Iterable[bytes]) -> None:

@@ -104,7 +104,7 @@ class RecordsWriter(JournalWriter):
 
         Raises:
             RecordsError: a record would not read back, e.g. for a number that is not finite.
-            EquivcheckError: the file of a late run cannot be written.
+            EquivcheckError: the file cannot be written.
         """
         if not all(isinstance(record, Header | Asked) for record in records):
             self.begin()
@@ -121,7 +121,8 @@ class RecordsWriter(JournalWriter):
 
     def _sync(self) -> None:
         if self._late is None:
-            os.fsync(self._file.fileno())
+            with writing(Path(self._file.name)):
+                os.fsync(self._file.fileno())
         self._unsynced = 0
 
 

@@ -49,14 +49,19 @@ class Sweeps(NamedTuple):
         return cls(**found)
 
 
-def points_of(setup: EngineSetup, sweeps: Sweeps) -> tuple[Point, ...]:
-    """Every batch size at every context.
+def points_of(setup: EngineSetup, sweeps: Sweeps, *, refills: int = 0) -> tuple[Point, ...]:
+    """Every batch size at every context; a batch of one is a prompt, and is not refilled.
 
     Raises:
         SettingsError: an engine cannot be set up with one of them.
     """
     points = tuple(
-        Point(batch_size=batch, context=context, filled=bool(sweeps.context))
+        Point(
+            batch_size=batch,
+            context=context,
+            filled=bool(sweeps.context),
+            refills=refills if batch > 1 else 0,
+        )
         for batch in sweeps.batch or (setup.batch_size,)
         for context in sweeps.context or (setup.context,)
     )

@@ -53,9 +53,9 @@ def requests_of(
 def at_point(
     requests: Mapping[str, Sequence[Request]], point: Point
 ) -> dict[str, tuple[tuple[Request, ...], ...]]:
-    """The same requests in chunks of the point's batch size, lengthened where it is filled."""
+    """The same requests in the point's chunks, lengthened where it is filled."""
     return {
-        workload: tuple(_chunks(_filled(asked, point), size=point.batch_size))
+        workload: tuple(_chunks(_filled(asked, point), size=point.together))
         for workload, asked in requests.items()
     }
 

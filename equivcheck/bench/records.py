@@ -34,11 +34,26 @@ class Point(Struct, frozen=True, kw_only=True):
     """Positions of the cache."""
     filled: bool = False
     """Whether prompts are lengthened until prompt and output fill the context."""
+    refills: int = 0
+    """Times that each row is given another prompt when it is done with one."""
 
     @property
     def name(self) -> str:
         """``batch 1, context 1024``."""
-        return f"batch {self.batch_size}, context {self.context}{' filled' * self.filled}"
+        batch = f"batch {self.batch_size}{refilled(self.refills)}"
+        return f"{batch}, context {self.context}{' filled' * self.filled}"
+
+    @property
+    def together(self) -> int:
+        """Prompts that are asked at a time."""
+        return self.batch_size * (1 + self.refills)
+
+
+def refilled(times: int) -> str:
+    """What to say behind a batch; nothing where its rows are not refilled."""
+    if not times:
+        return ""
+    return " refilled once" if times == 1 else f" refilled {times} times"
 
 
 class BenchArm(Struct, frozen=True, kw_only=True):
@@ -202,7 +217,7 @@ class Bench(Struct, frozen=True, kw_only=True):
             Question(at, arm.name, key, repeat)
             for at, point in enumerate(settings.points)
             for keys in self.header.prompts.values()
-            for chunk in in_chunks(keys, size=point.batch_size)
+            for chunk in in_chunks(keys, size=point.together)
             for key in keys[chunk]
             for arm in settings.arms
             for repeat in range(settings.repeats)

@@ -43,7 +43,7 @@ def run_bench(
         suites,
         prompts=prompts,
         tokens=settings.tokens,
-        fill=max(point.batch_size for point in settings.points),
+        fill=max(point.together for point in settings.points),
         encode=partial(encode, pair.tokenizer),
     )
     header = make_header(settings, suites, requests, run=path.stem, models=pair.digests)

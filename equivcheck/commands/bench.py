@@ -54,6 +54,12 @@ NOT_EQUIVALENT = 1
 @click.option("--tokens", type=click.IntRange(2), default=96, help="New tokens a prompt. [96]")
 @click.option("--repeats", type=click.IntRange(1), default=1, help="Of every prompt. [1]")
 @click.option("--warm-ups", type=click.IntRange(0), default=1, help="Of every arm. [1]")
+@click.option(
+    "--refills",
+    type=click.IntRange(0),
+    default=0,
+    help="Times that a row of a batch above 1 is given another prompt. [0]",
+)
 @click.option("--out", default=OUT, metavar="PLACE", help=f"Folder, or file.jsonl. [{OUT}]")
 @click.option("--fresh", is_flag=True, help="Throw an unfinished measurement away.")
 @click.option("--show", is_flag=True, help="Measure nothing; sum up what is at --out.")
@@ -70,6 +76,7 @@ def command(
     tokens: int,
     repeats: int,
     warm_ups: int,
+    refills: int,
     out: str,
     fresh: bool,
     show: bool,
@@ -111,7 +118,7 @@ def command(
             worst=worst_case,
             stock=not no_stock,
         ),
-        points=points_of(setup, swept),
+        points=points_of(setup, swept, refills=refills),
         tokens=tokens,
         repeats=repeats,
         warm_ups=warm_ups,

@@ -8,6 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from equivcheck.bench.records import refilled
 from equivcheck.metrics.estimates import Estimate
 from equivcheck.metrics.summary import BenchSummary, Comparison
 
@@ -59,7 +60,7 @@ def sweeps_of(summary: BenchSummary) -> tuple[Sweep, ...]:
         for each in summary.comparisons:
             point = summary.points[each.point]
             value, held = {
-                "batch": (point.batch_size, f"context {point.context}"),
+                "batch": (point.batch_size, _held(summary, context=point.context)),
                 "context": (point.context, f"batch {point.batch_size}"),
                 "gamma": (_gamma(summary, each), point.name),
             }[swept]
@@ -79,6 +80,12 @@ def sweeps_of(summary: BenchSummary) -> tuple[Sweep, ...]:
                     )
                 )
     return tuple(found)
+
+
+def _held(summary: BenchSummary, *, context: int) -> str:
+    """What batch sizes have in common; one of them may be a single row, which is not refilled."""
+    most = max(point.refills for point in summary.points)
+    return f"rows{refilled(most)}, context {context}" if most else f"context {context}"
 
 
 def crossover(rows: Sequence[SweepRow]) -> float | None:

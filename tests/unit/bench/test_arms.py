@@ -94,6 +94,10 @@ def test_sweeps_are_read() -> None:
         (2, 512, True),
         (4, 512, True),
     ]
+    refilled = points_of(EngineSetup(), sweeps, refills=3)
+    # A prompt by itself is a sample by itself.
+    assert [point.refills for point in refilled] == [0, 3, 3]
+    assert [point.together for point in refilled] == [1, 8, 16]
     (single,) = points_of(EngineSetup(batch_size=1), Sweeps())
     assert (single.batch_size, single.context, single.filled) == (1, 1024, False)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from equivcheck.bench.chunks import prompt_of
@@ -71,6 +72,17 @@ def test_every_size_asks_every_prompt_in_full_chunks_and_none_in_vain() -> None:
         asked = [key for chunk in chunks for key in keys(chunk)]
         assert len(set(asked)) == len(asked)
         assert {prompt_of(key) for key in asked} == {f"code/{name}" for name in names}
+
+
+def test_rows_that_are_refilled_have_their_further_prompts_in_the_chunk() -> None:
+    names = "abcde"
+    point = Point(batch_size=2, context=64, refills=2)
+    found = requests(make_suite(*map(case, names)), prompts=5, fill=point.together)
+    chunks = at_point(found, point)["code"]
+    assert [len(chunk) for chunk in chunks] == [6]
+    assert keys(chunks[0]) == [*(f"code/{name}" for name in names), "code/a~2"]
+    assert point.name == "batch 2 refilled 2 times, context 64"
+    assert msgspec.structs.replace(point, refills=1).name == "batch 2 refilled once, context 64"
 
 
 def test_a_filled_context_is_full() -> None:

@@ -73,6 +73,13 @@ def test_a_batch_sweep_is_found_in_a_measurement() -> None:
     assert sweeps["code"].crossover == pytest.approx(math.sqrt(4))
 
 
+def test_a_batch_sweep_with_refilled_rows_says_so_and_holds_a_single_row_too() -> None:
+    points = [Point(batch_size=1, context=1024), Point(batch_size=4, context=1024, refills=3)]
+    (sweep, *_) = sweeps_of(summarise(make_bench(points=points)))
+    assert sweep.held == "rows refilled 3 times, context 1024"
+    assert [row.value for row in sweep.rows] == [1, 4]
+
+
 def test_one_setting_is_no_sweep() -> None:
     assert sweeps_of(summarise(make_bench())) == ()
 
