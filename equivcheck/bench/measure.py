@@ -205,11 +205,15 @@ def sit(
 
 
 def costs_of_arms(arms: Mapping[str, Engine], *, point: int) -> list[Spent]:
-    """What each arm says that it has cost beside its steps; an engine need not say."""
-    told: dict[str, tuple[str, ...]] = {
-        name: getattr(engine, "costs", ()) for name, engine in arms.items()
-    }
-    return [Spent(point=point, arm=name, notes=notes) for name, notes in told.items() if notes]
+    """What each arm says that it has cost beside its steps; an engine need not say.
+
+    What an adapter has under that name for itself is not for the records.
+    """
+    told = [
+        Spent(point=point, arm=name, notes=getattr(engine, "costs", ()))
+        for name, engine in arms.items()
+    ]
+    return [each for each in told if each.notes and unrecordable(each) is None]
 
 
 def answers(engine: Engine, requests: Chunk, *, arm: str) -> list[Generation]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -55,7 +56,9 @@ class FakeEngine:
             yield given
 
     @property
-    def costs(self) -> tuple[str, ...]:
+    def costs(self) -> Any:
+        if "prices" in self.options:
+            return {"answer": 0.2}
         return () if "plain" in self.options else (f"answered {len(self.log)} times",)
 
     def close(self) -> None:
@@ -170,6 +173,15 @@ def test_what_cannot_be_measured_names_the_arm(option: str, complaint: str, tmp_
     with pytest.raises(EngineError, match=f"^{complaint}"):
         measure(path, make_header(arms=(ARMS[0], arm)))
     assert {each.arm for each in read_bench(path).measured} == {"target", "fast"}
+
+
+def test_what_an_adapter_calls_costs_for_itself_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "bench.jsonl"
+    priced = msgspec.structs.replace(ARMS[1], spec="fake:prices=true")
+    measure(path, make_header(arms=(ARMS[0], priced)))
+    bench = read_bench(path)
+    assert bench.spent == ()
+    assert bench.asked == bench.expected
 
 
 def test_an_engine_that_breaks_as_it_is_closed_costs_no_figure(
