@@ -184,7 +184,7 @@ def of_the_pair(sizes: Sizes, place: Place, *, on: tuple[str, ...]) -> Iterator[
     yield timed("drafts", "--no-stock", *drafting(DRAFTS), prompts=2, minutes=1.5)
     # A suite of each class fills a large batch but once, so that all five make the sample.
     short = sizes._replace(tokens=min(sizes.tokens, 24))
-    sweep = ("--sweep", f"batch={sizes.batches}", "--refills", "2")
+    sweep = ("--sweep", f"batch={sizes.batches}", "--refills", "1")
     yield bench("batch", short, place, on=on, minutes=3, group="pair", more=sweep)
     yield timed("gamma", "--no-stock", "--sweep", f"gamma={sizes.gammas}", prompts=1)
     yield timed("worst", "--no-stock", "--worst-case", prompts=1)

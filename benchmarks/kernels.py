@@ -26,6 +26,7 @@ from triton.runtime.driver import driver
 from triton.runtime.jit import JITFunction
 
 from benchmarks.machine_code import Compiled, described
+from equivcheck.decoding.arithmetic.fused import FusedArithmetic
 from equivcheck.decoding.arithmetic.interface import HeadNorms, KeyValues, Standing
 from equivcheck.decoding.arithmetic.invariant import InvariantArithmetic
 from equivcheck.decoding.arithmetic.products import product, tiles_for
@@ -113,7 +114,7 @@ def compiling_for(gpu: Gpu) -> Iterator[list[tuple[str, Any]]]:
         compiled.append((kernel.__name__, found))
 
     driver.set_active(NoDriver(gpu))
-    ahead = divmod(gpu.capability, 10) >= starting.FIRST
+    ahead = starting.can_launch() and gpu.capability // 10 == starting.HOPPER
     with (
         patch.object(JITFunction, "run", compile_only),
         patch.object(starting, "starts_ahead", lambda device: ahead),
@@ -156,7 +157,7 @@ def launch_all(case: Case, *, memory: int) -> None:
     def integers(*sizes: int) -> Tensor:
         return torch.zeros(sizes, dtype=torch.int64)
 
-    arithmetic = InvariantArithmetic()
+    arithmetic, invariant = FusedArithmetic(), InvariantArithmetic()
     positions, hidden = integers(rows, width), empty(rows, width, shape.hidden)
     gain = empty(shape.hidden)
     arithmetic.norm(hidden, gain, eps=1e-6)
@@ -177,9 +178,11 @@ def launch_all(case: Case, *, memory: int) -> None:
     )
     arithmetic.attend(query, seen, visible)
     arithmetic.attend(query, seen._replace(rows=integers(rows)), visible)
-    for outputs, bias in ((2 * shape.inner, None), (shape.hidden, gain)):
+    heads = shape.head * (shape.heads + 2 * shape.kv_heads)
+    for outputs, bias in ((2 * shape.inner, None), (shape.hidden, gain), (heads, None)):
         weight = empty(outputs, shape.hidden)
         arithmetic.linear(hidden, weight, bias)
+        invariant.linear(hidden, weight, bias)
         tiles = tiles_for(
             rows=MANY,
             columns=outputs,

@@ -12,8 +12,8 @@ import msgspec
 import torch
 import triton
 
-TURN = ("wait", "launch_dependents")
-"""Of kernels that are started ahead."""
+TURN = re.compile(r"\bgriddepcontrol\.(\w+)|\b(?:ld|st|atom|red)\.global|\bcp\.async\.c")
+"""Waiting and letting start, by their words; reading and writing the device's memory, without."""
 
 
 class Compiled(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,8 +35,10 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """Instructions that multiply on tensor cores."""
     widest_load: int
     """Bytes of the widest load from global memory."""
+    ahead: bool
+    """Launched to start while the kernel before is at work."""
     takes_turn: bool
-    """Waits for what was launched before, and lets start what comes next."""
+    """Waits for that one before it touches the device's memory, then lets the next start, once."""
     fetches: int
     """Instructions that have the L2 cache fetch something."""
 
@@ -46,6 +48,7 @@ def described(
 ) -> Compiled:
     """Read machine code's resources and instructions off a compiled kernel."""
     assembly = found.asm["ptx"]
+    turn = TURN.findall(assembly)
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         Path(file.name).write_bytes(found.asm["cubin"])
         tool = triton.knobs.nvidia.cuobjdump.path
@@ -66,7 +69,7 @@ def described(
         shared_limit=shared_limit,
         tensor_core=len(re.findall(r"\b(?:mma|wgmma|tcgen05)\.\S*(?:sync|mma)", assembly)),
         widest_load=max(widths, default=0),
-        takes_turn=found.metadata.launch_pdl
-        and [assembly.count(f"griddepcontrol.{word}") for word in TURN] == [1, 1],
+        ahead=bool(getattr(found.metadata, "launch_pdl", False)),
+        takes_turn=turn[:2] == ["wait", "launch_dependents"] and not any(turn[2:]),
         fetches=assembly.count("prefetch.global.L2"),
     )

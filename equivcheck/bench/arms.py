@@ -53,7 +53,7 @@ def points_of(setup: EngineSetup, sweeps: Sweeps, *, refills: int = 0) -> tuple[
     """Every batch size at every context; a batch of one is a prompt, and is not refilled.
 
     Raises:
-        SettingsError: an engine cannot be set up with one of them.
+        SettingsError: an engine cannot be set up with one of them, or none has rows to refill.
     """
     points = tuple(
         Point(
@@ -65,6 +65,11 @@ def points_of(setup: EngineSetup, sweeps: Sweeps, *, refills: int = 0) -> tuple[
         for batch in sweeps.batch or (setup.batch_size,)
         for context in sweeps.context or (setup.context,)
     )
+    if refills and not any(point.refills for point in points):
+        raise SettingsError(
+            f"--refills {refills}: there are no rows to refill at batch 1; give --batch-size, or "
+            f"--sweep batch=1,4,8"
+        )
     for point in points:
         given = {"batch_size": point.batch_size, "context": point.context}
         try:

@@ -209,11 +209,12 @@ def costs_of_arms(arms: Mapping[str, Engine], *, point: int) -> list[Spent]:
 
     What an adapter has under that name for itself is not for the records.
     """
-    told = [
-        Spent(point=point, arm=name, notes=getattr(engine, "costs", ()))
-        for name, engine in arms.items()
+    told = {name: getattr(engine, "costs", ()) for name, engine in arms.items()}
+    return [
+        Spent(point=point, arm=name, notes=notes)
+        for name, notes in told.items()
+        if isinstance(notes, tuple) and notes and all(isinstance(note, str) for note in notes)
     ]
-    return [each for each in told if each.notes and unrecordable(each) is None]
 
 
 def answers(engine: Engine, requests: Chunk, *, arm: str) -> list[Generation]:

@@ -40,8 +40,12 @@ class Point(Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """``batch 1, context 1024``."""
-        batch = f"batch {self.batch_size}{refilled(self.refills)}"
-        return f"{batch}, context {self.context}{' filled' * self.filled}"
+        return f"{self.batch}, context {self.context}{' filled' * self.filled}"
+
+    @property
+    def batch(self) -> str:
+        """``batch 8 refilled 3 times``."""
+        return f"batch {self.batch_size}{refilled(self.refills)}"
 
     @property
     def together(self) -> int:
@@ -154,7 +158,8 @@ class Measured(Struct, frozen=True, kw_only=True, tag="measured", omit_defaults=
     workload: str
     repeat: int
     chunk: int
-    """Prompts of one chunk are decoded together; at batch size 1 it is one prompt."""
+    """Prompts of one chunk are asked together, and decoded as rows become free for them; at batch
+    size 1 it is one prompt."""
     seconds: float
     """Of the whole chunk, prompt included."""
     generation: Generation

@@ -67,10 +67,16 @@ class Answers(NamedTuple):
         ]
         return statistics.median(found) if found else None
 
-    def rows(self, probe: Probed) -> float:
-        """Rows that were decoded together, mean over chunks; engines may take fewer at once."""
+    def rows(self, probe: Probed, *, batch_size: int) -> float:
+        """Rows that were decoded together, mean over chunks, which may hold further prompts.
+
+        Args:
+            probe: Of the engine, which may take fewer at once.
+            batch_size: That was asked for.
+        """
         chunks = {(each.workload, each.chunk, each.repeat) for each in self.measured}
-        return min(len(self.measured) / len(chunks), probe.capabilities.batch_size)
+        asked = len(self.measured) / len(chunks)
+        return min(asked, batch_size, probe.capabilities.batch_size)
 
     @property
     def generations(self) -> list[Generation]:

@@ -200,6 +200,7 @@ def arm_summary(
     step = answers.later_step_seconds
     bandwidth = bench.bandwidth.bytes_per_second if bench.bandwidth else None
     context = mean_context(answers.generations)
+    batch_size = bench.header.settings.points[point].batch_size
     return ArmSummary(
         point=point,
         arm=arm,
@@ -219,7 +220,9 @@ def arm_summary(
         floor=floor_of(
             weight_bytes=probe.weight_bytes,
             position_bytes=probe.position_bytes,
-            positions=None if context is None else context * answers.rows(probe),
+            positions=None
+            if context is None
+            else context * answers.rows(probe, batch_size=batch_size),
             bandwidth=bandwidth,
             step_seconds=step,
         )

@@ -61,7 +61,7 @@ def sweeps_of(summary: BenchSummary) -> tuple[Sweep, ...]:
             point = summary.points[each.point]
             value, held = {
                 "batch": (point.batch_size, _held(summary, context=point.context)),
-                "context": (point.context, f"batch {point.batch_size}"),
+                "context": (point.context, point.batch),
                 "gamma": (_gamma(summary, each), point.name),
             }[swept]
             arm = _without_gamma(each.arm) if swept == "gamma" else each.arm

@@ -52,13 +52,15 @@ class FusedArithmetic:
 
     name = "fused"
     batch_invariant = False
+    ahead = True
+    """Whether kernels between own products are started ahead."""
 
     def linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """One call for the whole batch, the library's unless there are few rows."""
         columns, inner = weight.shape
         if self.multiplies(inputs, rows=inputs.numel() // inner):
             tiles = tiles_for_few(columns=columns, inner=inner)
-            return product(inputs, weight, bias, tiles=tiles)
+            return product(inputs, weight, bias, tiles=tiles, ahead=self.ahead)
         return F.linear(inputs, weight, bias)
 
     def multiplies(self, like: Tensor, *, rows: int) -> bool:
@@ -70,7 +72,7 @@ class FusedArithmetic:
 
         Between the library's that costs more than it gains, 2 % of a plain step at batch 8.
         """
-        return starting(like.device, ahead=self.multiplies(like, rows=rows))
+        return starting(like.device, ahead=self.ahead and self.multiplies(like, rows=rows))
 
     def norm(self, hidden: Tensor, gain: Tensor, *, eps: float) -> Tensor:
         """RMS norm, one program a row."""

@@ -52,14 +52,14 @@ LARGE_MEMORY = 160 * 1024
 
 
 def tiles_for_few(*, columns: int, inner: int) -> Tiles:
-    """The fastest tiles for up to `FEW` rows in 16 bits, by the sizes of the weight."""
+    """Tiles for up to `FEW` rows in 16 bits, by the sizes of the weight."""
     if columns >= TALL_FROM * inner:
         return TALL
     return DEEP if inner >= columns else FEWEST
 
 
 def tiles_for(*, rows: int, columns: int, inner: int, itemsize: int, memory: int) -> Tiles:
-    """The fastest tiles that `benchmarks.products` has found on an H100 and an H200.
+    """Tiles that `benchmarks.products` has found to be fast, or nearly, on an H100 and an H200.
 
     In 16 bits a number is the same in all of them, and swapped: one sum in ascending order, 16
     products at a time. That is measured there and probed wherever the contract is promised.
@@ -91,8 +91,10 @@ def shared_memory(device: torch.device) -> int:
     return int(driver.active.utils.get_device_properties(index)["max_shared_mem"])
 
 
-def product(inputs: Tensor, weight: Tensor, bias: Tensor | None, *, tiles: Tiles) -> Tensor:
-    """``inputs @ weight.T + bias``, [..., inner] to [..., columns]."""
+def product(
+    inputs: Tensor, weight: Tensor, bias: Tensor | None, *, tiles: Tiles, ahead: bool = False
+) -> Tensor:
+    """``inputs @ weight.T + bias``, [..., inner] to [..., columns]; started ahead if told to."""
     flat = inputs.reshape(-1, inputs.shape[-1]).contiguous()
     (rows, inner), columns = flat.shape, weight.shape[0]
     weight = weight.contiguous()
@@ -113,6 +115,6 @@ def product(inputs: Tensor, weight: Tensor, bias: Tensor | None, *, tiles: Tiles
         FETCHED=FETCHED_TILES * tiles.inner,
         num_stages=tiles.stages,
         num_warps=tiles.warps,
-        **starting(weight.device, ahead=True),
+        **starting(weight.device, ahead=ahead),
     )
     return outputs.view(*inputs.shape[:-1], columns)

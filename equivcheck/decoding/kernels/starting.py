@@ -16,22 +16,31 @@ import torch
 import triton
 import triton.language as tl
 
-FIRST = (9, 0)
-"""Compute capability of the first GPUs that can."""
+HOPPER = 9
+"""Compute capability, in whole numbers, of the GPUs where it has been measured."""
+OPTION = "launch_pdl"
+"""How Triton names it; before 3.4 it had no name for it."""
 
 
 @functools.cache
 def starts_ahead(device: torch.device) -> bool:
     """Whether kernels may be started ahead on a device."""
-    if device.type != "cuda" or torch.version.cuda is None:
+    if device.type != "cuda" or torch.version.cuda is None or not can_launch():
         return False
-    return torch.cuda.get_device_capability(device) >= FIRST
+    return torch.cuda.get_device_capability(device)[0] == HOPPER
+
+
+def can_launch() -> bool:
+    """Whether this Triton has the option."""
+    from triton.backends.nvidia.compiler import CUDAOptions
+
+    return OPTION in CUDAOptions.__dataclass_fields__
 
 
 def starting(device: torch.device, *, ahead: bool) -> dict[str, Any]:
     """How to launch a kernel whose `AHEAD` says that it begins with `take_turn`."""
     if ahead and starts_ahead(device):
-        return {"AHEAD": True, "launch_pdl": True}
+        return {"AHEAD": True, OPTION: True}
     return {"AHEAD": False}
 
 
@@ -42,8 +51,18 @@ def take_turn():
     Every program of a kernel has to come by here before it reads or writes what others do: a kernel
     vouches for those before it by having waited for them.
     """
-    tl.extra.cuda.gdc_wait()
-    tl.extra.cuda.gdc_launch_dependents()
+    # Triton's own words for the two do not compile in all versions that are allowed.
+    tl.inline_asm_elementwise(
+        "griddepcontrol.wait; mov.b32 $0, 0;", "=r", [], dtype=tl.int32, is_pure=False, pack=1
+    )
+    tl.inline_asm_elementwise(
+        "griddepcontrol.launch_dependents; mov.b32 $0, 0;",
+        "=r",
+        [],
+        dtype=tl.int32,
+        is_pure=False,
+        pack=1,
+    )
 
 
 @triton.jit

@@ -98,6 +98,8 @@ def test_sweeps_are_read() -> None:
     # A prompt by itself is a sample by itself.
     assert [point.refills for point in refilled] == [0, 3, 3]
     assert [point.together for point in refilled] == [1, 8, 16]
+    with pytest.raises(SettingsError, match="--refills 3: there are no rows to refill at batch 1"):
+        points_of(EngineSetup(batch_size=1), Sweeps(), refills=3)
     (single,) = points_of(EngineSetup(batch_size=1), Sweeps())
     assert (single.batch_size, single.context, single.filled) == (1, 1024, False)
 

@@ -56,6 +56,30 @@ def test_a_real_measurement_is_complete_and_identical(measured: Path) -> None:
     assert facts.costs == ()
 
 
+def test_rows_of_a_batch_are_refilled_and_the_measurement_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "prose.jsonl").write_text(CASES, encoding="utf-8")
+    out = tmp_path / "bench.jsonl"
+    asked = ["bench", str(tmp_path / "prose.jsonl"), "--tokens", "8", "--no-stock"]
+    asked += ["--sweep", "batch=1,2", "--refills", "1", "--set", "setup.context=128"]
+    assert cli.run([*asked, "--out", str(out)]) == 0
+    whole = out.read_text(encoding="utf-8").splitlines(keepends=True)
+    bench = read_bench(out)
+    assert [point.together for point in bench.header.settings.points] == [1, 4]
+    # Of two prompts, four to be asked at a time, two of them again.
+    assert len(bench.expected) == 2 * (2 + 4)
+    shown = capsys.readouterr().out
+    assert "batch 2 refilled once, context 128" in shown
+    assert "speedup by batch, rows refilled once, context 128" in shown
+
+    out.write_text("".join(whole[:-4]), encoding="utf-8")
+    assert not summarise(read_bench(out)).finished
+    assert cli.run([*asked, "--out", str(out)]) == 0
+    assert summarise(read_bench(out)).finished
+    assert out.read_text(encoding="utf-8").startswith("".join(whole[:-4]))
+
+
 def test_the_worst_case_gains_nothing_and_loses_no_token(measured: Path) -> None:
     summary = summarise(read_bench(measured))
     fixed, adaptive = (

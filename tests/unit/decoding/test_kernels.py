@@ -81,13 +81,19 @@ def test_products_and_attention_use_tensor_cores_and_wide_loads(compiled: list[C
         assert each.widest_load == 16, each
 
 
-def test_kernels_start_ahead_on_gpus_that_can(compiled: list[Compiled]) -> None:
+def test_kernels_that_start_ahead_wait_before_they_read_or_write(compiled: list[Compiled]) -> None:
+    ahead = [each for each in compiled if each.ahead]
+    # Noise is drawn between torch's kernels, and in fp32 products are the library's.
+    assert {(each.kernel, each.capability, each.dtype) for each in ahead} == {
+        (each.kernel, 90, dtype)
+        for each in compiled
+        for dtype in ("bfloat16", "float16")
+        if each.kernel != "uniform_kernel"
+    }
     for each in compiled:
-        # Noise is drawn between torch's kernels, which call nobody ahead of time.
-        ahead = each.capability >= 90 and each.kernel != "uniform_kernel"
-        assert each.takes_turn is ahead, each
+        assert each.takes_turn is each.ahead, each
         # Weights are there before the products of the step are.
-        assert bool(each.fetches) is (ahead and each.kernel == "linear_kernel"), each
+        assert bool(each.fetches) is (each.ahead and each.kernel == "linear_kernel"), each
 
 
 @pytest.mark.parametrize(
@@ -95,7 +101,7 @@ def test_kernels_start_ahead_on_gpus_that_can(compiled: list[Compiled]) -> None:
     [
         ((8, 9), "13.0", False),
         ((9, 0), "13.0", True),
-        ((12, 0), "13.0", True),
+        ((12, 0), "13.0", False),
         ((9, 4), None, False),
     ],
     ids=["L4", "H100", "RTX 5090", "MI300"],
@@ -116,12 +122,27 @@ def test_only_a_gpu_that_can_is_asked_to_start_ahead(
         starts_ahead.cache_clear()
 
 
-def test_kernels_between_the_librarys_products_are_not_started_ahead() -> None:
+def test_kernels_between_the_librarys_products_are_not_started_ahead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("equivcheck.decoding.kernels.starting.starts_ahead", lambda device: True)
     few, many = (torch.empty(rows, 8, dtype=torch.bfloat16) for rows in (FEW, FEW + 1))
-    assert FusedArithmetic().multiplies(few, rows=FEW)
-    assert not FusedArithmetic().multiplies(many, rows=FEW + 1)
-    assert not FusedArithmetic().multiplies(few.float(), rows=FEW)
-    assert InvariantArithmetic().multiplies(many.float(), rows=FEW + 1)
+    usual = {"AHEAD": False}
+    assert FusedArithmetic().start(few, rows=FEW) == {"AHEAD": True, "launch_pdl": True}
+    assert FusedArithmetic().start(many, rows=FEW + 1) == usual
+    assert FusedArithmetic().start(few.float(), rows=FEW) == usual
+    assert InvariantArithmetic().start(few, rows=FEW) == usual
+
+
+def test_a_triton_without_the_option_starts_nothing_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("equivcheck.decoding.kernels.starting.OPTION", "unheard_of")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    starts_ahead.cache_clear()
+    try:
+        assert not starts_ahead(torch.device("cuda"))
+    finally:
+        starts_ahead.cache_clear()
 
 
 @interpreted

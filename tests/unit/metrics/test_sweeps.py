@@ -80,6 +80,12 @@ def test_a_batch_sweep_with_refilled_rows_says_so_and_holds_a_single_row_too() -
     assert [row.value for row in sweep.rows] == [1, 4]
 
 
+def test_a_sweep_of_contexts_says_what_its_batch_is() -> None:
+    points = [Point(batch_size=4, context=context, refills=1) for context in (512, 1024)]
+    (sweep, *_) = sweeps_of(summarise(make_bench(points=points)))
+    assert (sweep.swept, sweep.held) == ("context", "batch 4 refilled once")
+
+
 def test_one_setting_is_no_sweep() -> None:
     assert sweeps_of(summarise(make_bench())) == ()
 
