@@ -20,13 +20,11 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from benchmarks.stage_records import code_of
+from benchmarks.step_profile import GAMMAS, PROMPT
 from equivcheck.engine import Engine
 from equivcheck.engines.registry import load_engine
 from equivcheck.generation import Generation, Request
 from equivcheck.settings import EngineSetup
-
-PROMPT = tuple(range(10, 42))
-GAMMAS = (0, 4)
 
 
 class Arm(NamedTuple):

@@ -6,6 +6,7 @@ import pytest
 from equivcheck.bench.records import Bandwidth, Bench, Spent
 from equivcheck.commands.bench_words import lines_of
 from equivcheck.generation import Generation
+from equivcheck.metrics.answers import Answers
 from equivcheck.metrics.summarise import summarise
 from equivcheck.metrics.summary import OVERALL, BenchSummary
 from tests.unit.metrics.make import (
@@ -175,3 +176,18 @@ def test_what_an_arm_cost_beside_its_steps_is_kept() -> None:
     facts = {each.arm: each.costs for each in summary.facts}
     assert facts == {"target": (), "stock": (), CANDIDATE: told.notes}
     assert f"{CANDIDATE}: {told.notes[0]}" in list(lines_of(summary))
+
+
+@pytest.mark.parametrize(("takes", "asked_for", "rows"), [(64, 2, 2), (1, 2, 1), (64, 16, 10)])
+def test_further_prompts_of_a_chunk_are_no_rows_of_its_batch(
+    takes: int, asked_for: int, rows: int
+) -> None:
+    """Whatever an adapter says that it could take at once."""
+    bench = make_bench(prompts=10, workloads=("code",))
+    together = tuple(
+        msgspec.structs.replace(each, chunk=0) for each in bench.measured if each.arm == "target"
+    )
+    probe = bench.probed[0]
+    able = msgspec.structs.replace(probe.capabilities, batch_size=takes)
+    probe = msgspec.structs.replace(probe, capabilities=able)
+    assert Answers(together).rows(probe, batch_size=asked_for) == rows
