@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -36,3 +37,20 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
 
     monkeypatch.setattr(torch, "empty_like", unpinned)
     return acted
+
+
+@pytest.fixture(autouse=True)
+def products_by_element(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have Triton's interpreter sum every element of a product in the same order.
+
+    A GPU does. The interpreter leaves products to numpy, whose BLAS may compute the last rows of a
+    block by another kernel: OpenBLAS does so with its Haswell and Zen kernels.
+    """
+    with contextlib.suppress(ImportError):
+        from triton.runtime import interpreter
+
+        def create_dot(self: Any, a: Any, b: Any, d: Any, *unused: object) -> Any:
+            product = np.einsum("mk,kn->mn", a.data, b.data, dtype=d.data.dtype)
+            return interpreter.TensorHandle(product + d.data, d.dtype.scalar)
+
+        monkeypatch.setattr(interpreter.InterpreterBuilder, "create_dot", create_dot)
