@@ -13,10 +13,9 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from equivcheck.checks.subjects import by_workload
 from equivcheck.findings import Interval
 from equivcheck.generation import Generation
-from equivcheck.records import CANDIDATE, Evidence
+from equivcheck.records import CANDIDATE, Evidence, by_workload
 from equivcheck.statistics.ratios import ratio_interval
 
 

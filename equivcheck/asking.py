@@ -12,14 +12,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from equivcheck.engine import Engine
-from equivcheck.errors import EngineError, EquivcheckError
+from equivcheck.errors import LONGEST_MESSAGE, EngineError, describe
 from equivcheck.escape import head, visible
 from equivcheck.generation import Generation, Request
 from equivcheck.records import Failed
 from equivcheck.validation import unrecordable
 
 LOG = logging.getLogger(__name__)
-LONGEST_MESSAGE = 500
 _ENDED = object()
 
 
@@ -107,14 +106,6 @@ def _ask_singly(
         return
     for request in requests:
         yield from ask(engine, [request], arm=arm)
-
-
-def describe(error: BaseException) -> str:
-    """An error in one line; its kind too, unless it is one of ours."""
-    line = next((line for line in str(error).splitlines() if line.strip()), "")
-    if not isinstance(error, EquivcheckError):
-        line = f"{type(error).__name__}: {line}" if line else repr(error)
-    return line[:LONGEST_MESSAGE]
 
 
 def _unasked(key: str, requests: Sequence[Request], *, arm: str, engine: Engine) -> str:

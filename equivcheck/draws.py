@@ -5,13 +5,13 @@ Pure. Draws are not stored with their requests; whoever needs one makes it here 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from equivcheck.generation import ROUND_MARK, Request
-from equivcheck.planning import derive_seed
 from equivcheck.records import SAMPLED
 
 
@@ -69,3 +69,8 @@ def in_order(keys: Iterable[str], cases: Sequence[str]) -> list[str]:
         return draw.round, places[draw.case]
 
     return sorted(keys, key=when)
+
+
+def derive_seed(seed: int, key: str) -> int:
+    """A case's own seed, 32 bits: the same in every process and on every machine."""
+    return int.from_bytes(hashlib.sha256(f"{seed}\n{key}".encode()).digest()[:4], "little")

@@ -9,6 +9,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST_MESSAGE = 500
+"""Characters kept of an error's line."""
+
 
 class EquivcheckError(Exception):
     """Base of every error raised on purpose: the command line turns it into exit code 2."""
@@ -49,3 +52,11 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     listed = ", ".join(names) or "none"
     return f"no {kind} named {name!r}{did_you_mean(name, names)}; known: {listed}"
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line; its kind too, unless it is one of ours."""
+    line = next((line for line in str(error).splitlines() if line.strip()), "")
+    if not isinstance(error, EquivcheckError):
+        line = f"{type(error).__name__}: {line}" if line else repr(error)
+    return line[:LONGEST_MESSAGE]

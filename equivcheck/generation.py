@@ -5,7 +5,7 @@ Plain records shared by engines, capture, scoring and checks; no torch here.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -75,3 +75,12 @@ class Generation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """64-bit fingerprint of the target's logits row behind each token, where asked for."""
     prefill_seconds: float | None = None
     total_seconds: float | None = None
+
+
+class Counts(NamedTuple):
+    """What one prompt adds to a pooled acceptance rate."""
+
+    drafted: int
+    """Draft tokens put to the target."""
+    accepted: int
+    """Of these, accepted; the bonus token is not counted."""

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from equivcheck.generation import Generation
-from equivcheck.records import TARGET, Evidence
+from equivcheck.records import CANDIDATE, TARGET, Evidence
 
 Role = Literal["draft", "correction", "bonus", "plain"]
 """How a token came to be emitted: an accepted draft; the target's own token where a draft was
@@ -103,3 +103,21 @@ def join(evidence: Evidence, *, arm: str, base: str = TARGET) -> tuple[Pair, ...
                 )
             )
     return tuple(pairs)
+
+
+def identity_is_claimed(evidence: Evidence) -> bool:
+    """Whether both arms promise the same sampled tokens for the same seed."""
+    arms = evidence.header.arms
+    rules = {arms[arm].rule for arm in (TARGET, CANDIDATE) if arm in arms}
+    if rules == {"coupled"}:
+        return True
+    return shared_contract(evidence) is not None and "rejection" not in rules
+
+
+def shared_contract(evidence: Evidence, *, arm: str = CANDIDATE, base: str = TARGET) -> str | None:
+    """The identity contract that both arms name; None where they do not name the same one."""
+    arms = evidence.header.arms
+    if arm not in arms or base not in arms:
+        return None
+    ours, theirs = arms[arm].identity, arms[base].identity
+    return ours if ours == theirs else None

@@ -6,13 +6,13 @@ each other only, so that a fresh engine can be given exactly what the candidate 
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
 from equivcheck.cases import Case, Suite
+from equivcheck.draws import derive_seed
 from equivcheck.generation import Request
 from equivcheck.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET, Asked
 from equivcheck.settings import Settings
@@ -91,11 +91,6 @@ def make_request(key: str, case: Case, *, prompt: Sequence[int], seed: int) -> R
         ignore_eos=case.ignore_eos,
         seed=derive_seed(seed, key) if case.seed is None else case.seed,
     )
-
-
-def derive_seed(seed: int, key: str) -> int:
-    """A case's own seed, 32 bits: the same in every process and on every machine."""
-    return int.from_bytes(hashlib.sha256(f"{seed}\n{key}".encode()).digest()[:4], "little")
 
 
 def chunked(requests: Sequence[Request], *, size: int) -> tuple[Chunk, ...]:

@@ -8,7 +8,8 @@ tokenizer or device.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from msgspec import Struct
 
@@ -40,6 +41,8 @@ SAMPLED_TARGET = "sampled-target"
 """Arm: the target drawing the same, where tokens are all that there is to judge by."""
 DRAWING = frozenset({SAMPLED, SAMPLED_TARGET})
 """Arms whose planned cases are drawn again and again, and not answered once."""
+
+Item = TypeVar("Item")
 
 
 class SuiteRef(Struct, frozen=True, kw_only=True):
@@ -259,3 +262,13 @@ Record = (
     | Finding
     | Sealed
 )
+
+
+def by_workload(
+    evidence: Evidence, items: Iterable[Item], *, key: Callable[[Item], str]
+) -> dict[str, list[Item]]:
+    """Gather items by their case's workload, workloads in the order of the suites."""
+    gathered: dict[str, list[Item]] = {asked.workload: [] for asked in evidence.asked.values()}
+    for item in items:
+        gathered[evidence.asked[key(item)].workload].append(item)
+    return {workload: found for workload, found in gathered.items() if found}

@@ -9,8 +9,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from equivcheck.counts import Counts
 from equivcheck.findings import Interval, Outcome
+from equivcheck.generation import Counts
 
 SCHEMA = 1
 

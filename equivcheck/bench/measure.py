@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from equivcheck.asking import as_answer, closing, describe
+from equivcheck.asking import as_answer, closing
 from equivcheck.bench.arms import WORST
 from equivcheck.bench.clocks import Clock, clock_of
 from equivcheck.bench.probing import (
@@ -32,7 +32,7 @@ from equivcheck.engine import Engine
 from equivcheck.engines.device import choose_device
 from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.registry import lent, load_engine
-from equivcheck.errors import EngineError
+from equivcheck.errors import EngineError, describe
 from equivcheck.generation import Generation, Request
 from equivcheck.validation import unrecordable
 

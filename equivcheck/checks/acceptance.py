@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from equivcheck.baselines.limits import misspelt_limits
 from equivcheck.checks.baseline import usable_baseline
 from equivcheck.checks.subjects import command, plural
-from equivcheck.counts import Counts
 from equivcheck.findings import Finding, Interval, Outcome, Reason
+from equivcheck.generation import Counts
 from equivcheck.records import CANDIDATE, Evidence
 from equivcheck.settings import WorkloadLimits
 from equivcheck.snapshot import Baseline

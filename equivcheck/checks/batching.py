@@ -10,10 +10,10 @@ from __future__ import annotations
 from equivcheck.checks.budget import ALPHA, compare
 from equivcheck.checks.near_ties import weigh
 from equivcheck.checks.repeats import Repeated, repeats
-from equivcheck.checks.subjects import RUN, by_workload, plural, repeat_command
+from equivcheck.checks.subjects import RUN, plural, repeat_command
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.pairing import Pair, join
-from equivcheck.records import CANDIDATE, CONTROL, SHUFFLED, Evidence
+from equivcheck.records import CANDIDATE, CONTROL, SHUFFLED, Evidence, by_workload
 
 
 def check(evidence: Evidence) -> list[Finding]:

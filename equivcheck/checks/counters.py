@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from equivcheck.checks.subjects import by_workload, plural, repeat_command
+from equivcheck.checks.subjects import plural, repeat_command
 from equivcheck.draws import parse_draw
 from equivcheck.engine import Capabilities
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.generation import Generation
-from equivcheck.records import Evidence
+from equivcheck.records import Evidence, by_workload
 
 
 def check(evidence: Evidence) -> list[Finding]:

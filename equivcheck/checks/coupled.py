@@ -12,9 +12,9 @@ from collections import Counter
 
 from equivcheck.checks.identity import hold
 from equivcheck.checks.near_ties import Weighed, ended_differently
-from equivcheck.checks.subjects import plural, shared_contract
+from equivcheck.checks.subjects import plural
 from equivcheck.findings import Finding, Outcome, Reason
-from equivcheck.pairing import Pair
+from equivcheck.pairing import Pair, identity_is_claimed
 from equivcheck.records import CANDIDATE, SAMPLED, TARGET, Arbitration, Evidence
 from equivcheck.settings import Settings
 
@@ -43,15 +43,6 @@ def check(evidence: Evidence) -> list[Finding]:
         )
         for workload, count in cases.items()
     ]
-
-
-def identity_is_claimed(evidence: Evidence) -> bool:
-    """Whether both arms promise the same sampled tokens for the same seed."""
-    arms = evidence.header.arms
-    rules = {arms[arm].rule for arm in (TARGET, CANDIDATE) if arm in arms}
-    if rules == {"coupled"}:
-        return True
-    return shared_contract(evidence) is not None and "rejection" not in rules
 
 
 def weigh(pair: Pair, arbitration: Arbitration | None, settings: Settings) -> Weighed:

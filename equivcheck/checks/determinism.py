@@ -6,9 +6,9 @@ Under an identity contract the reported scores and logits have to agree to the b
 from __future__ import annotations
 
 from equivcheck.checks.repeats import Repeated, repeats
-from equivcheck.checks.subjects import by_workload, plural, repeat_command
+from equivcheck.checks.subjects import plural, repeat_command
 from equivcheck.findings import Finding, Outcome, Reason, worst
-from equivcheck.records import CANDIDATE, REPEAT, Evidence
+from equivcheck.records import CANDIDATE, REPEAT, Evidence, by_workload
 
 
 def check(evidence: Evidence) -> list[Finding]:

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from equivcheck.checks.subjects import RUN, by_workload, plural
+from equivcheck.checks.subjects import RUN, plural
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.generation import Generation, Step
-from equivcheck.records import CANDIDATE, CONTROL, SAMPLED, SAMPLED_TARGET, TARGET, Evidence
+from equivcheck.records import (
+    CANDIDATE,
+    CONTROL,
+    SAMPLED,
+    SAMPLED_TARGET,
+    TARGET,
+    Evidence,
+    by_workload,
+)
 
 
 def check(evidence: Evidence) -> list[Finding]:

@@ -15,16 +15,10 @@ from equivcheck.checks.budget import ALPHA, Comparison, compare
 from equivcheck.checks.divergence import describe
 from equivcheck.checks.near_ties import Weighed, ended_differently
 from equivcheck.checks.repeats import first_other_logits
-from equivcheck.checks.subjects import (
-    RUN,
-    by_workload,
-    plural,
-    repeat_command,
-    shared_contract,
-)
+from equivcheck.checks.subjects import RUN, plural, repeat_command
 from equivcheck.findings import Finding, Outcome, Reason, worst
-from equivcheck.pairing import Pair, join
-from equivcheck.records import CANDIDATE, CONTROL, TARGET, Arbitration, Evidence
+from equivcheck.pairing import Pair, join, shared_contract
+from equivcheck.records import CANDIDATE, CONTROL, TARGET, Arbitration, Evidence, by_workload
 from equivcheck.settings import Settings
 
 Weigh = Callable[[Pair, Arbitration | None, Settings], Weighed]

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from equivcheck.checks.near_ties import OWN_SCORE_SLACK
-from equivcheck.checks.subjects import by_workload, plural, repeat_command
+from equivcheck.checks.subjects import plural, repeat_command
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.generation import Request, TokenScore
-from equivcheck.records import Evidence, Rescored
+from equivcheck.records import Evidence, Rescored, by_workload
 from equivcheck.settings import Dtype, Settings
 
 TOLERANCE: dict[Dtype, float] = {"float32": 2e-3, "float16": 0.0625, "bfloat16": 0.5}

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 from equivcheck.checks import coupled, greedy
 from equivcheck.checks.budget import ALPHA
-from equivcheck.checks.coupled import identity_is_claimed
 from equivcheck.checks.paired import Shares, interval_of
-from equivcheck.checks.subjects import RUN, by_workload, plural, repeat_command
+from equivcheck.checks.subjects import RUN, plural, repeat_command
 from equivcheck.escape import head
 from equivcheck.findings import Finding, Outcome, Reason
-from equivcheck.records import CANDIDATE, TARGET, Evidence, Grade
+from equivcheck.pairing import identity_is_claimed
+from equivcheck.records import CANDIDATE, TARGET, Evidence, Grade, by_workload
 
 WHY_CELLS = 160
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from equivcheck.checks.subjects import by_workload, plural, repeat_command
+from equivcheck.checks.subjects import plural, repeat_command
 from equivcheck.draws import parse_draw
 from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.generation import Generation, Request
-from equivcheck.records import Captured, Evidence, Header
+from equivcheck.records import Captured, Evidence, Header, by_workload
 
 
 class Fault(NamedTuple):

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 import msgspec
 from msgspec import Struct
 
-from equivcheck.asking import describe
 from equivcheck.engine import Capabilities, Engine
-from equivcheck.errors import EngineError, EquivcheckError, SettingsError, unknown_name
+from equivcheck.errors import EngineError, EquivcheckError, SettingsError, describe, unknown_name
 from equivcheck.settings import EngineSetup
 from equivcheck.validation import explain, unrecordable
 

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from equivcheck.counts import Counts
 from equivcheck.findings import Interval
-from equivcheck.generation import Generation
+from equivcheck.generation import Counts, Generation
 from equivcheck.statistics.ratios import acceptance_change
 
 

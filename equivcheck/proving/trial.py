@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from equivcheck.asking import describe
 from equivcheck.capture import run
 from equivcheck.checks.subjects import RUN
 from equivcheck.environment import git_state
+from equivcheck.errors import describe
 from equivcheck.faults.fault import Fault
 from equivcheck.findings import Finding, Outcome
 from equivcheck.proving.degradation import Degradation, degradation

@@ -12,9 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from equivcheck.checks.coupled import identity_is_claimed
 from equivcheck.generation import Generation, Request
-from equivcheck.pairing import Pair, join
+from equivcheck.pairing import Pair, identity_is_claimed, join
 from equivcheck.records import (
     CANDIDATE,
     CONTROL,

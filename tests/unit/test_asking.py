@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from equivcheck.asking import LONGEST_MESSAGE, ask, closing
+from equivcheck.asking import ask, closing
 from equivcheck.engine import Capabilities
-from equivcheck.errors import EngineError
+from equivcheck.errors import LONGEST_MESSAGE, EngineError
 from equivcheck.generation import Generation, Request
 from equivcheck.records import Failed
 from tests.unit.make import make_capabilities, make_generation, make_request

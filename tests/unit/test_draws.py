@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from equivcheck.draws import Draw, drawn_request, in_order, parse_draw
-from equivcheck.planning import derive_seed
+from equivcheck.draws import Draw, derive_seed, drawn_request, in_order, parse_draw
 from equivcheck.records import SAMPLED_TARGET
 from tests.unit.make import make_request
 

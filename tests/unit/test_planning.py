@@ -7,7 +7,8 @@ import hashlib
 import msgspec
 
 from equivcheck.cases import Case, Sampling, Suite
-from equivcheck.planning import Plan, derive_seed, make_plan, shuffle, warm_up
+from equivcheck.draws import derive_seed
+from equivcheck.planning import Plan, make_plan, shuffle, warm_up
 from equivcheck.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET
 from equivcheck.settings import EngineSetup, Settings
 

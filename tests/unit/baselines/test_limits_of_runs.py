@@ -11,8 +11,8 @@ from msgspec import structs
 from equivcheck.baselines.comparing import compare
 from equivcheck.baselines.facts import facts_of
 from equivcheck.checks import acceptance, baseline
-from equivcheck.counts import Counts
 from equivcheck.findings import Outcome, Reason
+from equivcheck.generation import Counts
 from equivcheck.records import CANDIDATE, TARGET, Evidence
 from equivcheck.report import html, markdown, terminal
 from equivcheck.report.against import vs_base_words
