@@ -15,7 +15,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   "$$p" $(RUNS) && { command -v "$$p"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install gate test lint pair clean bench
+.PHONY: help install gate test lint structure pair clean bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -48,6 +48,9 @@ lint: $(STAMP) ## ruff and mypy
 	@$(BIN)/ruff format --check .
 	@echo "== mypy"
 	@$(BIN)/mypy
+
+structure: $(STAMP) ## write the list of modules in docs/structure.md from their docstrings
+	@$(BIN)/python -m tests.structure_page
 
 # Fewer prompts take less time and give wider intervals.
 BENCH_PROMPTS ?= 10
