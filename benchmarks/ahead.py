@@ -21,10 +21,10 @@ from unittest.mock import patch
 
 from benchmarks.stage_records import code_of
 from benchmarks.step_profile import GAMMAS, PROMPT
-from equivcheck.engine import Engine
+from equivcheck.core.engine import Engine
+from equivcheck.core.generation import Generation, Request
+from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.registry import load_engine
-from equivcheck.generation import Generation, Request
-from equivcheck.settings import EngineSetup
 
 
 class Arm(NamedTuple):

@@ -18,9 +18,9 @@ import torch
 
 from equivcheck.bench.clocks import clock_of
 from equivcheck.bench.probing import copy_bandwidth
+from equivcheck.core.settings import EngineSetup
 from equivcheck.decoding.contract import device_name
 from equivcheck.engines.device import choose_device
-from equivcheck.settings import EngineSetup
 
 MEBIBYTES = {"cuda": (64, 256, 1024, 4096), "cpu": (64, 256)}
 COPIES = 21

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from equivcheck.findings import Interval
+from equivcheck.core.findings import Interval
 from equivcheck.metrics.estimates import (
     geometric_mean_ratio,
     quantile_of,

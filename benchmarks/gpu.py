@@ -41,7 +41,7 @@ from benchmarks.stage_records import (
     records,
     told,
 )
-from equivcheck.errors import unknown_name
+from equivcheck.core.errors import unknown_name
 
 LOCK = ".gpu.lock"
 GRACE = 20.0

@@ -10,7 +10,7 @@ from benchmarks.gpu_summary import LIBRARIES, Library, answers, measured, over
 from benchmarks.stage_records import Ended, code_of, log_of
 from equivcheck.bench.records import STOCK, TARGET
 from equivcheck.commands.bench_words import times
-from equivcheck.escape import visible
+from equivcheck.core.escape import visible
 from equivcheck.metrics.summary import BenchSummary
 
 KEPT_LINES = 40

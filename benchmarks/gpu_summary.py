@@ -16,7 +16,7 @@ from equivcheck.bench.arms import WORST
 from equivcheck.bench.records import STOCK, TARGET
 from equivcheck.bench.records_file import read_bench
 from equivcheck.commands.bench_words import milliseconds, number, times
-from equivcheck.errors import RecordsError
+from equivcheck.core.errors import RecordsError
 from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.estimates import Estimate
 from equivcheck.metrics.summarise import summarise

@@ -29,13 +29,13 @@ import msgspec
 import torch
 
 from benchmarks.stage_records import code_of
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.generation import Generation, Request
+from equivcheck.core.load_suites import load_suite
+from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.registry import load_engine
-from equivcheck.generation import Generation, Request
 from equivcheck.pairs.prompts import encode
-from equivcheck.settings import EngineSetup
-from equivcheck.suites import load_suite
 
 USUAL, INVARIANT = "fixed-shape", "batch-invariant"
 GAMMAS = range(1, 8)

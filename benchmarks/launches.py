@@ -24,7 +24,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import LlamaConfig, LlamaForCausalLM
 from triton.runtime.jit import KernelInterface
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.generation import Request
 from equivcheck.decoding.architecture import Architecture, describe
 from equivcheck.decoding.arithmetic.fused import FusedArithmetic
 from equivcheck.decoding.arithmetic.interface import Arithmetic
@@ -37,7 +38,6 @@ from equivcheck.decoding.prefill import BLOCK, Span
 from equivcheck.decoding.reaching import reaches
 from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
 from equivcheck.decoding.weights import Weights, fuse
-from equivcheck.generation import Request
 from equivcheck.pairs.shapes import SHAPES
 
 NO_KERNEL = frozenset(

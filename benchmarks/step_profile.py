@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from equivcheck.core.generation import Request
+from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.registry import load_engine
-from equivcheck.generation import Request
-from equivcheck.settings import EngineSetup
 
 ROWS = 18
 """Kernels listed; the rest is summed up."""

@@ -14,10 +14,10 @@ import json
 import time
 from pathlib import Path
 
+from equivcheck.core.settings import EngineSetup
 from equivcheck.decoding.contract import device_name, probe_step
 from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.registry import load_engine
-from equivcheck.settings import EngineSetup
 
 TOKENS = 64
 """Positions a row and round: bounds the logits that are kept."""

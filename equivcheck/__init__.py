@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from equivcheck.assertions import assert_equivalent as assert_equivalent
-    from equivcheck.cases import Case as Case
-    from equivcheck.cases import Sampling as Sampling
-    from equivcheck.cases import Suite as Suite
-    from equivcheck.settings import Settings as Settings
-    from equivcheck.suites import load_suite as load_suite
+    from equivcheck.core.cases import Case as Case
+    from equivcheck.core.cases import Sampling as Sampling
+    from equivcheck.core.cases import Suite as Suite
+    from equivcheck.core.load_suites import load_suite as load_suite
+    from equivcheck.core.settings import Settings as Settings
 
 __version__ = "0.1.0"
 __all__ = [
@@ -28,11 +28,11 @@ __all__ = [
 
 _HOMES = {
     "assert_equivalent": "equivcheck.assertions",
-    "Case": "equivcheck.cases",
-    "Sampling": "equivcheck.cases",
-    "Settings": "equivcheck.settings",
-    "Suite": "equivcheck.cases",
-    "load_suite": "equivcheck.suites",
+    "Case": "equivcheck.core.cases",
+    "Sampling": "equivcheck.core.cases",
+    "Settings": "equivcheck.core.settings",
+    "Suite": "equivcheck.core.cases",
+    "load_suite": "equivcheck.core.load_suites",
 }
 
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from equivcheck.findings import Interval
-from equivcheck.generation import Generation
+from equivcheck.core.findings import Interval
+from equivcheck.core.generation import Generation
 from equivcheck.records import CANDIDATE, Evidence, by_workload
 from equivcheck.statistics.ratios import ratio_interval
 

@@ -11,12 +11,12 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from equivcheck.engine import Engine
-from equivcheck.errors import LONGEST_MESSAGE, EngineError, describe
-from equivcheck.escape import head, visible
-from equivcheck.generation import Generation, Request
+from equivcheck.core.engine import Engine
+from equivcheck.core.errors import LONGEST_MESSAGE, EngineError, describe
+from equivcheck.core.escape import head, visible
+from equivcheck.core.generation import Generation, Request
+from equivcheck.core.validation import unrecordable
 from equivcheck.records import Failed
-from equivcheck.validation import unrecordable
 
 LOG = logging.getLogger(__name__)
 _ENDED = object()

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from equivcheck.core.errors import RecordsError, unknown_name
+from equivcheck.core.findings import Finding
+from equivcheck.core.generation import Generation
 from equivcheck.draws import in_order, parse_draw
-from equivcheck.errors import RecordsError, unknown_name
-from equivcheck.findings import Finding
-from equivcheck.generation import Generation
 from equivcheck.records import (
     DRAWING,
     Arbitration,

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from equivcheck.cases import Case, Suite
-from equivcheck.engine import Capabilities, Engine
+from equivcheck.core.cases import Case, Suite
+from equivcheck.core.engine import Capabilities, Engine
+from equivcheck.core.errors import SuiteError
+from equivcheck.core.findings import Outcome
+from equivcheck.core.generation import Generation, Request
+from equivcheck.core.settings import Settings
 from equivcheck.engines.registry import OpenEngine, lent
-from equivcheck.errors import SuiteError
-from equivcheck.findings import Outcome
-from equivcheck.generation import Generation, Request
 from equivcheck.records import CANDIDATE, TARGET, Evidence
-from equivcheck.settings import Settings
 
 if TYPE_CHECKING:
     from equivcheck.verdict import Verdict
@@ -120,7 +120,7 @@ def as_suites(cases: Cases) -> tuple[Suite, ...]:
     Raises:
         SuiteError: a file is unusable, there are no cases, or two share an id.
     """
-    from equivcheck.suites import load_suites
+    from equivcheck.core.load_suites import load_suites
 
     if isinstance(cases, Suite):
         return (cases,)
@@ -173,7 +173,7 @@ def message_of(comparison: Comparison, *, repeatable: bool = True) -> str:
         comparison: What was shown.
         repeatable: Whether a command can repeat a case: not where an engine lives in a test only.
     """
-    from equivcheck.escape import harmless
+    from equivcheck.core.escape import harmless
     from equivcheck.report.blocks import block_lines
     from equivcheck.report.view import view_of
     from equivcheck.run_folder import name_by_folder

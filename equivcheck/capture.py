@@ -14,11 +14,12 @@ from pathlib import Path
 
 from equivcheck.asking import ask, closing
 from equivcheck.baselines.adopting import adopt_baseline
-from equivcheck.cases import Suite
-from equivcheck.detokenise import detokeniser
+from equivcheck.core.cases import Suite
+from equivcheck.core.detokenise import detokeniser
+from equivcheck.core.engine import Engine
+from equivcheck.core.settings import Settings
 from equivcheck.drawing.plan import DrawPlan, drawing_setup, plan_draws, sampled_spec
 from equivcheck.drawing.start import draw
-from equivcheck.engine import Engine
 from equivcheck.engines.registry import load_engine
 from equivcheck.grading.answers import grade_answers
 from equivcheck.logbook import Logbook, Progress
@@ -36,7 +37,6 @@ from equivcheck.records import (
 )
 from equivcheck.records_file import RECORDS_NAME, RecordsWriter, read_evidence, seal
 from equivcheck.scoring import score
-from equivcheck.settings import Settings
 from equivcheck.threads import spin_briefly
 from equivcheck.verdict import Verdict, judge
 

@@ -17,7 +17,7 @@ import click
 
 from equivcheck import __version__
 from equivcheck.commands.output import Output, say_error
-from equivcheck.errors import EquivcheckError, did_you_mean
+from equivcheck.core.errors import EquivcheckError, did_you_mean
 
 VERBS = (
     "run",

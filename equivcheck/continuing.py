@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from equivcheck.cases import Suite
-from equivcheck.errors import OtherRunError, RecordsError
+from equivcheck.core.cases import Suite
+from equivcheck.core.errors import OtherRunError, RecordsError
+from equivcheck.core.settings import Settings
 from equivcheck.records import SAMPLED, Evidence
 from equivcheck.records_file import RECORDS_NAME, read_evidence
 from equivcheck.run_folder import other_than_asked
-from equivcheck.settings import Settings
 
 
 def finished_run(folder: Path, settings: Settings, suites: Sequence[Suite]) -> Evidence:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from equivcheck.settings import Settings
+from equivcheck.core.settings import Settings
 from equivcheck.threads import spin_briefly
 
 TOKENS = 64
@@ -105,7 +105,7 @@ def examine(settings: Settings) -> Diagnosis:
 
 def lines_of(diagnosis: Diagnosis) -> list[str]:
     """The diagnosis as plain lines, what holds first."""
-    from equivcheck.escape import visible
+    from equivcheck.core.escape import visible
     from equivcheck.report.layout import columns
 
     broken = [probe for probe in diagnosis.probes if probe.differing and probe.required]

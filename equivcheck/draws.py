@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from equivcheck.generation import ROUND_MARK, Request
+from equivcheck.core.generation import ROUND_MARK, Request
 from equivcheck.records import SAMPLED
 
 

@@ -14,9 +14,9 @@ from typing import IO, Any, Generic, NamedTuple, Self, TypeVar, get_args
 
 import msgspec
 
-from equivcheck.errors import RecordsError, unknown_name
-from equivcheck.validation import decoded, explain
-from equivcheck.writing import writing
+from equivcheck.core.atomic_write import writing
+from equivcheck.core.errors import RecordsError, unknown_name
+from equivcheck.core.validation import decoded, explain
 
 R = TypeVar("R")
 """A union of records, told apart by their tags."""

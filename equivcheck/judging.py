@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from equivcheck.core.atomic_write import writing
 from equivcheck.records import Evidence
 from equivcheck.records_file import read_evidence, seal
 from equivcheck.verdict import Verdict, judge
-from equivcheck.writing import writing
 
 
 def rejudge(records: Path) -> tuple[Evidence, Verdict]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from equivcheck.asking import ask
-from equivcheck.detokenise import Detokenise, stop_completed_at
-from equivcheck.engine import Engine
-from equivcheck.errors import EngineError, RecordsError, describe
-from equivcheck.generation import Generation
+from equivcheck.core.detokenise import Detokenise, stop_completed_at
+from equivcheck.core.engine import Engine
+from equivcheck.core.errors import EngineError, RecordsError, describe
+from equivcheck.core.generation import Generation
 from equivcheck.planning import Chunk, Plan
 from equivcheck.records import CANDIDATE, TARGET, Captured, Evidence, Failed
 from equivcheck.records_file import RecordsWriter

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from equivcheck.cases import Suite
+from equivcheck.core.cases import Suite
+from equivcheck.core.engine import Engine
+from equivcheck.core.settings import Settings
 from equivcheck.drawing.plan import DrawPlan
-from equivcheck.engine import Engine
 from equivcheck.engines.device import device_facts, load_setup
 from equivcheck.environment import fingerprint, git_state
 from equivcheck.planning import Plan
 from equivcheck.records import CANDIDATE, REPEAT, SCHEMA, SHUFFLED, Header, SuiteRef
-from equivcheck.settings import Settings
 
 
 def make_header(

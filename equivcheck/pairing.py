@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from equivcheck.generation import Generation
+from equivcheck.core.generation import Generation
 from equivcheck.records import CANDIDATE, TARGET, Evidence
 
 Role = Literal["draft", "correction", "bonus", "plain"]

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from equivcheck.cases import Case, Suite
+from equivcheck.core.cases import Case, Suite
+from equivcheck.core.generation import Request
+from equivcheck.core.settings import Settings
 from equivcheck.draws import derive_seed
-from equivcheck.generation import Request
 from equivcheck.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET, Asked
-from equivcheck.settings import Settings
 
 Encode = Callable[[Case], Sequence[int]]
 """From a case to its prompt's token ids."""

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from msgspec import Struct
 
-from equivcheck.engine import Capabilities
-from equivcheck.findings import Finding, Outcome
-from equivcheck.generation import Generation, Request
-from equivcheck.settings import Settings
+from equivcheck.core.engine import Capabilities
+from equivcheck.core.findings import Finding, Outcome
+from equivcheck.core.generation import Generation, Request
+from equivcheck.core.settings import Settings
 from equivcheck.snapshot import Against
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from typing import IO, Self
 import msgspec
 
 from equivcheck.assembling import Line, assemble
-from equivcheck.errors import RecordsError
-from equivcheck.findings import Finding
+from equivcheck.core.atomic_write import writing
+from equivcheck.core.errors import RecordsError
+from equivcheck.core.findings import Finding
 from equivcheck.journal import (
     JournalWriter,
     Late,
@@ -28,7 +29,6 @@ from equivcheck.journal import (
 )
 from equivcheck.records import SCHEMA, Asked, Evidence, Header, Record, Sealed
 from equivcheck.scores_file import kept_scores
-from equivcheck.writing import writing
 
 RECORDS_NAME = "records.jsonl"
 SYNC_EVERY = 32

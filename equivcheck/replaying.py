@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from equivcheck.cases import Case, Suite
-from equivcheck.errors import RecordsError, did_you_mean
-from equivcheck.escape import visible
-from equivcheck.findings import Finding, Outcome, worst
+from equivcheck.core.cases import Case, Suite
+from equivcheck.core.errors import RecordsError, did_you_mean
+from equivcheck.core.escape import visible
+from equivcheck.core.findings import Finding, Outcome, worst
 from equivcheck.records import CANDIDATE, Asked, Evidence
 from equivcheck.resuming import first_difference
 from equivcheck.verdict import EXIT_CODES, LAW_CHECK, about_case, judge

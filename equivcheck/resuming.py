@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from equivcheck.errors import OtherRunError
+from equivcheck.core.errors import OtherRunError
 
 _FREE = frozenset({"run", "created", "draw_seed"})
 _FREE_TAILS = ("notes",)

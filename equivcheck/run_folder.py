@@ -13,17 +13,17 @@ from typing import Literal
 
 import msgspec
 
-from equivcheck.cases import Suite
-from equivcheck.errors import OtherRunError, RecordsError, unknown_name
-from equivcheck.findings import Finding
+from equivcheck.core.atomic_write import writing
+from equivcheck.core.cases import Suite
+from equivcheck.core.errors import OtherRunError, RecordsError, unknown_name
+from equivcheck.core.findings import Finding
+from equivcheck.core.settings import Settings
+from equivcheck.core.validation import decoded
 from equivcheck.journal import whole_lines
 from equivcheck.records import TARGET, Evidence, SuiteRef
 from equivcheck.records_file import RECORDS_NAME, read_evidence
 from equivcheck.resuming import first_difference
 from equivcheck.scores_file import SCORES_NAME
-from equivcheck.settings import Settings
-from equivcheck.validation import decoded
-from equivcheck.writing import writing
 
 REPORTS = Path("reports")
 LATEST = REPORTS / "latest"

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from equivcheck.errors import RecordsError
-from equivcheck.escape import visible
+from equivcheck.core.errors import RecordsError
+from equivcheck.core.escape import visible
 from equivcheck.scores import BINS, ScoreTable
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from equivcheck.findings import Interval, Outcome
-from equivcheck.generation import Counts
+from equivcheck.core.findings import Interval, Outcome
+from equivcheck.core.generation import Counts
 
 SCHEMA = 1
 

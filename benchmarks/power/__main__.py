@@ -18,7 +18,7 @@ from benchmarks.power.measure import power_record, sound_record, sound_stream
 from benchmarks.power.plan import PLANS
 from benchmarks.power.size import tabular_record, variation_record
 from benchmarks.power.summary import summary
-from equivcheck.settings import EngineSetup
+from equivcheck.core.settings import EngineSetup
 
 
 def name_of(record: dict[str, Any]) -> str:

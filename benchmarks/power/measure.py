@@ -13,7 +13,7 @@ from benchmarks.power.plan import Plan
 from benchmarks.power.rivals import l2_accuses, two_sample
 from benchmarks.power.size import crossed_of
 from benchmarks.power.streams import PROMPTS, SOUND, TOKENS, Stream, drawn
-from equivcheck.settings import EngineSetup
+from equivcheck.core.settings import EngineSetup
 
 ROUND = PROMPTS * TOKENS
 ENOUGH, LEAST = 4, 6

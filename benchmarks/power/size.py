@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.power.detection import taken
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
 from equivcheck.scores import ScoreTable
 from equivcheck.statistics.battery import evaluate
 from equivcheck.testing.tabular import CONTEXTS, TOKENS, TabularPair, counts

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.generation import Generation, Request
+from equivcheck.core.load_suites import load_suite
+from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.registry import load_engine
-from equivcheck.generation import Generation, Request
 from equivcheck.pairs.prompts import encode
 from equivcheck.scores import ScoreTable
 from equivcheck.scores_file import concatenate
 from equivcheck.scoring.sampling_law import LawScorer
-from equivcheck.settings import EngineSetup, Settings
-from equivcheck.suites import load_suite
 
 SUITES = ("code", "json_sql", "chat", "multilingual", "creative")
 PROMPTS, TOKENS, CONTEXT = 32, 32, 128

@@ -9,8 +9,8 @@ from msgspec import structs
 from equivcheck.advising.decide import Figures, decide
 from equivcheck.advising.policy import Cost, Policy, Proof, Route, Routes
 from equivcheck.bench.records import STOCK, TARGET
-from equivcheck.errors import SettingsError, unknown_name
-from equivcheck.escape import visible
+from equivcheck.core.errors import SettingsError, unknown_name
+from equivcheck.core.escape import visible
 from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.estimates import Estimate
 from equivcheck.metrics.speculation import ratio

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from equivcheck.advising.policy import Decision, Policy, Proof
-from equivcheck.findings import Interval
+from equivcheck.core.findings import Interval
 from equivcheck.metrics.estimates import Estimate
 from equivcheck.metrics.speculation import ratio
 

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from equivcheck.errors import RecordsError, SettingsError
+from equivcheck.core.atomic_write import writing
+from equivcheck.core.errors import RecordsError, SettingsError
+from equivcheck.core.validation import decoded, explain
 from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.estimates import Estimate
-from equivcheck.validation import decoded, explain
-from equivcheck.writing import writing
 
 SCHEMA = 1
 ROUTES_NAME = "routes.json"

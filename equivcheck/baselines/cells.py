@@ -14,8 +14,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from equivcheck.findings import Interval, Outcome
-from equivcheck.generation import Counts
+from equivcheck.core.findings import Interval, Outcome
+from equivcheck.core.generation import Counts
 from equivcheck.snapshot import CaseTimes, Ratio
 from equivcheck.statistics.ratios import LEVEL, acceptance_change, student_quantile
 

@@ -20,8 +20,8 @@ from equivcheck.baselines.comparison import Broken, Comparison, Row
 from equivcheck.baselines.facts import Differing, first_difference, told_differences
 from equivcheck.baselines.limits import limit_findings
 from equivcheck.baselines.sentences import notes, sentence
-from equivcheck.findings import Outcome, worst
-from equivcheck.settings import WorkloadLimits
+from equivcheck.core.findings import Outcome, worst
+from equivcheck.core.settings import WorkloadLimits
 from equivcheck.snapshot import Baseline, BenchFigures, workload_of
 
 NOT_COMPARABLE = Cell(state="not comparable")

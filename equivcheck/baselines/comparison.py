@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from equivcheck.baselines.cells import ABSENT, Cell, Terms
 from equivcheck.baselines.facts import Differing
-from equivcheck.findings import Finding, Outcome
+from equivcheck.core.findings import Finding, Outcome
 
 Word = Literal[
     "SAME OR BETTER",

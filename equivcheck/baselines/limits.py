@@ -11,8 +11,8 @@ from difflib import get_close_matches
 
 from equivcheck.baselines.cells import geometric_mean
 from equivcheck.baselines.facts import SUITE
-from equivcheck.findings import Finding, Outcome, Reason
-from equivcheck.settings import WorkloadLimits
+from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.core.settings import WorkloadLimits
 from equivcheck.snapshot import BenchFigures, Ratio
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from equivcheck.baselines.cells import Cell
 from equivcheck.baselines.comparison import Broken, Row, Word
-from equivcheck.findings import Finding, Outcome
+from equivcheck.core.findings import Finding, Outcome
 from equivcheck.snapshot import Baseline
 
 

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from equivcheck.errors import EquivcheckError, did_you_mean
+from equivcheck.core.atomic_write import replace, writing
+from equivcheck.core.errors import EquivcheckError, did_you_mean
+from equivcheck.core.validation import decoded, explain
 from equivcheck.snapshot import SCHEMA, Baseline, point_of
-from equivcheck.validation import decoded, explain
-from equivcheck.writing import replace, writing
 
 FOLDER = Path(".equivcheck") / "baselines"
 DEFAULT = "main"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from equivcheck.baselines.facts import Differing, first_difference
-from equivcheck.generation import Counts
+from equivcheck.core.generation import Counts
 from equivcheck.snapshot import Baseline, Point, point_of
 
 LEAST_NOISE = 0.005

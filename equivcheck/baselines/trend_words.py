@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from equivcheck.baselines.trend import Trend
-from equivcheck.escape import head
+from equivcheck.core.escape import head
 
 TREND_HEADER = ("trend", "oldest first", "first", "last", "steps")
 BARS = "▁▂▃▄▅▆▇█"

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import msgspec
 
 from equivcheck.bench.records import STOCK, TARGET, BenchArm, Point, Role
+from equivcheck.core.errors import SettingsError
+from equivcheck.core.settings import EngineSetup, Settings
+from equivcheck.core.validation import explain
 from equivcheck.engines.registry import EngineSpec, known_engines
-from equivcheck.errors import SettingsError
-from equivcheck.settings import EngineSetup, Settings
-from equivcheck.validation import explain
 
 WORST = "never-right"
 """Engine that drafts what the target will not say."""

@@ -28,13 +28,13 @@ from equivcheck.bench.probing import (
 from equivcheck.bench.prompts import at_point
 from equivcheck.bench.records import Bench, BenchHeader, Measured, Probed, Question, Session, Spent
 from equivcheck.bench.records_file import BenchWriter
-from equivcheck.engine import Engine
+from equivcheck.core.engine import Engine
+from equivcheck.core.errors import EngineError, describe
+from equivcheck.core.generation import Generation, Request
+from equivcheck.core.validation import unrecordable
 from equivcheck.engines.device import choose_device
 from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.registry import lent, load_engine
-from equivcheck.errors import EngineError, describe
-from equivcheck.generation import Generation, Request
-from equivcheck.validation import unrecordable
 
 Chunk = tuple[Request, ...]
 Progress = Callable[[str, int, int], None]

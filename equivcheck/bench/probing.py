@@ -18,6 +18,9 @@ from transformers import PreTrainedModel
 
 from equivcheck.bench.clocks import Clock
 from equivcheck.bench.records import Bandwidth, Memory
+from equivcheck.core.engine import Engine
+from equivcheck.core.errors import PairError
+from equivcheck.core.generation import Request
 from equivcheck.decoding.architecture import describe
 from equivcheck.decoding.arithmetic.packed import PackedArithmetic
 from equivcheck.decoding.cache import StaticCache
@@ -26,10 +29,7 @@ from equivcheck.decoding.drafters import Drafter, ModelDrafter
 from equivcheck.decoding.mixing import MixedDrafter
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.weights import Weights
-from equivcheck.engine import Engine
 from equivcheck.engines.native import NativeEngine
-from equivcheck.errors import PairError
-from equivcheck.generation import Request
 
 COPY_BYTES = {"cuda": 2**30, "cpu": 2**28}
 """An H100 copies 256 MiB at 2.6 to 2.9 TB/s, from one moment to the next, and 1 GiB at 3.0."""

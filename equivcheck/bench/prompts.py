@@ -9,9 +9,9 @@ import msgspec
 
 from equivcheck.bench.chunks import in_chunks, key_of
 from equivcheck.bench.records import Point
-from equivcheck.cases import Case, Suite
-from equivcheck.errors import SuiteError
-from equivcheck.generation import Request
+from equivcheck.core.cases import Case, Suite
+from equivcheck.core.errors import SuiteError
+from equivcheck.core.generation import Request
 
 Encode = Callable[[Case], Sequence[int]]
 

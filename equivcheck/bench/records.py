@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from equivcheck.bench.chunks import in_chunks
-from equivcheck.engine import Capabilities
-from equivcheck.generation import Generation
-from equivcheck.settings import EngineSetup
+from equivcheck.core.engine import Capabilities
+from equivcheck.core.generation import Generation
+from equivcheck.core.settings import EngineSetup
 
 SCHEMA = 1
 

@@ -18,7 +18,8 @@ from equivcheck.bench.records import (
     Session,
     Spent,
 )
-from equivcheck.errors import RecordsError, unknown_name
+from equivcheck.core.atomic_write import writing
+from equivcheck.core.errors import RecordsError, unknown_name
 from equivcheck.journal import (
     JournalWriter,
     Late,
@@ -29,7 +30,6 @@ from equivcheck.journal import (
     write_line,
 )
 from equivcheck.resuming import refuse_other_run
-from equivcheck.writing import writing
 
 BENCH_NAME = "bench.jsonl"
 _read: LineDecoder[BenchRecord] = LineDecoder(BenchRecord, schema=SCHEMA)

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from equivcheck.bench.arms import WORST
+from equivcheck.core.errors import SettingsError
+from equivcheck.core.settings import EngineSetup
 from equivcheck.decoding.drafters import Drafter
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.verification import Proposal, VerificationRule
 from equivcheck.engines.native import NativeEngine, NativeOptions
 from equivcheck.engines.registry import decode_options
-from equivcheck.errors import SettingsError
-from equivcheck.settings import EngineSetup
 
 
 def open_engine(options: Mapping[str, str], setup: EngineSetup) -> NativeEngine:

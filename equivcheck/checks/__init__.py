@@ -22,7 +22,7 @@ from equivcheck.checks import (
     score,
     stopping,
 )
-from equivcheck.findings import Finding
+from equivcheck.core.findings import Finding
 from equivcheck.records import Evidence
 
 Check = Callable[[Evidence], list[Finding]]

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from equivcheck.baselines.limits import misspelt_limits
 from equivcheck.checks.baseline import usable_baseline
 from equivcheck.checks.subjects import command, plural
-from equivcheck.findings import Finding, Interval, Outcome, Reason
-from equivcheck.generation import Counts
+from equivcheck.core.findings import Finding, Interval, Outcome, Reason
+from equivcheck.core.generation import Counts
+from equivcheck.core.settings import WorkloadLimits
 from equivcheck.records import CANDIDATE, Evidence
-from equivcheck.settings import WorkloadLimits
 from equivcheck.snapshot import Baseline
 from equivcheck.statistics.ratios import acceptance_change, ratio_interval
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from equivcheck.baselines.facts import facts_of, first_difference
 from equivcheck.checks.subjects import RUN, command, plural
-from equivcheck.escape import head
-from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.core.escape import head
+from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.records import Evidence
 from equivcheck.snapshot import Baseline
 

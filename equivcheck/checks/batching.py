@@ -11,7 +11,7 @@ from equivcheck.checks.budget import ALPHA, compare
 from equivcheck.checks.near_ties import weigh
 from equivcheck.checks.repeats import Repeated, repeats
 from equivcheck.checks.subjects import RUN, plural, repeat_command
-from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.pairing import Pair, join
 from equivcheck.records import CANDIDATE, CONTROL, SHUFFLED, Evidence, by_workload
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from equivcheck.checks.subjects import RUN, plural
-from equivcheck.escape import visible
-from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.core.escape import visible
+from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.records import CANDIDATE, DRAWING, TARGET, Evidence
 
 SHOWN = 5

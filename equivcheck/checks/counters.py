@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from equivcheck.checks.subjects import plural, repeat_command
+from equivcheck.core.engine import Capabilities
+from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.core.generation import Generation
 from equivcheck.draws import parse_draw
-from equivcheck.engine import Capabilities
-from equivcheck.findings import Finding, Outcome, Reason
-from equivcheck.generation import Generation
 from equivcheck.records import Evidence, by_workload
 
 

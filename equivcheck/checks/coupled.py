@@ -13,10 +13,10 @@ from collections import Counter
 from equivcheck.checks.identity import hold
 from equivcheck.checks.near_ties import Weighed, ended_differently
 from equivcheck.checks.subjects import plural
-from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.core.settings import Settings
 from equivcheck.pairing import Pair, identity_is_claimed
 from equivcheck.records import CANDIDATE, SAMPLED, TARGET, Arbitration, Evidence
-from equivcheck.settings import Settings
 
 
 def check(evidence: Evidence) -> list[Finding]:

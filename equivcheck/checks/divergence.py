@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from equivcheck.checks.near_ties import ended_differently, own_score, ulp
-from equivcheck.escape import clip, head, tail
+from equivcheck.core.escape import clip, head, tail
+from equivcheck.core.settings import Settings
 from equivcheck.pairing import Pair, Place
 from equivcheck.records import Arbitration, Evidence
-from equivcheck.settings import Settings
 
 LINE_CELLS = 96
 """So that a face may indent and still end before column 100."""

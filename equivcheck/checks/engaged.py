@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from equivcheck.checks.subjects import RUN, plural
-from equivcheck.findings import Finding, Outcome, Reason
-from equivcheck.generation import Generation, Step
+from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.core.generation import Generation, Step
 from equivcheck.records import (
     CANDIDATE,
     CONTROL,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from equivcheck.checks.identity import hold
 from equivcheck.checks.near_ties import weigh
-from equivcheck.findings import Finding
+from equivcheck.core.findings import Finding
 from equivcheck.records import Evidence
 
 

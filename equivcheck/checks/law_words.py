@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from equivcheck.checks.subjects import plural
-from equivcheck.escape import visible
+from equivcheck.core.escape import visible
 from equivcheck.records import Evidence, Preflight
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from equivcheck.checks.budget import at_least
-from equivcheck.findings import Interval
+from equivcheck.core.findings import Interval
 
 LEVEL = 0.95
 

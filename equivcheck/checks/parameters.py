@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
 from equivcheck.records import Evidence
 
 

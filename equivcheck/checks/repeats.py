@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from equivcheck.checks.near_ties import ended_differently
-from equivcheck.generation import Generation
+from equivcheck.core.generation import Generation
 from equivcheck.pairing import Pair, join
 from equivcheck.records import CANDIDATE, Evidence
 

@@ -20,8 +20,8 @@ from equivcheck.checks.law_words import (
 )
 from equivcheck.checks.parameters import parameter_groups
 from equivcheck.checks.subjects import RUN, command, plural
-from equivcheck.escape import visible
-from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.core.escape import visible
+from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.records import SAMPLED, Evidence
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from equivcheck.checks import coupled, greedy
 from equivcheck.checks.budget import ALPHA
 from equivcheck.checks.paired import Shares, interval_of
 from equivcheck.checks.subjects import RUN, plural, repeat_command
-from equivcheck.escape import head
-from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.core.escape import head
+from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.pairing import identity_is_claimed
 from equivcheck.records import CANDIDATE, TARGET, Evidence, Grade, by_workload
 

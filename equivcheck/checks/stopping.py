@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from equivcheck.checks.subjects import plural, repeat_command
+from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.core.generation import Generation, Request
 from equivcheck.draws import parse_draw
-from equivcheck.findings import Finding, Outcome, Reason
-from equivcheck.generation import Generation, Request
 from equivcheck.records import Captured, Evidence, Header, by_workload
 
 

@@ -10,8 +10,8 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from equivcheck.checks.subjects import RUN, command, plural
-from equivcheck.findings import Finding, Outcome, Reason
-from equivcheck.generation import ROUND_MARK, Generation
+from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.core.generation import ROUND_MARK, Generation
 from equivcheck.records import SAMPLED, SAMPLED_TARGET, Evidence
 
 if TYPE_CHECKING:

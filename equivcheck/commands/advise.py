@@ -90,7 +90,7 @@ def lines_of(routes: Routes) -> Iterator[str]:
     """The advice in words, the sum of it first."""
     from equivcheck.advising.engine_settings import engine_settings
     from equivcheck.commands.bench_words import number, times
-    from equivcheck.escape import visible
+    from equivcheck.core.escape import visible
     from equivcheck.report.layout import columns
 
     counts = {

@@ -40,7 +40,7 @@ def command() -> None:
 def save(*, run: str, name: str, bench: str | None, forced: str | None, as_json: bool) -> int:
     """Save RUN (default: reports/latest) under a name that is not taken yet."""
     from equivcheck.baselines.store import path_of
-    from equivcheck.errors import EquivcheckError
+    from equivcheck.core.errors import EquivcheckError
 
     path = path_of(name)
     if path.exists():
@@ -72,7 +72,7 @@ def accept(*, run: str, name: str, bench: str | None, forced: str | None, as_jso
 def list_(*, as_json: bool) -> int:
     """List what is saved; exits 3 where something of it cannot be used."""
     from equivcheck.baselines.store import BaselineError, names, read_baseline
-    from equivcheck.escape import head
+    from equivcheck.core.escape import head
     from equivcheck.report.layout import columns
 
     output = Output(as_json=as_json)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from equivcheck.bench.records import Bench, BenchSettings
-    from equivcheck.cases import Suite
-    from equivcheck.settings import WorkloadLimits
+    from equivcheck.core.cases import Suite
+    from equivcheck.core.settings import WorkloadLimits
 
 SUITES = ("code", "json_sql", "chat", "multilingual", "creative")
 OUT = "reports/bench"
@@ -101,8 +101,8 @@ def command(
 
     from equivcheck.bench.arms import Sweeps, arms_of, points_of
     from equivcheck.bench.records import BenchSettings
+    from equivcheck.core.load_suites import load_suites
     from equivcheck.run_folder import lock
-    from equivcheck.suites import load_suites
 
     setup = settings.setup
     if flags.get("batch_size") is None:
@@ -156,7 +156,7 @@ def _say(bench: Bench, path: Path, *, limits: Mapping[str, WorkloadLimits], as_j
 
     from equivcheck.baselines.limits import limit_findings
     from equivcheck.commands.bench_words import lines_of
-    from equivcheck.findings import worst
+    from equivcheck.core.findings import worst
     from equivcheck.metrics.summarise import summarise
     from equivcheck.taking.from_bench import figures_of
     from equivcheck.verdict import EXIT_CODES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from equivcheck.bench.records import STOCK, TARGET
-from equivcheck.escape import visible
+from equivcheck.core.escape import visible
 from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.estimates import Estimate, Quantile
 from equivcheck.metrics.summary import OVERALL, ArmFacts, ArmSummary, BenchSummary, Comparison

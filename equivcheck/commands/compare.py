@@ -51,11 +51,11 @@ def command(
     from equivcheck.baselines.cells import Terms
     from equivcheck.baselines.comparing import compare
     from equivcheck.baselines.store import BaselineError
-    from equivcheck.configuration import find_settings_file, load_settings
+    from equivcheck.core.atomic_write import writing
+    from equivcheck.core.load_settings import find_settings_file, load_settings
     from equivcheck.report.baselines import lines_of, markdown_of, next_command
     from equivcheck.taking.named import taken
     from equivcheck.verdict import EXIT_CODES
-    from equivcheck.writing import writing
 
     output = Output(as_json=as_json)
     newer = taken(new, bench=bench)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from equivcheck.escape import clip
-from equivcheck.findings import Interval
+from equivcheck.core.escape import clip
+from equivcheck.core.findings import Interval
 from equivcheck.proving.result import Result
 from equivcheck.proving.seeds import Runs, Spread, Unit, by_entry
 from equivcheck.proving.share import Share

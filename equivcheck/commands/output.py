@@ -32,7 +32,7 @@ class Output:
     def say_lines(self, lines: Iterable[str]) -> None:
         """Print a line each: no text within one can start another."""
         if not self.as_json:
-            from equivcheck.escape import harmless
+            from equivcheck.core.escape import harmless
 
             _write("\n".join(map(harmless, lines)), sys.stdout)
 
@@ -75,7 +75,7 @@ def json_option(function: Function) -> Function:
 
 def _harmless(message: str) -> str:
     """With controls as escapes; its own line ends stay."""
-    from equivcheck.escape import harmless
+    from equivcheck.core.escape import harmless
 
     return "\n".join(map(harmless, message.split("\n")))
 

@@ -38,7 +38,7 @@ def command(*, name: str | None, as_json: bool) -> int:
 
 def _lines(described: dict[str, Any], *, indent: str = "") -> list[str]:
     """Nested facts as indented lines; text from model files is escaped."""
-    from equivcheck.escape import head
+    from equivcheck.core.escape import head
 
     lines = []
     for name, value in described.items():

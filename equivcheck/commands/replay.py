@@ -30,7 +30,7 @@ def command(*, run: str, case: str, alone: bool, as_json: bool) -> int:
     import msgspec
 
     from equivcheck.commands.progress import shown_progress
-    from equivcheck.errors import EquivcheckError
+    from equivcheck.core.errors import EquivcheckError
     from equivcheck.records_file import read_evidence
     from equivcheck.replaying import replay
     from equivcheck.run_folder import find_run

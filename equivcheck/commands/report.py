@@ -39,10 +39,10 @@ def command(*, run: str, as_json: bool) -> int:
 def _report_bench(path: Path, *, output: Output) -> int:
     from equivcheck.bench.records_file import read_bench
     from equivcheck.commands.bench_words import lines_of, verdict
+    from equivcheck.core.atomic_write import replace
     from equivcheck.metrics.summarise import summarise
     from equivcheck.report.bench_page import render
     from equivcheck.run_folder import shown
-    from equivcheck.writing import replace
 
     summary = summarise(read_bench(path))
     page = path.with_suffix(".html")

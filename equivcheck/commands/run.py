@@ -18,8 +18,8 @@ from equivcheck.commands.setup_options import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from equivcheck.cases import Suite
-    from equivcheck.settings import Settings
+    from equivcheck.core.cases import Suite
+    from equivcheck.core.settings import Settings
 
 SUITES = "suites"
 INTERRUPTED = 130
@@ -67,9 +67,9 @@ def command(
     the same settings is gone on with. Ctrl-C keeps what is done.
     """
     from equivcheck.commands.printing import print_run
-    from equivcheck.errors import OtherRunError
+    from equivcheck.core.errors import OtherRunError
+    from equivcheck.core.load_suites import load_suites
     from equivcheck.run_folder import LATEST, lock
-    from equivcheck.suites import load_suites
 
     settings = read_settings(flags, overrides)
     chosen = _select(load_suites(suites or (SUITES,)), only)
@@ -101,8 +101,8 @@ def _select(suites: Sequence[Suite], only: Sequence[str]) -> tuple[Suite, ...]:
     """
     from fnmatch import fnmatchcase
 
-    from equivcheck.errors import SuiteError, did_you_mean
-    from equivcheck.suites import select
+    from equivcheck.core.errors import SuiteError, did_you_mean
+    from equivcheck.core.load_suites import select
 
     if not only:
         return tuple(suites)
@@ -122,7 +122,7 @@ def _make_room(
     Raises:
         RecordsError: another unfinished run is in the way, or there is none to resume.
     """
-    from equivcheck.errors import RecordsError
+    from equivcheck.core.errors import RecordsError
     from equivcheck.run_folder import is_unfinished, make_room
 
     if resume and not is_unfinished(folder):

@@ -12,7 +12,7 @@ from typing import get_args
 import click
 
 from equivcheck.commands.output import Function
-from equivcheck.settings import Dtype, ProfileName, Settings
+from equivcheck.core.settings import Dtype, ProfileName, Settings
 
 Flag = tuple[str, str, str]
 """Name, setting, help."""
@@ -57,7 +57,7 @@ def read_settings(flags: dict[str, object], overrides: tuple[str, ...]) -> Setti
     Raises:
         SettingsError: a setting is unknown or out of range; names where it was given.
     """
-    from equivcheck.configuration import find_settings_file, load_settings
+    from equivcheck.core.load_settings import find_settings_file, load_settings
 
     given = [
         f"{setting}={flags[name]}"

@@ -11,12 +11,12 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from equivcheck.core.errors import PairError, unknown_name
 from equivcheck.decoding.architecture import Architecture, describe
 from equivcheck.decoding.arithmetic.interface import Arithmetic
 from equivcheck.decoding.arithmetic.stock import ACTIVATIONS, STOCK
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.weights import Weights, fuse
-from equivcheck.errors import PairError, unknown_name
 
 PROBE_TOKENS = 24
 TOLERANCE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.15}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from equivcheck.errors import PairError, unknown_name
+from equivcheck.core.errors import PairError, unknown_name
 
 FAMILIES = ("gemma", "llama", "mistral", "qwen2", "qwen3")
 """`model_type`s whose blocks are: norm, attention with rotary positions, norm, gated MLP."""

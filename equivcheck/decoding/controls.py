@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import torch
 
-from equivcheck.generation import Request
+from equivcheck.core.generation import Request
 
 
 @dataclasses.dataclass(frozen=True)

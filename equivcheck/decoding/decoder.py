@@ -15,6 +15,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from equivcheck.core.detokenise import Detokenise
+from equivcheck.core.generation import Generation, Request
 from equivcheck.decoding.drafters import Drafter
 from equivcheck.decoding.gamma import GammaPolicy, Kind
 from equivcheck.decoding.graphs import Recorder, StepRunner
@@ -27,8 +29,6 @@ from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.stopping import StopRules, stop_ids
 from equivcheck.decoding.transforms import penalise_window, sharpen
 from equivcheck.decoding.verification import Proposal, VerificationRule, Verified
-from equivcheck.detokenise import Detokenise
-from equivcheck.generation import Generation, Request
 
 
 class Decoder:

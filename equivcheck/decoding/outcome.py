@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from equivcheck.core.generation import TokenScore
 from equivcheck.decoding.verification import Proposal, Verified
-from equivcheck.generation import TokenScore
 
 HEAD = 4
 """Per row: drafted, accepted, rejected draft token or -1, the drafter's forecast."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from equivcheck.core.errors import EngineError
+from equivcheck.core.generation import FinishReason, Generation, Request, Step, TokenScore
 from equivcheck.decoding.outcome import RowOutcome
 from equivcheck.decoding.stopping import StopRules
-from equivcheck.errors import EngineError
-from equivcheck.generation import FinishReason, Generation, Request, Step, TokenScore
 
 
 class Progress:

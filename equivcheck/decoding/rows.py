@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from equivcheck.core.generation import Request
 from equivcheck.decoding.controls import SamplingControls
 from equivcheck.decoding.streams import Streams
 from equivcheck.decoding.transforms import Prefix
-from equivcheck.generation import Request
 
 
 class Rows:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from equivcheck.detokenise import Detokenise
-from equivcheck.generation import FinishReason, Request
+from equivcheck.core.detokenise import Detokenise
+from equivcheck.core.generation import FinishReason, Request
 
 
 def stop_ids(request: Request, *, eos_token_ids: Sequence[int]) -> tuple[int, ...]:

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from equivcheck.core.generation import Request
 from equivcheck.decoding.kernels.needs import missing_for_kernels
 from equivcheck.decoding.philox import WORD, Counter, Key, philox
-from equivcheck.generation import Request
 
 LARGEST_UNIFORM = 1.0 - 2.0**-24
 

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from equivcheck.asking import ask
+from equivcheck.core.engine import Engine
+from equivcheck.core.errors import RecordsError, describe
+from equivcheck.core.generation import Generation, Request
 from equivcheck.drawing.kept import keep_scores
 from equivcheck.drawing.plan import DrawPlan, rounds_ahead
 from equivcheck.draws import drawn_request, in_order, parse_draw
-from equivcheck.engine import Engine
-from equivcheck.errors import RecordsError, describe
-from equivcheck.generation import Generation, Request
 from equivcheck.logbook import Progress
 from equivcheck.records import SAMPLED, TARGET, Drawn, Evidence, Failed, Preflight
 from equivcheck.records_file import RecordsWriter

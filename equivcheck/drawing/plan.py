@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from equivcheck.core.engine import Capabilities
+from equivcheck.core.generation import Request
+from equivcheck.core.settings import AUTO, EngineSetup, Settings
 from equivcheck.draws import drawn_request
-from equivcheck.engine import Capabilities
 from equivcheck.engines.registry import EngineSpec
-from equivcheck.generation import Request
 from equivcheck.planning import Chunk, Plan
 from equivcheck.records import CANDIDATE, SAMPLED, SAMPLED_TARGET
-from equivcheck.settings import AUTO, EngineSetup, Settings
 
 if TYPE_CHECKING:
-    from equivcheck.cases import Suite
+    from equivcheck.core.cases import Suite
 
 COMPANY_EVERY = 4
 """Drawn cases to one greedy case that is asked beside them."""

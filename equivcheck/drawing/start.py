@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from equivcheck.core.engine import Engine
 from equivcheck.drawing.ledger import Ledger, Output, scorable
 from equivcheck.drawing.loop import Refuted, Scorer, draw_and_score, draw_tokens
 from equivcheck.drawing.plan import DrawPlan
-from equivcheck.engine import Engine
 from equivcheck.logbook import Progress
 from equivcheck.records import SAMPLED, TARGET, Evidence, Header, Preflight
 from equivcheck.records_file import RecordsWriter

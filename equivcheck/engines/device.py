@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from equivcheck.errors import SettingsError
+from equivcheck.core.errors import SettingsError
+from equivcheck.core.settings import EngineSetup
 from equivcheck.pairs.load import LoadedPair, load_pair
-from equivcheck.settings import EngineSetup
 
 
 def choose_device(setup: EngineSetup) -> torch.device:

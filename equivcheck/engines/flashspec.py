@@ -17,15 +17,15 @@ from flashspec.engine import ArmSpec, HuggingFaceDrafter, NgramDrafter, TargetMo
 from msgspec import Meta, Struct
 from torch import Tensor
 
+from equivcheck.core.engine import Capabilities
+from equivcheck.core.errors import EngineError, SettingsError
+from equivcheck.core.generation import Generation, Request
+from equivcheck.core.settings import EngineSetup
 from equivcheck.decoding.contract import device_name
-from equivcheck.engine import Capabilities
 from equivcheck.engines.device import choose_device, configure_arithmetic, load_setup
 from equivcheck.engines.flashspec_answer import generation_of, refuse_what_it_lacks
 from equivcheck.engines.registry import EngineSpec, decode_options
 from equivcheck.engines.transformers import seed_of
-from equivcheck.errors import EngineError, SettingsError
-from equivcheck.generation import Generation, Request
-from equivcheck.settings import EngineSetup
 
 GAMMA = 4
 COMPOSITE: Literal["composite-g6-f2"] = "composite-g6-f2"

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from equivcheck.cases import Sampling
-from equivcheck.errors import EngineError
-from equivcheck.generation import FinishReason, Generation, Request, Step
+from equivcheck.core.cases import Sampling
+from equivcheck.core.errors import EngineError
+from equivcheck.core.generation import FinishReason, Generation, Request, Step
 
 SERVED = ("temperature",)
 """Fields of `Sampling` that the library knows; its `top_p` belongs to a variant that is lossy."""

@@ -13,6 +13,11 @@ import torch
 from msgspec import Meta, Struct, structs
 from transformers import PreTrainedModel
 
+from equivcheck.core.detokenise import detokeniser
+from equivcheck.core.engine import Capabilities, Rule
+from equivcheck.core.errors import EngineError, SettingsError
+from equivcheck.core.generation import Generation, Request
+from equivcheck.core.settings import EngineSetup
 from equivcheck.decoding.arithmetic.choose import (
     Contract,
     Kernels,
@@ -32,16 +37,11 @@ from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.prefill import chunk_on
 from equivcheck.decoding.reaching import reaches
 from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
-from equivcheck.detokenise import detokeniser
-from equivcheck.engine import Capabilities, Rule
 from equivcheck.engines.device import configure_arithmetic, load_setup
 from equivcheck.engines.models import adopted, found_reaches, probed, taxed
 from equivcheck.engines.registry import decode_options
 from equivcheck.engines.serving import refusal
 from equivcheck.engines.timing import TRUNCATED, draft_cost
-from equivcheck.errors import EngineError, SettingsError
-from equivcheck.generation import Generation, Request
-from equivcheck.settings import EngineSetup
 
 
 class NativeOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

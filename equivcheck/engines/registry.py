@@ -14,10 +14,16 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 import msgspec
 from msgspec import Struct
 
-from equivcheck.engine import Capabilities, Engine
-from equivcheck.errors import EngineError, EquivcheckError, SettingsError, describe, unknown_name
-from equivcheck.settings import EngineSetup
-from equivcheck.validation import explain, unrecordable
+from equivcheck.core.engine import Capabilities, Engine
+from equivcheck.core.errors import (
+    EngineError,
+    EquivcheckError,
+    SettingsError,
+    describe,
+    unknown_name,
+)
+from equivcheck.core.settings import EngineSetup
+from equivcheck.core.validation import explain, unrecordable
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

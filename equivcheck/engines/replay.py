@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
+from equivcheck.core.engine import Capabilities
+from equivcheck.core.errors import EngineError, unknown_name
+from equivcheck.core.generation import Generation, Request
+from equivcheck.core.settings import EngineSetup
 from equivcheck.draws import drawn_request, parse_draw
-from equivcheck.engine import Capabilities
 from equivcheck.engines.registry import decode_options
-from equivcheck.errors import EngineError, unknown_name
-from equivcheck.generation import Generation, Request
 from equivcheck.records import CANDIDATE
-from equivcheck.settings import EngineSetup
 
 
 class ReplayOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from equivcheck.cases import too_cold
-from equivcheck.engine import Rule
-from equivcheck.generation import Request
-from equivcheck.validation import unrecordable
+from equivcheck.core.cases import too_cold
+from equivcheck.core.engine import Rule
+from equivcheck.core.generation import Request
+from equivcheck.core.validation import unrecordable
 
 
 def refusal(request: Request, *, vocab: int, context: int, rule: Rule) -> str | None:

@@ -18,9 +18,12 @@ import transformers
 from msgspec import Meta, Struct
 from transformers import PreTrainedModel
 
+from equivcheck.core.detokenise import detokeniser, stop_completed_at
+from equivcheck.core.engine import Capabilities
+from equivcheck.core.errors import EngineError, SettingsError
+from equivcheck.core.generation import FinishReason, Generation, Request
+from equivcheck.core.settings import EngineSetup
 from equivcheck.decoding.contract import device_name
-from equivcheck.detokenise import detokeniser, stop_completed_at
-from equivcheck.engine import Capabilities
 from equivcheck.engines.device import choose_device, configure_arithmetic, load_setup
 from equivcheck.engines.registry import EngineSpec, decode_options
 from equivcheck.engines.transformers_config import (
@@ -33,10 +36,7 @@ from equivcheck.engines.transformers_config import (
     stopping,
 )
 from equivcheck.engines.transformers_steps import StepRecorder, Window, cut_steps
-from equivcheck.errors import EngineError, SettingsError
-from equivcheck.generation import FinishReason, Generation, Request
 from equivcheck.pairs.load import LoadedPair
-from equivcheck.settings import EngineSetup
 
 
 class TransformersOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -26,9 +26,9 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from equivcheck.cases import Sampling
-from equivcheck.detokenise import Detokenise
-from equivcheck.generation import Request
+from equivcheck.core.cases import Sampling
+from equivcheck.core.detokenise import Detokenise
+from equivcheck.core.generation import Request
 
 Config: Any = GenerationConfig
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import LogitsProcessor
 from transformers.generation.streamers import BaseStreamer
 
-from equivcheck.generation import Step, TokenScore
+from equivcheck.core.generation import Step, TokenScore
 
 LOWEST = -1e30
 """Stands for the logarithm of zero: JSON has no minus infinity."""

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from equivcheck.escape import head
+from equivcheck.core.escape import head
 
 LABEL_CELLS = 120
 SECONDS = (

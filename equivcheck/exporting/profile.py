@@ -14,8 +14,8 @@ from itertools import pairwise
 from typing import Any
 
 from equivcheck.acceptance import Acceptance, acceptance_by_workload, acceptance_of
-from equivcheck.escape import head
-from equivcheck.generation import Generation
+from equivcheck.core.escape import head
+from equivcheck.core.generation import Generation
 from equivcheck.records import CANDIDATE, TARGET, Evidence
 
 SCHEMA_VERSION = "1.0"

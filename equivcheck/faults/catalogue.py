@@ -6,7 +6,7 @@ A detector that has never caught anything proves nothing. Each fault overrides o
 
 from __future__ import annotations
 
-from equivcheck.errors import SettingsError, unknown_name
+from equivcheck.core.errors import SettingsError, unknown_name
 from equivcheck.faults import (
     alignment,
     arithmetic,

@@ -11,6 +11,7 @@ import msgspec
 import torch
 from torch import Tensor
 
+from equivcheck.core.generation import Request
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.stopping import StopRules
 from equivcheck.decoding.transforms import penalise_window
@@ -18,7 +19,6 @@ from equivcheck.decoding.verification import Proposal
 from equivcheck.faults.fault import fault
 from equivcheck.faults.penalties import OtherControls
 from equivcheck.faults.target_law import with_other
-from equivcheck.generation import Request
 
 BANS = ("bans",)
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import msgspec
 
+from equivcheck.core.generation import Generation
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.outcome import RowOutcome
 from equivcheck.faults.fault import fault
-from equivcheck.generation import Generation
 
 
 @fault(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from equivcheck.core.generation import Request
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.faults.fault import fault
 from equivcheck.faults.rollback import PAGE
-from equivcheck.generation import Request
 
 
 @fault(

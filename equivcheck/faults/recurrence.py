@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from equivcheck.core.generation import Request
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.verification import Proposal, Verified
 from equivcheck.faults.fault import control, fault
-from equivcheck.generation import Request
 
 DECAY = 0.75
 STRENGTH = 4.0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from equivcheck.core.generation import Request
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.outcome import RowOutcome
 from equivcheck.decoding.verification import Proposal, Verified
 from equivcheck.faults.fault import fault
-from equivcheck.generation import Request
 
 
 @fault("late-rejection", family="F2", recreates="openvino.genai #4190", caught_by="coupled")

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from equivcheck.core.generation import Request
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.verification import Proposal, Verified
 from equivcheck.faults.fault import fault
-from equivcheck.generation import Request
 
 PAGE = 16
 """Positions of a page, where a fault has to do with one."""

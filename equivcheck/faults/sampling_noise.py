@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from equivcheck.core.generation import Request
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.streams import Purpose, Streams
@@ -18,7 +19,6 @@ from equivcheck.decoding.transforms import probabilities
 from equivcheck.decoding.verification import Laws, Proposal, RejectionRule
 from equivcheck.faults.fault import fault
 from equivcheck.faults.sampling import ENGINE, coins, drafted_probs, rule_fault
-from equivcheck.generation import Request
 
 
 def inverted(weights: Tensor, uniform: Tensor) -> Tensor:

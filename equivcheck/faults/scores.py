@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import msgspec
 
+from equivcheck.core.generation import TokenScore
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.outcome import RowOutcome
 from equivcheck.faults.fault import fault
-from equivcheck.generation import TokenScore
 
 Scores = list[TokenScore]
 

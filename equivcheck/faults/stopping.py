@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from equivcheck.core.generation import FinishReason, Request
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.prefill import chunk_on
 from equivcheck.decoding.stopping import StopRules
 from equivcheck.decoding.verification import Verified
 from equivcheck.faults.fault import fault
-from equivcheck.generation import FinishReason, Request
 
 
 class OtherRules(Decoder):

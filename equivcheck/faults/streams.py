@@ -7,11 +7,11 @@ import itertools
 import torch
 from torch import Tensor
 
+from equivcheck.core.generation import Request
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.outcome import RowOutcome
 from equivcheck.decoding.verification import Proposal, Verified, leading
 from equivcheck.faults.fault import fault
-from equivcheck.generation import Request
 
 CLOCK = itertools.count(1)
 """Stands for a clock: never the same twice in a process, and the same in every process."""

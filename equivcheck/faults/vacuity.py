@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from equivcheck.core.generation import Request
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.verification import Proposal
 from equivcheck.faults.fault import fault
-from equivcheck.generation import Request
 
 
 @fault(

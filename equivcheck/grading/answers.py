@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from equivcheck.cases import Suite
-from equivcheck.generation import Request
-from equivcheck.graders import Grader, GradingError, Python
+from equivcheck.core.cases import Suite
+from equivcheck.core.generation import Request
+from equivcheck.core.graders import Grader, GradingError, Python
 from equivcheck.grading.grade import grade
 from equivcheck.records import CANDIDATE, TARGET, Captured, Evidence, Grade, GradeResult
 from equivcheck.records_file import RecordsWriter, read_evidence

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from equivcheck.escape import head
-from equivcheck.graders import (
+from equivcheck.core.escape import head
+from equivcheck.core.graders import (
     Exact,
     Graded,
     Grader,

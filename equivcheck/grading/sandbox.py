@@ -31,8 +31,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from equivcheck.escape import head, tail
-from equivcheck.graders import Graded, GradingError, Limits
+from equivcheck.core.escape import head, tail
+from equivcheck.core.graders import Graded, GradingError, Limits
 
 _PACKAGES = str(Path(__file__).resolve().parents[2])
 _START_UP_SECONDS = 30.0

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from equivcheck.bench.chunks import prompt_of
 from equivcheck.bench.records import Bench, Measured, Probed
-from equivcheck.generation import Generation
+from equivcheck.core.generation import Generation
 
 Place = tuple[str, int]
 """Workload and chunk."""

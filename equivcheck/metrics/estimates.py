@@ -16,7 +16,7 @@ from msgspec import Struct
 from scipy import stats
 from scipy.special import stdtrit
 
-from equivcheck.findings import Interval
+from equivcheck.core.findings import Interval
 
 LEVEL = 0.95
 RESAMPLES = 1999

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from equivcheck.generation import Generation
+from equivcheck.core.generation import Generation
 from equivcheck.metrics.speculation import ratio
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from equivcheck.generation import Generation
+from equivcheck.core.generation import Generation
 from equivcheck.metrics.estimates import Quantile, quantile_of
 
 QUANTILES = (0.5, 0.9, 0.99)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from equivcheck.acceptance import acceptance_of
-from equivcheck.generation import Generation
+from equivcheck.core.generation import Generation
 from equivcheck.metrics.estimates import Estimate
 
 

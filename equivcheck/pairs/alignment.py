@@ -10,8 +10,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from equivcheck.errors import PairError
-from equivcheck.escape import visible
+from equivcheck.core.errors import PairError
+from equivcheck.core.escape import visible
 
 SHOWN = 5
 """Differing ids named in an error."""

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from equivcheck.errors import PairError
-from equivcheck.escape import visible
+from equivcheck.core.errors import PairError
+from equivcheck.core.escape import visible
 
 VARIABLE = "EQUIVCHECK_CACHE"
 

@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from equivcheck.errors import PairError
-from equivcheck.escape import visible
+from equivcheck.core.errors import PairError
+from equivcheck.core.escape import visible
 from equivcheck.pairs.alignment import check_alignment
 from equivcheck.pairs.cache import cache_folder
 from equivcheck.pairs.locate import locate, read_config, read_object

@@ -18,8 +18,8 @@ import torch
 from gguf import GGUFReader, LlamaFileType
 from transformers import AutoModelForCausalLM, GenerationConfig
 
-from equivcheck.errors import PairError
-from equivcheck.escape import visible
+from equivcheck.core.errors import PairError
+from equivcheck.core.escape import visible
 from equivcheck.pairs.bars import without_bars
 from equivcheck.pairs.cache import cache_folder, file_sha256, made_once
 from equivcheck.pairs.gguf_tokenizer import build_tokenizer

@@ -15,8 +15,8 @@ from typing import Any
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from equivcheck.errors import PairError, unknown_name
-from equivcheck.escape import visible
+from equivcheck.core.errors import PairError, unknown_name
+from equivcheck.core.escape import visible
 
 Metadata = Mapping[str, Any]
 

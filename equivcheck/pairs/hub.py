@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from equivcheck.errors import PairError
-from equivcheck.escape import first_line, visible
+from equivcheck.core.errors import PairError
+from equivcheck.core.escape import first_line, visible
 from equivcheck.pairs.sources import ModelSource
 
 WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]

@@ -13,8 +13,8 @@ import msgspec
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from equivcheck.errors import PairError
-from equivcheck.escape import first_line, visible
+from equivcheck.core.errors import PairError
+from equivcheck.core.escape import first_line, visible
 from equivcheck.pairs.alignment import check_alignment
 from equivcheck.pairs.bars import without_bars
 from equivcheck.pairs.locate import locate

@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from equivcheck.errors import PairError
-from equivcheck.escape import visible
+from equivcheck.core.errors import PairError
+from equivcheck.core.escape import visible
 from equivcheck.pairs.sources import ModelSource
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from equivcheck.errors import PairError, unknown_name
-from equivcheck.escape import visible
+from equivcheck.core.errors import PairError, unknown_name
+from equivcheck.core.escape import visible
 from equivcheck.pairs.cache import cache_folder, file_sha256, made_once
 
 LOG = logging.getLogger(__name__)

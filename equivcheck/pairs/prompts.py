@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from equivcheck.cases import Case
-from equivcheck.errors import SuiteError
+from equivcheck.core.cases import Case
+from equivcheck.core.errors import SuiteError
 
 
 def encode(tokenizer: Any, case: Case) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from equivcheck.errors import PairError, unknown_name
+from equivcheck.core.errors import PairError, unknown_name
 
 
 class Shape(Struct, frozen=True, kw_only=True):

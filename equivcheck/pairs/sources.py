@@ -12,8 +12,8 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from equivcheck.errors import PairError, unknown_name
-from equivcheck.escape import visible
+from equivcheck.core.errors import PairError, unknown_name
+from equivcheck.core.escape import visible
 from equivcheck.pairs.shapes import SHAPES, shape_named
 
 Kind = Literal["hub", "folder", "gguf", "package"]

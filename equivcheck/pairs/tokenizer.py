@@ -6,8 +6,8 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from equivcheck.errors import PairError
-from equivcheck.escape import first_line, visible
+from equivcheck.core.errors import PairError
+from equivcheck.core.escape import first_line, visible
 from equivcheck.pairs.locate import configured_ends, locate_tokenizer
 from equivcheck.pairs.sources import ModelSource, resolve
 

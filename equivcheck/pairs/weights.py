@@ -13,8 +13,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from equivcheck.errors import PairError
-from equivcheck.escape import visible
+from equivcheck.core.errors import PairError
+from equivcheck.core.escape import visible
 from equivcheck.pairs.locate import locate, read_object
 from equivcheck.pairs.sources import ModelSource
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from equivcheck.escape import harmless
-from equivcheck.findings import Finding, Outcome
+from equivcheck.core.escape import harmless
+from equivcheck.core.findings import Finding, Outcome
 
 SHOWN = 4
 """Findings shown in full per item; the records hold them all."""

@@ -12,7 +12,7 @@ from equivcheck.plugin.session import read_settings
 if TYPE_CHECKING:
     import pytest
 
-    from equivcheck.settings import Settings
+    from equivcheck.core.settings import Settings
 
 
 class EquivcheckRun:

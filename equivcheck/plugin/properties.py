@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
-from equivcheck.findings import Finding, worst
+from equivcheck.core.findings import Finding, worst
 
 FINDINGS = "equivcheck"
 RUN_PROPERTY = "equivcheck_run"

@@ -15,12 +15,15 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from equivcheck.cases import Suite
 from equivcheck.checks.subjects import RUN
-from equivcheck.configuration import find_settings_file, load_settings
-from equivcheck.errors import EquivcheckError, OtherRunError
-from equivcheck.escape import head, visible
-from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.core.atomic_write import writing
+from equivcheck.core.cases import Suite
+from equivcheck.core.errors import EquivcheckError, OtherRunError
+from equivcheck.core.escape import head, visible
+from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.core.load_settings import find_settings_file, load_settings
+from equivcheck.core.load_suites import select
+from equivcheck.core.settings import Settings
 from equivcheck.plugin.properties import RunNote, of_run
 from equivcheck.records_file import read_evidence
 from equivcheck.run_folder import (
@@ -32,10 +35,7 @@ from equivcheck.run_folder import (
     set_aside,
     shown,
 )
-from equivcheck.settings import Settings
-from equivcheck.suites import select
 from equivcheck.verdict import LAW_CHECK, Verdict, about_case, judge
-from equivcheck.writing import writing
 
 if TYPE_CHECKING:
     from equivcheck.records import Evidence

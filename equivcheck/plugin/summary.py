@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck.errors import RecordsError
-from equivcheck.escape import harmless
+from equivcheck.core.errors import RecordsError
+from equivcheck.core.escape import harmless
 from equivcheck.plugin.properties import RUN_PROPERTY, RunNote, read_note
 from equivcheck.plugin.session import read_marker
 from equivcheck.records_file import read_evidence

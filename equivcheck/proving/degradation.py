@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from equivcheck.findings import Interval
-from equivcheck.generation import Counts, Generation
+from equivcheck.core.findings import Interval
+from equivcheck.core.generation import Counts, Generation
 from equivcheck.statistics.ratios import acceptance_change
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from equivcheck.generation import FinishReason, Generation, Request
+from equivcheck.core.generation import FinishReason, Generation, Request
 from equivcheck.pairing import join
 from equivcheck.proving.openers import without_openers
 from equivcheck.proving.schedules import CONTEXT, ROWS

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from equivcheck.cases import Suite
+from equivcheck.core.cases import Suite
 from equivcheck.faults.catalogue import CONTROLS, find
 from equivcheck.faults.fault import Fault
 from equivcheck.proving.rigs import Rig, rig_of, suites_of

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from equivcheck.cases import Case, Suite
+from equivcheck.core.cases import Case, Suite
 
 OPENER = "opener"
 """Id of the case."""

@@ -8,13 +8,13 @@ from itertools import groupby
 from pathlib import Path
 
 from equivcheck.checks import CHECKS
-from equivcheck.errors import EquivcheckError
+from equivcheck.core.atomic_write import writing
+from equivcheck.core.errors import EquivcheckError
+from equivcheck.core.findings import Outcome
 from equivcheck.faults.fault import FAMILIES
-from equivcheck.findings import Outcome
 from equivcheck.proving.result import Result
 from equivcheck.proving.seeds import Runs, controls_of, faults_of
 from equivcheck.proving.tally import accusations, sentence, tally
-from equivcheck.writing import writing
 
 SPOKE = {Outcome.FAIL: "✗", Outcome.INCONCLUSIVE: "?", Outcome.PASS: ""}
 SHOWN = (

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from equivcheck.core.findings import Finding, Outcome, worst
 from equivcheck.faults.fault import Breaks
-from equivcheck.findings import Finding, Outcome, worst
 from equivcheck.proving.degradation import Degradation
 from equivcheck.verdict import Verdict
 

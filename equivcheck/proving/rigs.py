@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from equivcheck.cases import Suite
+from equivcheck.core.cases import Suite
+from equivcheck.core.settings import AUTO, EngineSetup, Settings
 from equivcheck.faults.fault import Fault
 from equivcheck.faults.recurrence import TARGET, Recurrent
 from equivcheck.proving.openers import open_with_one_token
 from equivcheck.proving.schedules import CONTEXT, ROWS, WRITERS, schedule
 from equivcheck.records import CONTROL
 from equivcheck.records import TARGET as TARGET_ARM
-from equivcheck.settings import AUTO, EngineSetup, Settings
 from equivcheck.statistics.profiles import PROFILES
 
 PAIR = "tiny"

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from equivcheck.cases import Case, Sampling, Suite
-from equivcheck.errors import unknown_name
+from equivcheck.core.cases import Case, Sampling, Suite
+from equivcheck.core.errors import unknown_name
 from equivcheck.proving.prompts import REPETITIVE, VARIED
 
 ROWS = 8

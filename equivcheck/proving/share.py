@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from equivcheck.findings import Interval
+from equivcheck.core.findings import Interval
 
 CONFIDENCE = 0.95
 

@@ -14,10 +14,11 @@ from msgspec import Struct
 
 from equivcheck.capture import run
 from equivcheck.checks.subjects import RUN
+from equivcheck.core.errors import describe
+from equivcheck.core.findings import Finding, Outcome
+from equivcheck.core.settings import Settings
 from equivcheck.environment import git_state
-from equivcheck.errors import describe
 from equivcheck.faults.fault import Fault
-from equivcheck.findings import Finding, Outcome
 from equivcheck.proving.degradation import Degradation, degradation
 from equivcheck.proving.events import missing_events
 from equivcheck.proving.job import Job
@@ -28,7 +29,6 @@ from equivcheck.records import CANDIDATE, Evidence
 from equivcheck.records_file import read_evidence
 from equivcheck.report.blocks import block_lines
 from equivcheck.run_folder import name_by_folder
-from equivcheck.settings import Settings
 from equivcheck.verdict import Verdict
 
 DONE = "done"

@@ -12,8 +12,8 @@ from equivcheck.baselines.facts import compared_facts, told_differences
 from equivcheck.baselines.trend import Trend, trends_of
 from equivcheck.checks.acceptance import counts_by_workload
 from equivcheck.checks.baseline import asked_for, usable_baseline
-from equivcheck.escape import head
-from equivcheck.generation import Counts
+from equivcheck.core.escape import head
+from equivcheck.core.generation import Counts
 from equivcheck.records import Evidence
 from equivcheck.snapshot import Baseline, Point
 

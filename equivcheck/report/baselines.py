@@ -11,8 +11,8 @@ from equivcheck.baselines.facts import Differing
 from equivcheck.baselines.store import DEFAULT, is_name
 from equivcheck.baselines.trend import Trends
 from equivcheck.baselines.trend_words import TREND_HEADER, trend_cells
-from equivcheck.escape import clip, head
-from equivcheck.findings import Outcome
+from equivcheck.core.escape import clip, head
+from equivcheck.core.findings import Outcome
 from equivcheck.report.blocks import SYMBOLS, WIDTH
 from equivcheck.report.layout import columns
 from equivcheck.report.markdown import code, escape, table

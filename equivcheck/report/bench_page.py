@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from equivcheck.escape import head
+from equivcheck.core.escape import head
 from equivcheck.metrics.estimates import Estimate, Quantile
 from equivcheck.metrics.summary import ArmSummary, BenchSummary, Comparison
 from equivcheck.metrics.sweeps import Pays, Sweep, sweeps_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from equivcheck.escape import clip, harmless
-from equivcheck.findings import Finding, Outcome
+from equivcheck.core.escape import clip, harmless
+from equivcheck.core.findings import Finding, Outcome
 
 SYMBOLS = {Outcome.PASS: "✓", Outcome.INCONCLUSIVE: "?", Outcome.FAIL: "✗"}
 """Never alone: the word stands beside it."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from equivcheck.findings import Interval
+from equivcheck.core.findings import Interval
 
 MARK_WIDTH = 120
 """Of the mark's canvas; 0 and 1 lie `EDGE` inside it, so that a dot there is not cut off."""

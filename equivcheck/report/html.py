@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from equivcheck.baselines.trend_words import TREND_HEADER, trend_cells
-from equivcheck.escape import ELLIPSIS, harmless
+from equivcheck.core.escape import ELLIPSIS, harmless
 from equivcheck.report import figures
 from equivcheck.report.against import (
     VS_BASE,

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from equivcheck.escape import head
-from equivcheck.findings import Finding, Outcome, worst
+from equivcheck.core.escape import head
+from equivcheck.core.findings import Finding, Outcome, worst
 from equivcheck.records import CANDIDATE, Evidence, Header
 
 CELLS = 80

@@ -13,8 +13,8 @@ from equivcheck.acceptance import acceptance_by_workload
 from equivcheck.baselines.cells import Cell
 from equivcheck.checks import CHECKS
 from equivcheck.checks.subjects import RUN, plural
-from equivcheck.escape import clip, head, visible
-from equivcheck.findings import Finding, Interval, Outcome, Reason, worst
+from equivcheck.core.escape import clip, head, visible
+from equivcheck.core.findings import Finding, Interval, Outcome, Reason, worst
 from equivcheck.records import CANDIDATE, TARGET, Evidence, Header
 from equivcheck.report.against import AgainstView, against_view
 from equivcheck.report.grades import GradeRow, grade_rows

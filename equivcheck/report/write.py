@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from equivcheck.core.atomic_write import replace, writing
 from equivcheck.report import html, markdown, terminal
 from equivcheck.report.step_summary import add_to_step_summary
 from equivcheck.report.view import RunView
-from equivcheck.writing import replace, writing
 
 MOST_BLOCKS = 50
 """Findings opened in `report.txt`."""

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from equivcheck.generation import Generation, Request
+from equivcheck.core.generation import Generation, Request
 from equivcheck.pairing import Pair, identity_is_claimed, join
 from equivcheck.records import (
     CANDIDATE,

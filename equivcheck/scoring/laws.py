@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
 from equivcheck.scoring.arithmetic import above, at_least, equal, exponential, falling
 
 HIDDEN = -1e9

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from equivcheck.generation import ROUND_MARK, Generation
+from equivcheck.core.generation import ROUND_MARK, Generation
 from equivcheck.scores import CROSSING_GROUP, CROSSING_POSITIONS, Twin
 from equivcheck.scoring.trace import NOTHING
 

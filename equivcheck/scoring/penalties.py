@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, where
 
-from equivcheck.generation import Request
+from equivcheck.core.generation import Request
 
 
 def changes_logits(request: Request) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from equivcheck.generation import Generation, Request
+from equivcheck.core.generation import Generation, Request
 from equivcheck.scores import CROSSING_GROUP, CROSSING_POSITIONS, Stage
 from equivcheck.scoring.lookup import proposals
 from equivcheck.scoring.neighbours import Neighbours

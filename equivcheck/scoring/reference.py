@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from equivcheck.core.generation import Request
+from equivcheck.core.settings import Settings
 from equivcheck.engines.device import configure_arithmetic, load_setup
-from equivcheck.generation import Request
 from equivcheck.records import Gap
 from equivcheck.scoring.penalties import apply_penalties, changes_logits
-from equivcheck.settings import Settings
 
 CHUNK = 128
 """Positions a forward pass covers: bounds the memory that logits take, [CHUNK, vocab]."""

@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from equivcheck.core.errors import SettingsError
+from equivcheck.core.generation import Generation, Request
+from equivcheck.core.settings import Settings
 from equivcheck.engines.device import configure_arithmetic, load_setup
-from equivcheck.errors import SettingsError
-from equivcheck.generation import Generation, Request
 from equivcheck.scores import ScoreTable
 from equivcheck.scoring.columns import Drawn, columns
 from equivcheck.scoring.forcing import Teacher, read
@@ -28,7 +29,6 @@ from equivcheck.scoring.penalties import changes_logits, penalise_output
 from equivcheck.scoring.places import Places, places, within
 from equivcheck.scoring.reference import ends_of, widened
 from equivcheck.scoring.table import TableBuilder
-from equivcheck.settings import Settings
 
 WINDOW_ELEMENTS = 2**24
 """Logits that a window of outputs may hold, of each model: bounds memory."""

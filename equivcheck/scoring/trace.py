@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from equivcheck.generation import Generation
+from equivcheck.core.generation import Generation
 from equivcheck.scores import Stage
 
 NOTHING = -1

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from equivcheck.generation import ROUND_MARK
+from equivcheck.core.generation import ROUND_MARK
 from equivcheck.scores import ScoreTable, Support
 from equivcheck.statistics.combination import Peak, combine, mean_over_cases, peak_of
 from equivcheck.statistics.crossing import crossing_process

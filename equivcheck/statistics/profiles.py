@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
-from equivcheck.settings import ProfileName
+from equivcheck.core.settings import ProfileName
 from equivcheck.statistics.alternatives import NEUTRAL
 from equivcheck.statistics.margins import Margin
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from equivcheck.findings import Interval
-from equivcheck.generation import Counts
+from equivcheck.core.findings import Interval
+from equivcheck.core.generation import Counts
 
 LEVEL = 0.95
 

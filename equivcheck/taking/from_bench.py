@@ -6,7 +6,7 @@ import msgspec
 
 from equivcheck.baselines.facts import device_kind, machine_of
 from equivcheck.bench.records import TARGET, Bench
-from equivcheck.findings import Outcome, Reason
+from equivcheck.core.findings import Outcome, Reason
 from equivcheck.metrics.answers import arrange, token_ids
 from equivcheck.metrics.summarise import summarise
 from equivcheck.snapshot import SCHEMA, Baseline, BenchFigures, CaseFact, CaseTimes, Ratio

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from equivcheck.baselines.facts import facts_of, under_test
-from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.records import CANDIDATE, Evidence
 from equivcheck.snapshot import SCHEMA, Baseline, CaseFact
 from equivcheck.verdict import Verdict, lossless

@@ -14,8 +14,8 @@ from equivcheck.baselines.store import (
     read_baseline,
 )
 from equivcheck.bench.records_file import BENCH_NAME, read_bench
-from equivcheck.errors import EquivcheckError, RecordsError, did_you_mean
-from equivcheck.findings import Outcome
+from equivcheck.core.errors import EquivcheckError, RecordsError, did_you_mean
+from equivcheck.core.findings import Outcome
 from equivcheck.records_file import RECORDS_NAME, read_evidence
 from equivcheck.run_folder import REPORTS, find_run
 from equivcheck.snapshot import Baseline

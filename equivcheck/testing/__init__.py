@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from equivcheck.engine import Engine
-from equivcheck.findings import Finding, Outcome
+from equivcheck.core.engine import Engine
+from equivcheck.core.findings import Finding, Outcome
 from equivcheck.testing.rules import RULES, apply_rule
 from equivcheck.testing.trial import PROMPT_IDS, PROMPT_TEXTS, Trial
 

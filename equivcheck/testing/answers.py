@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
 from equivcheck.pairing import first_divergence
 from equivcheck.testing.trial import Trial, shown
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from equivcheck.cases import Sampling
-from equivcheck.detokenise import stop_completed_at
-from equivcheck.generation import FinishReason, Generation
+from equivcheck.core.cases import Sampling
+from equivcheck.core.detokenise import stop_completed_at
+from equivcheck.core.generation import FinishReason, Generation
 from equivcheck.testing.trial import Trial, shown
 
 CERTAIN = 1e4

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
 from equivcheck.testing.ending import CERTAIN
 from equivcheck.testing.trial import Trial, shown
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from equivcheck.errors import EngineError
-from equivcheck.escape import visible
-from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.core.errors import EngineError
+from equivcheck.core.escape import visible
+from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.testing import answers, ending, laws, telling
 from equivcheck.testing.trial import RuleBroken, Trial
 

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.generation import Generation, Request
 from equivcheck.decoding.architecture import Architecture
 from equivcheck.decoding.arithmetic.stock import STOCK
 from equivcheck.decoding.cache import StaticCache
@@ -26,7 +27,6 @@ from equivcheck.decoding.gamma import GammaPolicy
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.prefill import chunk_on
 from equivcheck.decoding.verification import RejectionRule
-from equivcheck.generation import Generation, Request
 
 VOCABULARY = CONTEXTS = 16
 STRIDE = 5

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import msgspec
 
 from equivcheck.checks import counters, logprobs
-from equivcheck.engine import Capabilities
-from equivcheck.generation import Generation, Request
-from equivcheck.settings import Settings
+from equivcheck.core.engine import Capabilities
+from equivcheck.core.generation import Generation, Request
+from equivcheck.core.settings import Settings
 from equivcheck.testing.trial import Trial
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from equivcheck.cases import Sampling
-from equivcheck.detokenise import Detokenise, detokeniser
-from equivcheck.engine import Capabilities, Engine
-from equivcheck.errors import EngineError
-from equivcheck.generation import Generation, Request
+from equivcheck.core.cases import Sampling
+from equivcheck.core.detokenise import Detokenise, detokeniser
+from equivcheck.core.engine import Capabilities, Engine
+from equivcheck.core.errors import EngineError
+from equivcheck.core.generation import Generation, Request
 
 PROMPT_TEXTS = (
     "def add(a, b):\n    return a +",

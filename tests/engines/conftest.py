@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from equivcheck.settings import EngineSetup
+from equivcheck.core.settings import EngineSetup
 from tests.engines.pairs import save_pair
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from equivcheck.cases import Sampling, Suite
+from equivcheck.core.cases import Sampling, Suite
 from equivcheck.statistics.profiles import PROFILES, Profile, Required
 from tests.engines.suite import make_suite
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from equivcheck.engine import Capabilities, Engine
-from equivcheck.generation import Generation, Request, Step, TokenScore
+from equivcheck.core.engine import Capabilities, Engine
+from equivcheck.core.generation import Generation, Request, Step, TokenScore
 
 replace = msgspec.structs.replace
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from equivcheck.cases import Case, Sampling, Suite
+from equivcheck.core.cases import Case, Sampling, Suite
 
 LAWS = (
     Sampling(),

@@ -14,14 +14,14 @@ import pytest
 
 from equivcheck import capture as capturing
 from equivcheck.capture import capture, run
-from equivcheck.engine import Capabilities, Engine
+from equivcheck.core.engine import Capabilities, Engine
+from equivcheck.core.errors import EngineError, RecordsError
+from equivcheck.core.findings import Outcome, Reason
+from equivcheck.core.generation import Generation, Request
+from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.engines.registry import load_engine
-from equivcheck.errors import EngineError, RecordsError
-from equivcheck.findings import Outcome, Reason
-from equivcheck.generation import Generation, Request
 from equivcheck.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET, Evidence
 from equivcheck.records_file import read_evidence
-from equivcheck.settings import EngineSetup, Settings
 from tests.engines.suite import make_suite
 
 SUITE = make_suite()
@@ -145,7 +145,7 @@ import os, signal, sys
 from pathlib import Path
 import msgspec
 from equivcheck.capture import run
-from equivcheck.settings import Settings
+from equivcheck.core.settings import Settings
 from tests.engines.suite import make_suite
 
 stage, after, folder, settings = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]

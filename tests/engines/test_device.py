@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from equivcheck.core.errors import SettingsError
+from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.device import choose_device, configure_arithmetic, device_facts
-from equivcheck.errors import SettingsError
-from equivcheck.settings import EngineSetup
 
 
 def test_auto_takes_what_there_is() -> None:

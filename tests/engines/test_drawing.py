@@ -14,17 +14,17 @@ import pytest
 from equivcheck import capture as capturing
 from equivcheck.capture import run
 from equivcheck.continuing import finished_run, tokens_drawn
+from equivcheck.core.engine import Capabilities, Engine
+from equivcheck.core.errors import OtherRunError, RecordsError
+from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.core.generation import Generation, Request
+from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.draws import parse_draw
-from equivcheck.engine import Capabilities, Engine
 from equivcheck.engines.registry import load_engine
-from equivcheck.errors import OtherRunError, RecordsError
-from equivcheck.findings import Finding, Outcome, Reason
-from equivcheck.generation import Generation, Request
 from equivcheck.judging import rejudge
 from equivcheck.records import SAMPLED, Evidence
 from equivcheck.records_file import RECORDS_NAME, read_evidence
 from equivcheck.scores_file import SCORES_NAME
-from equivcheck.settings import EngineSetup, Settings
 from equivcheck.statistics.profiles import PROFILES, Profile, Required
 from equivcheck.verdict import Verdict
 from tests.engines.drawing import BUDGET, DRAWN, SMALL, law_suite
@@ -132,7 +132,7 @@ import os, signal, sys
 from pathlib import Path
 import msgspec
 from equivcheck.capture import run
-from equivcheck.settings import Settings
+from equivcheck.core.settings import Settings
 from tests.engines.drawing import law_suite, make_profiles_small
 
 stage, after, folder, settings = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]

@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.errors import EngineError, SettingsError
+from equivcheck.core.findings import Outcome
+from equivcheck.core.generation import Generation, Request
+from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.registry import load_engine
-from equivcheck.errors import EngineError, SettingsError
-from equivcheck.findings import Outcome
-from equivcheck.generation import Generation, Request
 from equivcheck.pairs.load import load_tokenizer
-from equivcheck.settings import EngineSetup
 from equivcheck.testing import assert_engine
 
 pytest.importorskip("flashspec")

@@ -16,14 +16,14 @@ from equivcheck.bench.probing import (
     draft_token_seconds,
     measure_memory,
 )
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.generation import Request
+from equivcheck.core.settings import EngineSetup
 from equivcheck.decoding.arithmetic.choose import arithmetic_for
 from equivcheck.engines import native
 from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.registry import load_engine
 from equivcheck.engines.timing import draft_cost
-from equivcheck.generation import Request
-from equivcheck.settings import EngineSetup
 
 CPU = torch.device("cpu")
 

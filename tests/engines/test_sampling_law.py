@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.errors import SettingsError
+from equivcheck.core.generation import ROUND_MARK, Generation, Request
+from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.engines.device import load_setup
 from equivcheck.engines.registry import load_engine
-from equivcheck.errors import SettingsError
-from equivcheck.generation import ROUND_MARK, Generation, Request
 from equivcheck.scores import ALTERNATIVES, ScoreTable, Stage, Support, Twin, Violation
 from equivcheck.scores_file import concatenate
 from equivcheck.scoring import sampling_law as scoring
 from equivcheck.scoring.reference import Reference
 from equivcheck.scoring.sampling_law import LawScorer
-from equivcheck.settings import EngineSetup, Settings
 from equivcheck.statistics.battery import Battery, evaluate
 
 Draws = Sequence[tuple[Request, Generation]]

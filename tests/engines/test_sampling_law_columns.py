@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import kstest
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
 from equivcheck.scores import (
     ALTERNATIVES,
     BINS,

@@ -10,12 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.generation import Step
 from equivcheck.decoding.controls import SamplingControls
 from equivcheck.decoding.drafters import PromptLookupDrafter
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.transforms import Prefix, penalise, sharpen
-from equivcheck.generation import Step
 from equivcheck.scores import ALTERNATIVES, CROSSING_GROUP, Stage, Support, Twin, Violation
 from equivcheck.scoring.columns import Drawn, columns
 from equivcheck.scoring.laws import possible, sampling_law

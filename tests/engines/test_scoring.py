@@ -8,18 +8,18 @@ import msgspec
 import pytest
 import torch
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.generation import Generation, Request
+from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.decoding.controls import SamplingControls
 from equivcheck.decoding.transforms import Prefix, penalise
 from equivcheck.engines.device import load_setup
-from equivcheck.generation import Generation, Request
 from equivcheck.records import CANDIDATE, CONTROL, TARGET, Arbitration, Evidence
 from equivcheck.records_file import RecordsWriter, read_evidence
 from equivcheck.scoring import score
 from equivcheck.scoring.jobs import parted, sampled
 from equivcheck.scoring.penalties import apply_penalties, changes_logits
 from equivcheck.scoring.reference import CHUNK, LOWEST, Reference, written
-from equivcheck.settings import EngineSetup, Settings
 from tests.unit.make import (
     make_asked,
     make_capabilities,

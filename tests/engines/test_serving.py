@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from equivcheck.cases import FARTHEST, LEAST_TEMPERATURE, Sampling
-from equivcheck.engine import Rule
+from equivcheck.core.cases import FARTHEST, LEAST_TEMPERATURE, Sampling
+from equivcheck.core.engine import Rule
+from equivcheck.core.errors import EngineError
+from equivcheck.core.generation import Request
+from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.registry import load_engine
 from equivcheck.engines.serving import refusal
-from equivcheck.errors import EngineError
-from equivcheck.generation import Request
-from equivcheck.settings import EngineSetup
 
 
 def request(**fields: Any) -> Request:

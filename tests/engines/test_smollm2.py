@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from equivcheck.cases import Case, Message
-from equivcheck.errors import PairError
+from equivcheck.core.cases import Case, Message
+from equivcheck.core.errors import PairError
 from equivcheck.pairs.load import LoadedPair, load_pair
 from equivcheck.pairs.packages import fetch_package
 from equivcheck.pairs.prompts import encode

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from equivcheck.bench.probing import step_reads
+from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.registry import load_engine
-from equivcheck.settings import EngineSetup
 
 
 @pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("bfloat16", 2)])

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from equivcheck.engine import Engine
+from equivcheck.core.engine import Engine
+from equivcheck.core.errors import EngineError
+from equivcheck.core.findings import Finding, Outcome
+from equivcheck.core.generation import Request
+from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.registry import load_engine
-from equivcheck.errors import EngineError
-from equivcheck.findings import Finding, Outcome
-from equivcheck.generation import Request
 from equivcheck.pairs.load import load_tokenizer
-from equivcheck.settings import EngineSetup
 from equivcheck.testing import EngineBroken, assert_engine, check_engine
 from equivcheck.testing.rules import RULES, apply_rule
 from equivcheck.testing.trial import PROMPT_TEXTS, Trial

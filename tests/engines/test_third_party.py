@@ -19,9 +19,9 @@ COMPARE = """
 import sys
 from pathlib import Path
 from equivcheck.capture import run
-from equivcheck.cases import Sampling
-from equivcheck.settings import EngineSetup, Settings
-from equivcheck.suites import load_suites
+from equivcheck.core.cases import Sampling
+from equivcheck.core.settings import EngineSetup, Settings
+from equivcheck.core.load_suites import load_suites
 
 settings = Settings(
     setup=EngineSetup(pair="tiny", device="cpu", threads=1, context=256),

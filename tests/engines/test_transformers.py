@@ -8,14 +8,14 @@ import msgspec
 import pytest
 import torch
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.errors import EngineError, SettingsError
+from equivcheck.core.generation import Generation, Request
+from equivcheck.core.settings import EngineSetup
 from equivcheck.engines import transformers as adapter
 from equivcheck.engines.registry import load_engine
 from equivcheck.engines.transformers import TransformersEngine
 from equivcheck.engines.transformers_config import compiling
-from equivcheck.errors import EngineError, SettingsError
-from equivcheck.generation import Generation, Request
-from equivcheck.settings import EngineSetup
 
 MODES = ("plain", "assisted", "lookup")
 REPEATING = tuple(range(10, 40)) * 2

@@ -7,13 +7,13 @@ import gc
 import pytest
 import torch
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.generation import Request
 from equivcheck.decoding.contract import probe_contract
 from equivcheck.decoding.drafters import Drafter, ModelDrafter, PromptLookupDrafter
 from equivcheck.decoding.graphs import Landing
 from equivcheck.decoding.prefill import chunk_on
 from equivcheck.decoding.reaching import reaches, sound_reaches
-from equivcheck.generation import Request
 from tests.gpu.models import DEVICE, DTYPES, POSITIONS, decoder, model_on_gpu
 from tests.unit.decoding.models import VOCAB, decode, make_requests
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from equivcheck.engine import Capabilities
+from equivcheck.core.engine import Capabilities
+from equivcheck.core.generation import Generation, Request
+from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.registry import decode_options
-from equivcheck.generation import Generation, Request
 from equivcheck.pairs.load import load_tokenizer
-from equivcheck.settings import EngineSetup
 from tests.plugin.toy import steps_of
 
 TEXT = (

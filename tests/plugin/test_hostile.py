@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 from prometheus_client.parser import text_string_to_metric_families
 
 from equivcheck import cli
-from equivcheck.escape import width
+from equivcheck.core.escape import width
 from equivcheck.pairs.load import load_tokenizer
 from equivcheck.report import html
 from equivcheck.report.step_summary import VARIABLE

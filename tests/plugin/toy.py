@@ -16,10 +16,10 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from equivcheck.engine import Capabilities
+from equivcheck.core.engine import Capabilities
+from equivcheck.core.generation import Generation, Request, Step
+from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.registry import decode_options
-from equivcheck.generation import Generation, Request, Step
-from equivcheck.settings import EngineSetup
 
 FIRST_TOKEN, TOKENS = 300, 100
 

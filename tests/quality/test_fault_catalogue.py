@@ -8,10 +8,10 @@ import re
 import pytest
 
 from equivcheck.checks import CHECKS
+from equivcheck.core.errors import SettingsError
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.engines.native import NativeOptions
 from equivcheck.engines.registry import EngineSpec, decode_options
-from equivcheck.errors import SettingsError
 from equivcheck.faults.catalogue import CATALOGUE, CONTROLS, find
 from equivcheck.faults.fault import FAMILIES, Fault, control, fault
 from equivcheck.proving.events import EVENTS

@@ -6,11 +6,11 @@ from contextlib import closing
 
 import pytest
 
+from equivcheck.core.findings import Outcome
+from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.registry import load_engine
 from equivcheck.faults.catalogue import CATALOGUE, find
-from equivcheck.findings import Outcome
 from equivcheck.pairs.load import load_tokenizer
-from equivcheck.settings import EngineSetup
 from equivcheck.testing.rules import RULES, apply_rule
 from equivcheck.testing.trial import PROMPT_TEXTS, Trial
 

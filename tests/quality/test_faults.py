@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from equivcheck.core.findings import Outcome
 from equivcheck.engines.replay import ReplayEngine, ReplayOptions
 from equivcheck.faults.catalogue import find
-from equivcheck.findings import Outcome
 from equivcheck.proving.job import jobs_of
 from equivcheck.proving.matrix import sound_jobs
 from equivcheck.proving.result import Result, Said

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from equivcheck.capture import run
-from equivcheck.cases import Case, Sampling, Suite
+from equivcheck.core.cases import Case, Sampling, Suite
+from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.faults.catalogue import find
-from equivcheck.findings import Finding, Outcome, Reason
-from equivcheck.settings import EngineSetup, Settings
 from equivcheck.statistics.battery import Battery, evaluate
 from equivcheck.statistics.profiles import PROFILES, Profile, Required
 from equivcheck.testing.tabular import TabularPair

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from equivcheck.engine import Capabilities
-from equivcheck.generation import FinishReason, Generation, Request, Step, TokenScore
+from equivcheck.core.engine import Capabilities
+from equivcheck.core.generation import FinishReason, Generation, Request, Step, TokenScore
+from equivcheck.core.settings import Settings
 from equivcheck.records import (
     CANDIDATE,
     SAMPLED,
@@ -21,7 +22,6 @@ from equivcheck.records import (
     Rescored,
     SuiteRef,
 )
-from equivcheck.settings import Settings
 
 EOS = 2
 VOCAB = 100

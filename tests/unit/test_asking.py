@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from equivcheck.asking import ask, closing
-from equivcheck.engine import Capabilities
-from equivcheck.errors import LONGEST_MESSAGE, EngineError
-from equivcheck.generation import Generation, Request
+from equivcheck.core.engine import Capabilities
+from equivcheck.core.errors import LONGEST_MESSAGE, EngineError
+from equivcheck.core.generation import Generation, Request
 from equivcheck.records import Failed
 from tests.unit.make import make_capabilities, make_generation, make_request
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from equivcheck import cli
-from equivcheck.cases import Sampling
 from equivcheck.commands.output import Output
+from equivcheck.core.cases import Sampling
 from equivcheck.records import CANDIDATE, TARGET, Evidence
 from equivcheck.records_file import RECORDS_NAME, RecordsWriter, seal
 from equivcheck.verdict import judge

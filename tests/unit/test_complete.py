@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from equivcheck.checks.complete import check
-from equivcheck.findings import Outcome, Reason
-from equivcheck.generation import Generation
+from equivcheck.core.findings import Outcome, Reason
+from equivcheck.core.generation import Generation
 from equivcheck.records import CANDIDATE, TARGET
 from tests.unit.make import make_evidence, make_generation
 

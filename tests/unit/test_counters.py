@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equivcheck.checks.counters import check, faults_of
-from equivcheck.findings import Outcome, Reason
-from equivcheck.generation import Step
+from equivcheck.core.findings import Outcome, Reason
+from equivcheck.core.generation import Step
 from equivcheck.records import CANDIDATE, TARGET
 from tests.unit.make import (
     make_capabilities,

@@ -3,10 +3,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from equivcheck.cases import Sampling
 from equivcheck.checks.engaged import check
-from equivcheck.findings import Finding, Outcome, Reason
-from equivcheck.generation import Step
+from equivcheck.core.cases import Sampling
+from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.core.generation import Step
 from equivcheck.records import CANDIDATE, CONTROL, SAMPLED, TARGET, Evidence
 from tests.unit.make import (
     make_capabilities,

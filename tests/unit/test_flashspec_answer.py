@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.errors import EngineError
+from equivcheck.core.generation import Request, Step
+from equivcheck.core.settings import EngineSetup
 from equivcheck.engines import registry
 from equivcheck.engines.flashspec_answer import generation_of, refuse_what_it_lacks
 from equivcheck.engines.registry import load_engine
-from equivcheck.errors import EngineError
-from equivcheck.generation import Request, Step
-from equivcheck.settings import EngineSetup
 
 ENTRY = "equivcheck.engines.flashspec"
 

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks import bandwidth, identity
 from benchmarks.gpu_stages import FULL, GIB, REHEARSAL, Place, Sizes, anew, fits, stages
-from equivcheck.generation import Step
+from equivcheck.core.generation import Step
 from tests.unit.make import make_generation, make_request
 
 PLACE = Place(folder=Path("reports/some-gpu"), device="cuda", dtype="bfloat16", memory=80 * GIB)

@@ -14,7 +14,7 @@ from benchmarks.gpu_summary import ADAPTIVE, FIXED, LIBRARIES, answers, predicte
 from benchmarks.stage_records import record_of
 from equivcheck.bench.records import Bandwidth, Bench, BenchArm, Measured, Point, Spent
 from equivcheck.bench.records_file import BenchWriter
-from equivcheck.generation import Generation
+from equivcheck.core.generation import Generation
 from equivcheck.metrics.summarise import summarise
 from tests.unit.metrics.make import CANDIDATE, STEP, make_bench, plain, speculative
 

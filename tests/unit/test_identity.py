@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from equivcheck.cases import Sampling
 from equivcheck.checks import coupled, greedy
-from equivcheck.engine import Capabilities, Rule
-from equivcheck.findings import Finding, Outcome, Reason
-from equivcheck.generation import Generation
+from equivcheck.core.cases import Sampling
+from equivcheck.core.engine import Capabilities, Rule
+from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.core.generation import Generation
+from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.records import CANDIDATE, CONTROL, TARGET, Arbitration, Evidence
-from equivcheck.settings import EngineSetup, Settings
 from tests.unit.make import (
     make_capabilities,
     make_evidence,

@@ -15,8 +15,8 @@ from benchmarks.ladder_tables import COLUMNS, rung_of, tables
 from equivcheck.bench.arms import arms_of
 from equivcheck.bench.records import Bench, BenchArm, Measured, Role
 from equivcheck.bench.records_file import BenchWriter
+from equivcheck.core.settings import Settings
 from equivcheck.pairs.sources import resolve
-from equivcheck.settings import Settings
 from tests.unit.metrics.make import answer, make_bench
 
 PROMPTS = ("code/a", "code/b")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck.errors import EquivcheckError
+from equivcheck.core.errors import EquivcheckError
 from equivcheck.records import TARGET
 from equivcheck.records_file import RecordsWriter, read_evidence
 from tests.unit.test_records_file import EVIDENCE, HEADER, KEYS, write

@@ -41,21 +41,6 @@ MAY_IMPORT_FRAMEWORKS = {
 }
 """Module or room of the package, to why it needs torch or transformers. Nobody else does."""
 
-FORBIDDEN = {
-    "advising": ("capture", "decoding", "engines", "pairs", "plugin", "commands", "report"),
-    "bench": ("checks", "metrics", "report", "plugin", "commands"),
-    "checks": ("report", "capture", "decoding", "engines", "pairs", "plugin", "commands"),
-    "baselines": ("bench", "checks", "engines", "metrics", "report", "taking", "verdict"),
-    "drawing": ("decoding", "report", "plugin", "commands", "pairs", "checks"),
-    "decoding": ("engines", "checks", "faults", "capture", "report", "pairs"),
-    "report": ("decoding", "capture", "engines", "pairs", "plugin", "commands"),
-    "metrics": ("capture", "decoding", "engines", "pairs", "plugin", "commands", "report"),
-    "scoring": ("decoding", "report", "plugin", "commands"),
-    "faults": ("engines", "checks", "capture", "report"),
-    "engines": ("checks", "capture", "report", "plugin", "commands"),
-}
-"""Room to the rooms and modules that it never imports, not even lazily."""
-
 LONGEST = {"equivcheck": 300, "benchmarks": 300, "tests": 350}
 MEDIAN = 130
 HEAVY = {"torch", "numpy", "scipy", "transformers"}
@@ -88,19 +73,6 @@ def test_no_reason_outlives_its_import() -> None:
     assert idle == set()
 
 
-@pytest.mark.parametrize("room", FORBIDDEN)
-def test_a_room_never_reaches_upwards(room: str) -> None:
-    inside = {name: file for name, file in modules().items() if within(name, room)}
-    assert inside
-    reached = {
-        f"{name} imports {found.name}"
-        for name, file in inside.items()
-        for found in imports(file)
-        if any(within(found.name, other) for other in FORBIDDEN[room])
-    }
-    assert reached == set()
-
-
 def test_modules_do_not_import_each_other_in_a_circle() -> None:
     known = modules()
     graph = {
@@ -112,22 +84,6 @@ def test_modules_do_not_import_each_other_in_a_circle() -> None:
         for name, file in known.items()
     }
     assert_no_circle(graph)
-
-
-def test_rooms_do_not_import_each_other_in_a_circle() -> None:
-    """Lazy imports count here: whoever reads the rooms has to know both ends all the same."""
-    known = {name: file for name, file in modules().items() if name != "equivcheck"}
-    graph: dict[str, set[str]] = {}
-    for name, file in known.items():
-        reached = {module_of(found.name, known) for found in imports(file)}
-        rooms = {room_of(module) for module in reached if module is not None}
-        graph[room_of(name)] = graph.get(room_of(name), set()) | rooms - {room_of(name)}
-    assert_no_circle(graph)
-
-
-def room_of(module: str) -> str:
-    """The folder or file at the top of the package that a module is, or lies in."""
-    return module.split(".")[1]
 
 
 def assert_no_circle(graph: Mapping[str, Collection[str]]) -> None:

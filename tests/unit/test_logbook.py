@@ -9,15 +9,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from equivcheck.cases import Case, Suite
-from equivcheck.engine import Capabilities
-from equivcheck.errors import EngineError
-from equivcheck.generation import Generation, Request, TokenScore
+from equivcheck.core.cases import Case, Suite
+from equivcheck.core.engine import Capabilities
+from equivcheck.core.errors import EngineError
+from equivcheck.core.generation import Generation, Request, TokenScore
+from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.logbook import Logbook, Progress
 from equivcheck.planning import Plan, make_plan
 from equivcheck.records import CANDIDATE, REPEAT, TARGET, Evidence, Header
 from equivcheck.records_file import RecordsWriter, read_evidence
-from equivcheck.settings import EngineSetup, Settings
 from tests.unit.make import make_capabilities, make_generation, make_header
 
 SETTINGS = Settings(setup=EngineSetup(batch_size=4), control=None)

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from equivcheck.cases import Sampling
 from equivcheck.checks.logprobs import Scored, check, faults_of, tolerance
-from equivcheck.findings import Outcome, Reason
-from equivcheck.generation import TokenScore
+from equivcheck.core.cases import Sampling
+from equivcheck.core.findings import Outcome, Reason
+from equivcheck.core.generation import TokenScore
+from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.records import CANDIDATE, TARGET, Evidence, Rescored
-from equivcheck.settings import EngineSetup, Settings
 from tests.unit.make import make_evidence, make_generation, make_request
 
 BF16 = Settings(setup=EngineSetup(dtype="bfloat16"))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equivcheck.generation import Generation, Step
+from equivcheck.core.generation import Generation, Step
 from equivcheck.pairing import Place, first_divergence, join, place_of
 from equivcheck.records import CANDIDATE, CONTROL, TARGET
 from tests.unit.make import make_evidence, make_generation, make_steps

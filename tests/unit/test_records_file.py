@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equivcheck.errors import RecordsError
-from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.core.errors import RecordsError
+from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.records import (
     CANDIDATE,
     SCHEMA,
@@ -26,7 +27,6 @@ from equivcheck.records import (
     SuiteRef,
 )
 from equivcheck.records_file import RECORDS_NAME, RecordsWriter, read_evidence, seal
-from equivcheck.settings import EngineSetup, Settings
 from tests.unit.make import make_asked, make_captured, make_generation, make_header, make_request
 
 KEYS = ("code/one", "code/two")

@@ -13,12 +13,12 @@ import pytest
 from msgspec import Meta, Struct
 
 from equivcheck.commands.engines import problem_of
-from equivcheck.engine import Capabilities
+from equivcheck.core.engine import Capabilities
+from equivcheck.core.errors import EngineError, SettingsError
+from equivcheck.core.generation import Generation, Request
+from equivcheck.core.settings import EngineSetup
 from equivcheck.engines import registry
 from equivcheck.engines.registry import EngineSpec, decode_options, known_engines, load_engine
-from equivcheck.errors import EngineError, SettingsError
-from equivcheck.generation import Generation, Request
-from equivcheck.settings import EngineSetup
 
 NO_FUNCTION = 3
 

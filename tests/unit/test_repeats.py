@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from equivcheck.checks import batching, determinism
-from equivcheck.findings import Finding, Outcome, Reason
-from equivcheck.generation import Generation
+from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.core.generation import Generation
+from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET, Arbitration, Evidence
-from equivcheck.settings import EngineSetup, Settings
 from tests.unit.make import make_capabilities, make_evidence, make_gaps, make_generation
 
 SCORES = [(-0.1, 5, -3.0)] * 4

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.errors import EngineError, RecordsError, SettingsError
+from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.registry import load_engine
-from equivcheck.errors import EngineError, RecordsError, SettingsError
 from equivcheck.records import CANDIDATE, TARGET
 from equivcheck.records_file import RecordsWriter
-from equivcheck.settings import EngineSetup
 from tests.unit.make import make_asked, make_captured, make_generation, make_header, make_request
 
 GREEDY = make_request("code/one")

@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
-from equivcheck.escape import width
-from equivcheck.findings import Finding, Outcome, Reason
-from equivcheck.generation import Generation
+from equivcheck.core.escape import width
+from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.core.generation import Generation
+from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.records import CANDIDATE, CONTROL, TARGET, Arbitration, Evidence
 from equivcheck.report import markdown, terminal
 from equivcheck.report.blocks import block_lines
 from equivcheck.report.layout import acceptance_words, columns, workload_cells
 from equivcheck.report.view import RunView, view_of
 from equivcheck.report.write import write_reports
-from equivcheck.settings import EngineSetup, Settings
 from equivcheck.verdict import judge
 from tests.unit.make import (
     make_capabilities,

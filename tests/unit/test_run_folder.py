@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck.cases import Case, Suite
 from equivcheck.checks.subjects import repeat_command
-from equivcheck.errors import EquivcheckError, OtherRunError, RecordsError
-from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.core.cases import Case, Suite
+from equivcheck.core.errors import EquivcheckError, OtherRunError, RecordsError
+from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.records import TARGET, Header, SuiteRef
 from equivcheck.records_file import RECORDS_NAME, RecordsWriter, read_evidence
 from equivcheck.run_folder import (
@@ -22,7 +23,6 @@ from equivcheck.run_folder import (
     name_by_folder,
     set_aside,
 )
-from equivcheck.settings import EngineSetup, Settings
 from equivcheck.verdict import Verdict
 from tests.unit.make import make_evidence, make_generation, make_header
 

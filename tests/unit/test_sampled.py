@@ -10,14 +10,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from equivcheck.cases import Sampling
 from equivcheck.checks.parameters import parameter_group
 from equivcheck.checks.sampled import check, law_of
-from equivcheck.findings import Finding, Outcome, Reason
-from equivcheck.generation import Generation
+from equivcheck.core.cases import Sampling
+from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.core.generation import Generation
+from equivcheck.core.settings import Settings
 from equivcheck.records import SAMPLED, Evidence, Preflight
 from equivcheck.scores import ScoreTable, Support
-from equivcheck.settings import Settings
 from equivcheck.statistics.preflight import preflight
 from equivcheck.verdict import judge
 from tests.unit.make import (

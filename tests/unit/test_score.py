@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equivcheck.cases import Sampling
 from equivcheck.checks.paired import Shares, interval_of
 from equivcheck.checks.score import check
-from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.core.cases import Sampling
+from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.core.settings import Settings
 from equivcheck.records import CANDIDATE, CONTROL, TARGET, Evidence, Grade, GradeResult
-from equivcheck.settings import Settings
 from tests.unit.make import make_capabilities, make_evidence, make_generation, make_request
 from tests.unit.test_report import make_run
 

@@ -13,7 +13,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from equivcheck.errors import RecordsError
+from equivcheck.core.errors import RecordsError
 from equivcheck.scores import ScoreTable
 from equivcheck.scores_file import SCORES_NAME, concatenate, read_scores, write_scores
 from tests.unit.statistics import tables

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from equivcheck.cases import Sampling
 from equivcheck.checks.stopping import check, faults_of
-from equivcheck.findings import Outcome, Reason
-from equivcheck.generation import FinishReason
+from equivcheck.core.cases import Sampling
+from equivcheck.core.findings import Outcome, Reason
+from equivcheck.core.generation import FinishReason
 from equivcheck.records import CANDIDATE, TARGET
 from tests.unit.make import (
     EOS,

@@ -8,11 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from equivcheck.cases import Sampling
 from equivcheck.checks.tokens_alone import check
-from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.core.cases import Sampling
+from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.core.settings import Settings
 from equivcheck.records import SAMPLED, SAMPLED_TARGET, Evidence, Preflight
-from equivcheck.settings import Settings
 from equivcheck.statistics.black_box import ALPHA, POSITIONS, compare
 from equivcheck.verdict import judge
 from tests.unit.make import make_capabilities, make_evidence, make_generation, make_request

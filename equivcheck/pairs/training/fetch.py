@@ -13,7 +13,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from equivcheck.errors import PairError
+from equivcheck.core.errors import PairError
 from equivcheck.pairs.training.packages import Package
 
 

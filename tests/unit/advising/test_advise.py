@@ -16,8 +16,8 @@ from equivcheck.advising.policy import (
 )
 from equivcheck.advising.proofs import proof_from, proofs_from
 from equivcheck.bench.records import Bench
-from equivcheck.errors import EquivcheckError, RecordsError, SettingsError
-from equivcheck.findings import Finding, Outcome, Reason, worst
+from equivcheck.core.errors import EquivcheckError, RecordsError, SettingsError
+from equivcheck.core.findings import Finding, Outcome, Reason, worst
 from equivcheck.metrics.summarise import summarise
 from equivcheck.records import CANDIDATE, Evidence, Sealed
 from tests.unit.make import make_capabilities, make_header

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from equivcheck.advising.decide import Figures, decide
 from equivcheck.advising.policy import NO_PROOF, Policy, Proof
-from equivcheck.errors import SettingsError
-from equivcheck.findings import Interval
+from equivcheck.core.errors import SettingsError
+from equivcheck.core.findings import Interval
 from equivcheck.metrics.estimates import Estimate
 
 PROVED = Proof(state="pass", why="run r: equivalent")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from equivcheck.findings import Outcome
+from equivcheck.core.findings import Outcome
 from equivcheck.snapshot import SCHEMA, Baseline, CaseFact
 
 

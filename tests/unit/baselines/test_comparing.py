@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from equivcheck.baselines.cells import Terms, geometric_mean, judged, p99_cell, speedup_cell
 from equivcheck.baselines.comparing import compare
 from equivcheck.baselines.limits import limit_findings
-from equivcheck.findings import Interval, Outcome
+from equivcheck.core.findings import Interval, Outcome
+from equivcheck.core.settings import WorkloadLimits
 from equivcheck.report.baselines import lines_of, markdown_of, next_command
-from equivcheck.settings import WorkloadLimits
 from equivcheck.snapshot import Baseline, BenchFigures, CaseTimes, Ratio
 from tests.unit.baselines.make import even_cases, make_baseline, make_case
 

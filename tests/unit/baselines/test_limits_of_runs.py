@@ -11,13 +11,13 @@ from msgspec import structs
 from equivcheck.baselines.comparing import compare
 from equivcheck.baselines.facts import facts_of
 from equivcheck.checks import acceptance, baseline
-from equivcheck.findings import Outcome, Reason
-from equivcheck.generation import Counts
+from equivcheck.core.findings import Outcome, Reason
+from equivcheck.core.generation import Counts
+from equivcheck.core.settings import Settings, WorkloadLimits
 from equivcheck.records import CANDIDATE, TARGET, Evidence
 from equivcheck.report import html, markdown, terminal
 from equivcheck.report.against import vs_base_words
 from equivcheck.report.view import RunView, view_of
-from equivcheck.settings import Settings, WorkloadLimits
 from equivcheck.snapshot import Against, Point
 from equivcheck.taking.from_run import baseline_of
 from equivcheck.verdict import judge

@@ -12,9 +12,9 @@ from equivcheck import cli
 from equivcheck.baselines.comparing import compare
 from equivcheck.bench.records import Bench
 from equivcheck.bench.records_file import BenchWriter
-from equivcheck.errors import EquivcheckError
-from equivcheck.findings import Outcome
-from equivcheck.generation import Generation
+from equivcheck.core.errors import EquivcheckError
+from equivcheck.core.findings import Outcome
+from equivcheck.core.generation import Generation
 from equivcheck.metrics.summarise import summarise
 from equivcheck.taking.from_bench import bench_baseline, figures_of, with_bench
 from equivcheck.taking.named import renamed

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from equivcheck.bench.arms import WORST, Sweeps, arms_of, points_of
-from equivcheck.errors import SettingsError
-from equivcheck.settings import EngineSetup, Settings
+from equivcheck.core.errors import SettingsError
+from equivcheck.core.settings import EngineSetup, Settings
 
 SETTINGS = Settings(candidate="native:gamma=4")
 

@@ -8,9 +8,9 @@ import pytest
 from equivcheck.bench.chunks import prompt_of
 from equivcheck.bench.prompts import at_point, requests_of
 from equivcheck.bench.records import Point
-from equivcheck.cases import Case, Sampling, Suite
-from equivcheck.errors import SuiteError
-from equivcheck.generation import Request
+from equivcheck.core.cases import Case, Sampling, Suite
+from equivcheck.core.errors import SuiteError
+from equivcheck.core.generation import Request
 
 
 def make_suite(*cases: Case, workload: str = "code") -> Suite:

@@ -8,7 +8,7 @@ import pytest
 
 from equivcheck.bench.records import Bench, BenchHeader, Point, Spent
 from equivcheck.bench.records_file import BenchWriter, bench_path, is_unfinished, read_bench
-from equivcheck.errors import OtherRunError, RecordsError
+from equivcheck.core.errors import OtherRunError, RecordsError
 from equivcheck.metrics.summarise import summarise
 from tests.unit.metrics.make import make_bench
 

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.generation import Generation, Request
 from equivcheck.decoding.adoption import adopt
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import Drafter, ModelDrafter, PromptLookupDrafter
 from equivcheck.decoding.gamma import GammaPolicy
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.verification import MatchRule, VerificationRule
-from equivcheck.generation import Generation, Request
 
 VOCAB = 320
 POSITIONS = 256

@@ -11,10 +11,10 @@ import pytest
 import torch
 import transformers
 
+from equivcheck.core.errors import PairError
 from equivcheck.decoding import adoption
 from equivcheck.decoding.adoption import adopt
 from equivcheck.decoding.weights import Weights, fuse
-from equivcheck.errors import PairError
 
 SHAPE = {
     "vocab_size": 300,

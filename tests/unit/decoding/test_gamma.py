@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.generation import Request
 from equivcheck.decoding.gamma import (
     CAUGHT_UP,
     MOST_PATIENCE,
@@ -15,7 +16,6 @@ from equivcheck.decoding.gamma import (
     GammaPolicy,
 )
 from equivcheck.decoding.outcome import RowOutcome
-from equivcheck.generation import Request
 from tests.unit.decoding.models import decode, make_decoder
 
 

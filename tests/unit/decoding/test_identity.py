@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from equivcheck.core.generation import Generation
 from equivcheck.decoding.gamma import AdaptiveGamma, DraftCost
-from equivcheck.generation import Generation
 from tests.unit.decoding.models import (
     decode,
     drafter_named,

@@ -22,7 +22,8 @@ pytest.importorskip("triton", reason="needs triton")
 from benchmarks.kernels import GPUS
 from benchmarks.launches import LAWS, chunk_launches, decoder_of, step_launches
 from benchmarks.machine_code import Compiled
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.generation import Generation, Request
 from equivcheck.decoding.adoption import adopt
 from equivcheck.decoding.arithmetic.fused import FusedArithmetic
 from equivcheck.decoding.arithmetic.interface import Arithmetic
@@ -37,7 +38,6 @@ from equivcheck.decoding.kernels.noise import uniform_noise
 from equivcheck.decoding.kernels.starting import starting, starts_ahead
 from equivcheck.decoding.streams import LARGEST_UNIFORM, Purpose, Streams, uniforms
 from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
-from equivcheck.generation import Generation, Request
 from equivcheck.pairs.shapes import SHAPES
 from tests.unit.decoding.models import EOS, decode, detokenise, random_llama
 from tests.unit.source import ROOT

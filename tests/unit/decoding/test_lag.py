@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from equivcheck.core.generation import Generation
 from equivcheck.decoding import decoder, progress, transforms
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import ModelDrafter
 from equivcheck.decoding.gamma import AdaptiveGamma, DraftCost
 from equivcheck.decoding.graphs import Landing, StepRunner
 from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
-from equivcheck.generation import Generation
 from tests.unit.decoding.models import decode, drafter_named, make_decoder, make_requests
 
 

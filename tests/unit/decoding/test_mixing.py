@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import pytest
 import torch
 
+from equivcheck.core.generation import Request
 from equivcheck.decoding.drafters import PromptLookupDrafter
 from equivcheck.decoding.gamma import CAUGHT_UP, DraftCost
 from equivcheck.decoding.mixing import SIZES, Found, MixedDrafter, MixedGamma
 from equivcheck.decoding.outcome import RowOutcome
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
-from equivcheck.generation import Request
 from tests.unit.decoding.models import decode, make_decoder, make_requests, model_drafter
 
 CHEAP, DEAR = DraftCost(0.01, 0.0), DraftCost(0.3, 0.2)

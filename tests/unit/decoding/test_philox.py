@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from equivcheck.core.generation import Request
 from equivcheck.decoding.philox import Counter, Key, philox
 from equivcheck.decoding.streams import Purpose, Streams, stream_key
-from equivcheck.generation import Request
 
 # Known-answer vectors of the Random123 library, philox4x32 with 10 rounds.
 KNOWN_ANSWERS = [

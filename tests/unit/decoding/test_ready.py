@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.generation import Request
 from equivcheck.decoding.adoption import adopt
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import ModelDrafter, PromptLookupDrafter
@@ -18,7 +19,6 @@ from equivcheck.decoding.graphs import Captured, Landing, Recorder, Step, StepRu
 from equivcheck.decoding.mixing import MixedDrafter, MixedGamma
 from equivcheck.decoding.prefill import Prefill
 from equivcheck.decoding.reaching import reaches
-from equivcheck.generation import Request
 from tests.unit.decoding.models import (
     POSITIONS,
     decode,

@@ -12,12 +12,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.generation import Request
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.streams import Purpose
 from equivcheck.decoding.transforms import probabilities
 from equivcheck.decoding.verification import Proposal, RejectionRule, Verified
-from equivcheck.generation import Request
 
 VOCAB = 6
 COINS = 2**24

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from equivcheck.errors import EngineError
-from equivcheck.generation import Generation
+from equivcheck.core.errors import EngineError
+from equivcheck.core.generation import Generation
 from tests.unit.decoding.models import decode, make_decoder, make_requests, model_drafter
 
 

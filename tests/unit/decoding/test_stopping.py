@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.generation import Request
 from equivcheck.decoding.stopping import StopRules
-from equivcheck.generation import Request
 from tests.unit.decoding.models import (
     EOS,
     decode,

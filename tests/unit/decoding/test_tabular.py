@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.faults.catalogue import find
 from equivcheck.testing.tabular import (

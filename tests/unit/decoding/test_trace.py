@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
+from equivcheck.core.generation import Generation
 from equivcheck.decoding.drafters import PromptLookupDrafter
 from equivcheck.decoding.prefill import Span
 from equivcheck.decoding.rows import Rows
@@ -16,7 +17,6 @@ from equivcheck.decoding.verification import (
     RejectionRule,
     VerificationRule,
 )
-from equivcheck.generation import Generation
 from tests.unit.decoding.models import decode, make_decoder, make_requests
 
 

@@ -16,7 +16,8 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.generation import Request
 from equivcheck.decoding.controls import SamplingControls
 from equivcheck.decoding.transforms import (
     Prefix,
@@ -25,7 +26,6 @@ from equivcheck.decoding.transforms import (
     probabilities,
     sharpen,
 )
-from equivcheck.generation import Request
 
 VOCAB = 50
 

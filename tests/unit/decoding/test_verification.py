@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.generation import Request
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.streams import Purpose
 from equivcheck.decoding.verification import (
@@ -20,7 +21,6 @@ from equivcheck.decoding.verification import (
     VerificationRule,
     leading,
 )
-from equivcheck.generation import Request
 
 VOCAB = 6
 TRIALS = 20_000

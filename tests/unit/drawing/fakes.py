@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
+from equivcheck.core.engine import Capabilities
+from equivcheck.core.generation import Generation, Request
 from equivcheck.drawing.ledger import Ledger, Output
 from equivcheck.drawing.plan import DrawPlan
-from equivcheck.engine import Capabilities
-from equivcheck.generation import Generation, Request
 from equivcheck.logbook import Progress
 from equivcheck.records import SAMPLED, TARGET, Evidence, Header, Preflight
 from equivcheck.records_file import RECORDS_NAME, RecordsWriter, read_evidence

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from equivcheck.core.errors import RecordsError
 from equivcheck.drawing.ledger import Ledger
 from equivcheck.drawing.loop import Refuted, draw_and_score, draw_tokens
 from equivcheck.draws import parse_draw
-from equivcheck.errors import RecordsError
 from equivcheck.records import SAMPLED, SAMPLED_TARGET, Evidence
 from equivcheck.scores import ScoreTable
 from equivcheck.scores_file import SCORES_NAME

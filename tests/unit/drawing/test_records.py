@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from equivcheck.checks import complete, coupled
-from equivcheck.errors import RecordsError
-from equivcheck.findings import Outcome, Reason
+from equivcheck.core.errors import RecordsError
+from equivcheck.core.findings import Outcome, Reason
 from equivcheck.records import SAMPLED, SAMPLED_TARGET, Drawn, Failed
 from equivcheck.records_file import RecordsWriter
 from tests.unit.drawing.fakes import CASES, Room, header

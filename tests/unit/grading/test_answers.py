@@ -7,15 +7,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from equivcheck.cases import Case, Suite
-from equivcheck.errors import RecordsError
-from equivcheck.generation import FinishReason
-from equivcheck.graders import Exact, Graded, Grader, GradingError, Json, Python
+from equivcheck.core.cases import Case, Suite
+from equivcheck.core.errors import RecordsError
+from equivcheck.core.generation import FinishReason
+from equivcheck.core.graders import Exact, Graded, Grader, GradingError, Json, Python
+from equivcheck.core.settings import Settings
 from equivcheck.grading import answers
 from equivcheck.grading.answers import answer_of, grade_answers
 from equivcheck.records import CANDIDATE, TARGET, Captured, Grade
 from equivcheck.records_file import RecordsWriter, read_evidence
-from equivcheck.settings import Settings
 from tests.unit.make import make_asked, make_captured, make_generation, make_header, make_request
 
 KEY = "code/one"

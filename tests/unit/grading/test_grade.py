@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from equivcheck.graders import (
+from equivcheck.core.graders import (
     Exact,
     Grader,
     GradingError,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck.graders import Json, Limits, Python, Regex, Sql
+from equivcheck.core.graders import Json, Limits, Python, Regex, Sql
 from equivcheck.grading.grade import grade
 
 SOON = Limits(seconds=1.0)

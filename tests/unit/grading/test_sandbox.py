@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck.graders import GradingError, Json, Regex
+from equivcheck.core.graders import GradingError, Json, Regex
 from equivcheck.grading.grade import grade
 
 

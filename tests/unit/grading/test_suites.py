@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from equivcheck.graders import KINDS, Grader
+from equivcheck.core.graders import KINDS, Grader
+from equivcheck.core.load_suites import load_suites
 from equivcheck.grading.grade import grade
-from equivcheck.suites import load_suites
 from tests.unit.source import ROOT
 
 GRADERS: dict[str, Grader] = {

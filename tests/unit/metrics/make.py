@@ -16,8 +16,8 @@ from equivcheck.bench.records import (
     Probed,
     Session,
 )
-from equivcheck.generation import Generation, Step
-from equivcheck.settings import EngineSetup
+from equivcheck.core.generation import Generation, Step
+from equivcheck.core.settings import EngineSetup
 from tests.unit.make import make_capabilities
 
 WORKLOADS = ("chat", "code")

@@ -5,7 +5,7 @@ import pytest
 
 from equivcheck.bench.records import Bandwidth, Bench, Spent
 from equivcheck.commands.bench_words import lines_of
-from equivcheck.generation import Generation
+from equivcheck.core.generation import Generation
 from equivcheck.metrics.answers import Answers
 from equivcheck.metrics.summarise import summarise
 from equivcheck.metrics.summary import OVERALL, BenchSummary

@@ -42,7 +42,7 @@ def test_the_last_fall_counts() -> None:
 
 
 def test_whether_it_pays_is_read_from_the_interval() -> None:
-    from equivcheck.findings import Interval
+    from equivcheck.core.findings import Interval
 
     assert pays(Estimate(value=1.2, interval=Interval(1.1, 1.3))) == "pays"
     assert pays(Estimate(value=1.2, interval=Interval(0.9, 1.5))) == "unclear"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from equivcheck.errors import PairError
+from equivcheck.core.errors import PairError
 from equivcheck.pairs.alignment import check_alignment
 from tests.unit.pairs.make import END, START, make_tokenizer, vocabulary
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from equivcheck import cli
-from equivcheck.errors import PairError
+from equivcheck.core.errors import PairError
 from equivcheck.pairs.load import load_pair
 from tests.unit.pairs.make import write_model
 

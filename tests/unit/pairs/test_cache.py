@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck.errors import PairError
+from equivcheck.core.errors import PairError
 from equivcheck.pairs.cache import VARIABLE, cache_folder, file_sha256, made_once
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from equivcheck.errors import PairError
+from equivcheck.core.errors import PairError
 from equivcheck.pairs.cache import VARIABLE
 from equivcheck.pairs.gguf import dequantised
 from equivcheck.pairs.load import load_pair

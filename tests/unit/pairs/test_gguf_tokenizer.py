@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from equivcheck.errors import PairError
+from equivcheck.core.errors import PairError
 from equivcheck.pairs.gguf import read_metadata
 from equivcheck.pairs.gguf_tokenizer import build_tokenizer
 from tests.unit.pairs.make import (

@@ -11,7 +11,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub import errors
 
-from equivcheck.errors import PairError
+from equivcheck.core.errors import PairError
 from equivcheck.pairs.hub import UNWANTED, WANTED, fetch_snapshot
 from equivcheck.pairs.sources import ModelSource
 

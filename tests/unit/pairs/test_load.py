@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from equivcheck.errors import PairError
+from equivcheck.core.errors import PairError
 from equivcheck.pairs.load import load_model, load_pair, load_tokenizer
 from equivcheck.pairs.sources import resolve
 from equivcheck.pairs.suitability import REPEATED

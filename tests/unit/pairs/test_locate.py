@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck.errors import PairError
+from equivcheck.core.errors import PairError
 from equivcheck.pairs.locate import locate
 from equivcheck.pairs.sources import ModelSource
 from tests.unit.pairs.make import write_model

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck.errors import PairError
+from equivcheck.core.errors import PairError
 from equivcheck.pairs import packages
 from equivcheck.pairs.cache import VARIABLE
 from equivcheck.pairs.packages import Package, fetch_package

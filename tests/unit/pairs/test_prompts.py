@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from tokenizers import processors
 
-from equivcheck.cases import Case, Message
-from equivcheck.errors import SuiteError
+from equivcheck.core.cases import Case, Message
+from equivcheck.core.errors import SuiteError
 from equivcheck.pairs.prompts import encode
 from tests.unit.pairs.make import END, START, make_tokenizer
 

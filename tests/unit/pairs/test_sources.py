@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from equivcheck.errors import PairError
+from equivcheck.core.errors import PairError
 from equivcheck.pairs.sources import ModelSource, known_pairs, resolve
 
 

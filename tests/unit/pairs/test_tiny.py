@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from equivcheck.cases import Case, Message
+from equivcheck.core.cases import Case, Message
 from equivcheck.pairs.describe import describe_pair
 from equivcheck.pairs.load import load_pair
 from equivcheck.pairs.prompts import encode

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from equivcheck.errors import PairError
+from equivcheck.core.errors import PairError
 from equivcheck.pairs.memory import bytes_available, bytes_needed, memory_warnings
 from equivcheck.pairs.sources import ModelSource, PairSource
 from equivcheck.pairs.suitability import REPEATED, size_warnings

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from equivcheck.errors import PairError
+from equivcheck.core.errors import PairError
 from equivcheck.pairs.load import load_pair
 from equivcheck.pairs.memory import bytes_needed
 from equivcheck.pairs.shapes import SHAPES, Shape

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from equivcheck.findings import Outcome
+from equivcheck.core.findings import Outcome
 from equivcheck.proving.result import Result, Said
 
 PLAIN = Result(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equivcheck.generation import Generation, Step
+from equivcheck.core.generation import Generation, Step
 from equivcheck.proving.degradation import degradation
 from tests.unit.make import make_generation
 

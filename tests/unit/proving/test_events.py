@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from equivcheck.cases import Sampling
-from equivcheck.generation import Generation, Request, Step
+from equivcheck.core.cases import Sampling
+from equivcheck.core.generation import Generation, Request, Step
 from equivcheck.proving.events import EVENTS, LOOKUP_EVENTS, Seen, missing_events
 from equivcheck.records import CANDIDATE
 from tests.unit.make import make_evidence, make_generation, make_request

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck.errors import RecordsError
+from equivcheck.core.errors import RecordsError
 from equivcheck.proving.ledger import LEDGER_NAME, append, read_ledger, write_ledger
 from tests.unit.proving.make import make_result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from equivcheck.cases import Suite
+from equivcheck.core.cases import Suite
 from equivcheck.planning import make_plan, warm_up
 from equivcheck.proving.events import look
 from equivcheck.proving.openers import OPENER, open_with_one_token, without_openers

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck.errors import EquivcheckError
-from equivcheck.findings import Interval, Outcome
+from equivcheck.core.errors import EquivcheckError
+from equivcheck.core.findings import Interval, Outcome
 from equivcheck.proving.degradation import Degradation
 from equivcheck.proving.render import SECTIONS, render
 from equivcheck.proving.result import Said

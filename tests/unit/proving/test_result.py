@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.faults.fault import Breaks
-from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.proving.result import Said, by_check, is_caught, say
 from equivcheck.verdict import Verdict
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from equivcheck.cases import Suite
+from equivcheck.core.cases import Suite
 from equivcheck.proving.schedules import CONTEXT, PAGES, ROWS, WRITERS, schedule
 
 

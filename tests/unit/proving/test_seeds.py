@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from equivcheck.findings import Outcome
+from equivcheck.core.findings import Outcome
 from equivcheck.proving.result import Said
 from equivcheck.proving.seeds import Spread, by_entry, controls_of, faults_of, medians
 from tests.unit.proving.make import make_control, make_result

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.faults.catalogue import find
-from equivcheck.findings import Finding, Outcome, Reason
 from equivcheck.proving.job import jobs_of
 from equivcheck.proving.openers import OPENER
 from equivcheck.proving.rigs import budget_of

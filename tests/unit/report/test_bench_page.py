@@ -13,7 +13,7 @@ from equivcheck import cli
 from equivcheck.bench.records import Bench, Point
 from equivcheck.bench.records_file import BENCH_NAME, BenchWriter
 from equivcheck.commands.bench_words import lines_of, times
-from equivcheck.findings import Interval
+from equivcheck.core.findings import Interval
 from equivcheck.metrics.estimates import Estimate
 from equivcheck.metrics.summarise import summarise
 from equivcheck.report import bench_page

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from equivcheck.findings import Interval
+from equivcheck.core.findings import Interval
 from equivcheck.report.figures import (
     BAR_HEIGHT,
     BAR_WIDTH,

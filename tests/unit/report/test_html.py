@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equivcheck.findings import Finding, Outcome, Reason
+from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.records import CANDIDATE
 from equivcheck.report import html
 from equivcheck.report.layout import count_words, workload_cells

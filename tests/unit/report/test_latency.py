@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equivcheck.generation import Step
+from equivcheck.core.generation import Step
 from equivcheck.records import CANDIDATE, TARGET, Evidence
 from equivcheck.report import html
 from equivcheck.report.figures import CURVE_HEIGHT, CURVE_WIDTH, curve

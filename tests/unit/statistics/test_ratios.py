@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equivcheck.generation import Counts
+from equivcheck.core.generation import Counts
 from equivcheck.statistics.ratios import Change, acceptance_change, ratio_interval
 
 COUNTS = st.integers(1, 60).flatmap(

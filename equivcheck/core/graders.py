@@ -16,7 +16,7 @@ from typing import Annotated, Any, get_args
 import msgspec
 from msgspec import Meta, Struct
 
-from equivcheck.errors import EquivcheckError
+from equivcheck.core.errors import EquivcheckError
 
 Cell = int | float | str | None
 BETWEEN_LOOKS, MOST_LOOKS = 10_000, 5_000

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from equivcheck.generation import Generation, Request
+from equivcheck.core.generation import Generation, Request
 
 Rule = Literal["greedy", "coupled", "rejection"]
 """How drafts are verified: exact argmax; shared Gumbel noise; Leviathan and Chen's rejection."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from equivcheck.errors import EquivcheckError
+from equivcheck.core.errors import EquivcheckError
 
 
 @contextmanager

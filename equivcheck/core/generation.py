@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from equivcheck.cases import Sampling
+from equivcheck.core.cases import Sampling
 
 ROUND_MARK = "#"
 """Between a case's key and the number of a draw: ``sampling/t1#17``."""

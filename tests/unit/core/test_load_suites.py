@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck.errors import SuiteError
-from equivcheck.suites import load_suite, load_suites, select
+from equivcheck.core.errors import SuiteError
+from equivcheck.core.load_suites import load_suite, load_suites, select
 
 Write = Callable[..., str]
 HEADER = b'{"equivcheck": 1, "workload": "code", "description": "d"}\n'
@@ -226,7 +226,7 @@ def test_missing_file_suggests_a_neighbour(write: Write) -> None:
 
 
 def test_a_line_without_end_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("equivcheck.suites.MAX_LINE_BYTES", 100)
+    monkeypatch.setattr("equivcheck.core.load_suites.MAX_LINE_BYTES", 100)
     with pytest.raises(SuiteError, match=r"^code.jsonl:2: line is longer than 100 bytes"):
         load_suite(write(case_line(', "stop": ["' + "x" * 100 + '"]')))
 

@@ -15,9 +15,9 @@ from typing import Any, get_args
 import msgspec
 from msgspec import Struct
 
-from equivcheck.errors import SettingsError
-from equivcheck.settings import EngineSetup, Settings, WorkloadLimits
-from equivcheck.validation import explain
+from equivcheck.core.errors import SettingsError
+from equivcheck.core.settings import EngineSetup, Settings, WorkloadLimits
+from equivcheck.core.validation import explain
 
 OWN_FILE = "equivcheck.toml"
 PROJECT_FILE = "pyproject.toml"

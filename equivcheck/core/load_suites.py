@@ -15,10 +15,10 @@ import jsonlines
 import msgspec
 from msgspec import DecodeError, Meta, Struct
 
-from equivcheck.cases import Case, Message, Sampling, Suite, too_cold
-from equivcheck.errors import SuiteError, did_you_mean
-from equivcheck.graders import KINDS
-from equivcheck.validation import decoded, explain
+from equivcheck.core.cases import Case, Message, Sampling, Suite, too_cold
+from equivcheck.core.errors import SuiteError, did_you_mean
+from equivcheck.core.graders import KINDS
+from equivcheck.core.validation import decoded, explain
 
 MAX_LINE_BYTES = 16 * 2**20
 """A longer line is a broken file, not a prompt; bounds the memory one line can take."""

@@ -12,7 +12,7 @@ from typing import TypeVar, get_args
 from msgspec import DecodeError, Struct, ValidationError, convert, to_builtins
 from msgspec.structs import fields
 
-from equivcheck.errors import did_you_mean
+from equivcheck.core.errors import did_you_mean
 
 T = TypeVar("T")
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck.configuration import find_settings_file, load_settings
-from equivcheck.errors import SettingsError
-from equivcheck.settings import EngineSetup, Settings
+from equivcheck.core.errors import SettingsError
+from equivcheck.core.load_settings import find_settings_file, load_settings
+from equivcheck.core.settings import EngineSetup, Settings
 
 
 @pytest.fixture(autouse=True)

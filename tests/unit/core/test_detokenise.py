@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equivcheck.detokenise import detokeniser, stop_completed_at
+from equivcheck.core.detokenise import detokeniser, stop_completed_at
 
 PIECES = (b"a", b"b", b"ab", b"\n", b"\xc3", b"\xa9", b"\xe6\x97", b"\xa5")
 

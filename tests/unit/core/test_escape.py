@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equivcheck.escape import clip, harmless, head, tail, visible, width
+from equivcheck.core.escape import clip, harmless, head, tail, visible, width
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
 

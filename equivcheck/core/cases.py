@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from equivcheck.graders import Grader
+from equivcheck.core.graders import Grader
 
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 TokenId = Annotated[int, Meta(ge=0, lt=2**31)]
