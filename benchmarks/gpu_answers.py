@@ -7,7 +7,7 @@ import statistics
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from equivcheck.journal import whole_lines
+from equivcheck.records.journal import whole_lines
 
 NOT_MEASURED = "not measured"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from equivcheck.journal import whole_lines, write_anew, write_line
+from equivcheck.records.journal import whole_lines, write_anew, write_line
 
 NAME = "stages.jsonl"
 FRESH, OUT = "--fresh", "--out"

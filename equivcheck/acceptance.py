@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from equivcheck.core.findings import Interval
 from equivcheck.core.generation import Generation
-from equivcheck.records import CANDIDATE, Evidence, by_workload
+from equivcheck.records.records import CANDIDATE, Evidence, by_workload
 from equivcheck.statistics.ratios import ratio_interval
 
 

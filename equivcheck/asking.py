@@ -16,7 +16,7 @@ from equivcheck.core.errors import LONGEST_MESSAGE, EngineError, describe
 from equivcheck.core.escape import head, visible
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.validation import unrecordable
-from equivcheck.records import Failed
+from equivcheck.records.records import Failed
 
 LOG = logging.getLogger(__name__)
 _ENDED = object()

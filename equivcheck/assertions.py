@@ -22,7 +22,7 @@ from equivcheck.core.findings import Outcome
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import Settings
 from equivcheck.engines.registry import OpenEngine, lent
-from equivcheck.records import CANDIDATE, TARGET, Evidence
+from equivcheck.records.records import CANDIDATE, TARGET, Evidence
 
 if TYPE_CHECKING:
     from equivcheck.verdict import Verdict
@@ -104,8 +104,8 @@ def compare(settings: Settings, cases: Cases, folder: Path) -> Comparison:
         EquivcheckError: the run cannot be made, or the folder holds an unfinished other one.
     """
     from equivcheck.capture import run
-    from equivcheck.records_file import read_evidence
-    from equivcheck.run_folder import clear, lock, make_room
+    from equivcheck.records.records_file import read_evidence
+    from equivcheck.records.run_folder import clear, lock, make_room
 
     suites = as_suites(cases)
     with lock(folder):
@@ -174,9 +174,9 @@ def message_of(comparison: Comparison, *, repeatable: bool = True) -> str:
         repeatable: Whether a command can repeat a case: not where an engine lives in a test only.
     """
     from equivcheck.core.escape import harmless
+    from equivcheck.records.run_folder import name_by_folder
     from equivcheck.report.blocks import block_lines
     from equivcheck.report.view import view_of
-    from equivcheck.run_folder import name_by_folder
 
     view = view_of(comparison.evidence, comparison.verdict)
     lines = [view.headline, view.arms]

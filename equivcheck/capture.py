@@ -25,7 +25,7 @@ from equivcheck.grading.answers import grade_answers
 from equivcheck.logbook import Logbook, Progress
 from equivcheck.manifest import make_header
 from equivcheck.planning import Plan, make_plan, shuffle, warm_up
-from equivcheck.records import (
+from equivcheck.records.records import (
     CANDIDATE,
     CONTROL,
     REPEAT,
@@ -35,7 +35,7 @@ from equivcheck.records import (
     TARGET,
     Evidence,
 )
-from equivcheck.records_file import RECORDS_NAME, RecordsWriter, read_evidence, seal
+from equivcheck.records.records_file import RECORDS_NAME, RecordsWriter, read_evidence, seal
 from equivcheck.scoring import score
 from equivcheck.threads import spin_briefly
 from equivcheck.verdict import Verdict, judge

@@ -12,9 +12,9 @@ from pathlib import Path
 from equivcheck.core.cases import Suite
 from equivcheck.core.errors import OtherRunError, RecordsError
 from equivcheck.core.settings import Settings
-from equivcheck.records import SAMPLED, Evidence
-from equivcheck.records_file import RECORDS_NAME, read_evidence
-from equivcheck.run_folder import other_than_asked
+from equivcheck.records.records import SAMPLED, Evidence
+from equivcheck.records.records_file import RECORDS_NAME, read_evidence
+from equivcheck.records.run_folder import other_than_asked
 
 
 def finished_run(folder: Path, settings: Settings, suites: Sequence[Suite]) -> Evidence:

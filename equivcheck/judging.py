@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from equivcheck.core.atomic_write import writing
-from equivcheck.records import Evidence
-from equivcheck.records_file import read_evidence, seal
+from equivcheck.records.records import Evidence
+from equivcheck.records.records_file import read_evidence, seal
 from equivcheck.verdict import Verdict, judge
 
 

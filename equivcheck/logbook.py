@@ -14,8 +14,8 @@ from equivcheck.core.engine import Engine
 from equivcheck.core.errors import EngineError, RecordsError, describe
 from equivcheck.core.generation import Generation
 from equivcheck.planning import Chunk, Plan
-from equivcheck.records import CANDIDATE, TARGET, Captured, Evidence, Failed
-from equivcheck.records_file import RecordsWriter
+from equivcheck.records.records import CANDIDATE, TARGET, Captured, Evidence, Failed
+from equivcheck.records.records_file import RecordsWriter
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""

@@ -14,7 +14,7 @@ from equivcheck.drawing.plan import DrawPlan
 from equivcheck.engines.device import device_facts, load_setup
 from equivcheck.environment import fingerprint, git_state
 from equivcheck.planning import Plan
-from equivcheck.records import CANDIDATE, REPEAT, SCHEMA, SHUFFLED, Header, SuiteRef
+from equivcheck.records.records import CANDIDATE, REPEAT, SCHEMA, SHUFFLED, Header, SuiteRef
 
 
 def make_header(

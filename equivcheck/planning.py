@@ -14,8 +14,8 @@ from msgspec import Struct
 from equivcheck.core.cases import Case, Suite
 from equivcheck.core.generation import Request
 from equivcheck.core.settings import Settings
-from equivcheck.draws import derive_seed
-from equivcheck.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET, Asked
+from equivcheck.records.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET, Asked
+from equivcheck.records.sample_keys import derive_seed
 
 Encode = Callable[[Case], Sequence[int]]
 """From a case to its prompt's token ids."""

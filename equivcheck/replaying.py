@@ -20,8 +20,8 @@ from equivcheck.core.cases import Case, Suite
 from equivcheck.core.errors import RecordsError, did_you_mean
 from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome, worst
-from equivcheck.records import CANDIDATE, Asked, Evidence
-from equivcheck.resuming import first_difference
+from equivcheck.records.records import CANDIDATE, Asked, Evidence
+from equivcheck.records.same_run import first_difference
 from equivcheck.verdict import EXIT_CODES, LAW_CHECK, about_case, judge
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _run(
 ) -> Evidence:
     """Run cases again; with ``law`` those that are sampled are drawn again too."""
     from equivcheck.capture import run
-    from equivcheck.records_file import read_evidence
+    from equivcheck.records.records_file import read_evidence
 
     with tempfile.TemporaryDirectory(prefix="equivcheck-replay-") as folder:
         suite = msgspec.structs.replace(_suite_of(asked), law=law)

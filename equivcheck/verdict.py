@@ -13,7 +13,7 @@ from msgspec import Struct
 from equivcheck.checks import CHECKS
 from equivcheck.checks.subjects import RUN, plural
 from equivcheck.core.findings import Finding, Outcome, Reason, worst
-from equivcheck.records import CANDIDATE, SAMPLED, TARGET, Evidence, Sealed
+from equivcheck.records.records import CANDIDATE, SAMPLED, TARGET, Evidence, Sealed
 
 EXIT_CODES = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INCONCLUSIVE: 3}
 """Exit code 2 is for what could not run at all: an `EquivcheckError`."""

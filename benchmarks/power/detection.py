@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equivcheck.scores import ScoreTable, Support, Twin, Violation
+from equivcheck.records.score_table import ScoreTable, Support, Twin, Violation
 from equivcheck.statistics.battery import evaluate
 
 ALPHA = 1e-4

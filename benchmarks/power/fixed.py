@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from equivcheck.scores import ScoreTable, Stage, Support
+from equivcheck.records.score_table import ScoreTable, Stage, Support
 from equivcheck.statistics.excess import FIRST_LEANING
 from equivcheck.statistics.serial import positions
 

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from equivcheck.scores import BINS, ScoreTable, Support
+from equivcheck.records.score_table import BINS, ScoreTable, Support
 
 Samples = NDArray[np.int64]
 PERMUTATIONS, CLEAR = 60, 2.0

@@ -11,7 +11,7 @@ from scipy import stats
 
 from benchmarks.power.detection import taken
 from equivcheck.core.cases import Sampling
-from equivcheck.scores import ScoreTable
+from equivcheck.records.score_table import ScoreTable
 from equivcheck.statistics.battery import evaluate
 from equivcheck.testing.tabular import CONTEXTS, TOKENS, TabularPair, counts
 from equivcheck.testing.tabular_law import scored, variation

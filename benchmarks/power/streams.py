@@ -15,8 +15,8 @@ from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.registry import load_engine
 from equivcheck.pairs.prompts import encode
-from equivcheck.scores import ScoreTable
-from equivcheck.scores_file import concatenate
+from equivcheck.records.score_table import ScoreTable
+from equivcheck.records.score_table_file import concatenate
 from equivcheck.scoring.sampling_law import LawScorer
 
 SUITES = ("code", "json_sql", "chat", "multilingual", "creative")

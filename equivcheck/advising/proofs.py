@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from equivcheck.advising.policy import NO_PROOF, Proof
 from equivcheck.bench.records import Bench, BenchArm
-from equivcheck.records import CANDIDATE, Evidence
+from equivcheck.records.records import CANDIDATE, Evidence
 from equivcheck.verdict import lossless
 
 

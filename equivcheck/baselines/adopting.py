@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from equivcheck.baselines.store import BaselineError, read_baseline
-from equivcheck.records_file import RecordsWriter, read_evidence
-from equivcheck.snapshot import Against
+from equivcheck.records.baseline_record import Against
+from equivcheck.records.records_file import RecordsWriter, read_evidence
 
 
 def adopt_baseline(path: Path) -> None:

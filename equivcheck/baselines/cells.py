@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from equivcheck.core.findings import Interval, Outcome
 from equivcheck.core.generation import Counts
-from equivcheck.snapshot import CaseTimes, Ratio
+from equivcheck.records.baseline_record import CaseTimes, Ratio
 from equivcheck.statistics.ratios import LEVEL, acceptance_change, student_quantile
 
 State = Literal["same", "noise", "better", "worse", "inconclusive", "not comparable", "absent"]

@@ -22,7 +22,7 @@ from equivcheck.baselines.limits import limit_findings
 from equivcheck.baselines.sentences import notes, sentence
 from equivcheck.core.findings import Outcome, worst
 from equivcheck.core.settings import WorkloadLimits
-from equivcheck.snapshot import Baseline, BenchFigures, workload_of
+from equivcheck.records.baseline_record import Baseline, BenchFigures, workload_of
 
 NOT_COMPARABLE = Cell(state="not comparable")
 

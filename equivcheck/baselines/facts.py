@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from equivcheck.records import CANDIDATE, TARGET, Header
-from equivcheck.snapshot import Baseline
+from equivcheck.records.baseline_record import Baseline
+from equivcheck.records.records import CANDIDATE, TARGET, Header
 
 SUITE = "suites."
 _SHAPE = ("num_speculative_tokens", "rule")

@@ -13,7 +13,7 @@ from equivcheck.baselines.cells import geometric_mean
 from equivcheck.baselines.facts import SUITE
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.settings import WorkloadLimits
-from equivcheck.snapshot import BenchFigures, Ratio
+from equivcheck.records.baseline_record import BenchFigures, Ratio
 
 
 def limit_findings(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from equivcheck.baselines.cells import Cell
 from equivcheck.baselines.comparison import Broken, Row, Word
 from equivcheck.core.findings import Finding, Outcome
-from equivcheck.snapshot import Baseline
+from equivcheck.records.baseline_record import Baseline
 
 
 def sentence(

@@ -12,7 +12,7 @@ import msgspec
 from equivcheck.core.atomic_write import replace, writing
 from equivcheck.core.errors import EquivcheckError, did_you_mean
 from equivcheck.core.validation import decoded, explain
-from equivcheck.snapshot import SCHEMA, Baseline, point_of
+from equivcheck.records.baseline_record import SCHEMA, Baseline, point_of
 
 FOLDER = Path(".equivcheck") / "baselines"
 DEFAULT = "main"

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from equivcheck.baselines.facts import Differing, first_difference
 from equivcheck.core.generation import Counts
-from equivcheck.snapshot import Baseline, Point, point_of
+from equivcheck.records.baseline_record import Baseline, Point, point_of
 
 LEAST_NOISE = 0.005
 """Of one point, in acceptance; what repeats exactly has none, and would step at every rounding."""

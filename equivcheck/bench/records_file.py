@@ -20,7 +20,7 @@ from equivcheck.bench.records import (
 )
 from equivcheck.core.atomic_write import writing
 from equivcheck.core.errors import RecordsError, unknown_name
-from equivcheck.journal import (
+from equivcheck.records.journal import (
     JournalWriter,
     Late,
     LineDecoder,
@@ -29,7 +29,7 @@ from equivcheck.journal import (
     whole_lines,
     write_line,
 )
-from equivcheck.resuming import refuse_other_run
+from equivcheck.records.same_run import refuse_other_run
 
 BENCH_NAME = "bench.jsonl"
 _read: LineDecoder[BenchRecord] = LineDecoder(BenchRecord, schema=SCHEMA)

@@ -23,7 +23,7 @@ from equivcheck.checks import (
     stopping,
 )
 from equivcheck.core.findings import Finding
-from equivcheck.records import Evidence
+from equivcheck.records.records import Evidence
 
 Check = Callable[[Evidence], list[Finding]]
 

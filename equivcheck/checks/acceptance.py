@@ -14,8 +14,8 @@ from equivcheck.checks.subjects import command, plural
 from equivcheck.core.findings import Finding, Interval, Outcome, Reason
 from equivcheck.core.generation import Counts
 from equivcheck.core.settings import WorkloadLimits
-from equivcheck.records import CANDIDATE, Evidence
-from equivcheck.snapshot import Baseline
+from equivcheck.records.baseline_record import Baseline
+from equivcheck.records.records import CANDIDATE, Evidence
 from equivcheck.statistics.ratios import acceptance_change, ratio_interval
 
 

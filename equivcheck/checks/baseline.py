@@ -9,8 +9,8 @@ from equivcheck.baselines.facts import facts_of, first_difference
 from equivcheck.checks.subjects import RUN, command, plural
 from equivcheck.core.escape import head
 from equivcheck.core.findings import Finding, Outcome, Reason
-from equivcheck.records import Evidence
-from equivcheck.snapshot import Baseline
+from equivcheck.records.baseline_record import Baseline
+from equivcheck.records.records import Evidence
 
 CELLS = 160
 

@@ -12,8 +12,8 @@ from equivcheck.checks.near_ties import weigh
 from equivcheck.checks.repeats import Repeated, repeats
 from equivcheck.checks.subjects import RUN, plural, repeat_command
 from equivcheck.core.findings import Finding, Outcome, Reason
-from equivcheck.pairing import Pair, join
-from equivcheck.records import CANDIDATE, CONTROL, SHUFFLED, Evidence, by_workload
+from equivcheck.records.divergence import Pair, join
+from equivcheck.records.records import CANDIDATE, CONTROL, SHUFFLED, Evidence, by_workload
 
 
 def check(evidence: Evidence) -> list[Finding]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from equivcheck.checks.subjects import RUN, plural
 from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome, Reason
-from equivcheck.records import CANDIDATE, DRAWING, TARGET, Evidence
+from equivcheck.records.records import CANDIDATE, DRAWING, TARGET, Evidence
 
 SHOWN = 5
 """Missing keys named per arm."""

@@ -12,8 +12,8 @@ from equivcheck.checks.subjects import plural, repeat_command
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import Generation
-from equivcheck.draws import parse_draw
-from equivcheck.records import Evidence, by_workload
+from equivcheck.records.records import Evidence, by_workload
+from equivcheck.records.sample_keys import parse_draw
 
 
 def check(evidence: Evidence) -> list[Finding]:

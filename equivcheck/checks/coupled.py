@@ -15,8 +15,8 @@ from equivcheck.checks.near_ties import Weighed, ended_differently
 from equivcheck.checks.subjects import plural
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.settings import Settings
-from equivcheck.pairing import Pair, identity_is_claimed
-from equivcheck.records import CANDIDATE, SAMPLED, TARGET, Arbitration, Evidence
+from equivcheck.records.divergence import Pair, identity_is_claimed
+from equivcheck.records.records import CANDIDATE, SAMPLED, TARGET, Arbitration, Evidence
 
 
 def check(evidence: Evidence) -> list[Finding]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from equivcheck.checks.repeats import Repeated, repeats
 from equivcheck.checks.subjects import plural, repeat_command
 from equivcheck.core.findings import Finding, Outcome, Reason, worst
-from equivcheck.records import CANDIDATE, REPEAT, Evidence, by_workload
+from equivcheck.records.records import CANDIDATE, REPEAT, Evidence, by_workload
 
 
 def check(evidence: Evidence) -> list[Finding]:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from equivcheck.checks.near_ties import ended_differently, own_score, ulp
 from equivcheck.core.escape import clip, head, tail
 from equivcheck.core.settings import Settings
-from equivcheck.pairing import Pair, Place
-from equivcheck.records import Arbitration, Evidence
+from equivcheck.records.divergence import Pair, Place
+from equivcheck.records.records import Arbitration, Evidence
 
 LINE_CELLS = 96
 """So that a face may indent and still end before column 100."""

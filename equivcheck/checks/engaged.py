@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from equivcheck.checks.subjects import RUN, plural
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import Generation, Step
-from equivcheck.records import (
+from equivcheck.records.records import (
     CANDIDATE,
     CONTROL,
     SAMPLED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from equivcheck.checks.identity import hold
 from equivcheck.checks.near_ties import weigh
 from equivcheck.core.findings import Finding
-from equivcheck.records import Evidence
+from equivcheck.records.records import Evidence
 
 
 def check(evidence: Evidence) -> list[Finding]:

@@ -18,8 +18,15 @@ from equivcheck.checks.repeats import first_other_logits
 from equivcheck.checks.subjects import RUN, plural, repeat_command
 from equivcheck.core.findings import Finding, Outcome, Reason, worst
 from equivcheck.core.settings import Settings
-from equivcheck.pairing import Pair, join, shared_contract
-from equivcheck.records import CANDIDATE, CONTROL, TARGET, Arbitration, Evidence, by_workload
+from equivcheck.records.divergence import Pair, join, shared_contract
+from equivcheck.records.records import (
+    CANDIDATE,
+    CONTROL,
+    TARGET,
+    Arbitration,
+    Evidence,
+    by_workload,
+)
 
 Weigh = Callable[[Pair, Arbitration | None, Settings], Weighed]
 """How a divergence is classified where no contract forbids it."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from equivcheck.checks.subjects import plural
 from equivcheck.core.escape import visible
-from equivcheck.records import Evidence, Preflight
+from equivcheck.records.records import Evidence, Preflight
 
 if TYPE_CHECKING:
     from equivcheck.statistics.battery import Battery

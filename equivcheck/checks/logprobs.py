@@ -17,7 +17,7 @@ from equivcheck.checks.subjects import plural, repeat_command
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import Request, TokenScore
 from equivcheck.core.settings import Dtype, Settings
-from equivcheck.records import Evidence, Rescored, by_workload
+from equivcheck.records.records import Evidence, Rescored, by_workload
 
 TOLERANCE: dict[Dtype, float] = {"float32": 2e-3, "float16": 0.0625, "bfloat16": 0.5}
 """Nats that one token may be off. Half precision: 4 ulp at logits in [16, 32). fp32 is bounded by

@@ -20,8 +20,8 @@ from typing import NamedTuple
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.generation import TokenScore
 from equivcheck.core.settings import Dtype, Settings
-from equivcheck.pairing import Pair
-from equivcheck.records import Arbitration, Gap
+from equivcheck.records.divergence import Pair
+from equivcheck.records.records import Arbitration, Gap
 
 _MANTISSA_BITS: dict[Dtype, int] = {"float32": 23, "bfloat16": 7, "float16": 10}
 _LEAST_EXPONENT: dict[Dtype, int] = {"float32": -126, "bfloat16": -126, "float16": -14}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from equivcheck.core.cases import Sampling
-from equivcheck.records import Evidence
+from equivcheck.records.records import Evidence
 
 
 def parameter_group(law: Sampling) -> str:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from equivcheck.checks.near_ties import ended_differently
 from equivcheck.core.generation import Generation
-from equivcheck.pairing import Pair, join
-from equivcheck.records import CANDIDATE, Evidence
+from equivcheck.records.divergence import Pair, join
+from equivcheck.records.records import CANDIDATE, Evidence
 
 
 class Repeated(NamedTuple):

@@ -22,10 +22,10 @@ from equivcheck.checks.parameters import parameter_groups
 from equivcheck.checks.subjects import RUN, command, plural
 from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome, Reason
-from equivcheck.records import SAMPLED, Evidence
+from equivcheck.records.records import SAMPLED, Evidence
 
 if TYPE_CHECKING:
-    from equivcheck.scores import ScoreTable
+    from equivcheck.records.score_table import ScoreTable
     from equivcheck.statistics.battery import Battery
     from equivcheck.statistics.profiles import Profile, Required
 

@@ -17,8 +17,8 @@ from equivcheck.checks.paired import Shares, interval_of
 from equivcheck.checks.subjects import RUN, plural, repeat_command
 from equivcheck.core.escape import head
 from equivcheck.core.findings import Finding, Outcome, Reason
-from equivcheck.pairing import identity_is_claimed
-from equivcheck.records import CANDIDATE, TARGET, Evidence, Grade, by_workload
+from equivcheck.records.divergence import identity_is_claimed
+from equivcheck.records.records import CANDIDATE, TARGET, Evidence, Grade, by_workload
 
 WHY_CELLS = 160
 

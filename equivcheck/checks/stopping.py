@@ -12,8 +12,8 @@ from typing import NamedTuple
 from equivcheck.checks.subjects import plural, repeat_command
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import Generation, Request
-from equivcheck.draws import parse_draw
-from equivcheck.records import Captured, Evidence, Header, by_workload
+from equivcheck.records.records import Captured, Evidence, Header, by_workload
+from equivcheck.records.sample_keys import parse_draw
 
 
 class Fault(NamedTuple):

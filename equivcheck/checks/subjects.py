@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from equivcheck.records import Evidence
+from equivcheck.records.records import Evidence
 
 RUN = "run"
 """Subject of a finding about everything at once."""

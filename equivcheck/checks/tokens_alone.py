@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from equivcheck.checks.subjects import RUN, command, plural
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import ROUND_MARK, Generation
-from equivcheck.records import SAMPLED, SAMPLED_TARGET, Evidence
+from equivcheck.records.records import SAMPLED, SAMPLED_TARGET, Evidence
 
 if TYPE_CHECKING:
     from equivcheck.statistics.black_box import Comparison

@@ -57,8 +57,8 @@ def command(
     from equivcheck.advising.proofs import proofs_from
     from equivcheck.bench.records_file import bench_path, read_bench
     from equivcheck.metrics.summarise import summarise
-    from equivcheck.records_file import read_evidence
-    from equivcheck.run_folder import find_run
+    from equivcheck.records.records_file import read_evidence
+    from equivcheck.records.run_folder import find_run
 
     measured = read_bench(bench)
     evidence = read_evidence(find_run(verdict), scores=False) if verdict else None

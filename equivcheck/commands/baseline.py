@@ -9,7 +9,7 @@ import click
 from equivcheck.commands.output import Output, json_option, note
 
 if TYPE_CHECKING:
-    from equivcheck.snapshot import Baseline
+    from equivcheck.records.baseline_record import Baseline
 
 UNUSABLE = 3
 name_option = click.option(

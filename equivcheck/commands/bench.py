@@ -102,7 +102,7 @@ def command(
     from equivcheck.bench.arms import Sweeps, arms_of, points_of
     from equivcheck.bench.records import BenchSettings
     from equivcheck.core.load_suites import load_suites
-    from equivcheck.run_folder import lock
+    from equivcheck.records.run_folder import lock
 
     setup = settings.setup
     if flags.get("batch_size") is None:

@@ -46,8 +46,8 @@ def command(
     from equivcheck.exporting.grafana import dashboard
     from equivcheck.exporting.profile import profile_of
     from equivcheck.exporting.prometheus import metrics_of
-    from equivcheck.records_file import read_evidence
-    from equivcheck.run_folder import find_run, shown
+    from equivcheck.records.records_file import read_evidence
+    from equivcheck.records.run_folder import find_run, shown
     from equivcheck.verdict import judge
 
     wanted = {

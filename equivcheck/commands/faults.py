@@ -77,7 +77,7 @@ def command(
     from equivcheck.proving.matrix import prove
     from equivcheck.proving.render import render
     from equivcheck.proving.tally import sentence, tally
-    from equivcheck.run_folder import lock
+    from equivcheck.records.run_folder import lock
 
     folder, output = Path(out), Output(as_json=as_json)
     entries = _chosen(only)

@@ -18,7 +18,7 @@ def command(*, run: str, as_json: bool) -> int:
     """
     from equivcheck.commands.printing import print_verdict
     from equivcheck.judging import rejudge
-    from equivcheck.run_folder import find_run
+    from equivcheck.records.run_folder import find_run
 
     path = find_run(run)
     evidence, verdict = rejudge(path)

@@ -9,7 +9,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from equivcheck.commands.output import Output
-    from equivcheck.records import Evidence
+    from equivcheck.records.records import Evidence
     from equivcheck.verdict import Verdict
 
 
@@ -19,7 +19,7 @@ def print_run(folder: Path, *, output: Output) -> int:
     Raises:
         RecordsError: there is no readable run.
     """
-    from equivcheck.records_file import read_evidence
+    from equivcheck.records.records_file import read_evidence
     from equivcheck.verdict import judge
 
     evidence = read_evidence(folder)
@@ -33,9 +33,9 @@ def print_run(folder: Path, *, output: Output) -> int:
 
 def print_verdict(evidence: Evidence, verdict: Verdict, *, output: Output, folder: Path) -> int:
     """Print a judged run; a run outside ``reports`` is named by its folder in commands."""
+    from equivcheck.records.run_folder import REPORTS, name_by_folder
     from equivcheck.report.terminal import show
     from equivcheck.report.view import view_of
-    from equivcheck.run_folder import REPORTS, name_by_folder
 
     if not folder.resolve().is_relative_to(REPORTS.resolve()):
         named = tuple(name_by_folder(finding, folder) for finding in verdict.findings)

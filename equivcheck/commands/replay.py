@@ -31,9 +31,9 @@ def command(*, run: str, case: str, alone: bool, as_json: bool) -> int:
 
     from equivcheck.commands.progress import shown_progress
     from equivcheck.core.errors import EquivcheckError
-    from equivcheck.records_file import read_evidence
+    from equivcheck.records.records_file import read_evidence
+    from equivcheck.records.run_folder import find_run
     from equivcheck.replaying import replay
-    from equivcheck.run_folder import find_run
 
     output = Output(as_json=as_json)
     try:

@@ -20,10 +20,10 @@ def command(*, run: str, as_json: bool) -> int:
     if (measured := Path(run) / "bench.jsonl").is_file():
         return _report_bench(measured, output=Output(as_json=as_json))
     from equivcheck.commands.printing import print_run
-    from equivcheck.records_file import read_evidence
+    from equivcheck.records.records_file import read_evidence
+    from equivcheck.records.run_folder import find_run, shown
     from equivcheck.report.view import view_of
     from equivcheck.report.write import write_reports
-    from equivcheck.run_folder import find_run, shown
     from equivcheck.verdict import judge
 
     path = find_run(run)
@@ -41,8 +41,8 @@ def _report_bench(path: Path, *, output: Output) -> int:
     from equivcheck.commands.bench_words import lines_of, verdict
     from equivcheck.core.atomic_write import replace
     from equivcheck.metrics.summarise import summarise
+    from equivcheck.records.run_folder import shown
     from equivcheck.report.bench_page import render
-    from equivcheck.run_folder import shown
 
     summary = summarise(read_bench(path))
     page = path.with_suffix(".html")

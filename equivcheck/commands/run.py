@@ -69,7 +69,7 @@ def command(
     from equivcheck.commands.printing import print_run
     from equivcheck.core.errors import OtherRunError
     from equivcheck.core.load_suites import load_suites
-    from equivcheck.run_folder import LATEST, lock
+    from equivcheck.records.run_folder import LATEST, lock
 
     settings = read_settings(flags, overrides)
     chosen = _select(load_suites(suites or (SUITES,)), only)
@@ -123,7 +123,7 @@ def _make_room(
         RecordsError: another unfinished run is in the way, or there is none to resume.
     """
     from equivcheck.core.errors import RecordsError
-    from equivcheck.run_folder import is_unfinished, make_room
+    from equivcheck.records.run_folder import is_unfinished, make_room
 
     if resume and not is_unfinished(folder):
         raise RecordsError(f"{folder}: --resume, but no unfinished run is there")
@@ -140,7 +140,7 @@ def _draw_more(settings: Settings, suites: tuple[Suite, ...], folder: Path) -> N
         RecordsError: there is none to go on with.
     """
     from equivcheck.continuing import finished_run, tokens_drawn
-    from equivcheck.records_file import read_evidence
+    from equivcheck.records.records_file import read_evidence
 
     before = tokens_drawn(finished_run(folder, settings, suites))
     note(f"going on with the finished run in {folder}: {before:,} tokens are drawn")
@@ -158,7 +158,7 @@ def _capture(
 ) -> None:
     from equivcheck.capture import run
     from equivcheck.commands.progress import shown_progress
-    from equivcheck.run_folder import clear
+    from equivcheck.records.run_folder import clear
 
     with shown_progress() as progress:
         run(
@@ -173,12 +173,12 @@ def _capture(
 
 
 def _kept(folder: Path) -> str:
-    from equivcheck.run_folder import is_unfinished
+    from equivcheck.records.run_folder import is_unfinished
 
     if not is_unfinished(folder):
         return "nothing was captured yet"
-    from equivcheck.records import DRAWING
-    from equivcheck.records_file import read_evidence
+    from equivcheck.records.records import DRAWING
+    from equivcheck.records.records_file import read_evidence
 
     evidence = read_evidence(folder, scores=False)
     answered = sum(len(answers) for answers in evidence.captured.values())

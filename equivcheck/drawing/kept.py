@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from equivcheck.records import Scored
-from equivcheck.scores_file import SCORES_NAME, digest_of, write_scores
+from equivcheck.records.records import Scored
+from equivcheck.records.score_table_file import SCORES_NAME, digest_of, write_scores
 
 if TYPE_CHECKING:
-    from equivcheck.records_file import RecordsWriter
-    from equivcheck.scores import ScoreTable
+    from equivcheck.records.records_file import RecordsWriter
+    from equivcheck.records.score_table import ScoreTable
 
 
 def keep_scores(folder: Path, table: ScoreTable, *, writer: RecordsWriter) -> Scored:

@@ -21,14 +21,14 @@ from equivcheck.core.errors import RecordsError, describe
 from equivcheck.core.generation import Generation, Request
 from equivcheck.drawing.kept import keep_scores
 from equivcheck.drawing.plan import DrawPlan, rounds_ahead
-from equivcheck.draws import drawn_request, in_order, parse_draw
 from equivcheck.logbook import Progress
-from equivcheck.records import SAMPLED, TARGET, Drawn, Evidence, Failed, Preflight
-from equivcheck.records_file import RecordsWriter
-from equivcheck.scores_file import kept_scores
+from equivcheck.records.records import SAMPLED, TARGET, Drawn, Evidence, Failed, Preflight
+from equivcheck.records.records_file import RecordsWriter
+from equivcheck.records.sample_keys import drawn_request, in_order, parse_draw
+from equivcheck.records.score_table_file import kept_scores
 
 if TYPE_CHECKING:
-    from equivcheck.scores import ScoreTable
+    from equivcheck.records.score_table import ScoreTable
 
 DRAWING = "drawing"
 Output = tuple[Request, Generation]

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from equivcheck.core.engine import Engine
 from equivcheck.drawing.ledger import Ledger, Output
-from equivcheck.scores_file import concatenate
+from equivcheck.records.score_table_file import concatenate
 
 if TYPE_CHECKING:
-    from equivcheck.scores import ScoreTable
+    from equivcheck.records.score_table import ScoreTable
 
 SCORING = "scoring draws"
 SCORED_AT_ONCE = 512

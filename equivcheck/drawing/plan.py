@@ -12,10 +12,10 @@ from msgspec import Struct
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.generation import Request
 from equivcheck.core.settings import AUTO, EngineSetup, Settings
-from equivcheck.draws import drawn_request
 from equivcheck.engines.registry import EngineSpec
 from equivcheck.planning import Chunk, Plan
-from equivcheck.records import CANDIDATE, SAMPLED, SAMPLED_TARGET
+from equivcheck.records.records import CANDIDATE, SAMPLED, SAMPLED_TARGET
+from equivcheck.records.sample_keys import drawn_request
 
 if TYPE_CHECKING:
     from equivcheck.core.cases import Suite

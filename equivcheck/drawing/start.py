@@ -13,11 +13,11 @@ from equivcheck.drawing.ledger import Ledger, Output, scorable
 from equivcheck.drawing.loop import Refuted, Scorer, draw_and_score, draw_tokens
 from equivcheck.drawing.plan import DrawPlan
 from equivcheck.logbook import Progress
-from equivcheck.records import SAMPLED, TARGET, Evidence, Header, Preflight
-from equivcheck.records_file import RecordsWriter
+from equivcheck.records.records import SAMPLED, TARGET, Evidence, Header, Preflight
+from equivcheck.records.records_file import RecordsWriter
 
 if TYPE_CHECKING:
-    from equivcheck.scores import ScoreTable
+    from equivcheck.records.score_table import ScoreTable
 
 PREFLIGHT_POSITIONS = 2_000
 """Positions of the target's answers that are enough to look ahead."""

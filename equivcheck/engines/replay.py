@@ -15,9 +15,9 @@ from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import EngineError, unknown_name
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import EngineSetup
-from equivcheck.draws import drawn_request, parse_draw
 from equivcheck.engines.registry import decode_options
-from equivcheck.records import CANDIDATE
+from equivcheck.records.records import CANDIDATE
+from equivcheck.records.sample_keys import drawn_request, parse_draw
 
 
 class ReplayOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -45,7 +45,7 @@ class ReplayEngine:
 
     def __init__(self, options: ReplayOptions, setup: EngineSetup) -> None:
         """Read the run and pick the arm."""
-        from equivcheck.records_file import read_evidence
+        from equivcheck.records.records_file import read_evidence
 
         evidence = read_evidence(options.file, scores=False)
         self.options, self.header = options, evidence.header

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from equivcheck.records import CANDIDATE, TARGET
+from equivcheck.records.records import CANDIDATE, TARGET
 
 SCHEMA = 39
 WIDTH = 24

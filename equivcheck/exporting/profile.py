@@ -16,7 +16,7 @@ from typing import Any
 from equivcheck.acceptance import Acceptance, acceptance_by_workload, acceptance_of
 from equivcheck.core.escape import head
 from equivcheck.core.generation import Generation
-from equivcheck.records import CANDIDATE, TARGET, Evidence
+from equivcheck.records.records import CANDIDATE, TARGET, Evidence
 
 SCHEMA_VERSION = "1.0"
 TOLERANCE = 0.02

@@ -15,7 +15,7 @@ from equivcheck.acceptance import acceptance_of
 from equivcheck.core.findings import Outcome
 from equivcheck.core.generation import Generation
 from equivcheck.exporting.exposition import Family, Sample, histogram, label, render
-from equivcheck.records import CANDIDATE, TARGET, Evidence
+from equivcheck.records.records import CANDIDATE, TARGET, Evidence
 from equivcheck.report.view import view_of
 from equivcheck.verdict import Verdict
 

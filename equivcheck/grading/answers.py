@@ -14,8 +14,8 @@ from equivcheck.core.cases import Suite
 from equivcheck.core.generation import Request
 from equivcheck.core.graders import Grader, GradingError, Python
 from equivcheck.grading.grade import grade
-from equivcheck.records import CANDIDATE, TARGET, Captured, Evidence, Grade, GradeResult
-from equivcheck.records_file import RecordsWriter, read_evidence
+from equivcheck.records.records import CANDIDATE, TARGET, Captured, Evidence, Grade, GradeResult
+from equivcheck.records.records_file import RecordsWriter, read_evidence
 
 GRADING = "grading"
 OFF = "it would run the answer's code, which grade_code = true allows"

@@ -25,8 +25,8 @@ from equivcheck.core.load_settings import find_settings_file, load_settings
 from equivcheck.core.load_suites import select
 from equivcheck.core.settings import Settings
 from equivcheck.plugin.properties import RunNote, of_run
-from equivcheck.records_file import read_evidence
-from equivcheck.run_folder import (
+from equivcheck.records.records_file import read_evidence
+from equivcheck.records.run_folder import (
     LATEST,
     clear,
     lock,
@@ -38,7 +38,7 @@ from equivcheck.run_folder import (
 from equivcheck.verdict import LAW_CHECK, Verdict, about_case, judge
 
 if TYPE_CHECKING:
-    from equivcheck.records import Evidence
+    from equivcheck.records.records import Evidence
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 """Where a session that met a suite keeps its run."""

@@ -10,10 +10,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from equivcheck.core.generation import FinishReason, Generation, Request
-from equivcheck.pairing import join
 from equivcheck.proving.openers import without_openers
 from equivcheck.proving.schedules import CONTEXT, ROWS
-from equivcheck.records import CANDIDATE, SHUFFLED, Evidence
+from equivcheck.records.divergence import join
+from equivcheck.records.records import CANDIDATE, SHUFFLED, Evidence
 
 PAGE = 16
 CHUNK = 64

@@ -10,8 +10,8 @@ import msgspec
 
 from equivcheck.core.errors import RecordsError
 from equivcheck.core.validation import decoded
-from equivcheck.journal import whole_lines, write_anew, write_line
 from equivcheck.proving.result import Result
+from equivcheck.records.journal import whole_lines, write_anew, write_line
 
 LEDGER_NAME = "ledger.jsonl"
 Key = tuple[str, int]

@@ -16,8 +16,8 @@ from equivcheck.faults.fault import Fault
 from equivcheck.faults.recurrence import TARGET, Recurrent
 from equivcheck.proving.openers import open_with_one_token
 from equivcheck.proving.schedules import CONTEXT, ROWS, WRITERS, schedule
-from equivcheck.records import CONTROL
-from equivcheck.records import TARGET as TARGET_ARM
+from equivcheck.records.records import CONTROL
+from equivcheck.records.records import TARGET as TARGET_ARM
 from equivcheck.statistics.profiles import PROFILES
 
 PAIR = "tiny"

@@ -25,10 +25,10 @@ from equivcheck.proving.job import Job
 from equivcheck.proving.openers import without_openers
 from equivcheck.proving.result import Result, Said, by_check, is_caught, say
 from equivcheck.proving.rigs import LAW, against, budget_of, sound_settings, suites_of
-from equivcheck.records import CANDIDATE, Evidence
-from equivcheck.records_file import read_evidence
+from equivcheck.records.records import CANDIDATE, Evidence
+from equivcheck.records.records_file import read_evidence
+from equivcheck.records.run_folder import name_by_folder
 from equivcheck.report.blocks import block_lines
-from equivcheck.run_folder import name_by_folder
 from equivcheck.verdict import Verdict
 
 DONE = "done"

@@ -14,8 +14,8 @@ from equivcheck.checks.acceptance import counts_by_workload
 from equivcheck.checks.baseline import asked_for, usable_baseline
 from equivcheck.core.escape import head
 from equivcheck.core.generation import Counts
-from equivcheck.records import Evidence
-from equivcheck.snapshot import Baseline, Point
+from equivcheck.records.baseline_record import Baseline, Point
+from equivcheck.records.records import Evidence
 
 CELLS = 100
 MOST_DIFFERENCES = 8

@@ -13,10 +13,10 @@ from equivcheck.baselines.trend import Trends
 from equivcheck.baselines.trend_words import TREND_HEADER, trend_cells
 from equivcheck.core.escape import clip, head
 from equivcheck.core.findings import Outcome
+from equivcheck.records.baseline_record import Baseline
 from equivcheck.report.blocks import SYMBOLS, WIDTH
 from equivcheck.report.layout import columns
 from equivcheck.report.markdown import code, escape, table
-from equivcheck.snapshot import Baseline
 
 MOST_BROKEN = 10
 MOST_DIFFERENCES = 12

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from equivcheck.checks.score import graded
-from equivcheck.records import Evidence
+from equivcheck.records.records import Evidence
 
 GRADE_HEADER = ("graded answers", "target right", "candidate right", "graded the same")
 

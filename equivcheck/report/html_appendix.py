@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from equivcheck.core.escape import head
 from equivcheck.core.findings import Finding, Outcome, worst
-from equivcheck.records import CANDIDATE, Evidence, Header
+from equivcheck.records.records import CANDIDATE, Evidence, Header
 
 CELLS = 80
 """Most of one fact: a name, a path, a version."""

@@ -12,7 +12,7 @@ from itertools import accumulate
 
 from msgspec import Struct
 
-from equivcheck.records import CANDIDATE, TARGET, Evidence
+from equivcheck.records.records import CANDIDATE, TARGET, Evidence
 
 SHARES = tuple(share / 100 for share in range(0, 101, 2))
 """At which a distribution function is kept."""

@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from equivcheck.checks.law_words import margin_in_words
 from equivcheck.checks.sampled import law_of, profile_of
-from equivcheck.records import Evidence
-from equivcheck.scores import Support
+from equivcheck.records.records import Evidence
+from equivcheck.records.score_table import Support
 
 SHARES = tuple(share / 50 for share in range(1, 50))
 """At which the transform's distribution is kept."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from equivcheck.scores import BINS, Stage, Support, Violation
+from equivcheck.records.score_table import BINS, Stage, Support, Violation
 from equivcheck.scoring.laws import Law, possible
 from equivcheck.scoring.reduction import Binned, bins_of_ratio, rejected_class, transforms
 from equivcheck.scoring.trace import NOTHING

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from equivcheck.core.generation import Generation, Request
-from equivcheck.pairing import Pair, identity_is_claimed, join
-from equivcheck.records import (
+from equivcheck.records.divergence import Pair, identity_is_claimed, join
+from equivcheck.records.records import (
     CANDIDATE,
     CONTROL,
     REPEAT,
@@ -24,7 +24,7 @@ from equivcheck.records import (
     Evidence,
     Rescored,
 )
-from equivcheck.records_file import RecordsWriter, read_evidence
+from equivcheck.records.records_file import RecordsWriter, read_evidence
 
 if TYPE_CHECKING:
     from equivcheck.scoring.reference import OutputScores, Reference

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equivcheck.core.generation import ROUND_MARK, Generation
-from equivcheck.scores import CROSSING_GROUP, CROSSING_POSITIONS, Twin
+from equivcheck.records.score_table import CROSSING_GROUP, CROSSING_POSITIONS, Twin
 from equivcheck.scoring.trace import NOTHING
 
 

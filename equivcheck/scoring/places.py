@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equivcheck.core.generation import Generation, Request
-from equivcheck.scores import CROSSING_GROUP, CROSSING_POSITIONS, Stage
+from equivcheck.records.score_table import CROSSING_GROUP, CROSSING_POSITIONS, Stage
 from equivcheck.scoring.lookup import proposals
 from equivcheck.scoring.neighbours import Neighbours
 from equivcheck.scoring.trace import NOTHING, tells_rejected, traced

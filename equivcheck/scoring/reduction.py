@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from equivcheck.scores import BINS, PROBABILITY_EDGES, RATIO_EDGES, REJECTED_EDGES
+from equivcheck.records.score_table import BINS, PROBABILITY_EDGES, RATIO_EDGES, REJECTED_EDGES
 from equivcheck.scoring.arithmetic import above, bin_of, equal
 from equivcheck.scoring.wrong_laws import Compared
 

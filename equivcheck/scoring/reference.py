@@ -19,7 +19,7 @@ from transformers import DynamicCache
 from equivcheck.core.generation import Request
 from equivcheck.core.settings import Settings
 from equivcheck.engines.device import configure_arithmetic, load_setup
-from equivcheck.records import Gap
+from equivcheck.records.records import Gap
 from equivcheck.scoring.penalties import apply_penalties, changes_logits
 
 CHUNK = 128

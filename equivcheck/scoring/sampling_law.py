@@ -20,7 +20,7 @@ from equivcheck.core.errors import SettingsError
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import Settings
 from equivcheck.engines.device import configure_arithmetic, load_setup
-from equivcheck.scores import ScoreTable
+from equivcheck.records.score_table import ScoreTable
 from equivcheck.scoring.columns import Drawn, columns
 from equivcheck.scoring.forcing import Teacher, read
 from equivcheck.scoring.laws import Law, point_law, sampling_law

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equivcheck.scores import ALTERNATIVES, BINS, ScoreTable, Support, Twin
+from equivcheck.records.score_table import ALTERNATIVES, BINS, ScoreTable, Support, Twin
 from equivcheck.scoring.places import Places
 
 WIDTHS = {

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from equivcheck.core.generation import Generation
-from equivcheck.scores import Stage
+from equivcheck.records.score_table import Stage
 
 NOTHING = -1
 """In the place of a token: there is none."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from equivcheck.scores import ALTERNATIVES
+from equivcheck.records.score_table import ALTERNATIVES
 from equivcheck.scoring.arithmetic import sum_exp
 from equivcheck.scoring.laws import Law, possible
 from equivcheck.statistics.alternatives import Alternative, parse_all

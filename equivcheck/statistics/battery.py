@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equivcheck.core.generation import ROUND_MARK
-from equivcheck.scores import ScoreTable, Support
+from equivcheck.records.score_table import ScoreTable, Support
 from equivcheck.statistics.combination import Peak, combine, mean_over_cases, peak_of
 from equivcheck.statistics.crossing import crossing_process
 from equivcheck.statistics.culprits import culprits

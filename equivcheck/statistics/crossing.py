@@ -10,7 +10,13 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
-from equivcheck.scores import CROSSING_GROUP, CROSSING_POSITIONS, ScoreTable, Support, Twin
+from equivcheck.records.score_table import (
+    CROSSING_GROUP,
+    CROSSING_POSITIONS,
+    ScoreTable,
+    Support,
+    Twin,
+)
 from equivcheck.statistics.serial import positions
 from equivcheck.statistics.wealth import Logs, log_wealth, mean_of, staked
 

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from equivcheck.scores import BINS, PROBABILITY_EDGES, RATIO_EDGES, ScoreTable, Support
+from equivcheck.records.score_table import BINS, PROBABILITY_EDGES, RATIO_EDGES, ScoreTable, Support
 
 FIRST_LEANING = (RATIO_EDGES.index(0.0) + 1) * (len(PROBABILITY_EDGES) + 1)
 """The bins from here on hold tokens with q >= p."""

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from scipy.special import bdtrc
 
-from equivcheck.scores import ScoreTable, Support, Violation
+from equivcheck.records.score_table import ScoreTable, Support, Violation
 
 OUTSIDE = "emitted-outside"
 KINDS = {

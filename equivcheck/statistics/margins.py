@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from equivcheck.scores import ScoreTable, Support
+from equivcheck.records.score_table import ScoreTable, Support
 from equivcheck.statistics.alternatives import NEUTRAL, Alternative, parse_all
 from equivcheck.statistics.wealth import Logs
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from equivcheck.scores import ScoreTable, Support
+from equivcheck.records.score_table import ScoreTable, Support
 from equivcheck.statistics.bins import KAPPAS, adaptive_factors
 from equivcheck.statistics.wealth import Logs, log_wealth, mean_of, staked
 

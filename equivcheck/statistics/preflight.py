@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from equivcheck.records import Preflight
-from equivcheck.scores import ALTERNATIVES, ScoreTable, Support
+from equivcheck.records.records import Preflight
+from equivcheck.records.score_table import ALTERNATIVES, ScoreTable, Support
 from equivcheck.statistics.profiles import Profile, Required
 
 POWER_QUANTILE = 2.326

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from equivcheck.scores import ScoreTable, Support
+from equivcheck.records.score_table import ScoreTable, Support
 from equivcheck.statistics.wealth import Logs, log_wealth
 
 LAGS = (1, 2, 3, 4, 5)

@@ -11,7 +11,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from equivcheck.scores import BINS, REJECTED_EDGES, ScoreTable, Stage, Support, Violation
+from equivcheck.records.score_table import (
+    BINS,
+    REJECTED_EDGES,
+    ScoreTable,
+    Stage,
+    Support,
+    Violation,
+)
 from equivcheck.statistics.acceptance import acceptance_process, decisive
 from equivcheck.statistics.bins import adaptive_factors
 from equivcheck.statistics.wealth import Flags, Logs, log_wealth, mean_of

@@ -9,7 +9,14 @@ from equivcheck.bench.records import TARGET, Bench
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.metrics.answers import arrange, token_ids
 from equivcheck.metrics.summarise import summarise
-from equivcheck.snapshot import SCHEMA, Baseline, BenchFigures, CaseFact, CaseTimes, Ratio
+from equivcheck.records.baseline_record import (
+    SCHEMA,
+    Baseline,
+    BenchFigures,
+    CaseFact,
+    CaseTimes,
+    Ratio,
+)
 
 
 def with_bench(baseline: Baseline, bench: Bench) -> Baseline:

@@ -16,9 +16,9 @@ from equivcheck.baselines.store import (
 from equivcheck.bench.records_file import BENCH_NAME, read_bench
 from equivcheck.core.errors import EquivcheckError, RecordsError, did_you_mean
 from equivcheck.core.findings import Outcome
-from equivcheck.records_file import RECORDS_NAME, read_evidence
-from equivcheck.run_folder import REPORTS, find_run
-from equivcheck.snapshot import Baseline
+from equivcheck.records.baseline_record import Baseline
+from equivcheck.records.records_file import RECORDS_NAME, read_evidence
+from equivcheck.records.run_folder import REPORTS, find_run
 from equivcheck.taking.from_bench import bench_baseline, with_bench
 from equivcheck.taking.from_run import baseline_of
 from equivcheck.verdict import judge

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from equivcheck.core.cases import Sampling
-from equivcheck.pairing import first_divergence
+from equivcheck.records.divergence import first_divergence
 from equivcheck.testing.trial import Trial, shown
 
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
-from equivcheck.scores import ScoreTable
+from equivcheck.records.score_table import ScoreTable
 from equivcheck.scoring.columns import Drawn, columns
 from equivcheck.scoring.laws import sampling_law
 from equivcheck.scoring.neighbours import Neighbours

@@ -20,8 +20,8 @@ from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.engines.registry import load_engine
-from equivcheck.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET, Evidence
-from equivcheck.records_file import read_evidence
+from equivcheck.records.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET, Evidence
+from equivcheck.records.records_file import read_evidence
 from tests.engines.suite import make_suite
 
 SUITE = make_suite()

@@ -19,12 +19,12 @@ from equivcheck.core.errors import OtherRunError, RecordsError
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import EngineSetup, Settings
-from equivcheck.draws import parse_draw
 from equivcheck.engines.registry import load_engine
 from equivcheck.judging import rejudge
-from equivcheck.records import SAMPLED, Evidence
-from equivcheck.records_file import RECORDS_NAME, read_evidence
-from equivcheck.scores_file import SCORES_NAME
+from equivcheck.records.records import SAMPLED, Evidence
+from equivcheck.records.records_file import RECORDS_NAME, read_evidence
+from equivcheck.records.sample_keys import parse_draw
+from equivcheck.records.score_table_file import SCORES_NAME
 from equivcheck.statistics.profiles import PROFILES, Profile, Required
 from equivcheck.verdict import Verdict
 from tests.engines.drawing import BUDGET, DRAWN, SMALL, law_suite

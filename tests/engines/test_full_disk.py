@@ -8,7 +8,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from equivcheck.records_file import read_evidence
+from equivcheck.records.records_file import read_evidence
 from tests.unit.source import ROOT
 
 ROOM = 20_000

@@ -16,8 +16,8 @@ from equivcheck.core.generation import ROUND_MARK, Generation, Request
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.engines.device import load_setup
 from equivcheck.engines.registry import load_engine
-from equivcheck.scores import ALTERNATIVES, ScoreTable, Stage, Support, Twin, Violation
-from equivcheck.scores_file import concatenate
+from equivcheck.records.score_table import ALTERNATIVES, ScoreTable, Stage, Support, Twin, Violation
+from equivcheck.records.score_table_file import concatenate
 from equivcheck.scoring import sampling_law as scoring
 from equivcheck.scoring.reference import Reference
 from equivcheck.scoring.sampling_law import LawScorer

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import kstest
 
 from equivcheck.core.cases import Sampling
-from equivcheck.scores import (
+from equivcheck.records.score_table import (
     ALTERNATIVES,
     BINS,
     PROBABILITY_EDGES,

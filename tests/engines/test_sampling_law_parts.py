@@ -16,7 +16,14 @@ from equivcheck.decoding.controls import SamplingControls
 from equivcheck.decoding.drafters import PromptLookupDrafter
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.transforms import Prefix, penalise, sharpen
-from equivcheck.scores import ALTERNATIVES, CROSSING_GROUP, Stage, Support, Twin, Violation
+from equivcheck.records.score_table import (
+    ALTERNATIVES,
+    CROSSING_GROUP,
+    Stage,
+    Support,
+    Twin,
+    Violation,
+)
 from equivcheck.scoring.columns import Drawn, columns
 from equivcheck.scoring.laws import possible, sampling_law
 from equivcheck.scoring.lookup import proposals

@@ -14,8 +14,8 @@ from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.decoding.controls import SamplingControls
 from equivcheck.decoding.transforms import Prefix, penalise
 from equivcheck.engines.device import load_setup
-from equivcheck.records import CANDIDATE, CONTROL, TARGET, Arbitration, Evidence
-from equivcheck.records_file import RecordsWriter, read_evidence
+from equivcheck.records.records import CANDIDATE, CONTROL, TARGET, Arbitration, Evidence
+from equivcheck.records.records_file import RecordsWriter, read_evidence
 from equivcheck.scoring import score
 from equivcheck.scoring.jobs import parted, sampled
 from equivcheck.scoring.penalties import apply_penalties, changes_logits

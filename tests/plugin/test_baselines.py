@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from equivcheck import cli
-from equivcheck.records_file import read_evidence
+from equivcheck.records.records_file import read_evidence
 from tests.plugin.conftest import SETTINGS, Project
 
 TOY = "toy:gamma=2"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from equivcheck import cli
-from equivcheck.records import CANDIDATE
-from equivcheck.records_file import RECORDS_NAME, read_evidence
+from equivcheck.records.records import CANDIDATE
+from equivcheck.records.records_file import RECORDS_NAME, read_evidence
 from tests.plugin.conftest import Project
 
 TOY = "toy:gamma=2"

@@ -8,8 +8,8 @@ import pytest
 
 from equivcheck import cli
 from equivcheck.continuing import tokens_drawn
-from equivcheck.records import SAMPLED, Evidence
-from equivcheck.records_file import read_evidence
+from equivcheck.records.records import SAMPLED, Evidence
+from equivcheck.records.records_file import read_evidence
 from equivcheck.statistics.profiles import PROFILES, Profile, Required
 from tests.plugin.conftest import Project
 

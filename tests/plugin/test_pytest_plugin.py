@@ -12,8 +12,8 @@ import pytest
 
 from equivcheck import cli
 from equivcheck.plugin.sniffing import is_suite
-from equivcheck.records import CANDIDATE
-from equivcheck.records_file import read_evidence
+from equivcheck.records.records import CANDIDATE
+from equivcheck.records.records_file import read_evidence
 from tests.plugin.conftest import Project
 
 TOY = "toy:gamma=2"

@@ -8,7 +8,7 @@ from typing import Any
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.generation import FinishReason, Generation, Request, Step, TokenScore
 from equivcheck.core.settings import Settings
-from equivcheck.records import (
+from equivcheck.records.records import (
     CANDIDATE,
     SAMPLED,
     SCHEMA,

@@ -14,7 +14,7 @@ from equivcheck.asking import ask, closing
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import LONGEST_MESSAGE, EngineError
 from equivcheck.core.generation import Generation, Request
-from equivcheck.records import Failed
+from equivcheck.records.records import Failed
 from tests.unit.make import make_capabilities, make_generation, make_request
 
 REQUESTS = [make_request(f"code/{name}") for name in "abcd"]

@@ -13,8 +13,8 @@ import pytest
 from equivcheck import cli
 from equivcheck.commands.output import Output
 from equivcheck.core.cases import Sampling
-from equivcheck.records import CANDIDATE, TARGET, Evidence
-from equivcheck.records_file import RECORDS_NAME, RecordsWriter, seal
+from equivcheck.records.records import CANDIDATE, TARGET, Evidence
+from equivcheck.records.records_file import RECORDS_NAME, RecordsWriter, seal
 from equivcheck.verdict import judge
 from tests.unit.make import (
     make_capabilities,

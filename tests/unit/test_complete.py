@@ -3,7 +3,7 @@ from __future__ import annotations
 from equivcheck.checks.complete import check
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.generation import Generation
-from equivcheck.records import CANDIDATE, TARGET
+from equivcheck.records.records import CANDIDATE, TARGET
 from tests.unit.make import make_evidence, make_generation
 
 KEYS = [f"code/c{index}" for index in range(8)]

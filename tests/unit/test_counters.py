@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from equivcheck.checks.counters import check, faults_of
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.generation import Step
-from equivcheck.records import CANDIDATE, TARGET
+from equivcheck.records.records import CANDIDATE, TARGET
 from tests.unit.make import (
     make_capabilities,
     make_drawn,

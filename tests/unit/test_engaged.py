@@ -7,7 +7,7 @@ from equivcheck.checks.engaged import check
 from equivcheck.core.cases import Sampling
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import Step
-from equivcheck.records import CANDIDATE, CONTROL, SAMPLED, TARGET, Evidence
+from equivcheck.records.records import CANDIDATE, CONTROL, SAMPLED, TARGET, Evidence
 from tests.unit.make import (
     make_capabilities,
     make_evidence,

@@ -13,7 +13,7 @@ from equivcheck.core.engine import Capabilities, Rule
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import Generation
 from equivcheck.core.settings import EngineSetup, Settings
-from equivcheck.records import CANDIDATE, CONTROL, TARGET, Arbitration, Evidence
+from equivcheck.records.records import CANDIDATE, CONTROL, TARGET, Arbitration, Evidence
 from tests.unit.make import (
     make_capabilities,
     make_evidence,

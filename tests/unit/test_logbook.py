@@ -16,8 +16,8 @@ from equivcheck.core.generation import Generation, Request, TokenScore
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.logbook import Logbook, Progress
 from equivcheck.planning import Plan, make_plan
-from equivcheck.records import CANDIDATE, REPEAT, TARGET, Evidence, Header
-from equivcheck.records_file import RecordsWriter, read_evidence
+from equivcheck.records.records import CANDIDATE, REPEAT, TARGET, Evidence, Header
+from equivcheck.records.records_file import RecordsWriter, read_evidence
 from tests.unit.make import make_capabilities, make_generation, make_header
 
 SETTINGS = Settings(setup=EngineSetup(batch_size=4), control=None)

@@ -9,7 +9,7 @@ from equivcheck.core.cases import Sampling
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.generation import TokenScore
 from equivcheck.core.settings import EngineSetup, Settings
-from equivcheck.records import CANDIDATE, TARGET, Evidence, Rescored
+from equivcheck.records.records import CANDIDATE, TARGET, Evidence, Rescored
 from tests.unit.make import make_evidence, make_generation, make_request
 
 BF16 = Settings(setup=EngineSetup(dtype="bfloat16"))

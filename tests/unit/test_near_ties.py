@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from equivcheck.checks.near_ties import first_beyond, limit_at, ulp, weigh
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.settings import EngineSetup, Settings
-from equivcheck.pairing import Pair, first_divergence
-from equivcheck.records import CANDIDATE, TARGET, Arbitration
+from equivcheck.records.divergence import Pair, first_divergence
+from equivcheck.records.records import CANDIDATE, TARGET, Arbitration
 from tests.unit.make import make_gaps, make_generation
 
 BF16 = Settings(setup=EngineSetup(dtype="bfloat16"), near_tie_ulps=2.0)

@@ -8,9 +8,9 @@ import msgspec
 
 from equivcheck.core.cases import Case, Sampling, Suite
 from equivcheck.core.settings import EngineSetup, Settings
-from equivcheck.draws import derive_seed
 from equivcheck.planning import Plan, make_plan, shuffle, warm_up
-from equivcheck.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET
+from equivcheck.records.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET
+from equivcheck.records.sample_keys import derive_seed
 
 SETTINGS = Settings(setup=EngineSetup(batch_size=3), probe_every=4)
 

@@ -12,7 +12,15 @@ from equivcheck.checks import batching, determinism
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import Generation
 from equivcheck.core.settings import EngineSetup, Settings
-from equivcheck.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET, Arbitration, Evidence
+from equivcheck.records.records import (
+    CANDIDATE,
+    CONTROL,
+    REPEAT,
+    SHUFFLED,
+    TARGET,
+    Arbitration,
+    Evidence,
+)
 from tests.unit.make import make_capabilities, make_evidence, make_gaps, make_generation
 
 SCORES = [(-0.1, 5, -3.0)] * 4

@@ -12,8 +12,8 @@ from equivcheck.core.cases import Sampling
 from equivcheck.core.errors import EngineError, RecordsError, SettingsError
 from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.registry import load_engine
-from equivcheck.records import CANDIDATE, TARGET
-from equivcheck.records_file import RecordsWriter
+from equivcheck.records.records import CANDIDATE, TARGET
+from equivcheck.records.records_file import RecordsWriter
 from tests.unit.make import make_asked, make_captured, make_generation, make_header, make_request
 
 GREEDY = make_request("code/one")

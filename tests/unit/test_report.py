@@ -17,7 +17,7 @@ from equivcheck.core.escape import width
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import Generation
 from equivcheck.core.settings import EngineSetup, Settings
-from equivcheck.records import CANDIDATE, CONTROL, TARGET, Arbitration, Evidence
+from equivcheck.records.records import CANDIDATE, CONTROL, TARGET, Arbitration, Evidence
 from equivcheck.report import markdown, terminal
 from equivcheck.report.blocks import block_lines
 from equivcheck.report.layout import acceptance_words, columns, workload_cells

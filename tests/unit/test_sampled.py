@@ -16,8 +16,8 @@ from equivcheck.core.cases import Sampling
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import Generation
 from equivcheck.core.settings import Settings
-from equivcheck.records import SAMPLED, Evidence, Preflight
-from equivcheck.scores import ScoreTable, Support
+from equivcheck.records.records import SAMPLED, Evidence, Preflight
+from equivcheck.records.score_table import ScoreTable, Support
 from equivcheck.statistics.preflight import preflight
 from equivcheck.verdict import judge
 from tests.unit.make import (

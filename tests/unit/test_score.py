@@ -15,7 +15,7 @@ from equivcheck.checks.score import check
 from equivcheck.core.cases import Sampling
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.settings import Settings
-from equivcheck.records import CANDIDATE, CONTROL, TARGET, Evidence, Grade, GradeResult
+from equivcheck.records.records import CANDIDATE, CONTROL, TARGET, Evidence, Grade, GradeResult
 from tests.unit.make import make_capabilities, make_evidence, make_generation, make_request
 from tests.unit.test_report import make_run
 

@@ -8,7 +8,7 @@ from equivcheck.checks.stopping import check, faults_of
 from equivcheck.core.cases import Sampling
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.generation import FinishReason
-from equivcheck.records import CANDIDATE, TARGET
+from equivcheck.records.records import CANDIDATE, TARGET
 from tests.unit.make import (
     EOS,
     VOCAB,

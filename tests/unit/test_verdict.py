@@ -7,7 +7,7 @@ from equivcheck.checks import CHECKS
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.findings import Outcome
 from equivcheck.core.generation import Generation
-from equivcheck.records import CANDIDATE, TARGET, Evidence, Sealed
+from equivcheck.records.records import CANDIDATE, TARGET, Evidence, Sealed
 from equivcheck.verdict import judge
 from tests.unit.make import EOS, make_capabilities, make_evidence, make_generation, make_steps
 

@@ -19,7 +19,7 @@ from equivcheck.bench.records import Bench
 from equivcheck.core.errors import EquivcheckError, RecordsError, SettingsError
 from equivcheck.core.findings import Finding, Outcome, Reason, worst
 from equivcheck.metrics.summarise import summarise
-from equivcheck.records import CANDIDATE, Evidence, Sealed
+from equivcheck.records.records import CANDIDATE, Evidence, Sealed
 from tests.unit.make import make_capabilities, make_header
 from tests.unit.metrics.make import CANDIDATE as ARM
 from tests.unit.metrics.make import make_bench, speculative

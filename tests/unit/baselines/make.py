@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from equivcheck.core.findings import Outcome
-from equivcheck.snapshot import SCHEMA, Baseline, CaseFact
+from equivcheck.records.baseline_record import SCHEMA, Baseline, CaseFact
 
 
 def make_case(

@@ -14,11 +14,11 @@ from equivcheck.checks import acceptance, baseline
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.generation import Counts
 from equivcheck.core.settings import Settings, WorkloadLimits
-from equivcheck.records import CANDIDATE, TARGET, Evidence
+from equivcheck.records.baseline_record import Against, Point
+from equivcheck.records.records import CANDIDATE, TARGET, Evidence
 from equivcheck.report import html, markdown, terminal
 from equivcheck.report.against import vs_base_words
 from equivcheck.report.view import RunView, view_of
-from equivcheck.snapshot import Against, Point
 from equivcheck.taking.from_run import baseline_of
 from equivcheck.verdict import judge
 from tests.unit.make import make_evidence, make_generation, make_request, make_steps

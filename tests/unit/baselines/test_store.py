@@ -20,8 +20,8 @@ from equivcheck.baselines.trend import steps_of, trends_of
 from equivcheck.baselines.trend_words import sparkline
 from equivcheck.core.errors import EquivcheckError
 from equivcheck.core.generation import Counts
+from equivcheck.records.baseline_record import Baseline, Point
 from equivcheck.report.baselines import trend_lines
-from equivcheck.snapshot import Baseline, Point
 from tests.unit.baselines.make import even_cases, make_baseline
 
 

@@ -15,9 +15,9 @@ from equivcheck.core.generation import Generation, Request
 from equivcheck.drawing.ledger import Ledger, Output
 from equivcheck.drawing.plan import DrawPlan
 from equivcheck.logbook import Progress
-from equivcheck.records import SAMPLED, TARGET, Evidence, Header, Preflight
-from equivcheck.records_file import RECORDS_NAME, RecordsWriter, read_evidence
-from equivcheck.scores import BINS, ScoreTable
+from equivcheck.records.records import SAMPLED, TARGET, Evidence, Header, Preflight
+from equivcheck.records.records_file import RECORDS_NAME, RecordsWriter, read_evidence
+from equivcheck.records.score_table import BINS, ScoreTable
 from tests.unit.make import (
     VOCAB,
     make_asked,

@@ -11,10 +11,10 @@ import pytest
 from equivcheck.core.errors import RecordsError
 from equivcheck.drawing.ledger import Ledger
 from equivcheck.drawing.loop import Refuted, draw_and_score, draw_tokens
-from equivcheck.draws import parse_draw
-from equivcheck.records import SAMPLED, SAMPLED_TARGET, Evidence
-from equivcheck.scores import ScoreTable
-from equivcheck.scores_file import SCORES_NAME
+from equivcheck.records.records import SAMPLED, SAMPLED_TARGET, Evidence
+from equivcheck.records.sample_keys import parse_draw
+from equivcheck.records.score_table import ScoreTable
+from equivcheck.records.score_table_file import SCORES_NAME
 from tests.unit.drawing.fakes import BUDGET, CASES, Clerk, Dice, Room
 
 

@@ -10,7 +10,7 @@ from equivcheck.core.engine import Rule
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.drawing.plan import DrawPlan, drawing_setup, plan_draws, rounds_ahead, sampled_spec
 from equivcheck.planning import make_plan
-from equivcheck.records import SAMPLED, SAMPLED_TARGET
+from equivcheck.records.records import SAMPLED, SAMPLED_TARGET
 from tests.unit.drawing.fakes import CASES, COMPANY, PLAN
 from tests.unit.make import make_capabilities, make_request
 

@@ -10,8 +10,8 @@ import pytest
 from equivcheck.checks import complete, coupled
 from equivcheck.core.errors import RecordsError
 from equivcheck.core.findings import Outcome, Reason
-from equivcheck.records import SAMPLED, SAMPLED_TARGET, Drawn, Failed
-from equivcheck.records_file import RecordsWriter
+from equivcheck.records.records import SAMPLED, SAMPLED_TARGET, Drawn, Failed
+from equivcheck.records.records_file import RecordsWriter
 from tests.unit.drawing.fakes import CASES, Room, header
 from tests.unit.make import make_drawn, make_generation
 

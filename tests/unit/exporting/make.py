@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from equivcheck.exporting.prometheus import metrics_of
-from equivcheck.records import CANDIDATE, TARGET, Evidence, Grade, GradeResult
+from equivcheck.records.records import CANDIDATE, TARGET, Evidence, Grade, GradeResult
 from equivcheck.verdict import judge
 from tests.unit.test_report import make_run
 

@@ -14,8 +14,8 @@ from equivcheck.core.graders import Exact, Graded, Grader, GradingError, Json, P
 from equivcheck.core.settings import Settings
 from equivcheck.grading import answers
 from equivcheck.grading.answers import answer_of, grade_answers
-from equivcheck.records import CANDIDATE, TARGET, Captured, Grade
-from equivcheck.records_file import RecordsWriter, read_evidence
+from equivcheck.records.records import CANDIDATE, TARGET, Captured, Grade
+from equivcheck.records.records_file import RecordsWriter, read_evidence
 from tests.unit.make import make_asked, make_captured, make_generation, make_header, make_request
 
 KEY = "code/one"

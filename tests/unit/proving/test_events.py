@@ -9,7 +9,7 @@ import pytest
 from equivcheck.core.cases import Sampling
 from equivcheck.core.generation import Generation, Request, Step
 from equivcheck.proving.events import EVENTS, LOOKUP_EVENTS, Seen, missing_events
-from equivcheck.records import CANDIDATE
+from equivcheck.records.records import CANDIDATE
 from tests.unit.make import make_evidence, make_generation, make_request
 
 HOT = Sampling(temperature=1.0)

@@ -11,7 +11,7 @@ from equivcheck.proving.events import look
 from equivcheck.proving.openers import OPENER, open_with_one_token, without_openers
 from equivcheck.proving.rigs import SELDOM, settings_with
 from equivcheck.proving.schedules import ROWS, WRITERS, schedule
-from equivcheck.records import CANDIDATE, REPEAT
+from equivcheck.records.records import CANDIDATE, REPEAT
 from tests.unit.make import make_evidence, make_generation
 
 

@@ -19,7 +19,7 @@ from equivcheck.proving.trial import (
     further_budgets,
     run_to_the_end,
 )
-from equivcheck.records import CANDIDATE, Evidence
+from equivcheck.records.records import CANDIDATE, Evidence
 from equivcheck.verdict import Verdict
 from tests.unit.make import make_evidence, make_generation
 

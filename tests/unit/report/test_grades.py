@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from equivcheck.records import CANDIDATE, TARGET, Evidence, Grade, GradeResult
+from equivcheck.records.records import CANDIDATE, TARGET, Evidence, Grade, GradeResult
 from equivcheck.report import html, markdown, terminal
 from equivcheck.report.grades import grade_cells, off_words
 from tests.unit.report.test_html import Page, assert_harmless

@@ -19,7 +19,7 @@ from equivcheck.plugin.failing import GateNotPassed, failure_text
 from equivcheck.plugin.properties import RunNote
 from equivcheck.plugin.session import MARKER_NAME, Marker
 from equivcheck.plugin.summary import write_summary
-from equivcheck.records import CANDIDATE, TARGET, Evidence, SuiteRef
+from equivcheck.records.records import CANDIDATE, TARGET, Evidence, SuiteRef
 from equivcheck.report.step_summary import VARIABLE
 from equivcheck.report.terminal import show
 from equivcheck.report.view import view_of

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equivcheck.core.findings import Finding, Outcome, Reason
-from equivcheck.records import CANDIDATE
+from equivcheck.records.records import CANDIDATE
 from equivcheck.report import html
 from equivcheck.report.layout import count_words, workload_cells
 from equivcheck.report.view import Block, RunView

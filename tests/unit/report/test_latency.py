@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equivcheck.core.generation import Step
-from equivcheck.records import CANDIDATE, TARGET, Evidence
+from equivcheck.records.records import CANDIDATE, TARGET, Evidence
 from equivcheck.report import html
 from equivcheck.report.figures import CURVE_HEIGHT, CURVE_WIDTH, curve
 from equivcheck.report.latency import (

@@ -8,11 +8,11 @@ import re
 import numpy as np
 import pytest
 
+from equivcheck.records.score_table import Support
 from equivcheck.report import html, markdown, terminal
 from equivcheck.report.figures import CURVE_HEIGHT, CURVE_WIDTH, height, line
 from equivcheck.report.law import NOT_REACHED, SHARES, law_view
 from equivcheck.report.view import view_of
-from equivcheck.scores import Support
 from equivcheck.verdict import judge
 from tests.unit.statistics.tables import Decoder, temperature
 from tests.unit.test_sampled import evidence_of, table

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from equivcheck.scores import (
+from equivcheck.records.score_table import (
     BINS,
     CROSSING_GROUP,
     CROSSING_POSITIONS,

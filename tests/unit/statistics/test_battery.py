@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equivcheck.scores import ScoreTable, Support
+from equivcheck.records.score_table import ScoreTable, Support
 from equivcheck.statistics.battery import Battery, evaluate
 from equivcheck.statistics.culprits import culprits
 from equivcheck.statistics.margins import Margin

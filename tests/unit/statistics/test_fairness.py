@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equivcheck.scores import ScoreTable, Twin
+from equivcheck.records.score_table import ScoreTable, Twin
 from equivcheck.statistics.crossing import crossing_process
 from equivcheck.statistics.serial import serial_process
 from tests.unit.statistics.tables import CASES, LENGTH, Decoder, make

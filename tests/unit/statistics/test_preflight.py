@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equivcheck.records import Preflight
-from equivcheck.scores import Support
+from equivcheck.records.records import Preflight
+from equivcheck.records.score_table import Support
 from equivcheck.statistics.margins import Margin
 from equivcheck.statistics.preflight import (
     hopeless,

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from equivcheck.core.generation import Generation
-from equivcheck.records import CANDIDATE, TARGET, Evidence
+from equivcheck.records.records import CANDIDATE, TARGET, Evidence
 
 Role = Literal["draft", "correction", "bonus", "plain"]
 """How a token came to be emitted: an accepted draft; the target's own token where a draft was

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from equivcheck.core.errors import RecordsError
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.settings import EngineSetup, Settings
-from equivcheck.records import (
+from equivcheck.records.records import (
     CANDIDATE,
     SCHEMA,
     TARGET,
@@ -26,7 +26,7 @@ from equivcheck.records import (
     Sealed,
     SuiteRef,
 )
-from equivcheck.records_file import RECORDS_NAME, RecordsWriter, read_evidence, seal
+from equivcheck.records.records_file import RECORDS_NAME, RecordsWriter, read_evidence, seal
 from tests.unit.make import make_asked, make_captured, make_generation, make_header, make_request
 
 KEYS = ("code/one", "code/two")

@@ -14,11 +14,11 @@ from typing import IO, Self
 
 import msgspec
 
-from equivcheck.assembling import Line, assemble
 from equivcheck.core.atomic_write import writing
 from equivcheck.core.errors import RecordsError
 from equivcheck.core.findings import Finding
-from equivcheck.journal import (
+from equivcheck.records.assemble import Line, assemble
+from equivcheck.records.journal import (
     JournalWriter,
     Late,
     LineDecoder,
@@ -27,8 +27,8 @@ from equivcheck.journal import (
     whole_lines,
     write_line,
 )
-from equivcheck.records import SCHEMA, Asked, Evidence, Header, Record, Sealed
-from equivcheck.scores_file import kept_scores
+from equivcheck.records.records import SCHEMA, Asked, Evidence, Header, Record, Sealed
+from equivcheck.records.score_table_file import kept_scores
 
 RECORDS_NAME = "records.jsonl"
 SYNC_EVERY = 32
@@ -83,7 +83,7 @@ class RecordsWriter(JournalWriter):
             RecordsError: the file belongs to another run, and names the first field that differs.
             EquivcheckError: it cannot be written.
         """
-        from equivcheck.resuming import refuse_other_run
+        from equivcheck.records.same_run import refuse_other_run
 
         if not path.exists():
             return cls.create(path, header), Evidence(header=header, asked={}, captured={})

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from equivcheck.core.errors import RecordsError, unknown_name
 from equivcheck.core.findings import Finding
 from equivcheck.core.generation import Generation
-from equivcheck.draws import in_order, parse_draw
-from equivcheck.records import (
+from equivcheck.records.baseline_record import Against
+from equivcheck.records.records import (
     DRAWING,
     Arbitration,
     Asked,
@@ -26,7 +26,7 @@ from equivcheck.records import (
     Scored,
     Sealed,
 )
-from equivcheck.snapshot import Against
+from equivcheck.records.sample_keys import in_order, parse_draw
 
 
 class Line(NamedTuple):

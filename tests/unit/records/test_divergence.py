@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equivcheck.core.generation import Generation, Step
-from equivcheck.pairing import Place, first_divergence, join, place_of
-from equivcheck.records import CANDIDATE, CONTROL, TARGET
+from equivcheck.records.divergence import Place, first_divergence, join, place_of
+from equivcheck.records.records import CANDIDATE, CONTROL, TARGET
 from tests.unit.make import make_evidence, make_generation, make_steps
 
 TOKENS = st.lists(st.integers(0, 3), max_size=12)

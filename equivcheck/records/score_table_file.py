@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from equivcheck.core.errors import RecordsError
 from equivcheck.core.escape import visible
-from equivcheck.scores import BINS, ScoreTable
+from equivcheck.records.score_table import BINS, ScoreTable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from equivcheck.records import Scored
+    from equivcheck.records.records import Scored
 
 SCORES_NAME = "scores.safetensors"
 FORMAT = "equivcheck scores 1"

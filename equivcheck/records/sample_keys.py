@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from equivcheck.core.generation import ROUND_MARK, Request
-from equivcheck.records import SAMPLED
+from equivcheck.records.records import SAMPLED
 
 
 class Draw(NamedTuple):

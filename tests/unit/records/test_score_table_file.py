@@ -14,8 +14,8 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from equivcheck.core.errors import RecordsError
-from equivcheck.scores import ScoreTable
-from equivcheck.scores_file import SCORES_NAME, concatenate, read_scores, write_scores
+from equivcheck.records.score_table import ScoreTable
+from equivcheck.records.score_table_file import SCORES_NAME, concatenate, read_scores, write_scores
 from tests.unit.statistics import tables
 
 TABLE = tables.make(tables.Decoder(), seed=1, rounds=2)

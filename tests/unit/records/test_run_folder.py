@@ -11,9 +11,9 @@ from equivcheck.core.cases import Case, Suite
 from equivcheck.core.errors import EquivcheckError, OtherRunError, RecordsError
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.settings import EngineSetup, Settings
-from equivcheck.records import TARGET, Header, SuiteRef
-from equivcheck.records_file import RECORDS_NAME, RecordsWriter, read_evidence
-from equivcheck.run_folder import (
+from equivcheck.records.records import TARGET, Header, SuiteRef
+from equivcheck.records.records_file import RECORDS_NAME, RecordsWriter, read_evidence
+from equivcheck.records.run_folder import (
     LOCK_NAME,
     clear,
     find_run,

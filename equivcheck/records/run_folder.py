@@ -19,11 +19,11 @@ from equivcheck.core.errors import OtherRunError, RecordsError, unknown_name
 from equivcheck.core.findings import Finding
 from equivcheck.core.settings import Settings
 from equivcheck.core.validation import decoded
-from equivcheck.journal import whole_lines
-from equivcheck.records import TARGET, Evidence, SuiteRef
-from equivcheck.records_file import RECORDS_NAME, read_evidence
-from equivcheck.resuming import first_difference
-from equivcheck.scores_file import SCORES_NAME
+from equivcheck.records.journal import whole_lines
+from equivcheck.records.records import TARGET, Evidence, SuiteRef
+from equivcheck.records.records_file import RECORDS_NAME, read_evidence
+from equivcheck.records.same_run import first_difference
+from equivcheck.records.score_table_file import SCORES_NAME
 
 REPORTS = Path("reports")
 LATEST = REPORTS / "latest"

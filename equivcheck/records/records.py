@@ -17,10 +17,10 @@ from equivcheck.core.engine import Capabilities
 from equivcheck.core.findings import Finding, Outcome
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import Settings
-from equivcheck.snapshot import Against
+from equivcheck.records.baseline_record import Against
 
 if TYPE_CHECKING:
-    from equivcheck.scores import ScoreTable
+    from equivcheck.records.score_table import ScoreTable
 
 SCHEMA = 1
 

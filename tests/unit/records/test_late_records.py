@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from equivcheck.core.errors import EquivcheckError
-from equivcheck.records import TARGET
-from equivcheck.records_file import RecordsWriter, read_evidence
-from tests.unit.test_records_file import EVIDENCE, HEADER, KEYS, write
+from equivcheck.records.records import TARGET
+from equivcheck.records.records_file import RecordsWriter, read_evidence
+from tests.unit.records.test_records_file import EVIDENCE, HEADER, KEYS, write
 
 
 def test_a_late_file_begins_with_its_first_answer_and_not_before(tmp_path: Path) -> None:

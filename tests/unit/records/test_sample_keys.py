@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from equivcheck.draws import Draw, derive_seed, drawn_request, in_order, parse_draw
-from equivcheck.records import SAMPLED_TARGET
+from equivcheck.records.records import SAMPLED_TARGET
+from equivcheck.records.sample_keys import Draw, derive_seed, drawn_request, in_order, parse_draw
 from tests.unit.make import make_request
 
 

@@ -1,0 +1,4 @@
+"""A run on disk: its nouns, its files, its folder, and where two answers in it part.
+
+Reads and writes; asks no engine and judges nothing.
+"""
