@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from equivcheck.acceptance import Acceptance, acceptance_by_workload, acceptance_of
 from equivcheck.core.escape import head
 from equivcheck.core.generation import Generation
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence
+from equivcheck.statistics.acceptance_rate import Acceptance, acceptance_by_workload, acceptance_of
 
 SCHEMA_VERSION = "1.0"
 TOLERANCE = 0.02

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from equivcheck.acceptance import acceptance_of
 from equivcheck.core.generation import Generation
 from equivcheck.metrics.estimates import Estimate
+from equivcheck.statistics.acceptance_rate import acceptance_of
 
 
 class Speculation(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from equivcheck.acceptance import acceptance_by_workload
 from equivcheck.baselines.cells import Cell
 from equivcheck.checks import CHECKS
 from equivcheck.checks.subjects import RUN, plural
@@ -21,6 +20,7 @@ from equivcheck.report.grades import GradeRow, grade_rows
 from equivcheck.report.html_appendix import Appendix, appendix_of
 from equivcheck.report.latency import LatencyRow, latency_rows
 from equivcheck.report.law import LawView, law_view
+from equivcheck.statistics.acceptance_rate import acceptance_by_workload
 from equivcheck.verdict import Verdict
 
 _IDENTITY_CHECKS = ("greedy", "coupled")

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from equivcheck.acceptance import acceptance_by_workload, acceptance_of
 from equivcheck.records.records import CANDIDATE
+from equivcheck.statistics.acceptance_rate import acceptance_by_workload, acceptance_of
 from equivcheck.statistics.ratios import ratio_interval
 from tests.unit.make import make_evidence, make_generation, make_steps
 
