@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 from benchmarks.gpu_answers import NOT_MEASURED, Row, records_of, ways_to_launch
 from benchmarks.gpu_bits import identity
 from equivcheck.bench.arms import WORST
-from equivcheck.bench.records import STOCK, TARGET
-from equivcheck.bench.records_file import read_bench
 from equivcheck.commands.bench_words import milliseconds, number, times
 from equivcheck.core.errors import RecordsError
 from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.estimates import Estimate
+from equivcheck.metrics.records import STOCK, TARGET
+from equivcheck.metrics.records_file import read_bench
 from equivcheck.metrics.summarise import summarise
 from equivcheck.metrics.summary import OVERALL, BenchSummary, Comparison
 from equivcheck.metrics.sweeps import best_drafts, sweeps_of

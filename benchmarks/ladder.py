@@ -23,9 +23,9 @@ from pathlib import Path
 from benchmarks.gpu_stages import Stage, slug
 from benchmarks.ladder_tables import tables
 from benchmarks.stage_records import Ended, append, last_records, last_words, record_of
-from equivcheck.bench.records import Bench
-from equivcheck.bench.records_file import is_unfinished, read_bench
 from equivcheck.engines.registry import known_engines
+from equivcheck.metrics.records import Bench
+from equivcheck.metrics.records_file import is_unfinished, read_bench
 
 SHAPES = ("tiny", "15m", "60m", "0.15b", "0.15b+tiny:3bit")
 """``tiny`` is the bundled pair itself; the others widen its target. The last has another draft, one

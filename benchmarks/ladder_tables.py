@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from equivcheck.bench.records import STOCK, TARGET, Bench
 from equivcheck.commands.bench_words import number, times
 from equivcheck.engines.registry import EngineSpec
 from equivcheck.metrics.answers import Arranged, arrange, token_ids
 from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.estimates import Estimate
+from equivcheck.metrics.records import STOCK, TARGET, Bench
 from equivcheck.metrics.speculation import ratio
 from equivcheck.metrics.summarise import compare, faster, spans_of, tax
 from equivcheck.metrics.summary import OVERALL

@@ -8,11 +8,11 @@ from msgspec import structs
 
 from equivcheck.advising.decide import Figures, decide
 from equivcheck.advising.policy import Cost, Policy, Proof, Route, Routes
-from equivcheck.bench.records import STOCK, TARGET
 from equivcheck.core.errors import SettingsError, unknown_name
 from equivcheck.core.escape import visible
 from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.estimates import Estimate
+from equivcheck.metrics.records import STOCK, TARGET
 from equivcheck.metrics.speculation import ratio
 from equivcheck.metrics.summary import BenchSummary, Comparison
 from equivcheck.metrics.sweeps import best_drafts, sweeps_of

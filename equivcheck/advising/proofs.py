@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from equivcheck.advising.policy import NO_PROOF, Proof
-from equivcheck.bench.records import Bench, BenchArm
+from equivcheck.metrics.records import Bench, BenchArm
 from equivcheck.records.records import CANDIDATE, Evidence
 from equivcheck.verdict import lossless
 

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from equivcheck.bench.records import STOCK, TARGET, BenchArm, Point, Role
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.core.validation import explain
 from equivcheck.engines.registry import EngineSpec, known_engines
+from equivcheck.metrics.records import STOCK, TARGET, BenchArm, Point, Role
 
 WORST = "never-right"
 """Engine that drafts what the target will not say."""

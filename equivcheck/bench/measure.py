@@ -26,8 +26,6 @@ from equivcheck.bench.probing import (
     step_reads,
 )
 from equivcheck.bench.prompts import at_point
-from equivcheck.bench.records import Bench, BenchHeader, Measured, Probed, Question, Session, Spent
-from equivcheck.bench.records_file import BenchWriter
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import EngineError, describe
 from equivcheck.core.generation import Generation, Request
@@ -35,6 +33,16 @@ from equivcheck.core.validation import unrecordable
 from equivcheck.engines.device import choose_device
 from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.registry import lent, load_engine
+from equivcheck.metrics.records import (
+    Bench,
+    BenchHeader,
+    Measured,
+    Probed,
+    Question,
+    Session,
+    Spent,
+)
+from equivcheck.metrics.records_file import BenchWriter
 
 Chunk = tuple[Request, ...]
 Progress = Callable[[str, int, int], None]

@@ -17,7 +17,6 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from equivcheck.bench.clocks import Clock
-from equivcheck.bench.records import Bandwidth, Memory
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import PairError
 from equivcheck.core.generation import Request
@@ -30,6 +29,7 @@ from equivcheck.decoding.mixing import MixedDrafter
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.weights import Weights
 from equivcheck.engines.native import NativeEngine
+from equivcheck.metrics.records import Bandwidth, Memory
 
 COPY_BYTES = {"cuda": 2**30, "cpu": 2**28}
 """An H100 copies 256 MiB at 2.6 to 2.9 TB/s, from one moment to the next, and 1 GiB at 3.0."""

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from equivcheck.bench.chunks import in_chunks, key_of
-from equivcheck.bench.records import Point
 from equivcheck.core.cases import Case, Suite
 from equivcheck.core.errors import SuiteError
 from equivcheck.core.generation import Request
+from equivcheck.metrics.chunks import in_chunks, key_of
+from equivcheck.metrics.records import Point
 
 Encode = Callable[[Case], Sequence[int]]
 

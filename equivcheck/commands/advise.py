@@ -55,7 +55,7 @@ def command(
     from equivcheck.advising.advise import advise
     from equivcheck.advising.policy import ROUTES_NAME, Policy, read_routes, write_routes
     from equivcheck.advising.proofs import proofs_from
-    from equivcheck.bench.records_file import bench_path, read_bench
+    from equivcheck.metrics.records_file import bench_path, read_bench
     from equivcheck.metrics.summarise import summarise
     from equivcheck.records.records_file import read_evidence
     from equivcheck.records.run_folder import find_run

@@ -13,9 +13,9 @@ from equivcheck.commands.setup_options import read_settings, setup_options
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from equivcheck.bench.records import Bench, BenchSettings
     from equivcheck.core.cases import Suite
     from equivcheck.core.settings import WorkloadLimits
+    from equivcheck.metrics.records import Bench, BenchSettings
 
 SUITES = ("code", "json_sql", "chat", "multilingual", "creative")
 OUT = "reports/bench"
@@ -89,7 +89,7 @@ def command(
     Batch size is 1 unless it is given or swept. A speedup is printed only where all tokens are the
     target's; otherwise the exit code is 1. An interrupted measurement is gone on with.
     """
-    from equivcheck.bench.records_file import bench_path, read_bench
+    from equivcheck.metrics.records_file import bench_path, read_bench
     from equivcheck.threads import spin_briefly
 
     path = bench_path(out)
@@ -100,8 +100,8 @@ def command(
     import msgspec
 
     from equivcheck.bench.arms import Sweeps, arms_of, points_of
-    from equivcheck.bench.records import BenchSettings
     from equivcheck.core.load_suites import load_suites
+    from equivcheck.metrics.records import BenchSettings
     from equivcheck.records.run_folder import lock
 
     setup = settings.setup

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from equivcheck.bench.records import STOCK, TARGET
 from equivcheck.core.escape import visible
 from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.estimates import Estimate, Quantile
+from equivcheck.metrics.records import STOCK, TARGET
 from equivcheck.metrics.summary import OVERALL, ArmFacts, ArmSummary, BenchSummary, Comparison
 from equivcheck.metrics.sweeps import best_drafts, sweeps_of
 from equivcheck.report.layout import columns

@@ -37,9 +37,9 @@ def command(*, run: str, as_json: bool) -> int:
 
 
 def _report_bench(path: Path, *, output: Output) -> int:
-    from equivcheck.bench.records_file import read_bench
     from equivcheck.commands.bench_words import lines_of, verdict
     from equivcheck.core.atomic_write import replace
+    from equivcheck.metrics.records_file import read_bench
     from equivcheck.metrics.summarise import summarise
     from equivcheck.records.run_folder import shown
     from equivcheck.report.bench_page import render

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from equivcheck.bench.chunks import prompt_of
-from equivcheck.bench.records import Bench, Measured, Probed
 from equivcheck.core.generation import Generation
+from equivcheck.metrics.chunks import prompt_of
+from equivcheck.metrics.records import Bench, Measured, Probed
 
 Place = tuple[str, int]
 """Workload and chunk."""

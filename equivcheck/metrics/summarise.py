@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from equivcheck.bench.records import STOCK, TARGET, Bench
 from equivcheck.metrics.answers import Answers, Arranged, arrange, token_ids
 from equivcheck.metrics.costs import Costs, costs_of, memory_bandwidth_utilisation
 from equivcheck.metrics.estimates import (
@@ -15,6 +14,7 @@ from equivcheck.metrics.estimates import (
 )
 from equivcheck.metrics.floor import floor_of, mean_context
 from equivcheck.metrics.latency import effective_latencies, latency_quantiles
+from equivcheck.metrics.records import STOCK, TARGET, Bench
 from equivcheck.metrics.speculation import ratio, speculation_of
 from equivcheck.metrics.summary import (
     OVERALL,

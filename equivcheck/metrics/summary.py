@@ -9,10 +9,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-from equivcheck.bench.records import BenchArm, Memory, Point
 from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.estimates import Estimate, Quantile
 from equivcheck.metrics.floor import Floor
+from equivcheck.metrics.records import BenchArm, Memory, Point
 from equivcheck.metrics.speculation import Speculation
 
 OVERALL = "overall"

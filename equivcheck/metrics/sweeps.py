@@ -8,8 +8,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from equivcheck.bench.records import refilled
 from equivcheck.metrics.estimates import Estimate
+from equivcheck.metrics.records import refilled
 from equivcheck.metrics.summary import BenchSummary, Comparison
 
 Swept = Literal["batch", "context", "gamma"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from equivcheck.baselines.facts import device_kind, machine_of
-from equivcheck.bench.records import TARGET, Bench
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.metrics.answers import arrange, token_ids
+from equivcheck.metrics.records import TARGET, Bench
 from equivcheck.metrics.summarise import summarise
 from equivcheck.records.baseline_record import (
     SCHEMA,

@@ -13,9 +13,9 @@ from equivcheck.baselines.store import (
     path_of,
     read_baseline,
 )
-from equivcheck.bench.records_file import BENCH_NAME, read_bench
 from equivcheck.core.errors import EquivcheckError, RecordsError, did_you_mean
 from equivcheck.core.findings import Outcome
+from equivcheck.metrics.records_file import BENCH_NAME, read_bench
 from equivcheck.records.baseline_record import Baseline
 from equivcheck.records.records_file import RECORDS_NAME, read_evidence
 from equivcheck.records.run_folder import REPORTS, find_run

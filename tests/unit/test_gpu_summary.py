@@ -12,9 +12,9 @@ from benchmarks.gpu_answers import NOT_MEASURED
 from benchmarks.gpu_page import readme
 from benchmarks.gpu_summary import ADAPTIVE, FIXED, LIBRARIES, answers, predicted
 from benchmarks.stage_records import record_of
-from equivcheck.bench.records import Bandwidth, Bench, BenchArm, Measured, Point, Spent
-from equivcheck.bench.records_file import BenchWriter
 from equivcheck.core.generation import Generation
+from equivcheck.metrics.records import Bandwidth, Bench, BenchArm, Measured, Point, Spent
+from equivcheck.metrics.records_file import BenchWriter
 from equivcheck.metrics.summarise import summarise
 from tests.unit.metrics.make import CANDIDATE, STEP, make_bench, plain, speculative
 

@@ -13,9 +13,9 @@ from benchmarks.gpu_stages import Stage
 from benchmarks.ladder import SHAPES, is_done, measured, others, pair_of, rung_name, rungs
 from benchmarks.ladder_tables import COLUMNS, rung_of, tables
 from equivcheck.bench.arms import arms_of
-from equivcheck.bench.records import Bench, BenchArm, Measured, Role
-from equivcheck.bench.records_file import BenchWriter
 from equivcheck.core.settings import Settings
+from equivcheck.metrics.records import Bench, BenchArm, Measured, Role
+from equivcheck.metrics.records_file import BenchWriter
 from equivcheck.pairs.sources import resolve
 from tests.unit.metrics.make import answer, make_bench
 

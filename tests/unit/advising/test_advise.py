@@ -15,9 +15,9 @@ from equivcheck.advising.policy import (
     write_routes,
 )
 from equivcheck.advising.proofs import proof_from, proofs_from
-from equivcheck.bench.records import Bench
 from equivcheck.core.errors import EquivcheckError, RecordsError, SettingsError
 from equivcheck.core.findings import Finding, Outcome, Reason, worst
+from equivcheck.metrics.records import Bench
 from equivcheck.metrics.summarise import summarise
 from equivcheck.records.records import CANDIDATE, Evidence, Sealed
 from tests.unit.make import make_capabilities, make_header

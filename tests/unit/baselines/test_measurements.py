@@ -10,11 +10,11 @@ import pytest
 
 from equivcheck import cli
 from equivcheck.baselines.comparing import compare
-from equivcheck.bench.records import Bench
-from equivcheck.bench.records_file import BenchWriter
 from equivcheck.core.errors import EquivcheckError
 from equivcheck.core.findings import Outcome
 from equivcheck.core.generation import Generation
+from equivcheck.metrics.records import Bench
+from equivcheck.metrics.records_file import BenchWriter
 from equivcheck.metrics.summarise import summarise
 from equivcheck.taking.from_bench import bench_baseline, figures_of, with_bench
 from equivcheck.taking.named import renamed

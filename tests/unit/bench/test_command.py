@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from equivcheck import cli
-from equivcheck.bench.records_file import read_bench
+from equivcheck.metrics.records_file import read_bench
 from equivcheck.metrics.summarise import summarise
 
 CASES = """\

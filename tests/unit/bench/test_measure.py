@@ -11,13 +11,13 @@ import msgspec
 import pytest
 
 from equivcheck.bench import measure as measuring
-from equivcheck.bench.records import Bandwidth, Bench, BenchArm, BenchHeader, BenchSettings, Point
-from equivcheck.bench.records_file import BenchWriter, read_bench
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import EngineError
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.registry import lent
+from equivcheck.metrics.records import Bandwidth, Bench, BenchArm, BenchHeader, BenchSettings, Point
+from equivcheck.metrics.records_file import BenchWriter, read_bench
 from equivcheck.metrics.summarise import summarise
 from tests.unit.make import make_capabilities
 from tests.unit.metrics.make import plain, speculative

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from equivcheck.bench.chunks import prompt_of
 from equivcheck.bench.prompts import at_point, requests_of
-from equivcheck.bench.records import Point
 from equivcheck.core.cases import Case, Sampling, Suite
 from equivcheck.core.errors import SuiteError
 from equivcheck.core.generation import Request
+from equivcheck.metrics.chunks import prompt_of
+from equivcheck.metrics.records import Point
 
 
 def make_suite(*cases: Case, workload: str = "code") -> Suite:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from equivcheck.bench.records import (
+from equivcheck.core.generation import Generation, Step
+from equivcheck.core.settings import EngineSetup
+from equivcheck.metrics.records import (
     SCHEMA,
     Bench,
     BenchArm,
@@ -16,8 +18,6 @@ from equivcheck.bench.records import (
     Probed,
     Session,
 )
-from equivcheck.core.generation import Generation, Step
-from equivcheck.core.settings import EngineSetup
 from tests.unit.make import make_capabilities
 
 WORKLOADS = ("chat", "code")

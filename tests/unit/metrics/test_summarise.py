@@ -3,10 +3,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from equivcheck.bench.records import Bandwidth, Bench, Spent
 from equivcheck.commands.bench_words import lines_of
 from equivcheck.core.generation import Generation
 from equivcheck.metrics.answers import Answers
+from equivcheck.metrics.records import Bandwidth, Bench, Spent
 from equivcheck.metrics.summarise import summarise
 from equivcheck.metrics.summary import OVERALL, BenchSummary
 from tests.unit.metrics.make import (

@@ -5,8 +5,8 @@ import math
 import msgspec
 import pytest
 
-from equivcheck.bench.records import Bench, Point
 from equivcheck.metrics.estimates import Estimate
+from equivcheck.metrics.records import Bench, Point
 from equivcheck.metrics.summarise import summarise
 from equivcheck.metrics.sweeps import SweepRow, best_drafts, crossover, pays, sweeps_of
 from tests.unit.metrics.make import CANDIDATE, make_bench

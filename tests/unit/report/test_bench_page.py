@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equivcheck import cli
-from equivcheck.bench.records import Bench, Point
-from equivcheck.bench.records_file import BENCH_NAME, BenchWriter
 from equivcheck.commands.bench_words import lines_of, times
 from equivcheck.core.findings import Interval
 from equivcheck.metrics.estimates import Estimate
+from equivcheck.metrics.records import Bench, Point
+from equivcheck.metrics.records_file import BENCH_NAME, BenchWriter
 from equivcheck.metrics.summarise import summarise
 from equivcheck.report import bench_page
 from equivcheck.report.bench_page import mark_of, ratio_words, render

@@ -11,10 +11,10 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from equivcheck.bench.chunks import in_chunks
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.generation import Generation
 from equivcheck.core.settings import EngineSetup
+from equivcheck.metrics.chunks import in_chunks
 
 SCHEMA = 1
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from equivcheck.bench.records import Bench, BenchHeader, Point, Spent
-from equivcheck.bench.records_file import BenchWriter, bench_path, is_unfinished, read_bench
 from equivcheck.core.errors import OtherRunError, RecordsError
+from equivcheck.metrics.records import Bench, BenchHeader, Point, Spent
+from equivcheck.metrics.records_file import BenchWriter, bench_path, is_unfinished, read_bench
 from equivcheck.metrics.summarise import summarise
 from tests.unit.metrics.make import make_bench
 

@@ -7,7 +7,9 @@ from typing import Self
 
 import msgspec
 
-from equivcheck.bench.records import (
+from equivcheck.core.atomic_write import writing
+from equivcheck.core.errors import RecordsError, unknown_name
+from equivcheck.metrics.records import (
     SCHEMA,
     Bandwidth,
     Bench,
@@ -18,8 +20,6 @@ from equivcheck.bench.records import (
     Session,
     Spent,
 )
-from equivcheck.core.atomic_write import writing
-from equivcheck.core.errors import RecordsError, unknown_name
 from equivcheck.records.journal import (
     JournalWriter,
     Late,
