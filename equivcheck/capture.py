@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from equivcheck.asking import ask, closing
-from equivcheck.baselines.adopting import adopt_baseline
+from equivcheck.baselines.adopt import adopt_baseline
 from equivcheck.core.cases import Suite
 from equivcheck.core.detokenise import detokeniser
 from equivcheck.core.engine import Engine
