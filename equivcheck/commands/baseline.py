@@ -103,7 +103,7 @@ def show(*, name: str, as_json: bool) -> int:
     import msgspec
 
     from equivcheck.baselines.store import BaselineError, read_baseline
-    from equivcheck.report.baselines import shown_lines
+    from equivcheck.compare.render import shown_lines
 
     output = Output(as_json=as_json)
     try:
@@ -128,8 +128,8 @@ def trend(*, name: str, runs: tuple[str, ...], as_json: bool) -> int:
 
     from equivcheck.baselines.store import BaselineError, read_baseline
     from equivcheck.baselines.trend import trends_of
-    from equivcheck.report.baselines import trend_lines
-    from equivcheck.taking.named import taken
+    from equivcheck.compare.named import taken
+    from equivcheck.compare.render import trend_lines
 
     output = Output(as_json=as_json)
     try:
@@ -151,7 +151,7 @@ def _store(
     output: Output,
 ) -> int:
     from equivcheck.baselines.store import path_of, write_baseline
-    from equivcheck.taking.named import renamed, taken
+    from equivcheck.compare.named import renamed, taken
 
     path = path_of(name)
     baseline = write_baseline(renamed(taken(run, bench=bench), name, forced=forced), path)

@@ -156,9 +156,9 @@ def _say(bench: Bench, path: Path, *, limits: Mapping[str, WorkloadLimits], as_j
 
     from equivcheck.baselines.limits import limit_findings
     from equivcheck.commands.bench_words import lines_of
+    from equivcheck.compare.from_bench import figures_of
     from equivcheck.core.findings import worst
     from equivcheck.metrics.summarise import summarise
-    from equivcheck.taking.from_bench import figures_of
     from equivcheck.verdict import EXIT_CODES
 
     summary = summarise(bench)

@@ -49,12 +49,12 @@ def command(
     import msgspec
 
     from equivcheck.baselines.cells import Terms
-    from equivcheck.baselines.comparing import compare
     from equivcheck.baselines.store import BaselineError
+    from equivcheck.compare.compare import compare
+    from equivcheck.compare.named import taken
+    from equivcheck.compare.render import lines_of, markdown_of, next_command
     from equivcheck.core.atomic_write import writing
     from equivcheck.core.load_settings import find_settings_file, load_settings
-    from equivcheck.report.baselines import lines_of, markdown_of, next_command
-    from equivcheck.taking.named import taken
     from equivcheck.verdict import EXIT_CODES
 
     output = Output(as_json=as_json)

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 import pytest
 from msgspec import structs
 
-from equivcheck.baselines.comparing import compare
 from equivcheck.baselines.facts import facts_of
 from equivcheck.checks import acceptance, baseline
+from equivcheck.compare.compare import compare
+from equivcheck.compare.from_run import baseline_of
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.generation import Counts
 from equivcheck.core.settings import Settings, WorkloadLimits
@@ -19,7 +20,6 @@ from equivcheck.records.records import CANDIDATE, TARGET, Evidence
 from equivcheck.report import html, markdown, terminal
 from equivcheck.report.against import vs_base_words
 from equivcheck.report.view import RunView, view_of
-from equivcheck.taking.from_run import baseline_of
 from equivcheck.verdict import judge
 from tests.unit.make import make_evidence, make_generation, make_request, make_steps
 

@@ -9,15 +9,15 @@ import msgspec
 import pytest
 
 from equivcheck import cli
-from equivcheck.baselines.comparing import compare
+from equivcheck.compare.compare import compare
+from equivcheck.compare.from_bench import bench_baseline, figures_of, with_bench
+from equivcheck.compare.named import renamed
 from equivcheck.core.errors import EquivcheckError
 from equivcheck.core.findings import Outcome
 from equivcheck.core.generation import Generation
 from equivcheck.metrics.records import Bench
 from equivcheck.metrics.records_file import BenchWriter
 from equivcheck.metrics.summarise import summarise
-from equivcheck.taking.from_bench import bench_baseline, figures_of, with_bench
-from equivcheck.taking.named import renamed
 from tests.unit.baselines.make import make_baseline
 from tests.unit.metrics.make import make_bench, speculative
 

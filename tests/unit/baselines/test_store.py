@@ -18,10 +18,10 @@ from equivcheck.baselines.store import (
 )
 from equivcheck.baselines.trend import steps_of, trends_of
 from equivcheck.baselines.trend_words import sparkline
+from equivcheck.compare.render import trend_lines
 from equivcheck.core.errors import EquivcheckError
 from equivcheck.core.generation import Counts
 from equivcheck.records.baseline_record import Baseline, Point
-from equivcheck.report.baselines import trend_lines
 from tests.unit.baselines.make import even_cases, make_baseline
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from equivcheck.baselines.cells import Cell
-from equivcheck.baselines.comparison import Broken, Row, Word
+from equivcheck.compare.comparison import Broken, Row, Word
 from equivcheck.core.findings import Finding, Outcome
 from equivcheck.records.baseline_record import Baseline
 

@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Iterator
 
 from equivcheck.baselines.cell_words import LEGEND, MARKS, change_words, from_to
-from equivcheck.baselines.comparison import Broken, Comparison, Row
 from equivcheck.baselines.facts import Differing
 from equivcheck.baselines.store import DEFAULT, is_name
 from equivcheck.baselines.trend import Trends
 from equivcheck.baselines.trend_words import TREND_HEADER, trend_cells
+from equivcheck.compare.comparison import Broken, Comparison, Row
 from equivcheck.core.escape import clip, head
 from equivcheck.core.findings import Outcome
 from equivcheck.records.baseline_record import Baseline

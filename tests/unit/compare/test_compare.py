@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equivcheck.baselines.cells import Terms, geometric_mean, judged, p99_cell, speedup_cell
-from equivcheck.baselines.comparing import compare
 from equivcheck.baselines.limits import limit_findings
+from equivcheck.compare.compare import compare
+from equivcheck.compare.render import lines_of, markdown_of, next_command
 from equivcheck.core.findings import Interval, Outcome
 from equivcheck.core.settings import WorkloadLimits
 from equivcheck.records.baseline_record import Baseline, BenchFigures, CaseTimes, Ratio
-from equivcheck.report.baselines import lines_of, markdown_of, next_command
 from tests.unit.baselines.make import even_cases, make_baseline, make_case
 
 FINITE = st.floats(-0.5, 0.5)

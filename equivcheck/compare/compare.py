@@ -16,10 +16,10 @@ from equivcheck.baselines.cells import (
     rate_cell,
     speedup_cell,
 )
-from equivcheck.baselines.comparison import Broken, Comparison, Row
 from equivcheck.baselines.facts import Differing, first_difference, told_differences
 from equivcheck.baselines.limits import limit_findings
-from equivcheck.baselines.sentences import notes, sentence
+from equivcheck.compare.comparison import Broken, Comparison, Row
+from equivcheck.compare.sentences import notes, sentence
 from equivcheck.core.findings import Outcome, worst
 from equivcheck.core.settings import WorkloadLimits
 from equivcheck.records.baseline_record import Baseline, BenchFigures, workload_of
