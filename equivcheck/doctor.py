@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from equivcheck.capture.threads import spin_briefly
 from equivcheck.core.settings import Settings
-from equivcheck.threads import spin_briefly
 
 TOKENS = 64
 """Positions per row over which the whole step is probed."""
@@ -60,11 +60,11 @@ def examine(settings: Settings) -> Diagnosis:
         EquivcheckError: the pair or the engine cannot be loaded.
     """
     spin_briefly()
+    from equivcheck.capture.environment import fingerprint
     from equivcheck.decoding.contract import probe_contract
     from equivcheck.engines.native import NativeEngine
     from equivcheck.engines.registry import load_engine
     from equivcheck.engines.timing import step_seconds
-    from equivcheck.environment import fingerprint
 
     spec = settings.candidate
     if spec.partition(":")[0] != NATIVE:

@@ -25,7 +25,7 @@ from equivcheck.records.same_run import first_difference
 from equivcheck.verdict import EXIT_CODES, LAW_CHECK, about_case, judge
 
 if TYPE_CHECKING:
-    from equivcheck.capture import Progress
+    from equivcheck.capture.capture import Progress
 
 
 class Status(enum.StrEnum):
@@ -96,7 +96,7 @@ def _run(
     evidence: Evidence, asked: Sequence[Asked], *, law: bool, progress: Progress | None
 ) -> Evidence:
     """Run cases again; with ``law`` those that are sampled are drawn again too."""
-    from equivcheck.capture import run
+    from equivcheck.capture.capture import run
     from equivcheck.records.records_file import read_evidence
 
     with tempfile.TemporaryDirectory(prefix="equivcheck-replay-") as folder:

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from equivcheck.asking import as_answer, closing
 from equivcheck.bench.arms import WORST
 from equivcheck.bench.clocks import Clock, clock_of
 from equivcheck.bench.probing import (
@@ -26,6 +25,7 @@ from equivcheck.bench.probing import (
     step_reads,
 )
 from equivcheck.bench.prompts import at_point
+from equivcheck.capture.ask import as_answer, closing
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import EngineError, describe
 from equivcheck.core.generation import Generation, Request

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from equivcheck.bench.measure import Progress, measure
 from equivcheck.bench.prompts import requests_of
+from equivcheck.capture.environment import fingerprint, git_state
 from equivcheck.core.cases import Suite
 from equivcheck.core.errors import OtherRunError
 from equivcheck.core.generation import Request
 from equivcheck.engines.device import device_facts, load_setup
-from equivcheck.environment import fingerprint, git_state
 from equivcheck.metrics.records import SCHEMA, Bench, BenchHeader, BenchSettings
 from equivcheck.metrics.records_file import BenchWriter, is_unfinished, read_bench
 

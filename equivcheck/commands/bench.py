@@ -89,8 +89,8 @@ def command(
     Batch size is 1 unless it is given or swept. A speedup is printed only where all tokens are the
     target's; otherwise the exit code is 1. An interrupted measurement is gone on with.
     """
+    from equivcheck.capture.threads import spin_briefly
     from equivcheck.metrics.records_file import bench_path, read_bench
-    from equivcheck.threads import spin_briefly
 
     path = bench_path(out)
     settings = read_settings(flags, overrides)

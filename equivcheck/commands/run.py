@@ -156,7 +156,7 @@ def _capture(
     resumed: bool,
     more: bool = False,
 ) -> None:
-    from equivcheck.capture import run
+    from equivcheck.capture.capture import run
     from equivcheck.commands.progress import shown_progress
     from equivcheck.records.run_folder import clear
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
+from equivcheck.capture.draws.plan import may_be_drawn
 from equivcheck.checks import CHECKS
 from equivcheck.core.cases import Case, Suite
 from equivcheck.core.errors import EquivcheckError, did_you_mean
 from equivcheck.core.findings import Finding, Outcome
 from equivcheck.core.load_suites import load_suite
 from equivcheck.core.settings import WorkloadLimits
-from equivcheck.drawing.plan import may_be_drawn
 from equivcheck.plugin.failing import GateNotPassed, failure_text
 from equivcheck.plugin.properties import of_findings
 from equivcheck.plugin.session import Session, session_of

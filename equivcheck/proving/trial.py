@@ -12,12 +12,12 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from equivcheck.capture import run
+from equivcheck.capture.capture import run
+from equivcheck.capture.environment import git_state
 from equivcheck.checks.subjects import RUN
 from equivcheck.core.errors import describe
 from equivcheck.core.findings import Finding, Outcome
 from equivcheck.core.settings import Settings
-from equivcheck.environment import git_state
 from equivcheck.faults.fault import Fault
 from equivcheck.proving.degradation import Degradation, degradation
 from equivcheck.proving.events import missing_events

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from equivcheck import capture as capturing
-from equivcheck.capture import capture, run
+from equivcheck.capture import capture as capturing
+from equivcheck.capture.capture import capture, run
 from equivcheck.core.engine import Capabilities, Engine
 from equivcheck.core.errors import EngineError, RecordsError
 from equivcheck.core.findings import Outcome, Reason
@@ -144,7 +144,7 @@ INTERRUPTED = """
 import os, signal, sys
 from pathlib import Path
 import msgspec
-from equivcheck.capture import run
+from equivcheck.capture.capture import run
 from equivcheck.core.settings import Settings
 from tests.engines.suite import make_suite
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from equivcheck import capture as capturing
-from equivcheck.capture import run
+from equivcheck.capture import capture as capturing
+from equivcheck.capture.capture import run
 from equivcheck.continuing import finished_run, tokens_drawn
 from equivcheck.core.engine import Capabilities, Engine
 from equivcheck.core.errors import OtherRunError, RecordsError
@@ -131,7 +131,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import msgspec
-from equivcheck.capture import run
+from equivcheck.capture.capture import run
 from equivcheck.core.settings import Settings
 from tests.engines.drawing import law_suite, make_profiles_small
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck.capture import run
+from equivcheck.capture.capture import run
 from equivcheck.core.cases import Case, Sampling, Suite
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.settings import EngineSetup, Settings

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from equivcheck.capture.plan import make_plan, warm_up
 from equivcheck.core.cases import Suite
-from equivcheck.planning import make_plan, warm_up
 from equivcheck.proving.events import look
 from equivcheck.proving.openers import OPENER, open_with_one_token, without_openers
 from equivcheck.proving.rigs import SELDOM, settings_with

@@ -9,13 +9,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from equivcheck.capture.logbook import Logbook, Progress
+from equivcheck.capture.plan import Plan, make_plan
 from equivcheck.core.cases import Case, Suite
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import EngineError
 from equivcheck.core.generation import Generation, Request, TokenScore
 from equivcheck.core.settings import EngineSetup, Settings
-from equivcheck.logbook import Logbook, Progress
-from equivcheck.planning import Plan, make_plan
 from equivcheck.records.records import CANDIDATE, REPEAT, TARGET, Evidence, Header
 from equivcheck.records.records_file import RecordsWriter, read_evidence
 from tests.unit.make import make_capabilities, make_generation, make_header

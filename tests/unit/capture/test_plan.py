@@ -6,9 +6,9 @@ import hashlib
 
 import msgspec
 
+from equivcheck.capture.plan import Plan, make_plan, shuffle, warm_up
 from equivcheck.core.cases import Case, Sampling, Suite
 from equivcheck.core.settings import EngineSetup, Settings
-from equivcheck.planning import Plan, make_plan, shuffle, warm_up
 from equivcheck.records.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET
 from equivcheck.records.sample_keys import derive_seed
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from equivcheck.capture.draws.plan import (
+    DrawPlan,
+    drawing_setup,
+    plan_draws,
+    rounds_ahead,
+    sampled_spec,
+)
+from equivcheck.capture.plan import make_plan
 from equivcheck.core.cases import Case, Sampling, Suite
 from equivcheck.core.engine import Rule
 from equivcheck.core.settings import EngineSetup, Settings
-from equivcheck.drawing.plan import DrawPlan, drawing_setup, plan_draws, rounds_ahead, sampled_spec
-from equivcheck.planning import make_plan
 from equivcheck.records.records import SAMPLED, SAMPLED_TARGET
-from tests.unit.drawing.fakes import CASES, COMPANY, PLAN
+from tests.unit.capture.draws.fakes import CASES, COMPANY, PLAN
 from tests.unit.make import make_capabilities, make_request
 
 

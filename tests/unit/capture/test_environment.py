@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck.environment import _cpu_facts, fingerprint, git_state
+from equivcheck.capture.environment import _cpu_facts, fingerprint, git_state
 
 
 def test_the_fingerprint_is_stable_and_names_what_moves_bits(
@@ -27,7 +27,7 @@ def test_the_fingerprint_is_stable_and_names_what_moves_bits(
 
 def test_taking_it_imports_no_framework() -> None:
     code = (
-        "import sys; from equivcheck.environment import fingerprint; fingerprint();"
+        "import sys; from equivcheck.capture.environment import fingerprint; fingerprint();"
         "print(sorted({'torch', 'numpy', 'transformers', 'scipy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

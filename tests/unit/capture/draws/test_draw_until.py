@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from equivcheck.capture.draws.draw_until import Refuted, draw_and_score, draw_tokens
+from equivcheck.capture.draws.ledger import Ledger
 from equivcheck.core.errors import RecordsError
-from equivcheck.drawing.ledger import Ledger
-from equivcheck.drawing.loop import Refuted, draw_and_score, draw_tokens
 from equivcheck.records.records import SAMPLED, SAMPLED_TARGET, Evidence
 from equivcheck.records.sample_keys import parse_draw
 from equivcheck.records.score_table import ScoreTable
 from equivcheck.records.score_table_file import SCORES_NAME
-from tests.unit.drawing.fakes import BUDGET, CASES, Clerk, Dice, Room
+from tests.unit.capture.draws.fakes import BUDGET, CASES, Clerk, Dice, Room
 
 
 def hold(table: ScoreTable) -> bool:

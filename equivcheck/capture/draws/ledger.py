@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from equivcheck.asking import ask
+from equivcheck.capture.ask import ask
+from equivcheck.capture.draws.keep_scores import keep_scores
+from equivcheck.capture.draws.plan import DrawPlan, rounds_ahead
+from equivcheck.capture.logbook import Progress
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import RecordsError, describe
 from equivcheck.core.generation import Generation, Request
-from equivcheck.drawing.kept import keep_scores
-from equivcheck.drawing.plan import DrawPlan, rounds_ahead
-from equivcheck.logbook import Progress
 from equivcheck.records.records import SAMPLED, TARGET, Drawn, Evidence, Failed, Preflight
 from equivcheck.records.records_file import RecordsWriter
 from equivcheck.records.sample_keys import drawn_request, in_order, parse_draw

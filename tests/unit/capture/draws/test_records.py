@@ -12,7 +12,7 @@ from equivcheck.core.errors import RecordsError
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.records.records import SAMPLED, SAMPLED_TARGET, Drawn, Failed
 from equivcheck.records.records_file import RecordsWriter
-from tests.unit.drawing.fakes import CASES, Room, header
+from tests.unit.capture.draws.fakes import CASES, Room, header
 from tests.unit.make import make_drawn, make_generation
 
 

@@ -12,19 +12,20 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from equivcheck.asking import ask, closing
 from equivcheck.baselines.adopt import adopt_baseline
+from equivcheck.capture.ask import ask, closing
+from equivcheck.capture.draws.plan import DrawPlan, drawing_setup, plan_draws, sampled_spec
+from equivcheck.capture.draws.start import draw
+from equivcheck.capture.header import make_header
+from equivcheck.capture.logbook import Logbook, Progress
+from equivcheck.capture.plan import Plan, make_plan, shuffle, warm_up
+from equivcheck.capture.threads import spin_briefly
 from equivcheck.core.cases import Suite
 from equivcheck.core.detokenise import detokeniser
 from equivcheck.core.engine import Engine
 from equivcheck.core.settings import Settings
-from equivcheck.drawing.plan import DrawPlan, drawing_setup, plan_draws, sampled_spec
-from equivcheck.drawing.start import draw
 from equivcheck.engines.registry import load_engine
 from equivcheck.grading.answers import grade_answers
-from equivcheck.logbook import Logbook, Progress
-from equivcheck.manifest import make_header
-from equivcheck.planning import Plan, make_plan, shuffle, warm_up
 from equivcheck.records.records import (
     CANDIDATE,
     CONTROL,
@@ -37,7 +38,6 @@ from equivcheck.records.records import (
 )
 from equivcheck.records.records_file import RECORDS_NAME, RecordsWriter, read_evidence, seal
 from equivcheck.scoring import score
-from equivcheck.threads import spin_briefly
 from equivcheck.verdict import Verdict, judge
 
 __all__ = ["MakeWay", "Progress", "capture", "run"]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from equivcheck.asking import ask
+from equivcheck.capture.ask import ask
+from equivcheck.capture.plan import Chunk, Plan
 from equivcheck.core.detokenise import Detokenise, stop_completed_at
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import EngineError, RecordsError, describe
 from equivcheck.core.generation import Generation
-from equivcheck.planning import Chunk, Plan
 from equivcheck.records.records import CANDIDATE, TARGET, Captured, Evidence, Failed
 from equivcheck.records.records_file import RecordsWriter
 

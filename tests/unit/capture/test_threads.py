@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from equivcheck.threads import BRIEFLY, WAITING
+from equivcheck.capture.threads import BRIEFLY, WAITING
 
 REPORT = f"import os; print([os.environ.get(name) for name in {WAITING!r}])"
 
@@ -25,7 +25,9 @@ REPORT = f"import os; print([os.environ.get(name) for name in {WAITING!r}])"
 )
 def test_how_long_threads_spin(first: str, chosen: dict[str, str], found: list[str | None]) -> None:
     environment = {k: v for k, v in os.environ.items() if k not in WAITING} | chosen
-    program = f"{first}\nfrom equivcheck.threads import spin_briefly\nspin_briefly()\n{REPORT}"
+    program = (
+        f"{first}\nfrom equivcheck.capture.threads import spin_briefly\nspin_briefly()\n{REPORT}"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )

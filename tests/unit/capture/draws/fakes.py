@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from equivcheck.capture.draws.ledger import Ledger, Output
+from equivcheck.capture.draws.plan import DrawPlan
+from equivcheck.capture.logbook import Progress
 from equivcheck.core.cases import Sampling
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.generation import Generation, Request
-from equivcheck.drawing.ledger import Ledger, Output
-from equivcheck.drawing.plan import DrawPlan
-from equivcheck.logbook import Progress
 from equivcheck.records.records import SAMPLED, TARGET, Evidence, Header, Preflight
 from equivcheck.records.records_file import RECORDS_NAME, RecordsWriter, read_evidence
 from equivcheck.records.score_table import BINS, ScoreTable

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from equivcheck.capture.draws.draw_until import Refuted, Scorer, draw_and_score, draw_tokens
+from equivcheck.capture.draws.ledger import Ledger, Output, scorable
+from equivcheck.capture.draws.plan import DrawPlan
+from equivcheck.capture.logbook import Progress
 from equivcheck.core.engine import Engine
-from equivcheck.drawing.ledger import Ledger, Output, scorable
-from equivcheck.drawing.loop import Refuted, Scorer, draw_and_score, draw_tokens
-from equivcheck.drawing.plan import DrawPlan
-from equivcheck.logbook import Progress
 from equivcheck.records.records import SAMPLED, TARGET, Evidence, Header, Preflight
 from equivcheck.records.records_file import RecordsWriter
 

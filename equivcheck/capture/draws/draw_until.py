@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from equivcheck.capture.draws.ledger import Ledger, Output
 from equivcheck.core.engine import Engine
-from equivcheck.drawing.ledger import Ledger, Output
 from equivcheck.records.score_table_file import concatenate
 
 if TYPE_CHECKING:

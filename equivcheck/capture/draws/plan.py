@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from equivcheck.capture.plan import Chunk, Plan
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.generation import Request
 from equivcheck.core.settings import AUTO, EngineSetup, Settings
 from equivcheck.engines.registry import EngineSpec
-from equivcheck.planning import Chunk, Plan
 from equivcheck.records.records import CANDIDATE, SAMPLED, SAMPLED_TARGET
 from equivcheck.records.sample_keys import drawn_request
 

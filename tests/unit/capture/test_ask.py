@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from equivcheck.asking import ask, closing
+from equivcheck.capture.ask import ask, closing
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import LONGEST_MESSAGE, EngineError
 from equivcheck.core.generation import Generation, Request

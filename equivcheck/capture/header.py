@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from equivcheck.capture.draws.plan import DrawPlan
+from equivcheck.capture.environment import fingerprint, git_state
+from equivcheck.capture.plan import Plan
 from equivcheck.core.cases import Suite
 from equivcheck.core.engine import Engine
 from equivcheck.core.settings import Settings
-from equivcheck.drawing.plan import DrawPlan
 from equivcheck.engines.device import device_facts, load_setup
-from equivcheck.environment import fingerprint, git_state
-from equivcheck.planning import Plan
 from equivcheck.records.records import CANDIDATE, REPEAT, SCHEMA, SHUFFLED, Header, SuiteRef
 
 
