@@ -25,7 +25,7 @@ from equivcheck.engines.registry import OpenEngine, lent
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence
 
 if TYPE_CHECKING:
-    from equivcheck.verdict import Verdict
+    from equivcheck.checks.verdict import Verdict
 
 Cases = Suite | str | Path | Sequence[Case]
 """A suite, a suite file or folder of such, or cases made in the test."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from equivcheck.checks.verdict import Verdict, judge
 from equivcheck.core.atomic_write import writing
 from equivcheck.records.records import Evidence
 from equivcheck.records.records_file import read_evidence, seal
-from equivcheck.verdict import Verdict, judge
 
 
 def rejudge(records: Path) -> tuple[Evidence, Verdict]:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from equivcheck.checks.verdict import EXIT_CODES, LAW_CHECK, about_case, judge
 from equivcheck.core.cases import Case, Suite
 from equivcheck.core.errors import RecordsError, did_you_mean
 from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome, worst
 from equivcheck.records.records import CANDIDATE, Asked, Evidence
 from equivcheck.records.same_run import first_difference
-from equivcheck.verdict import EXIT_CODES, LAW_CHECK, about_case, judge
 
 if TYPE_CHECKING:
     from equivcheck.capture.capture import Progress

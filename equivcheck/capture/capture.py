@@ -20,6 +20,7 @@ from equivcheck.capture.header import make_header
 from equivcheck.capture.logbook import Logbook, Progress
 from equivcheck.capture.plan import Plan, make_plan, shuffle, warm_up
 from equivcheck.capture.threads import spin_briefly
+from equivcheck.checks.verdict import Verdict, judge
 from equivcheck.core.cases import Suite
 from equivcheck.core.detokenise import detokeniser
 from equivcheck.core.engine import Engine
@@ -38,7 +39,6 @@ from equivcheck.records.records import (
 )
 from equivcheck.records.records_file import RECORDS_NAME, RecordsWriter, read_evidence, seal
 from equivcheck.scoring import score
-from equivcheck.verdict import Verdict, judge
 
 __all__ = ["MakeWay", "Progress", "capture", "run"]
 

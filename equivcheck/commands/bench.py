@@ -155,11 +155,11 @@ def _say(bench: Bench, path: Path, *, limits: Mapping[str, WorkloadLimits], as_j
     import msgspec
 
     from equivcheck.baselines.limits import limit_findings
+    from equivcheck.checks.verdict import EXIT_CODES
     from equivcheck.commands.bench_words import lines_of
     from equivcheck.compare.from_bench import figures_of
     from equivcheck.core.findings import worst
     from equivcheck.metrics.summarise import summarise
-    from equivcheck.verdict import EXIT_CODES
 
     summary = summarise(bench)
     output = Output(as_json=as_json)

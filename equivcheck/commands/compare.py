@@ -50,12 +50,12 @@ def command(
 
     from equivcheck.baselines.cells import Terms
     from equivcheck.baselines.store import BaselineError
+    from equivcheck.checks.verdict import EXIT_CODES
     from equivcheck.compare.compare import compare
     from equivcheck.compare.named import taken
     from equivcheck.compare.render import lines_of, markdown_of, next_command
     from equivcheck.core.atomic_write import writing
     from equivcheck.core.load_settings import find_settings_file, load_settings
-    from equivcheck.verdict import EXIT_CODES
 
     output = Output(as_json=as_json)
     newer = taken(new, bench=bench)

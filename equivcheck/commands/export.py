@@ -42,13 +42,13 @@ def command(
     """
     import msgspec
 
+    from equivcheck.checks.verdict import judge
     from equivcheck.core.atomic_write import replace
     from equivcheck.exporting.grafana import dashboard
     from equivcheck.exporting.profile import profile_of
     from equivcheck.exporting.prometheus import metrics_of
     from equivcheck.records.records_file import read_evidence
     from equivcheck.records.run_folder import find_run, shown
-    from equivcheck.verdict import judge
 
     wanted = {
         "prometheus": prometheus,

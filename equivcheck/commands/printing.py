@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
+    from equivcheck.checks.verdict import Verdict
     from equivcheck.commands.output import Output
     from equivcheck.records.records import Evidence
-    from equivcheck.verdict import Verdict
 
 
 def print_run(folder: Path, *, output: Output) -> int:
@@ -19,8 +19,8 @@ def print_run(folder: Path, *, output: Output) -> int:
     Raises:
         RecordsError: there is no readable run.
     """
+    from equivcheck.checks.verdict import judge
     from equivcheck.records.records_file import read_evidence
-    from equivcheck.verdict import judge
 
     evidence = read_evidence(folder)
     return print_verdict(

@@ -19,12 +19,12 @@ def command(*, run: str, as_json: bool) -> int:
     """
     if (measured := Path(run) / "bench.jsonl").is_file():
         return _report_bench(measured, output=Output(as_json=as_json))
+    from equivcheck.checks.verdict import judge
     from equivcheck.commands.printing import print_run
     from equivcheck.records.records_file import read_evidence
     from equivcheck.records.run_folder import find_run, shown
     from equivcheck.report.view import view_of
     from equivcheck.report.write import write_reports
-    from equivcheck.verdict import judge
 
     path = find_run(run)
     evidence = read_evidence(path)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from equivcheck.baselines.facts import facts_of, under_test
+from equivcheck.checks.verdict import Verdict, lossless
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.records.baseline_record import SCHEMA, Baseline, CaseFact
 from equivcheck.records.records import CANDIDATE, Evidence
-from equivcheck.verdict import Verdict, lossless
 
 _IDENTITY_CHECKS = ("greedy", "coupled")
 

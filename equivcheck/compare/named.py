@@ -13,6 +13,7 @@ from equivcheck.baselines.store import (
     path_of,
     read_baseline,
 )
+from equivcheck.checks.verdict import judge
 from equivcheck.compare.from_bench import bench_baseline, with_bench
 from equivcheck.compare.from_run import baseline_of
 from equivcheck.core.errors import EquivcheckError, RecordsError, did_you_mean
@@ -21,7 +22,6 @@ from equivcheck.metrics.records_file import BENCH_NAME, read_bench
 from equivcheck.records.baseline_record import Baseline
 from equivcheck.records.records_file import RECORDS_NAME, read_evidence
 from equivcheck.records.run_folder import REPORTS, find_run
-from equivcheck.verdict import judge
 
 
 def taken(name: str, *, bench: str | None = None, folder: Path | None = None) -> Baseline:

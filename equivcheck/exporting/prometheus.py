@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from equivcheck.checks.verdict import Verdict
 from equivcheck.core.findings import Outcome
 from equivcheck.core.generation import Generation
 from equivcheck.exporting.exposition import Family, Sample, histogram, label, render
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence
 from equivcheck.report.view import view_of
 from equivcheck.statistics.acceptance_rate import acceptance_of
-from equivcheck.verdict import Verdict
 
 PREFIX = "equivcheck_"
 

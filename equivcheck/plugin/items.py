@@ -15,6 +15,7 @@ import pytest
 
 from equivcheck.capture.draws.plan import may_be_drawn
 from equivcheck.checks import CHECKS
+from equivcheck.checks.verdict import LAW_CHECK
 from equivcheck.core.cases import Case, Suite
 from equivcheck.core.errors import EquivcheckError, did_you_mean
 from equivcheck.core.findings import Finding, Outcome
@@ -23,7 +24,6 @@ from equivcheck.core.settings import WorkloadLimits
 from equivcheck.plugin.failing import GateNotPassed, failure_text
 from equivcheck.plugin.properties import of_findings
 from equivcheck.plugin.session import Session, session_of
-from equivcheck.verdict import LAW_CHECK
 
 _SAMPLED_ONLY, _GREEDY_ONLY, _GRADED_ONLY = "coupled", "greedy", "score"
 _MARKS_WITH_A_MEANING = frozenset(

@@ -16,6 +16,7 @@ import pytest
 from msgspec import Struct
 
 from equivcheck.checks.subjects import RUN
+from equivcheck.checks.verdict import LAW_CHECK, Verdict, about_case, judge
 from equivcheck.core.atomic_write import writing
 from equivcheck.core.cases import Suite
 from equivcheck.core.errors import EquivcheckError, OtherRunError
@@ -35,7 +36,6 @@ from equivcheck.records.run_folder import (
     set_aside,
     shown,
 )
-from equivcheck.verdict import LAW_CHECK, Verdict, about_case, judge
 
 if TYPE_CHECKING:
     from equivcheck.records.records import Evidence

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from equivcheck.checks.verdict import judge
 from equivcheck.core.errors import RecordsError
 from equivcheck.core.escape import harmless
 from equivcheck.plugin.properties import RUN_PROPERTY, RunNote, read_note
@@ -15,7 +16,6 @@ from equivcheck.records.records_file import read_evidence
 from equivcheck.report.against import box_lines
 from equivcheck.report.layout import columns, count_words, workload_table
 from equivcheck.report.view import view_of
-from equivcheck.verdict import judge
 
 MOST_WORKLOADS = 12
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from equivcheck.checks.verdict import Verdict
 from equivcheck.core.findings import Finding, Outcome, worst
 from equivcheck.faults.fault import Breaks
 from equivcheck.proving.degradation import Degradation
-from equivcheck.verdict import Verdict
 
 IDENTITY = frozenset({"greedy", "coupled", "sampled", "determinism", "batching"})
 """Checks that say that the output is not the target's."""

@@ -15,6 +15,7 @@ from msgspec import Struct
 from equivcheck.capture.capture import run
 from equivcheck.capture.environment import git_state
 from equivcheck.checks.subjects import RUN
+from equivcheck.checks.verdict import Verdict
 from equivcheck.core.errors import describe
 from equivcheck.core.findings import Finding, Outcome
 from equivcheck.core.settings import Settings
@@ -29,7 +30,6 @@ from equivcheck.records.records import CANDIDATE, Evidence
 from equivcheck.records.records_file import read_evidence
 from equivcheck.records.run_folder import name_by_folder
 from equivcheck.report.blocks import block_lines
-from equivcheck.verdict import Verdict
 
 DONE = "done"
 """Says what the sound arms were captured with."""

@@ -12,6 +12,7 @@ from msgspec import Struct
 from equivcheck.baselines.cells import Cell
 from equivcheck.checks import CHECKS
 from equivcheck.checks.subjects import RUN, plural
+from equivcheck.checks.verdict import Verdict
 from equivcheck.core.escape import clip, head, visible
 from equivcheck.core.findings import Finding, Interval, Outcome, Reason, worst
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence, Header
@@ -21,7 +22,6 @@ from equivcheck.report.html_appendix import Appendix, appendix_of
 from equivcheck.report.latency import LatencyRow, latency_rows
 from equivcheck.report.law import LawView, law_view
 from equivcheck.statistics.acceptance_rate import acceptance_by_workload
-from equivcheck.verdict import Verdict
 
 _IDENTITY_CHECKS = ("greedy", "coupled")
 _TOLD = ("python", "torch", "transformers", "cpu", "gpu", "cores")

@@ -13,6 +13,7 @@ import pytest
 
 from equivcheck.capture import capture as capturing
 from equivcheck.capture.capture import run
+from equivcheck.checks.verdict import Verdict
 from equivcheck.continuing import finished_run, tokens_drawn
 from equivcheck.core.engine import Capabilities, Engine
 from equivcheck.core.errors import OtherRunError, RecordsError
@@ -26,7 +27,6 @@ from equivcheck.records.records_file import RECORDS_NAME, read_evidence
 from equivcheck.records.sample_keys import parse_draw
 from equivcheck.records.score_table_file import SCORES_NAME
 from equivcheck.statistics.profiles import PROFILES, Profile, Required
-from equivcheck.verdict import Verdict
 from tests.engines.drawing import BUDGET, DRAWN, SMALL, law_suite
 
 SUITES = [law_suite()]

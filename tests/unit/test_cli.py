@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from equivcheck import cli
+from equivcheck.checks.verdict import judge
 from equivcheck.commands.output import Output
 from equivcheck.core.cases import Sampling
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence
 from equivcheck.records.records_file import RECORDS_NAME, RecordsWriter, seal
-from equivcheck.verdict import judge
 from tests.unit.make import (
     make_capabilities,
     make_evidence,

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
+from equivcheck.checks.verdict import judge
 from equivcheck.core.escape import width
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import Generation
@@ -23,7 +24,6 @@ from equivcheck.report.blocks import block_lines
 from equivcheck.report.layout import acceptance_words, columns, workload_cells
 from equivcheck.report.view import RunView, view_of
 from equivcheck.report.write import write_reports
-from equivcheck.verdict import judge
 from tests.unit.make import (
     make_capabilities,
     make_evidence,

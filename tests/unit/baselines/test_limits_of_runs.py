@@ -10,6 +10,7 @@ from msgspec import structs
 
 from equivcheck.baselines.facts import facts_of
 from equivcheck.checks import acceptance, baseline
+from equivcheck.checks.verdict import judge
 from equivcheck.compare.compare import compare
 from equivcheck.compare.from_run import baseline_of
 from equivcheck.core.findings import Outcome, Reason
@@ -20,7 +21,6 @@ from equivcheck.records.records import CANDIDATE, TARGET, Evidence
 from equivcheck.report import html, markdown, terminal
 from equivcheck.report.against import vs_base_words
 from equivcheck.report.view import RunView, view_of
-from equivcheck.verdict import judge
 from tests.unit.make import make_evidence, make_generation, make_request, make_steps
 
 PROMPTS = 12

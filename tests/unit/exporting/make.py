@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from equivcheck.checks.verdict import judge
 from equivcheck.exporting.prometheus import metrics_of
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence, Grade, GradeResult
-from equivcheck.verdict import judge
 from tests.unit.test_report import make_run
 
 

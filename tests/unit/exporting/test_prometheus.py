@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from equivcheck.checks.verdict import judge
 from equivcheck.exporting.exposition import SECONDS, Family, Sample, histogram, label, render
 from equivcheck.records.records import CANDIDATE, CONTROL, TARGET
 from equivcheck.report.view import view_of
 from equivcheck.statistics.acceptance_rate import acceptance_by_workload
-from equivcheck.verdict import judge
 from tests.unit.exporting.make import text_of, timed_run
 from tests.unit.make import make_evidence
 from tests.unit.test_report import make_run

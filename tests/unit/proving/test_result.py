@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from equivcheck.checks.verdict import Verdict
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.faults.fault import Breaks
 from equivcheck.proving.result import Said, by_check, is_caught, say
-from equivcheck.verdict import Verdict
 
 FAIL, UNSURE, PASS = Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from equivcheck.checks.verdict import Verdict
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.faults.catalogue import find
 from equivcheck.proving.job import jobs_of
@@ -20,7 +21,6 @@ from equivcheck.proving.trial import (
     run_to_the_end,
 )
 from equivcheck.records.records import CANDIDATE, Evidence
-from equivcheck.verdict import Verdict
 from tests.unit.make import make_evidence, make_generation
 
 KEYS = ("plain/00", "plain/01", f"endings/{OPENER}", "endings/00", "endings/01", "endings/02")

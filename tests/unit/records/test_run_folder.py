@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from equivcheck.checks.subjects import repeat_command
+from equivcheck.checks.verdict import Verdict
 from equivcheck.core.cases import Case, Suite
 from equivcheck.core.errors import EquivcheckError, OtherRunError, RecordsError
 from equivcheck.core.findings import Finding, Outcome, Reason
@@ -23,7 +24,6 @@ from equivcheck.records.run_folder import (
     name_by_folder,
     set_aside,
 )
-from equivcheck.verdict import Verdict
 from tests.unit.make import make_evidence, make_generation, make_header
 
 SUITE = Suite(

@@ -11,6 +11,7 @@ import pytest
 
 from equivcheck import cli
 from equivcheck.assertions import Comparison, message_of
+from equivcheck.checks.verdict import judge
 from equivcheck.commands.output import Output
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.exporting.profile import profile_of
@@ -23,7 +24,6 @@ from equivcheck.records.records import CANDIDATE, TARGET, Evidence, SuiteRef
 from equivcheck.report.step_summary import VARIABLE
 from equivcheck.report.terminal import show
 from equivcheck.report.view import view_of
-from equivcheck.verdict import judge
 from tests.unit.make import make_evidence, make_generation
 from tests.unit.metrics.make import make_bench
 from tests.unit.report.test_html import assert_harmless

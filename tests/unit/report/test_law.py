@@ -8,14 +8,14 @@ import re
 import numpy as np
 import pytest
 
+from equivcheck.checks.verdict import judge
 from equivcheck.records.score_table import Support
 from equivcheck.report import html, markdown, terminal
 from equivcheck.report.figures import CURVE_HEIGHT, CURVE_WIDTH, height, line
 from equivcheck.report.law import NOT_REACHED, SHARES, law_view
 from equivcheck.report.view import view_of
-from equivcheck.verdict import judge
+from tests.unit.checks.test_sampled import evidence_of, table
 from tests.unit.statistics.tables import Decoder, temperature
-from tests.unit.test_sampled import evidence_of, table
 
 
 def test_a_run_without_draws_has_no_section() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from equivcheck.checks.parameters import parameter_group
 from equivcheck.checks.sampled import check, law_of
+from equivcheck.checks.verdict import judge
 from equivcheck.core.cases import Sampling
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import Generation
@@ -19,7 +20,6 @@ from equivcheck.core.settings import Settings
 from equivcheck.records.records import SAMPLED, Evidence, Preflight
 from equivcheck.records.score_table import ScoreTable, Support
 from equivcheck.statistics.preflight import preflight
-from equivcheck.verdict import judge
 from tests.unit.make import (
     make_capabilities,
     make_evidence,

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from equivcheck.checks.tokens_alone import check
+from equivcheck.checks.verdict import judge
 from equivcheck.core.cases import Sampling
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.settings import Settings
 from equivcheck.records.records import SAMPLED, SAMPLED_TARGET, Evidence, Preflight
 from equivcheck.statistics.black_box import ALPHA, POSITIONS, compare
-from equivcheck.verdict import judge
 from tests.unit.make import make_capabilities, make_evidence, make_generation, make_request
 
 VOCABULARY, CASES, LENGTH = 40, 12, 20

@@ -4,11 +4,11 @@ import msgspec
 import pytest
 
 from equivcheck.checks import CHECKS
+from equivcheck.checks.verdict import judge
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.findings import Outcome
 from equivcheck.core.generation import Generation
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence, Sealed
-from equivcheck.verdict import judge
 from tests.unit.make import EOS, make_capabilities, make_evidence, make_generation, make_steps
 
 STEPS = make_steps((2, 2), (2, 0))
