@@ -44,11 +44,11 @@ def command(
 
     from equivcheck.checks.verdict import judge
     from equivcheck.core.atomic_write import replace
-    from equivcheck.exporting.grafana import dashboard
-    from equivcheck.exporting.profile import profile_of
-    from equivcheck.exporting.prometheus import metrics_of
     from equivcheck.records.records_file import read_evidence
     from equivcheck.records.run_folder import find_run, shown
+    from equivcheck.report.export.grafana import dashboard
+    from equivcheck.report.export.profile import profile_of
+    from equivcheck.report.export.prometheus import metrics_of
 
     wanted = {
         "prometheus": prometheus,

@@ -13,7 +13,7 @@ from equivcheck.core.escape import harmless
 from equivcheck.plugin.properties import RUN_PROPERTY, RunNote, read_note
 from equivcheck.plugin.session import read_marker
 from equivcheck.records.records_file import read_evidence
-from equivcheck.report.against import box_lines
+from equivcheck.report.baseline_view import box_lines
 from equivcheck.report.layout import columns, count_words, workload_table
 from equivcheck.report.view import view_of
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from equivcheck.baselines.trend_words import TREND_HEADER, trend_cells
 from equivcheck.core.escape import ELLIPSIS, harmless
 from equivcheck.report import figures
-from equivcheck.report.against import (
+from equivcheck.report.baseline_view import (
     VS_BASE,
     box_lines,
     legend,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from equivcheck.core.escape import clip, width
-from equivcheck.report.against import VS_BASE, vs_base_words
+from equivcheck.report.baseline_view import VS_BASE, vs_base_words
 from equivcheck.report.blocks import SYMBOLS
 from equivcheck.report.view import GateRow, RunView, WorkloadRow
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from equivcheck.baselines.trend_words import TREND_HEADER, trend_cells
 from equivcheck.core.escape import harmless
-from equivcheck.report.against import box_lines, legend
+from equivcheck.report.baseline_view import box_lines, legend
 from equivcheck.report.blocks import block_lines
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
 from equivcheck.report.law import law_lines

@@ -13,7 +13,7 @@ from typing import TextIO
 from equivcheck.baselines.trend_words import TREND_HEADER, trend_cells
 from equivcheck.core.escape import clip, harmless
 from equivcheck.core.findings import Outcome
-from equivcheck.report.against import box_lines, legend
+from equivcheck.report.baseline_view import box_lines, legend
 from equivcheck.report.blocks import SYMBOLS, WIDTH, block_lines
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
 from equivcheck.report.law import law_lines

@@ -16,7 +16,7 @@ from equivcheck.checks.verdict import Verdict
 from equivcheck.core.escape import clip, head, visible
 from equivcheck.core.findings import Finding, Interval, Outcome, Reason, worst
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence, Header
-from equivcheck.report.against import AgainstView, against_view
+from equivcheck.report.baseline_view import AgainstView, against_view
 from equivcheck.report.grades import GradeRow, grade_rows
 from equivcheck.report.html_appendix import Appendix, appendix_of
 from equivcheck.report.latency import LatencyRow, latency_rows

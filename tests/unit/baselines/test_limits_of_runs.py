@@ -19,7 +19,7 @@ from equivcheck.core.settings import Settings, WorkloadLimits
 from equivcheck.records.baseline_record import Against, Point
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence
 from equivcheck.report import html, markdown, terminal
-from equivcheck.report.against import vs_base_words
+from equivcheck.report.baseline_view import vs_base_words
 from equivcheck.report.view import RunView, view_of
 from tests.unit.make import make_evidence, make_generation, make_request, make_steps
 

@@ -17,7 +17,7 @@ from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.settings import Settings
 from equivcheck.records.records import CANDIDATE, CONTROL, TARGET, Evidence, Grade, GradeResult
 from tests.unit.make import make_capabilities, make_evidence, make_generation, make_request
-from tests.unit.test_report import make_run
+from tests.unit.report.test_report import make_run
 
 SAME, OTHER = (10, 11, 12, 13), (10, 11, 77, 78)
 

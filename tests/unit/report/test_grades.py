@@ -10,7 +10,7 @@ from equivcheck.records.records import CANDIDATE, TARGET, Evidence, Grade, Grade
 from equivcheck.report import html, markdown, terminal
 from equivcheck.report.grades import grade_cells, off_words
 from tests.unit.report.test_html import Page, assert_harmless
-from tests.unit.test_report import make_run, view
+from tests.unit.report.test_report import make_run, view
 
 
 def graded_run() -> Evidence:

@@ -14,21 +14,21 @@ from equivcheck.assertions import Comparison, message_of
 from equivcheck.checks.verdict import judge
 from equivcheck.commands.output import Output
 from equivcheck.core.findings import Finding, Outcome, Reason
-from equivcheck.exporting.profile import profile_of
 from equivcheck.metrics.records_file import BenchWriter
 from equivcheck.plugin.failing import GateNotPassed, failure_text
 from equivcheck.plugin.properties import RunNote
 from equivcheck.plugin.session import MARKER_NAME, Marker
 from equivcheck.plugin.summary import write_summary
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence, SuiteRef
+from equivcheck.report.export.profile import profile_of
 from equivcheck.report.step_summary import VARIABLE
 from equivcheck.report.terminal import show
 from equivcheck.report.view import view_of
 from tests.unit.make import make_evidence, make_generation
 from tests.unit.metrics.make import make_bench
 from tests.unit.report.test_html import assert_harmless
+from tests.unit.report.test_report import Terminal
 from tests.unit.test_cli import store
-from tests.unit.test_report import Terminal
 
 FORGED = "## FORGED"
 HOSTILE = f"x\x1b]0;owned\x07\x1b[2J\u202e\n\n{FORGED}\n\r{FORGED}\u2028{FORGED}"

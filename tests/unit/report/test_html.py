@@ -19,7 +19,7 @@ from equivcheck.report import html
 from equivcheck.report.layout import count_words, workload_cells
 from equivcheck.report.view import Block, RunView
 from tests.unit.make import make_evidence
-from tests.unit.test_report import RUNS, make_run, view
+from tests.unit.report.test_report import RUNS, make_run, view
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 NO_CLOSING = {"path", "rect", "circle"}

@@ -22,7 +22,7 @@ from equivcheck.report.latency import (
 )
 from tests.unit.make import make_evidence, make_generation
 from tests.unit.report.test_html import assert_harmless
-from tests.unit.test_report import make_run, view
+from tests.unit.report.test_report import make_run, view
 
 
 def timed(*steps: tuple[float | None, int]) -> Evidence:

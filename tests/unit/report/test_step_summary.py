@@ -9,7 +9,7 @@ import pytest
 from equivcheck.report import step_summary
 from equivcheck.report.step_summary import VARIABLE, add_to_step_summary, fitting
 from equivcheck.report.write import write_reports
-from tests.unit.test_report import make_run, view
+from tests.unit.report.test_report import make_run, view
 
 
 @pytest.fixture

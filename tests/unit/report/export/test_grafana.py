@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from equivcheck.exporting.grafana import PANELS, WIDTH, dashboard
-from tests.unit.exporting.make import text_of, timed_run
+from equivcheck.report.export.grafana import PANELS, WIDTH, dashboard
+from tests.unit.report.export.make import text_of, timed_run
 
 NAME = re.compile(r"equivcheck_\w+")
 LABELS = re.compile(r"(\w+)(?:=~|!=|=)\"")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from equivcheck.checks.verdict import judge
-from equivcheck.exporting.prometheus import metrics_of
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence, Grade, GradeResult
-from tests.unit.test_report import make_run
+from equivcheck.report.export.prometheus import metrics_of
+from tests.unit.report.test_report import make_run
 
 
 def timed_run() -> Evidence:

@@ -19,8 +19,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from equivcheck.exporting.grafana import PANELS
-from tests.unit.exporting.make import text_of, timed_run
+from equivcheck.report.export.grafana import PANELS
+from tests.unit.report.export.make import text_of, timed_run
 
 pytestmark = pytest.mark.skipif(not shutil.which("prometheus"), reason="needs Prometheus")
 PATIENCE = 60.0

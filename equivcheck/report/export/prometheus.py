@@ -14,8 +14,8 @@ from typing import NamedTuple
 from equivcheck.checks.verdict import Verdict
 from equivcheck.core.findings import Outcome
 from equivcheck.core.generation import Generation
-from equivcheck.exporting.exposition import Family, Sample, histogram, label, render
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence
+from equivcheck.report.export.exposition import Family, Sample, histogram, label, render
 from equivcheck.report.view import view_of
 from equivcheck.statistics.acceptance_rate import acceptance_of
 

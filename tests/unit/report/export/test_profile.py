@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equivcheck.exporting.profile import TOLERANCE, conditional, profile_of, validation
 from equivcheck.records.records import CANDIDATE, TARGET
+from equivcheck.report.export.profile import TOLERANCE, conditional, profile_of, validation
 from tests.unit.make import make_capabilities, make_evidence, make_generation, make_steps
 
 STEPS = st.lists(

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from equivcheck.checks.verdict import judge
-from equivcheck.exporting.exposition import SECONDS, Family, Sample, histogram, label, render
 from equivcheck.records.records import CANDIDATE, CONTROL, TARGET
+from equivcheck.report.export.exposition import SECONDS, Family, Sample, histogram, label, render
 from equivcheck.report.view import view_of
 from equivcheck.statistics.acceptance_rate import acceptance_by_workload
-from tests.unit.exporting.make import text_of, timed_run
 from tests.unit.make import make_evidence
-from tests.unit.test_report import make_run
+from tests.unit.report.export.make import text_of, timed_run
+from tests.unit.report.test_report import make_run
 
 Labels = frozenset[tuple[str, str]]
 
