@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from equivcheck.assertions import assert_equivalent as assert_equivalent
     from equivcheck.core.cases import Case as Case
     from equivcheck.core.cases import Sampling as Sampling
     from equivcheck.core.cases import Suite as Suite
     from equivcheck.core.load_suites import load_suite as load_suite
     from equivcheck.core.settings import Settings as Settings
+    from equivcheck.pipeline.assertions import assert_equivalent as assert_equivalent
 
 __version__ = "0.1.0"
 __all__ = [
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "assert_equivalent": "equivcheck.assertions",
+    "assert_equivalent": "equivcheck.pipeline.assertions",
     "Case": "equivcheck.core.cases",
     "Sampling": "equivcheck.core.cases",
     "Settings": "equivcheck.core.settings",

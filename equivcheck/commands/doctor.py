@@ -21,7 +21,7 @@ def command(*, overrides: tuple[str, ...], as_json: bool, **flags: Any) -> int:
     """
     import msgspec
 
-    from equivcheck.doctor import examine, lines_of
+    from equivcheck.pipeline.doctor import examine, lines_of
 
     output = Output(as_json=as_json)
     found = examine(read_settings(flags, overrides))

@@ -17,7 +17,7 @@ def command(*, run: str, as_json: bool) -> int:
     not sealed, so that it can still be gone on with.
     """
     from equivcheck.commands.printing import print_verdict
-    from equivcheck.judging import rejudge
+    from equivcheck.pipeline.rejudge import rejudge
     from equivcheck.records.run_folder import find_run
 
     path = find_run(run)

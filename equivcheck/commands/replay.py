@@ -11,7 +11,7 @@ from equivcheck.commands.output import Output, json_option
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from equivcheck.replaying import Replayed
+    from equivcheck.pipeline.replay import Replayed
 
 
 @click.command("replay")
@@ -31,9 +31,9 @@ def command(*, run: str, case: str, alone: bool, as_json: bool) -> int:
 
     from equivcheck.commands.progress import shown_progress
     from equivcheck.core.errors import EquivcheckError
+    from equivcheck.pipeline.replay import replay
     from equivcheck.records.records_file import read_evidence
     from equivcheck.records.run_folder import find_run
-    from equivcheck.replaying import replay
 
     output = Output(as_json=as_json)
     try:

@@ -139,7 +139,7 @@ def _draw_more(settings: Settings, suites: tuple[Suite, ...], folder: Path) -> N
     Raises:
         RecordsError: there is none to go on with.
     """
-    from equivcheck.continuing import finished_run, tokens_drawn
+    from equivcheck.pipeline.draw_more import finished_run, tokens_drawn
     from equivcheck.records.records_file import read_evidence
 
     before = tokens_drawn(finished_run(folder, settings, suites))

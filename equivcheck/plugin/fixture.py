@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from equivcheck.assertions import Cases, Comparison, compare
+from equivcheck.pipeline.assertions import Cases, Comparison, compare
 from equivcheck.plugin.session import read_settings
 
 if TYPE_CHECKING:

@@ -14,14 +14,14 @@ import pytest
 from equivcheck.capture import capture as capturing
 from equivcheck.capture.capture import run
 from equivcheck.checks.verdict import Verdict
-from equivcheck.continuing import finished_run, tokens_drawn
 from equivcheck.core.engine import Capabilities, Engine
 from equivcheck.core.errors import OtherRunError, RecordsError
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.engines.registry import load_engine
-from equivcheck.judging import rejudge
+from equivcheck.pipeline.draw_more import finished_run, tokens_drawn
+from equivcheck.pipeline.rejudge import rejudge
 from equivcheck.records.records import SAMPLED, Evidence
 from equivcheck.records.records_file import RECORDS_NAME, read_evidence
 from equivcheck.records.sample_keys import parse_draw
@@ -91,7 +91,7 @@ def test_judging_again_needs_no_model_and_gives_the_same_bytes(
     folder = copied(finished, tmp_path / "again")
     before = (folder / RECORDS_NAME).read_bytes()
     code = (
-        "import sys; from pathlib import Path; from equivcheck.judging import rejudge\n"
+        "import sys; from pathlib import Path; from equivcheck.pipeline.rejudge import rejudge\n"
         "from tests.engines.drawing import make_profiles_small; make_profiles_small()\n"
         f"rejudge(Path({str(folder / RECORDS_NAME)!r})); assert 'torch' not in sys.modules"
     )

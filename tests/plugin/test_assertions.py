@@ -8,11 +8,11 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from equivcheck import assert_equivalent
-from equivcheck.assertions import Inconclusive, NotEquivalent, as_suites
 from equivcheck.core.cases import Case
 from equivcheck.core.errors import EngineError, SuiteError
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.engines.registry import known_engines, lent
+from equivcheck.pipeline.assertions import Inconclusive, NotEquivalent, as_suites
 from tests.plugin.conftest import Project
 from tests.plugin.toy import ToyEngine, ToyOptions, open_engine
 

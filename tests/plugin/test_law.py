@@ -7,7 +7,7 @@ import json
 import pytest
 
 from equivcheck import cli
-from equivcheck.continuing import tokens_drawn
+from equivcheck.pipeline.draw_more import tokens_drawn
 from equivcheck.records.records import SAMPLED, Evidence
 from equivcheck.records.records_file import read_evidence
 from equivcheck.statistics.profiles import PROFILES, Profile, Required

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from equivcheck import cli
-from equivcheck.assertions import Comparison, message_of
 from equivcheck.checks.verdict import judge
 from equivcheck.commands.output import Output
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.metrics.records_file import BenchWriter
+from equivcheck.pipeline.assertions import Comparison, message_of
 from equivcheck.plugin.failing import GateNotPassed, failure_text
 from equivcheck.plugin.properties import RunNote
 from equivcheck.plugin.session import MARKER_NAME, Marker

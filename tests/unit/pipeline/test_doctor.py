@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from equivcheck.doctor import Diagnosis, ProbeRow, lines_of
+from equivcheck.pipeline.doctor import Diagnosis, ProbeRow, lines_of
 
 
 def told(name: str, *, required: bool, contract: str | None) -> str:

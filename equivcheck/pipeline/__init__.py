@@ -1,0 +1,1 @@
+"""What a verb does from end to end: the only place that strings rooms together."""
