@@ -11,7 +11,7 @@ import click
 from equivcheck.commands.output import Output, json_option
 
 if TYPE_CHECKING:
-    from equivcheck.advising.policy import Route, Routes
+    from equivcheck.advise.policy import Route, Routes
 
 
 SHARE = click.FloatRange(0, 1)
@@ -52,9 +52,9 @@ def command(
 
     Bounds of intervals decide, not estimates. Without a passing verdict nothing is enabled.
     """
-    from equivcheck.advising.advise import advise
-    from equivcheck.advising.policy import ROUTES_NAME, Policy, read_routes, write_routes
-    from equivcheck.advising.proofs import proofs_from
+    from equivcheck.advise.advise import advise
+    from equivcheck.advise.policy import ROUTES_NAME, Policy, read_routes, write_routes
+    from equivcheck.advise.proofs import proofs_from
     from equivcheck.metrics.records_file import bench_path, read_bench
     from equivcheck.metrics.summarise import summarise
     from equivcheck.records.records_file import read_evidence
@@ -88,7 +88,7 @@ def command(
 
 def lines_of(routes: Routes) -> Iterator[str]:
     """The advice in words, the sum of it first."""
-    from equivcheck.advising.engine_settings import engine_settings
+    from equivcheck.advise.engine_settings import engine_settings
     from equivcheck.commands.bench_words import number, times
     from equivcheck.core.escape import visible
     from equivcheck.report.layout import columns

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equivcheck.advising.decide import Figures, decide
-from equivcheck.advising.policy import NO_PROOF, Policy, Proof
+from equivcheck.advise.decide import Figures, decide
+from equivcheck.advise.policy import NO_PROOF, Policy, Proof
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.findings import Interval
 from equivcheck.metrics.estimates import Estimate

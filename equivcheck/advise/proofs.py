@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from equivcheck.advising.policy import NO_PROOF, Proof
+from equivcheck.advise.policy import NO_PROOF, Proof
 from equivcheck.checks.verdict import lossless
 from equivcheck.metrics.records import Bench, BenchArm
 from equivcheck.records.records import CANDIDATE, Evidence

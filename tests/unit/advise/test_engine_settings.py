@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from transformers import GenerationConfig
 
-from equivcheck.advising import engine_settings as settings
-from equivcheck.advising.policy import Route
+from equivcheck.advise import engine_settings as settings
+from equivcheck.advise.policy import Route
 
 MODEL = Route(
     workload="code",

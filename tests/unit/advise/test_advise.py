@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from equivcheck.advising.advise import advise, price_of_tokens
-from equivcheck.advising.policy import (
+from equivcheck.advise.advise import advise, price_of_tokens
+from equivcheck.advise.policy import (
     NO_PROOF,
     Policy,
     Proof,
@@ -14,7 +14,7 @@ from equivcheck.advising.policy import (
     read_routes,
     write_routes,
 )
-from equivcheck.advising.proofs import proof_from, proofs_from
+from equivcheck.advise.proofs import proof_from, proofs_from
 from equivcheck.core.errors import EquivcheckError, RecordsError, SettingsError
 from equivcheck.core.findings import Finding, Outcome, Reason, worst
 from equivcheck.metrics.records import Bench

@@ -11,7 +11,7 @@ import json
 import shlex
 from collections.abc import Mapping
 
-from equivcheck.advising.policy import Route
+from equivcheck.advise.policy import Route
 
 LOOKUP_LONGEST, LOOKUP_SHORTEST = 3, 1
 """N-grams that the native lookup tries."""

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from msgspec import structs
 
-from equivcheck.advising.decide import Figures, decide
-from equivcheck.advising.policy import Cost, Policy, Proof, Route, Routes
+from equivcheck.advise.decide import Figures, decide
+from equivcheck.advise.policy import Cost, Policy, Proof, Route, Routes
 from equivcheck.core.errors import SettingsError, unknown_name
 from equivcheck.core.escape import visible
 from equivcheck.metrics.costs import Costs

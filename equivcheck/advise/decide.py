@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from equivcheck.advising.policy import Decision, Policy, Proof
+from equivcheck.advise.policy import Decision, Policy, Proof
 from equivcheck.core.findings import Interval
 from equivcheck.metrics.estimates import Estimate
 from equivcheck.metrics.speculation import ratio
