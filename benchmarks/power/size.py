@@ -10,11 +10,11 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.power.detection import taken
+from benchmarks.tabular import CONTEXTS, TOKENS, TabularPair, counts
+from benchmarks.tabular_law import scored, variation
 from equivcheck.core.cases import Sampling
 from equivcheck.records.score_table import ScoreTable
 from equivcheck.statistics.battery import evaluate
-from equivcheck.testing.tabular import CONTEXTS, TOKENS, TabularPair, counts
-from equivcheck.testing.tabular_law import scored, variation
 
 ALPHAS = (0.05, 0.01, 0.001, 1e-4)
 LEVEL = 1e-3

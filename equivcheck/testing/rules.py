@@ -13,7 +13,8 @@ from typing import NamedTuple
 from equivcheck.core.errors import EngineError
 from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome, Reason
-from equivcheck.testing import answers, ending, laws, telling
+from equivcheck.testing import answers, ending, laws
+from equivcheck.testing import self_report as telling
 from equivcheck.testing.trial import RuleBroken, Trial
 
 MOST_FAULTS = 5

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.tabular import TabularPair
+from benchmarks.tabular_law import scored
 from equivcheck.capture.capture import run
 from equivcheck.core.cases import Case, Sampling, Suite
 from equivcheck.core.findings import Finding, Outcome, Reason
@@ -19,8 +21,6 @@ from equivcheck.decoding.decoder import Decoder
 from equivcheck.faults.catalogue import find
 from equivcheck.statistics.battery import Battery, evaluate
 from equivcheck.statistics.profiles import PROFILES, Profile, Required
-from equivcheck.testing.tabular import TabularPair
-from equivcheck.testing.tabular_law import scored
 
 PAIR = TabularPair.make(distance=0.3)
 LAWS = {

@@ -36,8 +36,6 @@ MAY_IMPORT_FRAMEWORKS = {
     "scoring.reference": "runs the reference's forward pass",
     "scoring.sampling_law": "brings models, laws and outputs together",
     "scoring.wrong_laws": "reduces laws on the device",
-    "testing.tabular": "stands in for the decoder's models",
-    "testing.tabular_law": "hands laws to the scoring",
 }
 """Module or room of the package, to why it needs torch or transformers. Nobody else does."""
 

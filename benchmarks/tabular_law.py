@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
+from benchmarks.tabular import Asked, TabularPair, contexts
 from equivcheck.records.score_table import ScoreTable
 from equivcheck.scoring.columns import Drawn, columns
 from equivcheck.scoring.laws import sampling_law
 from equivcheck.scoring.neighbours import Neighbours
 from equivcheck.scoring.places import places
 from equivcheck.scoring.table import TableBuilder
-from equivcheck.testing.tabular import Asked, TabularPair, contexts
 
 SLACK = 1e-3
 """Nats: the tables are exact, so that only fp32 sums differ."""

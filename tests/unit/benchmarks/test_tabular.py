@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from equivcheck.core.cases import Sampling
-from equivcheck.decoding.decoder import Decoder
-from equivcheck.faults.catalogue import find
-from equivcheck.testing.tabular import (
+from benchmarks.tabular import (
     CONTEXTS,
     TOKENS,
     TabularPair,
@@ -17,7 +14,10 @@ from equivcheck.testing.tabular import (
     counts,
     mean_distance,
 )
-from equivcheck.testing.tabular_law import scored, variation
+from benchmarks.tabular_law import scored, variation
+from equivcheck.core.cases import Sampling
+from equivcheck.decoding.decoder import Decoder
+from equivcheck.faults.catalogue import find
 
 PAIR = TabularPair.make()
 WARM = Sampling(temperature=1.0)
