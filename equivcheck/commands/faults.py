@@ -13,8 +13,8 @@ from equivcheck.commands.output import Output, json_option, note
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from equivcheck.fault_matrix.result import Result
     from equivcheck.faults.fault import Fault
-    from equivcheck.proving.result import Result
 
 FOLDER = "reports/runs/faults"
 INTERRUPTED = 130
@@ -73,10 +73,10 @@ def command(
     """
     from equivcheck.commands.faults_words import document_of, lines_of
     from equivcheck.commands.progress import shown_progress
-    from equivcheck.proving.job import jobs_of
-    from equivcheck.proving.matrix import prove
-    from equivcheck.proving.render import render
-    from equivcheck.proving.tally import sentence, tally
+    from equivcheck.fault_matrix.job import jobs_of
+    from equivcheck.fault_matrix.matrix import prove
+    from equivcheck.fault_matrix.render import render
+    from equivcheck.fault_matrix.tally import sentence, tally
     from equivcheck.records.run_folder import lock
 
     folder, output = Path(out), Output(as_json=as_json)
@@ -142,7 +142,7 @@ def _fits(entry: Fault, pattern: str) -> bool:
 
 def _stored(entries: Sequence[Fault], folder: Path) -> list[Result]:
     """What the ledger holds of some entries, whatever code it was made with."""
-    from equivcheck.proving.ledger import read_ledger
+    from equivcheck.fault_matrix.ledger import read_ledger
 
     places = {entry.id: place for place, entry in enumerate(entries)}
     held = [result for result in read_ledger(folder).values() if result.id in places]

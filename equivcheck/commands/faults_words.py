@@ -8,10 +8,10 @@ from msgspec import Struct
 
 from equivcheck.core.escape import clip
 from equivcheck.core.findings import Interval
-from equivcheck.proving.result import Result
-from equivcheck.proving.seeds import Runs, Spread, Unit, by_entry
-from equivcheck.proving.share import Share
-from equivcheck.proving.tally import Tally, sentence
+from equivcheck.fault_matrix.result import Result
+from equivcheck.fault_matrix.seeds import Runs, Spread, Unit, by_entry
+from equivcheck.fault_matrix.share import Share
+from equivcheck.fault_matrix.tally import Tally, sentence
 from equivcheck.report.layout import columns
 
 

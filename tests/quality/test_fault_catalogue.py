@@ -12,12 +12,12 @@ from equivcheck.core.errors import SettingsError
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.engines.native import NativeOptions
 from equivcheck.engines.registry import EngineSpec, decode_options
+from equivcheck.fault_matrix.events import EVENTS
+from equivcheck.fault_matrix.render import SHOWN
+from equivcheck.fault_matrix.rigs import rig_of
+from equivcheck.fault_matrix.schedules import WRITERS
 from equivcheck.faults.catalogue import CATALOGUE, CONTROLS, find
 from equivcheck.faults.fault import FAMILIES, Fault, control, fault
-from equivcheck.proving.events import EVENTS
-from equivcheck.proving.render import SHOWN
-from equivcheck.proving.rigs import rig_of
-from equivcheck.proving.schedules import WRITERS
 
 EVERY = (*CATALOGUE, *CONTROLS)
 LONGEST_CLASS = 45

@@ -11,11 +11,11 @@ import pytest
 
 from equivcheck.core.findings import Outcome
 from equivcheck.engines.replay import ReplayEngine, ReplayOptions
+from equivcheck.fault_matrix.job import jobs_of
+from equivcheck.fault_matrix.matrix import sound_jobs
+from equivcheck.fault_matrix.result import Result, Said
+from equivcheck.fault_matrix.trial import capture_sound, run_job
 from equivcheck.faults.catalogue import find
-from equivcheck.proving.job import jobs_of
-from equivcheck.proving.matrix import sound_jobs
-from equivcheck.proving.result import Result, Said
-from equivcheck.proving.trial import capture_sound, run_job
 
 SAID = {
     "no-trim": Said.NOT_EQUIVALENT,
@@ -79,7 +79,7 @@ def test_a_fault_that_breaks_the_run_is_not_caught(
     def broken(*args: object, **options: object) -> None:
         raise IndexError("out of bounds")
 
-    monkeypatch.setattr("equivcheck.proving.trial.run", broken)
+    monkeypatch.setattr("equivcheck.fault_matrix.trial.run", broken)
     (job,) = jobs_of([find("no-trim")], quick=True, seeds=1)
     result = run_job(job._replace(seed=0), out / "other")
     assert (result.said, result.caught, result.accused) == (Said.BROKE, False, False)

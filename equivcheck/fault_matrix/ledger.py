@@ -10,7 +10,7 @@ import msgspec
 
 from equivcheck.core.errors import RecordsError
 from equivcheck.core.validation import decoded
-from equivcheck.proving.result import Result
+from equivcheck.fault_matrix.result import Result
 from equivcheck.records.journal import whole_lines, write_anew, write_line
 
 LEDGER_NAME = "ledger.jsonl"

@@ -9,17 +9,17 @@ import pytest
 
 from equivcheck.checks.verdict import Verdict
 from equivcheck.core.findings import Finding, Outcome, Reason
-from equivcheck.faults.catalogue import find
-from equivcheck.proving.job import jobs_of
-from equivcheck.proving.openers import OPENER
-from equivcheck.proving.rigs import budget_of
-from equivcheck.proving.trial import (
+from equivcheck.fault_matrix.job import jobs_of
+from equivcheck.fault_matrix.openers import OPENER
+from equivcheck.fault_matrix.rigs import budget_of
+from equivcheck.fault_matrix.trial import (
     cases_of,
     detection,
     first_failure,
     further_budgets,
     run_to_the_end,
 )
+from equivcheck.faults.catalogue import find
 from equivcheck.records.records import CANDIDATE, Evidence
 from tests.unit.make import make_evidence, make_generation
 
@@ -103,7 +103,7 @@ def test_drawing_ends_when_the_law_is_refuted(
         finding = msgspec.structs.replace(failure("run", check="sampled"), outcome=said)
         return Verdict(outcome=said, headline="", findings=(finding,))
 
-    monkeypatch.setattr("equivcheck.proving.trial.run", drawn)
+    monkeypatch.setattr("equivcheck.fault_matrix.trial.run", drawn)
     (job,) = jobs_of([find("leak-5")], quick=False, seeds=1)
     verdict = run_to_the_end(job, job.rig.settings, tmp_path)
     assert (verdict.outcome is Outcome.FAIL) == (refuted_at <= 5)

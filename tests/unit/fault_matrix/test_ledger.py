@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from equivcheck.core.errors import RecordsError
-from equivcheck.proving.ledger import LEDGER_NAME, append, read_ledger, write_ledger
-from tests.unit.proving.make import make_result
+from equivcheck.fault_matrix.ledger import LEDGER_NAME, append, read_ledger, write_ledger
+from tests.unit.fault_matrix.make import make_result
 
 
 def test_results_come_back_the_latest_of_each(tmp_path: Path) -> None:

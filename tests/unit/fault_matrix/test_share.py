@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from equivcheck.proving.share import Share, percent
+from equivcheck.fault_matrix.share import Share, percent
 
 
 @pytest.mark.parametrize(

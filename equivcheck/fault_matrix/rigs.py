@@ -12,10 +12,10 @@ from msgspec import Struct
 
 from equivcheck.core.cases import Suite
 from equivcheck.core.settings import AUTO, EngineSetup, Settings
+from equivcheck.fault_matrix.openers import open_with_one_token
+from equivcheck.fault_matrix.schedules import CONTEXT, ROWS, WRITERS, schedule
 from equivcheck.faults.fault import Fault
 from equivcheck.faults.recurrence import TARGET, Recurrent
-from equivcheck.proving.openers import open_with_one_token
-from equivcheck.proving.schedules import CONTEXT, ROWS, WRITERS, schedule
 from equivcheck.records.records import CONTROL
 from equivcheck.records.records import TARGET as TARGET_ARM
 from equivcheck.statistics.profiles import PROFILES

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import msgspec
 
 from equivcheck.core.cases import Suite
+from equivcheck.fault_matrix.rigs import Rig, rig_of, suites_of
 from equivcheck.faults.catalogue import CONTROLS, find
 from equivcheck.faults.fault import Fault
-from equivcheck.proving.rigs import Rig, rig_of, suites_of
 
-SOURCES = ("decoding", "faults", "checks", "proving", "statistics")
+SOURCES = ("decoding", "faults", "checks", "fault_matrix", "statistics")
 """Rooms whose code decides a result."""
 
 ASKING_AGAIN = ("determinism", "batching")

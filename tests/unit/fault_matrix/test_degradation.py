@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equivcheck.core.generation import Generation, Step
-from equivcheck.proving.degradation import degradation
+from equivcheck.fault_matrix.degradation import degradation
 from tests.unit.make import make_generation
 
 Counts = tuple[int, int]

@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from equivcheck.checks.verdict import Verdict
 from equivcheck.core.findings import Finding, Outcome, worst
+from equivcheck.fault_matrix.degradation import Degradation
 from equivcheck.faults.fault import Breaks
-from equivcheck.proving.degradation import Degradation
 
 IDENTITY = frozenset({"greedy", "coupled", "sampled", "determinism", "batching"})
 """Checks that say that the output is not the target's."""

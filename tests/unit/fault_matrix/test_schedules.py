@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from equivcheck.core.cases import Suite
-from equivcheck.proving.schedules import CONTEXT, PAGES, ROWS, WRITERS, schedule
+from equivcheck.fault_matrix.schedules import CONTEXT, PAGES, ROWS, WRITERS, schedule
 
 
 def encode(text: str) -> Sequence[int]:

@@ -6,8 +6,8 @@ import pytest
 
 from equivcheck.checks.verdict import Verdict
 from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.fault_matrix.result import Said, by_check, is_caught, say
 from equivcheck.faults.fault import Breaks
-from equivcheck.proving.result import Said, by_check, is_caught, say
 
 FAIL, UNSURE, PASS = Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS
 

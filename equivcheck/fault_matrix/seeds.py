@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from equivcheck.proving.result import Result
-from equivcheck.proving.share import Share
+from equivcheck.fault_matrix.result import Result
+from equivcheck.fault_matrix.share import Share
 
 Unit = Literal["answered", "drawn"]
 """Tokens that the candidate answered, or that were drawn where the law of sampling is tested."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from equivcheck.core.findings import Outcome
-from equivcheck.proving.result import Said
-from equivcheck.proving.seeds import Spread, by_entry, controls_of, faults_of, medians
-from tests.unit.proving.make import make_control, make_result
+from equivcheck.fault_matrix.result import Said
+from equivcheck.fault_matrix.seeds import Spread, by_entry, controls_of, faults_of, medians
+from tests.unit.fault_matrix.make import make_control, make_result
 
 LATE = make_result(seed=2, tokens=40)
 EARLY = make_result(seed=1, tokens=4)

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from equivcheck.proving.job import Job
-from equivcheck.proving.ledger import append, read_ledger, write_ledger
-from equivcheck.proving.result import Result
-from equivcheck.proving.rigs import LAW
-from equivcheck.proving.trial import capture_sound, run_job
+from equivcheck.fault_matrix.job import Job
+from equivcheck.fault_matrix.ledger import append, read_ledger, write_ledger
+from equivcheck.fault_matrix.result import Result
+from equivcheck.fault_matrix.rigs import LAW
+from equivcheck.fault_matrix.trial import capture_sound, run_job
 
 Progress = Callable[[str, int, int], None]
 SOUND, PROVING = "sound arms", "faults"

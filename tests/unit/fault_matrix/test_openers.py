@@ -7,10 +7,10 @@ import pytest
 
 from equivcheck.capture.plan import make_plan, warm_up
 from equivcheck.core.cases import Suite
-from equivcheck.proving.events import look
-from equivcheck.proving.openers import OPENER, open_with_one_token, without_openers
-from equivcheck.proving.rigs import SELDOM, settings_with
-from equivcheck.proving.schedules import ROWS, WRITERS, schedule
+from equivcheck.fault_matrix.events import look
+from equivcheck.fault_matrix.openers import OPENER, open_with_one_token, without_openers
+from equivcheck.fault_matrix.rigs import SELDOM, settings_with
+from equivcheck.fault_matrix.schedules import ROWS, WRITERS, schedule
 from equivcheck.records.records import CANDIDATE, REPEAT
 from tests.unit.make import make_evidence, make_generation
 

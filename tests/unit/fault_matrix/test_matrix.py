@@ -9,13 +9,13 @@ import msgspec
 import pytest
 
 from equivcheck import cli
+from equivcheck.fault_matrix.job import jobs_of
+from equivcheck.fault_matrix.ledger import append
+from equivcheck.fault_matrix.matrix import longest_first, prove, sound_jobs
+from equivcheck.fault_matrix.result import Result, Said
+from equivcheck.fault_matrix.schedules import ROWS
 from equivcheck.faults.catalogue import CONTROLS, find
-from equivcheck.proving.job import jobs_of
-from equivcheck.proving.ledger import append
-from equivcheck.proving.matrix import longest_first, prove, sound_jobs
-from equivcheck.proving.result import Result, Said
-from equivcheck.proving.schedules import ROWS
-from tests.unit.proving.make import make_control, make_result
+from tests.unit.fault_matrix.make import make_control, make_result
 
 
 def test_faults_and_controls_run_with_every_seed() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from equivcheck.core.cases import Sampling
 from equivcheck.core.generation import Generation, Request, Step
-from equivcheck.proving.events import EVENTS, LOOKUP_EVENTS, Seen, missing_events
+from equivcheck.fault_matrix.events import EVENTS, LOOKUP_EVENTS, Seen, missing_events
 from equivcheck.records.records import CANDIDATE
 from tests.unit.make import make_evidence, make_generation, make_request
 

@@ -19,13 +19,13 @@ from equivcheck.checks.verdict import Verdict
 from equivcheck.core.errors import describe
 from equivcheck.core.findings import Finding, Outcome
 from equivcheck.core.settings import Settings
+from equivcheck.fault_matrix.degradation import Degradation, degradation
+from equivcheck.fault_matrix.events import missing_events
+from equivcheck.fault_matrix.job import Job
+from equivcheck.fault_matrix.openers import without_openers
+from equivcheck.fault_matrix.result import Result, Said, by_check, is_caught, say
+from equivcheck.fault_matrix.rigs import LAW, against, budget_of, sound_settings, suites_of
 from equivcheck.faults.fault import Fault
-from equivcheck.proving.degradation import Degradation, degradation
-from equivcheck.proving.events import missing_events
-from equivcheck.proving.job import Job
-from equivcheck.proving.openers import without_openers
-from equivcheck.proving.result import Result, Said, by_check, is_caught, say
-from equivcheck.proving.rigs import LAW, against, budget_of, sound_settings, suites_of
 from equivcheck.records.records import CANDIDATE, Evidence
 from equivcheck.records.records_file import read_evidence
 from equivcheck.records.run_folder import name_by_folder

@@ -10,8 +10,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from equivcheck.core.generation import FinishReason, Generation, Request
-from equivcheck.proving.openers import without_openers
-from equivcheck.proving.schedules import CONTEXT, ROWS
+from equivcheck.fault_matrix.openers import without_openers
+from equivcheck.fault_matrix.schedules import CONTEXT, ROWS
 from equivcheck.records.divergence import join
 from equivcheck.records.records import CANDIDATE, SHUFFLED, Evidence
 

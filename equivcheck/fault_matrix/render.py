@@ -11,10 +11,10 @@ from equivcheck.checks import CHECKS
 from equivcheck.core.atomic_write import writing
 from equivcheck.core.errors import EquivcheckError
 from equivcheck.core.findings import Outcome
+from equivcheck.fault_matrix.result import Result
+from equivcheck.fault_matrix.seeds import Runs, controls_of, faults_of
+from equivcheck.fault_matrix.tally import accusations, sentence, tally
 from equivcheck.faults.fault import FAMILIES
-from equivcheck.proving.result import Result
-from equivcheck.proving.seeds import Runs, controls_of, faults_of
-from equivcheck.proving.tally import accusations, sentence, tally
 
 SPOKE = {Outcome.FAIL: "✗", Outcome.INCONCLUSIVE: "?", Outcome.PASS: ""}
 SHOWN = (

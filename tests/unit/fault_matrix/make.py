@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from equivcheck.core.findings import Outcome
-from equivcheck.proving.result import Result, Said
+from equivcheck.fault_matrix.result import Result, Said
 
 PLAIN = Result(
     id="no-trim",

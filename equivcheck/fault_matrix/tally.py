@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from equivcheck.proving.result import Result, Said
-from equivcheck.proving.seeds import Runs, Unit, controls_of, faults_of, medians
-from equivcheck.proving.share import Share, percent
+from equivcheck.fault_matrix.result import Result, Said
+from equivcheck.fault_matrix.seeds import Runs, Unit, controls_of, faults_of, medians
+from equivcheck.fault_matrix.share import Share, percent
 
 KINDS = {
     "losslessness": "losslessness",

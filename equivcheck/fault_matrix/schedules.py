@@ -14,7 +14,7 @@ import msgspec
 
 from equivcheck.core.cases import Case, Sampling, Suite
 from equivcheck.core.errors import unknown_name
-from equivcheck.proving.prompts import REPETITIVE, VARIED
+from equivcheck.fault_matrix.prompts import REPETITIVE, VARIED
 
 ROWS = 8
 """Rows of a batch; every schedule has a multiple of as many cases."""

@@ -8,11 +8,11 @@ import pytest
 
 from equivcheck.core.errors import EquivcheckError
 from equivcheck.core.findings import Interval, Outcome
-from equivcheck.proving.degradation import Degradation
-from equivcheck.proving.render import SECTIONS, render
-from equivcheck.proving.result import Said
-from equivcheck.proving.tally import sentence, tally
-from tests.unit.proving.make import make_control, make_result
+from equivcheck.fault_matrix.degradation import Degradation
+from equivcheck.fault_matrix.render import SECTIONS, render
+from equivcheck.fault_matrix.result import Said
+from equivcheck.fault_matrix.tally import sentence, tally
+from tests.unit.fault_matrix.make import make_control, make_result
 
 SLOW = make_result(
     id="draft-late",
