@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from equivcheck.commands.bench_words import number, times
+from equivcheck.cli.bench_words import number, times
 from equivcheck.engines.registry import EngineSpec
 from equivcheck.metrics.answers import Arranged, arrange, token_ids
 from equivcheck.metrics.costs import Costs

@@ -1,5 +1,5 @@
 """``python -m equivcheck``: the command line."""
 
-from equivcheck.cli import main
+from equivcheck.cli.main import main
 
 main()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck import cli
+from equivcheck.cli import main as cli
 from equivcheck.records.records_file import read_evidence
 from tests.plugin.conftest import SETTINGS, Project
 

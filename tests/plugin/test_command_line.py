@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck import cli
+from equivcheck.cli import main as cli
 from equivcheck.records.records import CANDIDATE
 from equivcheck.records.records_file import RECORDS_NAME, read_evidence
 from tests.plugin.conftest import Project

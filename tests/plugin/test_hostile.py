@@ -12,7 +12,7 @@ import pytest
 from markdown_it import MarkdownIt
 from prometheus_client.parser import text_string_to_metric_families
 
-from equivcheck import cli
+from equivcheck.cli import main as cli
 from equivcheck.core.escape import width
 from equivcheck.pairs.load import load_tokenizer
 from equivcheck.report import html

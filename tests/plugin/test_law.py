@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from equivcheck import cli
+from equivcheck.cli import main as cli
 from equivcheck.pipeline.draw_more import tokens_drawn
 from equivcheck.records.records import SAMPLED, Evidence
 from equivcheck.records.records_file import read_evidence

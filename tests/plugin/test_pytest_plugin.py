@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck import cli
+from equivcheck.cli import main as cli
 from equivcheck.plugin.sniffing import is_suite
 from equivcheck.records.records import CANDIDATE
 from equivcheck.records.records_file import read_evidence

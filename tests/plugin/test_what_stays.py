@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck import cli
+from equivcheck.cli import main as cli
 from equivcheck.metrics.records_file import read_bench
 from equivcheck.plugin.session import MARKER_NAME
 from tests.plugin.conftest import Project

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from equivcheck import cli
+from equivcheck.cli import main as cli
 from equivcheck.compare.compare import compare
 from equivcheck.compare.from_bench import bench_baseline, figures_of, with_bench
 from equivcheck.compare.named import renamed

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from msgspec import Meta, Struct
 
-from equivcheck.commands.engines import problem_of
+from equivcheck.cli.engines import problem_of
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import EngineError, SettingsError
 from equivcheck.core.generation import Generation, Request

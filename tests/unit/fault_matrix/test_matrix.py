@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from equivcheck import cli
+from equivcheck.cli import main as cli
 from equivcheck.fault_matrix.job import jobs_of
 from equivcheck.fault_matrix.ledger import append
 from equivcheck.fault_matrix.matrix import longest_first, prove, sound_jobs

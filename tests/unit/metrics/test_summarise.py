@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from equivcheck.commands.bench_words import lines_of
+from equivcheck.cli.bench_words import lines_of
 from equivcheck.core.generation import Generation
 from equivcheck.metrics.answers import Answers
 from equivcheck.metrics.records import Bandwidth, Bench, Spent

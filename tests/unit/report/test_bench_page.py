@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equivcheck import cli
-from equivcheck.commands.bench_words import lines_of, times
+from equivcheck.cli import main as cli
+from equivcheck.cli.bench_words import lines_of, times
 from equivcheck.core.findings import Interval
 from equivcheck.metrics.estimates import Estimate
 from equivcheck.metrics.records import Bench, Point

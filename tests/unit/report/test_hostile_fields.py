@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from equivcheck import cli
 from equivcheck.checks.verdict import judge
-from equivcheck.commands.output import Output
+from equivcheck.cli import main as cli
+from equivcheck.cli.output import Output
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.metrics.records_file import BenchWriter
 from equivcheck.pipeline.assertions import Comparison, message_of
@@ -24,11 +24,11 @@ from equivcheck.report.export.profile import profile_of
 from equivcheck.report.step_summary import VARIABLE
 from equivcheck.report.terminal import show
 from equivcheck.report.view import view_of
+from tests.unit.cli.test_main import store
 from tests.unit.make import make_evidence, make_generation
 from tests.unit.metrics.make import make_bench
 from tests.unit.report.test_html import assert_harmless
 from tests.unit.report.test_report import Terminal
-from tests.unit.test_cli import store
 
 FORGED = "## FORGED"
 HOSTILE = f"x\x1b]0;owned\x07\x1b[2J\u202e\n\n{FORGED}\n\r{FORGED}\u2028{FORGED}"

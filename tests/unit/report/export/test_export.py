@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck import cli
-from tests.unit.test_cli import evidence_of, store
+from equivcheck.cli import main as cli
+from tests.unit.cli.test_main import evidence_of, store
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from equivcheck.commands.output import Output, json_option
+from equivcheck.cli.output import Output, json_option
 
 if TYPE_CHECKING:
     from equivcheck.advise.policy import Route, Routes
@@ -89,7 +89,7 @@ def command(
 def lines_of(routes: Routes) -> Iterator[str]:
     """The advice in words, the sum of it first."""
     from equivcheck.advise.engine_settings import engine_settings
-    from equivcheck.commands.bench_words import number, times
+    from equivcheck.cli.bench_words import number, times
     from equivcheck.core.escape import visible
     from equivcheck.report.layout import columns
 

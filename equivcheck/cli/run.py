@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from equivcheck.commands.output import Output, json_option, note
-from equivcheck.commands.setup_options import (
+from equivcheck.cli.output import Output, json_option, note
+from equivcheck.cli.setup_options import (
     baseline_option,
     law_options,
     read_settings,
@@ -66,7 +66,7 @@ def command(
     A finished run in the folder is replaced, or drawn on with --continue; an unfinished one with
     the same settings is gone on with. Ctrl-C keeps what is done.
     """
-    from equivcheck.commands.printing import print_run
+    from equivcheck.cli.printing import print_run
     from equivcheck.core.errors import OtherRunError
     from equivcheck.core.load_suites import load_suites
     from equivcheck.records.run_folder import LATEST, lock
@@ -157,7 +157,7 @@ def _capture(
     more: bool = False,
 ) -> None:
     from equivcheck.capture.capture import run
-    from equivcheck.commands.progress import shown_progress
+    from equivcheck.cli.progress import shown_progress
     from equivcheck.records.run_folder import clear
 
     with shown_progress() as progress:

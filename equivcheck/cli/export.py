@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from equivcheck.commands.output import Output, json_option, note
+from equivcheck.cli.output import Output, json_option, note
 
 STDOUT = "-"
 

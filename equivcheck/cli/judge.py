@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from equivcheck.commands.output import Output, json_option, note
+from equivcheck.cli.output import Output, json_option, note
 
 
 @click.command("judge")
@@ -16,7 +16,7 @@ def command(*, run: str, as_json: bool) -> int:
     The same records give the same bytes, on any machine. A run that is unfinished is judged but
     not sealed, so that it can still be gone on with.
     """
-    from equivcheck.commands.printing import print_verdict
+    from equivcheck.cli.printing import print_verdict
     from equivcheck.pipeline.rejudge import rejudge
     from equivcheck.records.run_folder import find_run
 

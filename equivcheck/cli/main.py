@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from equivcheck import __version__
-from equivcheck.commands.output import Output, say_error
+from equivcheck.cli.output import Output, say_error
 from equivcheck.core.errors import EquivcheckError, did_you_mean
 
 VERBS = (
@@ -39,7 +39,7 @@ INTERRUPTED = 130
 
 
 class Verbs(click.Group):
-    """A group whose verbs are loaded from `equivcheck.commands` when they are asked for."""
+    """A group whose verbs are loaded from `equivcheck.cli` when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The verbs, in the order in which one meets them."""
@@ -49,7 +49,7 @@ class Verbs(click.Group):
         """Load one verb."""
         if cmd_name not in VERBS:
             return None
-        command = import_module(f"equivcheck.commands.{cmd_name}").command
+        command = import_module(f"equivcheck.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from equivcheck.commands.output import Output, json_option
-from equivcheck.commands.setup_options import read_settings, setup_options
+from equivcheck.cli.output import Output, json_option
+from equivcheck.cli.setup_options import read_settings, setup_options
 
 
 @click.command("doctor")

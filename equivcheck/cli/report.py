@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from equivcheck.commands.output import Output, json_option, note
+from equivcheck.cli.output import Output, json_option, note
 
 
 @click.command("report")
@@ -20,7 +20,7 @@ def command(*, run: str, as_json: bool) -> int:
     if (measured := Path(run) / "bench.jsonl").is_file():
         return _report_bench(measured, output=Output(as_json=as_json))
     from equivcheck.checks.verdict import judge
-    from equivcheck.commands.printing import print_run
+    from equivcheck.cli.printing import print_run
     from equivcheck.records.records_file import read_evidence
     from equivcheck.records.run_folder import find_run, shown
     from equivcheck.report.view import view_of
@@ -37,7 +37,7 @@ def command(*, run: str, as_json: bool) -> int:
 
 
 def _report_bench(path: Path, *, output: Output) -> int:
-    from equivcheck.commands.bench_words import lines_of, verdict
+    from equivcheck.cli.bench_words import lines_of, verdict
     from equivcheck.core.atomic_write import replace
     from equivcheck.metrics.records_file import read_bench
     from equivcheck.metrics.summarise import summarise

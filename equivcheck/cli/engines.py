@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-from equivcheck.commands.output import Output, json_option
+from equivcheck.cli.output import Output, json_option
 
 
 @click.command("engines")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from equivcheck.commands.output import Output, json_option, note
+from equivcheck.cli.output import Output, json_option, note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,8 +71,8 @@ def command(
     Exit codes: 0 all as it should be, 1 something missed or wrongly accused, 3 a control's schedule
     did not bring about what it should.
     """
-    from equivcheck.commands.faults_words import document_of, lines_of
-    from equivcheck.commands.progress import shown_progress
+    from equivcheck.cli.faults_words import document_of, lines_of
+    from equivcheck.cli.progress import shown_progress
     from equivcheck.fault_matrix.job import jobs_of
     from equivcheck.fault_matrix.matrix import prove
     from equivcheck.fault_matrix.render import render

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from equivcheck.commands.output import Output, json_option, note
-from equivcheck.commands.setup_options import read_settings, setup_options
+from equivcheck.cli.output import Output, json_option, note
+from equivcheck.cli.setup_options import read_settings, setup_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -142,7 +142,7 @@ def _measure(
     fresh: bool,
 ) -> Bench:
     from equivcheck.bench.start import run_bench
-    from equivcheck.commands.progress import shown_progress
+    from equivcheck.cli.progress import shown_progress
 
     with shown_progress() as progress:
         return run_bench(settings, suites, path, prompts=prompts, fresh=fresh, progress=progress)
@@ -156,7 +156,7 @@ def _say(bench: Bench, path: Path, *, limits: Mapping[str, WorkloadLimits], as_j
 
     from equivcheck.baselines.limits import limit_findings
     from equivcheck.checks.verdict import EXIT_CODES
-    from equivcheck.commands.bench_words import lines_of
+    from equivcheck.cli.bench_words import lines_of
     from equivcheck.compare.from_bench import figures_of
     from equivcheck.core.findings import worst
     from equivcheck.metrics.summarise import summarise

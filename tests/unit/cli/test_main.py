@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck import cli
 from equivcheck.checks.verdict import judge
-from equivcheck.commands.output import Output
+from equivcheck.cli import main as cli
+from equivcheck.cli.output import Output
 from equivcheck.core.cases import Sampling
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence
 from equivcheck.records.records_file import RECORDS_NAME, RecordsWriter, seal
@@ -71,7 +71,7 @@ def test_help_lists_the_verbs_and_the_exit_codes(capsys: pytest.CaptureFixture[s
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom equivcheck.cli import run\nrun(['run', '--help'])\nrun(['--help'])\n"
+        "import sys\nfrom equivcheck.cli.main import run\nrun(['run', '--help'])\nrun(['--help'])\n"
         "heavy = {'torch', 'numpy', 'scipy', 'transformers', 'rich', 'jinja2'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

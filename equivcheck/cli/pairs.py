@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from equivcheck.commands.output import Output, json_option
+from equivcheck.cli.output import Output, json_option
 
 
 @click.command("pairs")

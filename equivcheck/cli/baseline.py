@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from equivcheck.commands.output import Output, json_option, note
+from equivcheck.cli.output import Output, json_option, note
 
 if TYPE_CHECKING:
     from equivcheck.records.baseline_record import Baseline

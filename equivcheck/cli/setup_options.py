@@ -11,7 +11,7 @@ from typing import get_args
 
 import click
 
-from equivcheck.commands.output import Function
+from equivcheck.cli.output import Function
 from equivcheck.core.settings import Dtype, ProfileName, Settings
 
 Flag = tuple[str, str, str]

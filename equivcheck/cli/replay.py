@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from equivcheck.commands.output import Output, json_option
+from equivcheck.cli.output import Output, json_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def command(*, run: str, case: str, alone: bool, as_json: bool) -> int:
     """
     import msgspec
 
-    from equivcheck.commands.progress import shown_progress
+    from equivcheck.cli.progress import shown_progress
     from equivcheck.core.errors import EquivcheckError
     from equivcheck.pipeline.replay import replay
     from equivcheck.records.records_file import read_evidence

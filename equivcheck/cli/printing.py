@@ -9,7 +9,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from equivcheck.checks.verdict import Verdict
-    from equivcheck.commands.output import Output
+    from equivcheck.cli.output import Output
     from equivcheck.records.records import Evidence
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck import cli
+from equivcheck.cli import main as cli
 from equivcheck.metrics.records_file import read_bench
 from equivcheck.metrics.summarise import summarise
 
