@@ -69,7 +69,7 @@ bench: $(STAMP) ## measure speed on an idle machine, records in reports/cpu/
 	  --out $(BENCH_OUT)/bench-smollm2.jsonl $(ARGS)
 
 pair: $(STAMP) ## train the bundled pair anew from its text packages (37 minutes on one core)
-	@$(BIN)/python -m equivcheck.pairs.training $(ARGS)
+	@$(BIN)/python -m training $(ARGS)
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) build reports/bench reports/latest reports/runs .mypy_cache .ruff_cache .pytest_cache

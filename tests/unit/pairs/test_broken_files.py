@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from equivcheck import cli
+from equivcheck.cli import main as cli
 from equivcheck.core.errors import PairError
 from equivcheck.pairs.load import load_pair
 from tests.unit.pairs.make import write_model

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equivcheck.pairs.training.corpus import Document
-from equivcheck.pairs.training.packages import WORKLOADS
+from training.corpus import Document
+from training.packages import WORKLOADS
 
 SEQUENCE = 256
 

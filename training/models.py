@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from equivcheck.pairs.training.tokenizer import VOCABULARY
+from training.tokenizer import VOCABULARY
 
 TARGET: dict[str, Any] = {
     "hidden_size": 256,

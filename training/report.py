@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from equivcheck.pairs.training.corpus import Corpus, Document
-from equivcheck.pairs.training.data import SEQUENCE
-from equivcheck.pairs.training.packages import EXTRACTS, WORKLOADS
-from equivcheck.pairs.training.train import BATCH
+from training.corpus import Corpus, Document
+from training.data import SEQUENCE
+from training.packages import EXTRACTS, WORKLOADS
+from training.train import BATCH
 
 SAMPLE_TOKENS = 48
 SAMPLES = {
@@ -61,7 +61,7 @@ def write(
     lines = [
         "# What the tiny pair has learned",
         "",
-        "Written by `python -m equivcheck.pairs.training`; not edited by hand.",
+        "Written by `python -m training`; not edited by hand.",
         "",
         f"- date: {datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}, torch {torch.__version__}",
         f"- training: {seconds:,.0f} seconds on {torch.get_num_threads()} CPU thread; {steps:,} "
@@ -163,8 +163,8 @@ def provenance(corpus: Corpus) -> str:
         [
             "# Where the tiny pair's training text comes from",
             "",
-            "Written by `python -m equivcheck.pairs.training`; not edited by hand. Only text that",
-            "people wrote; checksums in full are in `equivcheck/pairs/training/packages.py`.",
+            "Written by `python -m training`; not edited by hand. Only text that",
+            "people wrote; checksums in full are in `training/packages.py`.",
             "",
             "| class | package | from | licence | bytes used | sha256 |",
             "|---|---|---|---|---:|---|",

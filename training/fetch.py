@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 from equivcheck.core.errors import PairError
-from equivcheck.pairs.training.packages import Package
+from training.packages import Package
 
 
 def unpacked(package: Package, *, cache: Path) -> Path:

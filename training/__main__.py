@@ -1,4 +1,4 @@
-"""``python -m equivcheck.pairs.training``: make the bundled pair, from packages to weights."""
+"""``python -m training``: make the bundled pair, from packages to weights."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from equivcheck.pairs.training import report
-from equivcheck.pairs.training.corpus import collect
-from equivcheck.pairs.training.data import encode
-from equivcheck.pairs.training.models import DRAFT, TARGET, bundled, new_model, save
-from equivcheck.pairs.training.tokenizer import train_tokenizer
-from equivcheck.pairs.training.train import BATCH, PEAK_RATE, STEPS, Learner, train
+from training import report
+from training.corpus import collect
+from training.data import encode
+from training.models import DRAFT, TARGET, bundled, new_model, save
+from training.tokenizer import train_tokenizer
+from training.train import BATCH, PEAK_RATE, STEPS, Learner, train
 
 BUNDLED = Path(__file__).parent.parent / "tiny"
 THREADS = 1
@@ -22,7 +22,7 @@ THREADS = 1
 
 def main() -> None:
     """Run the recipe; an interrupted run goes on where it stopped."""
-    parser = argparse.ArgumentParser(prog="python -m equivcheck.pairs.training")
+    parser = argparse.ArgumentParser(prog="python -m training")
     parser.add_argument("--cache", type=Path, default=Path("build/pair"), help="working folder")
     parser.add_argument("--out", type=Path, default=BUNDLED, help="where the pair is written")
     parser.add_argument("--steps", type=int, default=STEPS)

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from equivcheck.pairs.training.corpus import Document, capped, shuffled, without_duplicates
-from equivcheck.pairs.training.data import SEQUENCE, batch, encode
-from equivcheck.pairs.training.extract import (
+from training.corpus import Document, capped, shuffled, without_duplicates
+from training.data import SEQUENCE, batch, encode
+from training.extract import (
     LONGEST,
     pieces,
     read_conversations,
@@ -21,10 +21,10 @@ from equivcheck.pairs.training.extract import (
     read_html,
     read_json,
 )
-from equivcheck.pairs.training.models import DRAFT, new_model
-from equivcheck.pairs.training.packages import EXTRACTS, WORKLOADS
-from equivcheck.pairs.training.tokenizer import VOCABULARY, train_tokenizer
-from equivcheck.pairs.training.train import PEAK_RATE, Learner, schedule, train
+from training.models import DRAFT, new_model
+from training.packages import EXTRACTS, WORKLOADS
+from training.tokenizer import VOCABULARY, train_tokenizer
+from training.train import PEAK_RATE, Learner, schedule, train
 
 BUNDLED = Path("equivcheck/pairs/tiny")
 
@@ -88,7 +88,7 @@ def test_repeated_documents_are_dropped_and_order_does_not_depend_on_input_order
 
 
 def test_a_class_is_capped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("equivcheck.pairs.training.corpus.BYTES_PER_CLASS", 10)
+    monkeypatch.setattr("training.corpus.BYTES_PER_CLASS", 10)
     assert len(list(capped(documents("aaaa", "bbbb", "cccc")))) == 2
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from equivcheck.pairs.training import report
-from equivcheck.pairs.training.corpus import Corpus, Document
-from equivcheck.pairs.training.data import SEQUENCE
-from equivcheck.pairs.training.models import DRAFT, bundled, new_model, save
-from equivcheck.pairs.training.packages import EXTRACTS, WORKLOADS
-from equivcheck.pairs.training.tokenizer import train_tokenizer
+from training import report
+from training.corpus import Corpus, Document
+from training.data import SEQUENCE
+from training.models import DRAFT, bundled, new_model, save
+from training.packages import EXTRACTS, WORKLOADS
+from training.tokenizer import train_tokenizer
 
 BUNDLED = Path("equivcheck/pairs/tiny")
 TEXT = "SELECT name FROM towns WHERE size > 12;\nGrößer, 東京. | The sea was grey.\n"

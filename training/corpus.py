@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from equivcheck.pairs.training.extract import READERS, pieces
-from equivcheck.pairs.training.fetch import unpacked
-from equivcheck.pairs.training.packages import EXTRACTS, WORKLOADS, Extract
+from training.extract import READERS, pieces
+from training.fetch import unpacked
+from training.packages import EXTRACTS, WORKLOADS, Extract
 
 BYTES_PER_CLASS = 5_000_000
 HELD_OUT_SHARE = 40

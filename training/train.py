@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from equivcheck.pairs.training.data import batch
+from training.data import batch
 
 STEPS = 1350
 HORIZON = 2200
