@@ -1,8 +1,7 @@
 """Run every arm over the suites and write down what it answers, as it answers.
 
 The only place where engines run for a verdict. Arms take turns, chunk by chunk, so that a machine
-that warms up or slows down does so for all of them. Nothing is judged here; `run` strings capture,
-scoring, judging and reports together.
+that warms up or slows down does so for all of them. Nothing is judged here.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from equivcheck.baselines.adopt import adopt_baseline
 from equivcheck.capture.ask import ask, closing
 from equivcheck.capture.draws.plan import DrawPlan, drawing_setup, plan_draws, sampled_spec
 from equivcheck.capture.draws.start import draw
@@ -20,13 +18,11 @@ from equivcheck.capture.header import make_header
 from equivcheck.capture.logbook import Logbook, Progress
 from equivcheck.capture.plan import Plan, make_plan, shuffle, warm_up
 from equivcheck.capture.threads import spin_briefly
-from equivcheck.checks.verdict import Verdict, judge
 from equivcheck.core.cases import Suite
 from equivcheck.core.detokenise import detokeniser
 from equivcheck.core.engine import Engine
 from equivcheck.core.settings import Settings
 from equivcheck.engines.registry import load_engine
-from equivcheck.grading.answers import grade_answers
 from equivcheck.records.records import (
     CANDIDATE,
     CONTROL,
@@ -37,46 +33,12 @@ from equivcheck.records.records import (
     TARGET,
     Evidence,
 )
-from equivcheck.records.records_file import RECORDS_NAME, RecordsWriter, read_evidence, seal
-from equivcheck.scoring import score
+from equivcheck.records.records_file import RECORDS_NAME, RecordsWriter, read_evidence
 
-__all__ = ["MakeWay", "Progress", "capture", "run"]
+__all__ = ["MakeWay", "Progress", "capture"]
 
 MakeWay = Callable[[Path], object]
 """Called with the folder of the run."""
-
-
-def run(
-    settings: Settings,
-    suites: Sequence[Suite],
-    folder: Path,
-    *,
-    resume: bool = False,
-    make_way: MakeWay | None = None,
-    more: bool = False,
-    progress: Progress | None = None,
-) -> Verdict:
-    """Capture, score, judge and report one run; its records and reports are left in ``folder``.
-
-    ``resume``, ``make_way`` and ``more`` are `capture`'s.
-
-    Raises:
-        EquivcheckError: the run cannot be made. What was captured is kept and can be resumed.
-    """
-    from equivcheck.report.view import view_of
-    from equivcheck.report.write import write_reports
-
-    path = capture(
-        settings, suites, folder, resume=resume, make_way=make_way, more=more, progress=progress
-    )
-    score(path, progress=progress)
-    grade_answers(path, suites, progress=progress)
-    adopt_baseline(path)
-    evidence = read_evidence(path)
-    verdict = judge(evidence)
-    seal(path, findings=verdict.findings, sealed=verdict.sealed())
-    write_reports(folder, view_of(evidence, verdict))
-    return verdict
 
 
 def capture(

@@ -156,8 +156,8 @@ def _capture(
     resumed: bool,
     more: bool = False,
 ) -> None:
-    from equivcheck.capture.capture import run
     from equivcheck.cli.progress import shown_progress
+    from equivcheck.pipeline.run import run
     from equivcheck.records.run_folder import clear
 
     with shown_progress() as progress:

@@ -12,7 +12,6 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from equivcheck.capture.capture import run
 from equivcheck.capture.environment import git_state
 from equivcheck.checks.subjects import RUN
 from equivcheck.checks.verdict import Verdict
@@ -26,6 +25,7 @@ from equivcheck.fault_matrix.openers import without_openers
 from equivcheck.fault_matrix.result import Result, Said, by_check, is_caught, say
 from equivcheck.fault_matrix.rigs import LAW, against, budget_of, sound_settings, suites_of
 from equivcheck.faults.fault import Fault
+from equivcheck.pipeline.run import run
 from equivcheck.records.records import CANDIDATE, Evidence
 from equivcheck.records.records_file import read_evidence
 from equivcheck.records.run_folder import name_by_folder

@@ -103,7 +103,7 @@ def compare(settings: Settings, cases: Cases, folder: Path) -> Comparison:
     Raises:
         EquivcheckError: the run cannot be made, or the folder holds an unfinished other one.
     """
-    from equivcheck.capture.capture import run
+    from equivcheck.pipeline.run import run
     from equivcheck.records.records_file import read_evidence
     from equivcheck.records.run_folder import clear, lock, make_room
 

@@ -96,7 +96,7 @@ def _run(
     evidence: Evidence, asked: Sequence[Asked], *, law: bool, progress: Progress | None
 ) -> Evidence:
     """Run cases again; with ``law`` those that are sampled are drawn again too."""
-    from equivcheck.capture.capture import run
+    from equivcheck.pipeline.run import run
     from equivcheck.records.records_file import read_evidence
 
     with tempfile.TemporaryDirectory(prefix="equivcheck-replay-") as folder:

@@ -235,7 +235,7 @@ class Session:
 
     def _run(self) -> str:
         """Make the run, or go on with an interrupted one; what a reader should know of that."""
-        from equivcheck.capture.capture import run
+        from equivcheck.pipeline.run import run
 
         try:
             start = make_room(self.folder, self.settings, self.suites)

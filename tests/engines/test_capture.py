@@ -13,13 +13,14 @@ import msgspec
 import pytest
 
 from equivcheck.capture import capture as capturing
-from equivcheck.capture.capture import capture, run
+from equivcheck.capture.capture import capture
 from equivcheck.core.engine import Capabilities, Engine
 from equivcheck.core.errors import EngineError, RecordsError
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.engines.registry import load_engine
+from equivcheck.pipeline.run import run
 from equivcheck.records.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET, Evidence
 from equivcheck.records.records_file import read_evidence
 from tests.engines.suite import make_suite

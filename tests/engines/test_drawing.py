@@ -12,7 +12,6 @@ import msgspec
 import pytest
 
 from equivcheck.capture import capture as capturing
-from equivcheck.capture.capture import run
 from equivcheck.checks.verdict import Verdict
 from equivcheck.core.engine import Capabilities, Engine
 from equivcheck.core.errors import OtherRunError, RecordsError
@@ -22,6 +21,7 @@ from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.engines.registry import load_engine
 from equivcheck.pipeline.draw_more import finished_run, tokens_drawn
 from equivcheck.pipeline.rejudge import rejudge
+from equivcheck.pipeline.run import run
 from equivcheck.records.records import SAMPLED, Evidence
 from equivcheck.records.records_file import RECORDS_NAME, read_evidence
 from equivcheck.records.sample_keys import parse_draw

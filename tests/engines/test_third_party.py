@@ -18,7 +18,7 @@ THIRD_PARTY = Path(__file__).parent / "third_party"
 COMPARE = """
 import sys
 from pathlib import Path
-from equivcheck.capture.capture import run
+from equivcheck.pipeline.run import run
 from equivcheck.core.cases import Sampling
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.core.load_suites import load_suites

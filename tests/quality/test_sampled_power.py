@@ -13,12 +13,12 @@ import pytest
 
 from benchmarks.tabular import TabularPair
 from benchmarks.tabular_law import scored
-from equivcheck.capture.capture import run
 from equivcheck.core.cases import Case, Sampling, Suite
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.faults.catalogue import find
+from equivcheck.pipeline.run import run
 from equivcheck.statistics.battery import Battery, evaluate
 from equivcheck.statistics.profiles import PROFILES, Profile, Required
 
