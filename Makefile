@@ -42,12 +42,14 @@ test: $(STAMP) ## run the tests
 	@echo "== tests"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
 
-lint: $(STAMP) ## ruff and mypy
+lint: $(STAMP) ## ruff, mypy and the layers of imports
 	@echo "== ruff"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@echo "== mypy"
 	@$(BIN)/mypy
+	@echo "== layers"
+	@$(BIN)/lint-imports --no-cache
 
 structure: $(STAMP) ## write the list of modules in docs/structure.md from their docstrings
 	@$(BIN)/python -m tests.structure_page

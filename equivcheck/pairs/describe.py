@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from equivcheck.core.errors import PairError
-from equivcheck.core.escape import visible
 from equivcheck.pairs.alignment import check_alignment
 from equivcheck.pairs.cache import cache_folder
-from equivcheck.pairs.locate import locate, read_config, read_object
+from equivcheck.pairs.locate import locate, read_config, read_object, vocabulary_of
 from equivcheck.pairs.packages import PACKAGES, package_folder
 from equivcheck.pairs.shapes import shape_named, widened_config
 from equivcheck.pairs.sources import ModelSource, PairSource, resolve
@@ -78,14 +77,12 @@ def _contents(source: ModelSource) -> dict[str, Any]:
     config = read_config(folder, source)
     if source.shape is not None:
         config = widened_config(config, shape_named(source.shape))
-    if config.get("vocab_size") is None:
-        raise PairError(f"{visible(str(folder / 'config.json'))}: vocab_size: missing")
     weights = read_weights(folder)
     contents = {
         "architecture": (config.get("architectures") or [config.get("model_type")])[0],
         "layers": config.get("num_hidden_layers"),
         "hidden": config.get("hidden_size"),
-        "vocabulary": config["vocab_size"],
+        "vocabulary": vocabulary_of(config, folder),
         "parameters": parameters_of(source),
         "dtypes": list(weights.dtypes),
         "bytes": weights.size,

@@ -93,6 +93,17 @@ def read_config(folder: Path, source: ModelSource) -> dict[str, Any]:
     return read_object(path)
 
 
+def vocabulary_of(config: dict[str, Any], folder: Path) -> int:
+    """How many token ids a model can emit, by its config.
+
+    Raises:
+        PairError: the config does not say.
+    """
+    if not isinstance(size := config.get("vocab_size"), int):
+        raise PairError(f"{visible(str(folder / 'config.json'))}: vocab_size: missing")
+    return size
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """One of a model's JSON files.
 

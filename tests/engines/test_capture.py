@@ -145,7 +145,7 @@ INTERRUPTED = """
 import os, signal, sys
 from pathlib import Path
 import msgspec
-from equivcheck.capture.capture import run
+from equivcheck.pipeline.run import run
 from equivcheck.core.settings import Settings
 from tests.engines.suite import make_suite
 

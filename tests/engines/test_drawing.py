@@ -131,7 +131,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import msgspec
-from equivcheck.capture.capture import run
+from equivcheck.pipeline.run import run
 from equivcheck.core.settings import Settings
 from tests.engines.drawing import law_suite, make_profiles_small
 

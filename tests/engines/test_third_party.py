@@ -17,19 +17,17 @@ THIRD_PARTY = Path(__file__).parent / "third_party"
 
 COMPARE = """
 import sys
-from pathlib import Path
-from equivcheck.pipeline.run import run
-from equivcheck.core.cases import Sampling
-from equivcheck.core.settings import EngineSetup, Settings
-from equivcheck.core.load_suites import load_suites
+from equivcheck import EngineSetup, Settings, assert_equivalent
 
-settings = Settings(
-    setup=EngineSetup(pair="tiny", device="cpu", threads=1, context=256),
-    target="ngramspec:gamma=0",
-    candidate="ngramspec:gamma=3",
-    control=None,
+shown = assert_equivalent(
+    "ngramspec:gamma=3",
+    "ngramspec:gamma=0",
+    cases=sys.argv[1],
+    settings=Settings(
+        setup=EngineSetup(pair="tiny", device="cpu", threads=1, context=256), control=None
+    ),
 )
-print(run(settings, load_suites([sys.argv[1]]), Path("run")).headline)
+print(shown.verdict.headline)
 """
 SUITE = """{"equivcheck": 1, "workload": "code"}
 {"id": "one", "prompt": "for i in range(10):\\n    for i in", "max_new_tokens": 24}

@@ -23,10 +23,10 @@ class Import(NamedTuple):
     """Inside a function, or for the type checker only: does not run when the module loads."""
 
 
-def modules() -> dict[str, Path]:
+def modules(package: Path = PACKAGE) -> dict[str, Path]:
     """Dotted name to file, of every module of the package; a package is its ``__init__.py``."""
-    files = sorted(PACKAGE.rglob("*.py"))
-    dotted = (".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files)
+    files = sorted(package.rglob("*.py"))
+    dotted = (".".join(file.relative_to(package.parent).with_suffix("").parts) for file in files)
     return {name.removesuffix(".__init__"): file for name, file in zip(dotted, files, strict=True)}
 
 
