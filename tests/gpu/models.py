@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from equivcheck.decoding.adoption import adopt
 from equivcheck.decoding.arithmetic.choose import library_products
@@ -13,6 +12,7 @@ from equivcheck.decoding.drafters import Drafter
 from equivcheck.decoding.gamma import GammaPolicy
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.verification import MatchRule
+from tests.small_models import small_llama
 from tests.unit.decoding.models import VOCAB, detokenise
 
 DEVICE = torch.device("cuda")
@@ -27,8 +27,8 @@ def model_on_gpu(
     lengths: tuple[int, ...] = (),
     arithmetic: Arithmetic | None = None,
 ) -> StaticModel:
-    torch.manual_seed(0)
-    config = LlamaConfig(
+    model = small_llama(
+        noise=noise,
         vocab_size=VOCAB,
         hidden_size=512,
         intermediate_size=1408,
@@ -37,10 +37,6 @@ def model_on_gpu(
         num_key_value_heads=4,
         initializer_range=0.08,
     )
-    kind: type = LlamaForCausalLM
-    model = kind(config).eval().requires_grad_(False)
-    head = model.get_output_embeddings().weight
-    head.add_(torch.randn(head.shape) * noise)
     return adopt(
         model.to(DEVICE, dtype),
         positions=POSITIONS,

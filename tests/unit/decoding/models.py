@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from equivcheck.core.cases import Sampling
 from equivcheck.core.generation import Generation, Request
@@ -17,6 +15,7 @@ from equivcheck.decoding.drafters import Drafter, ModelDrafter, PromptLookupDraf
 from equivcheck.decoding.gamma import GammaPolicy
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.verification import MatchRule, VerificationRule
+from tests.small_models import small_llama
 
 VOCAB = 320
 POSITIONS = 256
@@ -26,23 +25,7 @@ EOS = 5
 @functools.cache
 def random_llama(dtype: torch.dtype, *, noise: float = 0.0) -> Any:
     """A random Llama with distinct norms; `noise` blurs its head, to make a draft of it."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=VOCAB,
-        hidden_size=64,
-        intermediate_size=160,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        initializer_range=0.2,
-        tie_word_embeddings=False,
-    )
-    kind: Any = LlamaForCausalLM
-    model = kind(config).eval().requires_grad_(False)
-    head = model.get_output_embeddings().weight
-    head.add_(torch.randn(head.shape) * noise)
-    return copy.deepcopy(model).to(dtype)
+    return small_llama(noise=noise, vocab_size=VOCAB).to(dtype)
 
 
 @functools.cache

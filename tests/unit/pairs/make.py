@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import gguf
-import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
+
+from tests.small_models import small_llama
 
 END = "<|end|>"
 START = "<|start|>"
@@ -48,20 +49,13 @@ def make_tokenizer(
 
 
 def make_model(*, rows: int, hidden: int = 32, seed: int = 0, **config: Any) -> Any:
-    torch.manual_seed(seed)
-    kind: Any = LlamaForCausalLM
-    return kind(
-        LlamaConfig(
-            vocab_size=rows,
-            hidden_size=hidden,
-            intermediate_size=2 * hidden,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=64,
-            bos_token_id=None,
-            **{"eos_token_id": 0, "tie_word_embeddings": True} | config,
-        )
+    own = {"max_position_embeddings": 64, "bos_token_id": None, "eos_token_id": 0}
+    return small_llama(
+        seed=seed,
+        vocab_size=rows,
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        **{"initializer_range": 0.02, "tie_word_embeddings": True} | own | config,
     )
 
 

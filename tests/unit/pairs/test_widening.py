@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from equivcheck.core.errors import PairError
 from equivcheck.pairs.load import load_pair
@@ -15,26 +15,20 @@ from equivcheck.pairs.shapes import SHAPES, Shape
 from equivcheck.pairs.sources import resolve
 from equivcheck.pairs.suitability import parameters_of, size_warnings
 from equivcheck.pairs.widening import widen
+from tests.small_models import small_llama
 
 WIDE = Shape(hidden=256, layers=4, heads=16, kv_heads=4, intermediate=320)
 
 
 def small(*, tied: bool = False, bias: bool = False) -> PreTrainedModel:
-    torch.manual_seed(1)
-    kind: type = LlamaForCausalLM
-    config = LlamaConfig(
+    model: PreTrainedModel = small_llama(
+        seed=1,
         vocab_size=90,
-        hidden_size=64,
         intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
         head_dim=16,
-        initializer_range=0.2,
         tie_word_embeddings=tied,
         attention_bias=bias,
     )
-    model: PreTrainedModel = kind(config).eval().requires_grad_(False)
     return model
 
 

@@ -1,12 +1,7 @@
-"""A small random pair with a real tokenizer, saved to a folder as a user's models would be.
-
-The checkpoints carry generation settings that must not leak into a run. The draft is the target
-with a blurred head, so that some of its tokens are accepted and some are not.
-"""
+"""Small random Llamas, and a pair of them saved to a folder as a user's models would be."""
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -18,6 +13,33 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 TEXT = "the cat sat on the mat, and the dog ran far; été naïve 日本語 x = y + 1\n" * 4
 LEAKY = {"temperature": 3.0, "top_k": 3, "top_p": 0.5, "repetition_penalty": 4.0, "do_sample": True}
 VOCAB = 304
+
+
+def small_llama(*, seed: int = 0, noise: float = 0.0, **config: Any) -> Any:
+    """A random Llama in fp32, in eval mode and without gradients.
+
+    Args:
+        seed: Of all weights.
+        noise: Blurs the head, to make a draft of the model without noise that is often right.
+        config: Of `LlamaConfig`, where it is to differ from a model of two layers of 64.
+    """
+    torch.manual_seed(seed)
+    sizes: dict[str, Any] = {
+        "hidden_size": 64,
+        "intermediate_size": 160,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 512,
+        "initializer_range": 0.2,
+        "tie_word_embeddings": False,
+    }
+    kind: Any = LlamaForCausalLM
+    model = kind(LlamaConfig(**(sizes | config))).eval().requires_grad_(False)
+    if noise:
+        head = model.get_output_embeddings().weight
+        head.add_(torch.randn(head.shape) * noise)
+    return model
 
 
 def save_tokenizer(folder: Path) -> None:
@@ -44,27 +66,11 @@ def save_model(model: Any, folder: Path) -> None:
 
 
 def save_pair(folder: Path, *, noise: float = 0.15) -> str:
-    """Save target and draft under ``folder``; returns the pair's specification."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=VOCAB,
-        hidden_size=64,
-        intermediate_size=160,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        initializer_range=0.2,
-        tie_word_embeddings=False,
-        bos_token_id=None,
-        eos_token_id=0,
-    )
-    kind: Any = LlamaForCausalLM
-    target = kind(config)
-    draft = copy.deepcopy(target)
-    with torch.no_grad():
-        head = draft.get_output_embeddings().weight
-        head.add_(torch.randn(head.shape) * noise)
-    save_model(target, folder / "target")
-    save_model(draft, folder / "draft")
+    """Save target and draft under ``folder``; returns the pair's specification.
+
+    Their generation settings must not leak into a run.
+    """
+    for role, blur in (("target", 0.0), ("draft", noise)):
+        model = small_llama(noise=blur, vocab_size=VOCAB, bos_token_id=None, eos_token_id=0)
+        save_model(model, folder / role)
     return f"{folder / 'target'}+{folder / 'draft'}"
