@@ -1,4 +1,4 @@
-"""Count the package's rooms, the floors they stand on and the arrows between: `python -m tests.rooms`.
+"""Count the package's rooms, their floors and the arrows between them: `python -m tests.rooms`.
 
 A room is a folder or module at the top of the package. An arrow is an import from one room by
 another, lazy ones included; a floor is one more than the highest room below it.
