@@ -15,7 +15,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   "$$p" $(RUNS) && { command -v "$$p"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install gate test lint structure pair clean bench
+.PHONY: help install gate test quick lint structure pair clean bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -41,6 +41,14 @@ gate: $(STAMP) ## prove the bundled pair's decoder lossless over suites/, report
 test: $(STAMP) ## run the tests
 	@echo "== tests"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+
+# The rooms that need no model, and the plugin as users meet it.
+QUICK := $(addprefix tests/unit/,core records statistics metrics baselines compare capture checks \
+  report advise pipeline fault_matrix cli) $(wildcard tests/unit/test_*.py) tests/plugin/test_pytest_plugin.py
+
+quick: $(STAMP) ## the tests that need no model, in under a minute: the loop while working
+	@echo "== quick tests"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q $(QUICK) $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy and the layers of imports
 	@echo "== ruff"
