@@ -1,4 +1,4 @@
-"""The command line: which verbs there are, and what becomes of errors. Verbs are in `commands/`.
+"""The command line: which verbs there are, one a module, and what becomes of errors.
 
 Exit codes: 0 equivalent, 1 not equivalent, 2 could not run, 3 inconclusive, 130 interrupted.
 Nothing heavy is imported here, nor by the verbs until they work.

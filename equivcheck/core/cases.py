@@ -1,4 +1,4 @@
-"""The nouns a suite is made of: `Sampling`, `Case`, `Suite`. Reading files is `suites.py`.
+"""The nouns a suite is made of: `Sampling`, `Case`, `Suite`. Reading files is `load_suites.py`.
 
 Pure data, validated on construction from JSON by msgspec; unknown keys are errors.
 """

@@ -1,4 +1,4 @@
-"""One frozen `Settings` for a run. Where it comes from (TOML, flags) is `configuration.py`."""
+"""One frozen `Settings` for a run. Where it comes from (TOML, flags) is `load_settings.py`."""
 
 from __future__ import annotations
 

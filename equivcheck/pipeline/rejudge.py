@@ -1,6 +1,6 @@
 """Judge a stored run again and store what was found. Needs no model.
 
-What the verdict is, `verdict.py` decides; the file is written by `records_file.py`.
+`checks/verdict.py` decides the verdict; `records/records_file.py` writes the file.
 """
 
 from __future__ import annotations

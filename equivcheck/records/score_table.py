@@ -2,7 +2,7 @@
 
 One row a token. Scoring reduces each pair of laws, the target's `p` and the draft's `q`, to these
 columns on the device, so that judging needs numbers only and no model. Written and read by
-`scores_file.py`.
+`score_table_file.py`.
 """
 
 from __future__ import annotations

@@ -13,8 +13,7 @@ from typing import NamedTuple
 from equivcheck.core.errors import EngineError
 from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome, Reason
-from equivcheck.testing import answers, ending, laws
-from equivcheck.testing import self_report as telling
+from equivcheck.testing import answers, ending, laws, self_report
 from equivcheck.testing.trial import RuleBroken, Trial
 
 MOST_FAULTS = 5
@@ -84,10 +83,10 @@ RULES = (
     _law("top-k", "top_k = 1 is greedy", laws.top_k),
     _law("top-p", "a small top_p is greedy", laws.top_p),
     _law("min-p", "min_p = 1 is greedy", laws.min_p),
-    Rule("capabilities", "says what it is", telling.capabilities, Reason.NOT_COMPARABLE),
-    Rule("steps", "steps add up", telling.steps, Reason.COUNTERS),
-    Rule("scores", "log-probabilities are possible", telling.scores, Reason.LOGPROBS),
-    Rule("close", "closes", telling.closes, Reason.NOT_COMPARABLE),
+    Rule("capabilities", "says what it is", self_report.capabilities, Reason.NOT_COMPARABLE),
+    Rule("steps", "steps add up", self_report.steps, Reason.COUNTERS),
+    Rule("scores", "log-probabilities are possible", self_report.scores, Reason.LOGPROBS),
+    Rule("close", "closes", self_report.closes, Reason.NOT_COMPARABLE),
 )
 
 

@@ -42,3 +42,20 @@ def test_links_lead_somewhere_inside(page: Path) -> None:
     local = [page.parent / target for target in targets if "://" not in target]
     assert [target for target in local if not target.exists()] == []
     assert all(target.resolve().is_relative_to(ROOT) for target in local)
+
+
+ELSEWHERE = {"faults": "quality", "plugin": "plugin", "testing": "engines"}
+"""Room to the folder of `tests/` that tests it with engines or pytest, not by the module."""
+
+
+def test_every_room_has_its_tests() -> None:
+    folders = {init.parent.name for init in (ROOT / "equivcheck").glob("*/__init__.py")}
+    homes = {room: ROOT / "tests" / "unit" / room for room in folders}
+    homes |= {room: ROOT / "tests" / folder for room, folder in ELSEWHERE.items()}
+    assert {room for room, home in homes.items() if not [*home.glob("test_*.py")]} == set()
+
+
+def test_no_folder_of_unit_tests_is_without_a_room() -> None:
+    folders = {init.parent.name for init in (ROOT / "tests" / "unit").glob("*/__init__.py")}
+    rooms = {init.parent.name for init in (ROOT / "equivcheck").glob("*/__init__.py")}
+    assert folders - rooms == {"benchmarks", "training"}
