@@ -1,1 +1,1 @@
-"""Take baselines: from a judged run, a measurement, or whatever a user names."""
+"""Compare a run or a measurement with a baseline, and say what changed; take baselines of both."""

@@ -1,1 +1,1 @@
-"""One view of a run, rendered for a terminal and for machines."""
+"""One view of a run, rendered for people and for machines; `export/` serves other tools."""
