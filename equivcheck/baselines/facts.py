@@ -1,8 +1,9 @@
 """Which facts of a run decide whether another may be compared with it. Pure.
 
-Suites, models of the target, dtype, device kind and the shape of speculation have to be equal: a
-change of acceptance would otherwise be theirs. The candidate and its draft may differ, because they
-are what is under test, and so may the machine within one kind of device; both are told.
+Suites, prompts, models of the target, dtype, device kind and the shape of speculation have to be
+equal: a change of acceptance would otherwise be theirs. The candidate and its draft may differ,
+because they are what is under test, and so may the machine within one kind of device; both are
+told.
 """
 
 from __future__ import annotations
@@ -83,6 +84,20 @@ def first_difference(base: Mapping[str, str], new: Mapping[str, str]) -> Differi
         if base.get(field) != new.get(field):
             return Differing(field, base.get(field, "not known"), new.get(field, "not known"))
     return None
+
+
+def other_prompts(base: Mapping[str, str], new: Mapping[str, str]) -> Differing | None:
+    """The cases that encode to other token ids in two runs; None: no case that both have.
+
+    Args:
+        base: Case key to the digest of its prompt.
+        new: Likewise.
+    """
+    keys = [key for key, digest in base.items() if new.get(key, digest) != digest]
+    if not keys:
+        return None
+    more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+    return Differing(f"prompt of {keys[0]}{more}", base[keys[0]], new[keys[0]])
 
 
 class Compared(NamedTuple):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from equivcheck.baselines.facts import Differing, first_difference
+from equivcheck.baselines.facts import Differing, first_difference, other_prompts
 from equivcheck.core.generation import Counts
 from equivcheck.records.baseline_record import Baseline, Point, point_of
 
@@ -57,7 +57,8 @@ def trends_of(
     points = [*baseline.history, point_of(baseline)]
     left_out = []
     for run in sorted(runs, key=lambda run: run.created):
-        if differing := first_difference(baseline.facts, run.facts):
+        differing = first_difference(baseline.facts, run.facts)
+        if differing := differing or other_prompts(baseline.prompts, run.prompts):
             left_out.append(differing)
         elif run.run_key != baseline.run_key:
             points.append(point_of(run))

@@ -80,6 +80,9 @@ def make_header(
             workload: tuple(request.key for request in asked)
             for workload, asked in requests.items()
         },
+        prompt_digests={
+            request.key: request.prompt_digest for asked in requests.values() for request in asked
+        },
         suites={suite.workload: suite.digest for suite in suites},
         environment=fingerprint() | device_facts(settings.setup),
         models=models,

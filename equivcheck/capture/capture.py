@@ -16,7 +16,7 @@ from equivcheck.capture.draws.plan import DrawPlan, drawing_setup, plan_draws, s
 from equivcheck.capture.draws.start import draw
 from equivcheck.capture.header import make_header
 from equivcheck.capture.logbook import Logbook, Progress
-from equivcheck.capture.plan import Plan, make_plan, shuffle, warm_up
+from equivcheck.capture.plan import Plan, make_plan, shuffle, warm_up, with_stored_prompts
 from equivcheck.capture.threads import spin_briefly
 from equivcheck.core.cases import Suite
 from equivcheck.core.detokenise import detokeniser
@@ -57,7 +57,8 @@ def capture(
         settings: Arms, pair and strictness.
         suites: What to ask.
         folder: The run's; its name is the run's id.
-        resume: Go on with the records in it. What they hold is not asked again.
+        resume: Go on with the records in it. What they hold is not asked again, and the prompts
+            stored in them are those that are asked.
         make_way: Takes away what a new run replaces, when its first answer is there and no sooner:
             until then it may turn out that it cannot be made. None: an occupied folder is refused.
         more: Draw another budget of sampled tokens, on top of what was drawn.
@@ -90,6 +91,7 @@ def capture(
             )
             if resume:
                 writer, evidence = RecordsWriter.resume(path, header)
+                plan = with_stored_prompts(plan, evidence.asked)
             else:
                 writer = (
                     RecordsWriter.create(path, header)

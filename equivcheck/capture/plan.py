@@ -7,9 +7,10 @@ each other only, so that a fresh engine can be given exactly what the candidate 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from equivcheck.core.cases import Case, Suite
 from equivcheck.core.generation import Request
@@ -64,6 +65,24 @@ def make_plan(settings: Settings, suites: Sequence[Suite], *, encode: Encode) ->
         probes=chunked([each for each in requests if each.key in probed], size=size),
         others=chunked([each for each in requests if each.key not in probed], size=size),
         planned=share_out(requests, probed=probed, control=settings.control is not None),
+    )
+
+
+def with_stored_prompts(plan: Plan, stored: Mapping[str, Asked]) -> Plan:
+    """The plan of a run that is resumed: its cases keep the requests that were asked before.
+
+    A chat template may write the date, and so encode the same case to other ids than then. The
+    answers that are stored and those to come have to be answers to the same prompt.
+    """
+
+    def kept(request: Request) -> Request:
+        return stored[request.key].request if request.key in stored else request
+
+    return Plan(
+        asked=tuple(replace(each, request=kept(each.request)) for each in plan.asked),
+        probes=tuple(tuple(map(kept, chunk)) for chunk in plan.probes),
+        others=tuple(tuple(map(kept, chunk)) for chunk in plan.others),
+        planned=plan.planned,
     )
 
 

@@ -5,7 +5,7 @@ Whatever keeps it from being used is inconclusive: a gate without its baseline g
 
 from __future__ import annotations
 
-from equivcheck.baselines.facts import facts_of, first_difference
+from equivcheck.baselines.facts import facts_of, first_difference, other_prompts
 from equivcheck.checks.subjects import RUN, command, plural
 from equivcheck.core.escape import head
 from equivcheck.core.findings import Finding, Outcome, Reason
@@ -59,7 +59,9 @@ def usable_baseline(evidence: Evidence) -> tuple[Baseline | None, Finding | None
         return None, _doubt(f"{name}: not read: the run ended before that")
     if found.baseline is None:
         return None, _doubt(head(found.problem or "missing", cells=CELLS), fix=found.fix)
+    prompts = {key: asked.request.prompt_digest for key, asked in evidence.asked.items()}
     differing = first_difference(found.baseline.facts, facts_of(evidence.header))
+    differing = differing or other_prompts(found.baseline.prompts, prompts)
     if differing is not None:
         words = head(differing.words, cells=CELLS)
         doubt = _doubt(

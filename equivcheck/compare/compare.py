@@ -16,7 +16,7 @@ from equivcheck.baselines.cells import (
     rate_cell,
     speedup_cell,
 )
-from equivcheck.baselines.facts import Differing, first_difference, told_differences
+from equivcheck.baselines.facts import Differing, first_difference, other_prompts, told_differences
 from equivcheck.baselines.limits import limit_findings
 from equivcheck.compare.comparison import Broken, Comparison, Row
 from equivcheck.compare.sentences import notes, sentence
@@ -90,9 +90,10 @@ def _incomparable(base: Baseline, new: Baseline) -> Differing | None:
     if base.kind == new.kind:
         found = first_difference(base.facts, new.facts)
         if found or not (base.bench and new.bench):
-            return found
+            return found or other_prompts(base.prompts, new.prompts)
     if base.bench and new.bench:
-        return first_difference(base.bench.facts, new.bench.facts)
+        found = first_difference(base.bench.facts, new.bench.facts)
+        return found or other_prompts(base.prompts, new.prompts)
     return Differing("kind", base.kind, new.kind)
 
 

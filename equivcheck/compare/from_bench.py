@@ -70,6 +70,7 @@ def _bench_cases(bench: Bench, candidate: str) -> dict[str, CaseFact]:
                 state, Outcome.INCONCLUSIVE
             ),
             state=state.value,
+            prompt=bench.header.prompt_digests.get(key),
         )
     return cases
 
@@ -113,6 +114,7 @@ def figures_of(bench: Bench) -> BenchFigures:
     facts = summary.facts_of(summary.candidate)
     return BenchFigures(
         facts=bench_facts(bench),
+        prompts=bench.header.prompt_digests,
         machine=machine_of(bench.header.environment),
         times=times,
         p99_ratio={

@@ -44,4 +44,5 @@ def _case(evidence: Evidence, key: str, found: list[Finding]) -> CaseFact:
         accepted=sum(step.accepted for step in steps),
         outcome=ranked[0].outcome if ranked else Outcome.INCONCLUSIVE,
         state=(ranked[0].reason if ranked else Reason.NOTHING_COMPARED).value,
+        prompt=evidence.asked[key].request.prompt_digest,
     )

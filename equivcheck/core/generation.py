@@ -5,8 +5,10 @@ Plain records shared by engines, capture, scoring and checks; no torch here.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Literal, NamedTuple
 
+import msgspec
 from msgspec import Struct
 
 from equivcheck.core.cases import Sampling
@@ -29,6 +31,11 @@ class Request(Struct, frozen=True, kw_only=True):
     stop_token_ids: tuple[int, ...] = ()
     ignore_eos: bool = False
     seed: int = 0
+
+    @property
+    def prompt_digest(self) -> str:
+        """First 16 hex digits of the sha256 of the prompt's ids: tells one prompt from another."""
+        return hashlib.sha256(msgspec.json.encode(self.prompt_ids)).hexdigest()[:16]
 
 
 class Step(Struct, frozen=True, kw_only=True, array_like=True):

@@ -94,6 +94,8 @@ class BenchHeader(Struct, frozen=True, kw_only=True, tag="header", omit_defaults
     settings: BenchSettings
     prompts: dict[str, tuple[str, ...]]
     """Workload to the keys of its prompts, as the largest batch is filled with them."""
+    prompt_digests: dict[str, str] = {}
+    """Their keys to `Request.prompt_digest`; empty in measurements from before it was kept."""
     suites: dict[str, str]
     """Workload to the digest of its suite file."""
     environment: dict[str, str]

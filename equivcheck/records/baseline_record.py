@@ -24,6 +24,8 @@ class CaseFact(Struct, frozen=True, kw_only=True, array_like=True):
     """The worst of what was found about the case."""
     state: str
     """The reason of that finding: ``identical``, ``diverged``, ``stop-rule``."""
+    prompt: str | None = None
+    """`Request.prompt_digest`; None in baselines from before it was kept."""
 
     @property
     def counts(self) -> Counts:
@@ -68,6 +70,8 @@ class BenchFigures(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Peak memory over the target's."""
     diverged: dict[str, tuple[str, ...]] = {}
     """Workload to the first prompts with other tokens than the target's; it has no times."""
+    prompts: dict[str, str] = {}
+    """Case key to `Request.prompt_digest`; empty in baselines from before it was kept."""
 
 
 class Point(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -123,6 +127,12 @@ class Baseline(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def counts(self, workload: str) -> dict[str, Counts]:
         """A workload's counts by case key."""
         return {key: c.counts for key, c in self.cases.items() if workload_of(key) == workload}
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """Case key to the digest of its prompt, as far as they were kept."""
+        kept = {key: case.prompt for key, case in self.cases.items() if case.prompt is not None}
+        return kept | (self.bench.prompts if self.bench else {})
 
     @property
     def workloads(self) -> tuple[str, ...]:

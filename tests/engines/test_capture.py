@@ -134,6 +134,26 @@ def test_a_failed_case_is_asked_again_when_the_run_is_resumed(
     assert [engine.closed for engine in opened] == [1, 1]
 
 
+def test_a_resumed_run_asks_the_prompts_that_are_stored(
+    settings: Settings,
+    tmp_path: Path,
+    wrap: Callable[..., list[Wrapped]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where a chat template writes the time of day into every prompt."""
+    clock = iter(range(20, 300))
+    monkeypatch.setattr(
+        "equivcheck.pairs.prompts.encode", lambda tokenizer, case: [*range(30, 60), next(clock)]
+    )
+    wrap(settings.candidate, fails="mixed/c3")
+    capture(settings, [SUITE], tmp_path)
+    before = read_evidence(tmp_path)
+    wrap(settings.candidate)
+    verdict = run(settings, [SUITE], tmp_path, resume=True)
+    assert read_evidence(tmp_path).asked == before.asked
+    assert verdict.outcome is Outcome.PASS, verdict.headline
+
+
 def test_a_candidate_that_answers_nothing_is_an_error(settings: Settings, tmp_path: Path) -> None:
     greedy_only = msgspec.structs.replace(settings, candidate="native:gamma=3,rule=greedy")
     sampled = msgspec.structs.replace(SUITE, cases=(SUITE.cases[2],), lines=(4,))

@@ -217,3 +217,17 @@ def test_a_missing_baseline_is_a_box_too() -> None:
     assert "! not held against a baseline: missing: main.json: no such baseline" in text
     assert "vs base" in text
     assert view.workloads[0].vs_base is None
+
+
+def test_a_baseline_of_other_prompts_is_not_comparable() -> None:
+    base = run([3, 2])
+    key = next(iter(base.asked))
+    found = against(run([3, 2], limits=DROP, name="main"), base)
+    asked = structs.replace(found.asked[key].request, prompt_ids=(1, 2, 3))
+    moved = structs.replace(
+        found, asked=found.asked | {key: structs.replace(found.asked[key], request=asked)}
+    )
+    assert only(found)[1] is not Reason.NOT_COMPARABLE
+    outcome, reason, headline = only(moved)
+    assert (outcome, reason) == (Outcome.INCONCLUSIVE, Reason.NOT_COMPARABLE)
+    assert f"prompt of {key}" in headline

@@ -90,7 +90,7 @@ def test_names_cannot_leave_the_folder(name: str) -> None:
 
 def test_a_file_is_what_a_person_can_read(tmp_path: Path) -> None:
     tree = json.loads(text_of(make_baseline()))
-    assert tree["cases"]["code/1"] == [100, 61, "pass", "identical"]
+    assert tree["cases"]["code/1"] == [100, 61, "pass", "identical", None]
 
 
 def test_a_step_is_found_where_it_is() -> None:

@@ -20,11 +20,11 @@ FINITE = st.floats(-0.5, 0.5)
 
 
 def bench(
-    scale: float = 1.0, *, machine: str = "H100", prompts: int = 8, **fields: object
+    scale: float = 1.0, *, machine: str = "H100", count: int = 8, **fields: object
 ) -> BenchFigures:
     times = {
         f"code/{n}": CaseTimes(target=0.02 + 0.001 * n, candidate=(0.01 + 0.0004 * n) * scale)
-        for n in range(prompts)
+        for n in range(count)
     }
     given: dict[str, object] = {
         "facts": {"suites.code": "d1"},
@@ -201,9 +201,9 @@ def test_a_figure_that_the_new_measurement_lacks_is_no_pass(
 
 
 def test_prompts_that_the_new_measurement_left_out_are_no_pass() -> None:
-    found = compare(make_baseline(bench=bench()), make_baseline(bench=bench(prompts=5)))
+    found = compare(make_baseline(bench=bench()), make_baseline(bench=bench(count=5)))
     assert found.headline == "INCONCLUSIVE — 3 of the base's times of code were not measured"
-    slower = compare(make_baseline(bench=bench()), make_baseline(bench=bench(1.4, prompts=5)))
+    slower = compare(make_baseline(bench=bench()), make_baseline(bench=bench(1.4, count=5)))
     assert slower.word == "REGRESSED"
 
 
@@ -314,3 +314,34 @@ def test_a_comparison_survives_json() -> None:
 def test_baselines_keep_what_is_written() -> None:
     base = make_baseline(bench=bench())
     assert msgspec.json.decode(msgspec.json.encode(base), type=Baseline) == base
+
+
+def with_prompts(**digests: str) -> Baseline:
+    cases = even_cases()
+    return make_baseline(
+        {
+            key: msgspec.structs.replace(case, prompt=digests.get(key[5:]))
+            for key, case in cases.items()
+        }
+    )
+
+
+def test_cases_that_encode_to_other_ids_are_not_compared() -> None:
+    base = with_prompts(**{"0": "aaaa", "1": "bbbb", "2": "cccc"})
+    found = compare(base, with_prompts(**{"0": "aaaa", "1": "bb00", "2": "cc00"}))
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert found.headline == (
+        "NOT COMPARABLE — prompt of code/1 and 1 more: bbbb in the baseline, bb00 here"
+    )
+
+
+def test_a_baseline_from_before_prompts_were_kept_is_compared() -> None:
+    found = compare(make_baseline(), with_prompts(**{"0": "aaaa"}))
+    assert found.word == "SAME OR BETTER"
+
+
+def test_measurements_of_other_prompts_are_not_compared() -> None:
+    base = make_baseline(bench=bench(prompts={"code/0": "aaaa"}))
+    new = make_baseline(bench=bench(prompts={"code/0": "bbbb"}))
+    assert compare(base, base).word == "SAME OR BETTER"
+    assert compare(base, new).headline.startswith("NOT COMPARABLE — prompt of code/0: aaaa in")
