@@ -10,6 +10,7 @@ import io
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -17,6 +18,7 @@ import click
 
 from equivcheck import __version__
 from equivcheck.cli.output import Output, say_error
+from equivcheck.cli.supervise import COULD_NOT_RUN, supervised
 from equivcheck.core.errors import EquivcheckError, did_you_mean
 
 VERBS = (
@@ -34,7 +36,6 @@ VERBS = (
     "engines",
     "doctor",
 )
-COULD_NOT_RUN = 2
 INTERRUPTED = 130
 
 
@@ -92,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             # A terminal that cannot show a mark gets its escape, and the verdict its exit code.
             stream.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(run(given))
+    sys.exit(supervised(lambda: run(given), refuse=partial(_refuse, given)))
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -116,7 +117,12 @@ def run(arguments: Sequence[str]) -> int:
         message = f"broke down with {type(error).__name__}: {error}"
     else:
         return code if isinstance(code, int) else 0
+    _refuse(arguments, message)
+    return COULD_NOT_RUN
+
+
+def _refuse(arguments: Sequence[str], message: str) -> None:
+    """Say why a verb could not run, to people and, where asked for, to machines."""
     say_error(message)
     if "--json" in arguments:
         Output(as_json=True).document({"error": message, "exit_code": COULD_NOT_RUN})
-    return COULD_NOT_RUN

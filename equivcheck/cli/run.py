@@ -67,6 +67,7 @@ def command(
     the same settings is gone on with. Ctrl-C keeps what is done.
     """
     from equivcheck.cli.printing import print_run
+    from equivcheck.cli.supervise import rests_on
     from equivcheck.core.errors import OtherRunError
     from equivcheck.core.load_suites import load_suites
     from equivcheck.records.run_folder import LATEST, lock
@@ -76,6 +77,7 @@ def command(
     folder = Path(out) if out else LATEST
     if more and resume is not None:
         raise click.UsageError("--continue goes on with a finished run: no --resume, no --fresh")
+    rests_on(folder)
     with lock(folder):
         try:
             if more:

@@ -8,6 +8,7 @@ from it, are replaced whenever the run is judged again.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Self
@@ -158,6 +159,21 @@ def read_evidence(path: str | Path, *, scores: bool = True) -> Evidence:
     if not scores:
         return evidence
     return msgspec.structs.replace(evidence, scores=kept_scores(file.parent, evidence.scored))
+
+
+def last_verdict(path: Path) -> Sealed | None:
+    """The verdict that a records file ends with; None: it has none, or is not there.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not path.is_file():
+        return None
+    last = deque(whole_lines(path), maxlen=1)
+    try:
+        return msgspec.json.decode(last[0].text, type=Sealed) if last else None
+    except msgspec.DecodeError:
+        return None
 
 
 def _to_line(record: Record) -> bytes:

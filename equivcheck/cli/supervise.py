@@ -1,0 +1,158 @@
+"""The one place that gives the exit code: a process in which no engine runs.
+
+A verb runs in a child. An engine's library may do to that process what it likes: leave it with
+``os._exit(0)``, replace it by another program, register exit handlers, leave threads running. The
+parent exits with what the verb itself reported, and with a verdict's code only if the run on disk
+ends with that verdict. Where a process cannot fork (Windows), the verb runs unsupervised.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import msgspec
+from msgspec import Struct
+
+from equivcheck.checks.verdict import EXIT_CODES
+from equivcheck.records.records_file import RECORDS_NAME, last_verdict
+
+COULD_NOT_RUN = 2
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if hasattr(signal, "SIGHUP") else ()
+_CODES = frozenset(EXIT_CODES.values())
+_PR_SET_PDEATHSIG = 1
+_LONGEST_REPORT = 2**16
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """What a verb's process says as the last thing it does."""
+
+    code: int
+    folder: str | None = None
+    """Of the run whose verdict the code is; None: the verb gives no verdict of a run."""
+    moved_to: str | None = None
+    """Where the same folder is now that the working directory is another one."""
+
+
+class _Run:
+    """The run that the verb of this process gives the verdict of."""
+
+    given: Path | None = None
+    folder: Path | None = None
+
+
+def rests_on(folder: Path) -> None:
+    """Say that this verb's exit code is the verdict of the run in ``folder``.
+
+    Called before an engine opens, since an engine may change the working directory.
+    """
+    _Run.given, _Run.folder = folder, folder.absolute()
+
+
+def supervised(work: Callable[[], int], *, refuse: Callable[[str], None]) -> int:
+    """The exit code of ``work``, which runs in a child process.
+
+    Args:
+        work: A verb, to its exit code.
+        refuse: Told why the code is 2 although the verb did not say so.
+    """
+    if not hasattr(os, "fork"):
+        return work()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        _work_and_leave(work, writer)
+    os.close(writer)
+    with _passing_on(child):
+        status = os.waitpid(child, 0)[1]
+    report = _read_report(reader)
+    if report is None:
+        refuse(f"the process that ran the engines {_how(status)}; what was measured is kept")
+        return COULD_NOT_RUN
+    if report.folder is None or report.code not in _CODES:
+        return report.code
+    if report.moved_to is not None:
+        refuse(f"an engine changed the working directory: the run is in {report.moved_to}")
+        return COULD_NOT_RUN
+    if report.code != _stored_code(Path(report.folder)):
+        refuse(f"{report.folder}: the records do not end with the verdict that was printed")
+        return COULD_NOT_RUN
+    return report.code
+
+
+def _read_report(reader: int) -> Report | None:
+    """What the child said; None: nothing that is a report.
+
+    Does not wait for the end of the pipe: processes that an engine left running may hold it open.
+    """
+    os.set_blocking(reader, False)
+    with open(reader, "rb", buffering=0) as pipe:
+        said = pipe.read(_LONGEST_REPORT)
+    with suppress(msgspec.DecodeError):
+        return msgspec.json.decode(said or b"", type=Report)
+    return None
+
+
+def _work_and_leave(work: Callable[[], int], writer: int) -> NoReturn:
+    """Run the verb, report, and leave without exit handlers or waiting for an engine's threads."""
+    _end_with_parent()
+    # Signals of a terminal reach the parent alone, which hands them on once.
+    os.setpgid(0, 0)
+    try:
+        code = work()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(COULD_NOT_RUN)
+    report = Report(code=code)
+    if _Run.given is not None:
+        now = _Run.given.absolute()
+        moved_to = None if now == _Run.folder else str(now)
+        report = Report(code=code, folder=str(_Run.folder), moved_to=moved_to)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os.write(writer, msgspec.json.encode(report))
+    os._exit(code)
+
+
+def _end_with_parent() -> None:
+    """Have the system end this process when its parent ends, even by SIGKILL (Linux alone)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@contextmanager
+def _passing_on(child: int) -> Iterator[None]:
+    """Hand signals to the child, which knows how to end, and wait for it."""
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(child, number)
+
+    before = {number: signal.signal(number, hand_on) for number in PASSED_ON}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _how(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return f"was ended by signal {os.WTERMSIG(status)} before a verdict"
+    return f"left with exit code {os.WEXITSTATUS(status)} before a verdict"
+
+
+def _stored_code(folder: Path) -> int | None:
+    """The exit code of the verdict that a run on disk ends with; None: it ends with none."""
+    sealed = last_verdict(folder / RECORDS_NAME)
+    return None if sealed is None else EXIT_CODES[sealed.outcome]
