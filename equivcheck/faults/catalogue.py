@@ -42,11 +42,11 @@ MODULES = (
     verification,
     replacement,
     target_law,
+    sampling_noise,
     streams,
     bonus,
     alignment,
     rollback,
-    recurrence,
     positions,
     stopping,
     penalties,
@@ -60,23 +60,25 @@ MODULES = (
     drafting,
     lossy,
     sampling,
-    sampling_noise,
     sampling_laws,
     counters,
     vacuity,
     deltas,
     controls,
+    recurrence,
 )
-"""Importing them has registered what they hold."""
+"""In the order of the catalogue, whichever of them was imported and so registered first."""
 
+_PLACES = {module.__name__: place for place, module in enumerate(MODULES)}
+_ENTRIES = sorted(REGISTERED.values(), key=lambda entry: _PLACES[entry.decoder.__module__])
 CATALOGUE = tuple(
     sorted(
-        (entry for entry in REGISTERED.values() if entry.breaks != "nothing"),
+        (entry for entry in _ENTRIES if entry.breaks != "nothing"),
         key=lambda entry: int(entry.family.removeprefix("F")),
     )
 )
 """Every fault, by family."""
-CONTROLS = tuple(entry for entry in REGISTERED.values() if entry.breaks == "nothing")
+CONTROLS = tuple(entry for entry in _ENTRIES if entry.breaks == "nothing")
 """Every control."""
 
 

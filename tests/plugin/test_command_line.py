@@ -131,9 +131,9 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(
 
 def test_a_killed_run_is_gone_on_with_and_repeats_nothing(project: Project) -> None:
     candidate = f"{TOY},kill=three,log=asked.log"
-    killed = project.equivcheck("run", "--candidate", candidate)
-    assert killed.returncode == 2
-    assert "was ended by signal 9 before a verdict; what was measured is kept" in killed.stderr
+    left = project.equivcheck("run", "--candidate", candidate)
+    assert left.returncode == 2
+    assert "was ended by signal 9 before a verdict; what was measured is kept" in left.stderr
     killed = read_evidence(LATEST)
     before = (LATEST / RECORDS_NAME).read_bytes()
     assert killed.sealed is None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -69,3 +71,13 @@ def test_a_name_is_taken_once() -> None:
         control("sound", schedules=())(Decoder)
     with pytest.raises(ValueError, match="no family 'F99'"):
         fault("new", family="F99", recreates="x #1", caught_by="greedy")(Decoder)
+
+
+def test_the_order_is_that_of_no_import() -> None:
+    code = (
+        "from equivcheck.faults import recurrence, vocabulary, sampling;"
+        "from equivcheck.faults.catalogue import CATALOGUE, CONTROLS;"
+        "print(*(entry.id for entry in (*CATALOGUE, *CONTROLS)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [entry.id for entry in EVERY]
