@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from equivcheck.checks.verdict import EXIT_CODES
+from equivcheck.core.errors import EquivcheckError
 from equivcheck.records.records_file import RECORDS_NAME, last_verdict
 
 COULD_NOT_RUN = 2
@@ -154,5 +155,8 @@ def _how(status: int) -> str:
 
 def _stored_code(folder: Path) -> int | None:
     """The exit code of the verdict that a run on disk ends with; None: it ends with none."""
-    sealed = last_verdict(folder / RECORDS_NAME)
+    try:
+        sealed = last_verdict(folder / RECORDS_NAME)
+    except (EquivcheckError, OSError):
+        return None
     return None if sealed is None else EXIT_CODES[sealed.outcome]
