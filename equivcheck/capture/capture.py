@@ -115,6 +115,7 @@ def capture(
                 drawing,
                 writer=writer,
                 folder=folder,
+                detokenise=detokeniser(tokenizer),
                 more=more,
                 progress=progress,
             )

@@ -6,7 +6,7 @@ the target's and still end wrongly in both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from equivcheck.checks.subjects import plural, repeat_command
@@ -14,6 +14,11 @@ from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import Generation, Request
 from equivcheck.records.records import Captured, Evidence, Header, by_workload
 from equivcheck.records.sample_keys import parse_draw
+
+UNSEARCHED = (
+    "not judged: draws of requests with stop strings, of which the records do not say where one "
+    "is complete (written by an older version)"
+)
 
 
 class Fault(NamedTuple):
@@ -44,10 +49,17 @@ class Output(NamedTuple):
     faults: tuple[Fault, ...]
     where: tuple[str, ...] = ()
     """Which of many, as a line."""
+    searched: bool = True
+    """Whether it is known where a stop string of its request is complete."""
+
+    @property
+    def judged(self) -> bool:
+        """Whether all rules were held to it, or one is broken anyway."""
+        return self.searched or bool(self.faults)
 
 
 def check(evidence: Evidence) -> list[Finding]:
-    """One finding for each broken output, then one a workload.
+    """One finding for each broken output, then one a workload, which counts what was judged.
 
     Of the draws of a case, the first that is broken stands for the others.
     """
@@ -56,22 +68,33 @@ def check(evidence: Evidence) -> list[Finding]:
     for output in outputs:
         if output.faults:
             shown.setdefault((output.case, output.arm), _case_finding(evidence, output))
-    findings = list(shown.values())
-    for workload, held in by_workload(evidence, outputs, key=lambda output: output.case).items():
-        bad = sum(bool(output.faults) for output in held)
-        findings.append(
-            Finding(
-                check="stopping",
-                subject=workload,
-                outcome=Outcome.FAIL if bad else Outcome.PASS,
-                reason=Reason.STOP_RULE if bad else Reason.HELD,
-                headline=f"{plural(bad, 'output')} of {len(held):,} broke a stop or length rule"
-                if bad
-                else f"stop and length rules held on {plural(len(held), 'output')}",
-                n=len(held),
-            )
-        )
-    return findings
+    workloads = by_workload(evidence, outputs, key=lambda output: output.case)
+    return [*shown.values(), *(_summary(workload, held) for workload, held in workloads.items())]
+
+
+def _summary(workload: str, outputs: Sequence[Output]) -> Finding:
+    judged = [output for output in outputs if output.judged]
+    bad = sum(bool(output.faults) for output in judged)
+    left = len(outputs) - len(judged)
+    also = f", {plural(left, 'draw')} not judged" if left else ""
+    if not judged:
+        outcome, reason = Outcome.INCONCLUSIVE, Reason.NOTHING_COMPARED
+        headline = f"no output was judged of {plural(left, 'draw')}"
+    elif bad:
+        outcome, reason = Outcome.FAIL, Reason.STOP_RULE
+        headline = f"{plural(bad, 'output')} of {len(judged):,} broke a stop or length rule{also}"
+    else:
+        outcome, reason = Outcome.PASS, Reason.HELD
+        headline = f"stop and length rules held on {plural(len(judged), 'output')}{also}"
+    return Finding(
+        check="stopping",
+        subject=workload,
+        outcome=outcome,
+        reason=reason,
+        headline=headline,
+        details=(UNSEARCHED,) if left else (),
+        n=len(judged),
+    )
 
 
 def _answers(evidence: Evidence) -> Iterator[Output]:
@@ -83,15 +106,21 @@ def _answers(evidence: Evidence) -> Iterator[Output]:
 
 
 def _draws(evidence: Evidence) -> Iterator[Output]:
-    """Draws are not detokenised, so where a request has stop strings its ending is not judged."""
+    """Draws that were not searched for their stop strings are judged by their tokens alone."""
     for arm, drawn in evidence.draws.items():
+        stops = evidence.stops_of_draws.get(arm, {})
         for key, generation in drawn.items():
             case = parse_draw(key).case
             request = evidence.asked[case].request
-            judge = inner_faults_of if request.stop else faults_of
-            answer = Captured(arm=arm, generation=generation, text="")
+            searched = not request.stop or key in stops
+            judge = faults_of if searched else inner_faults_of
+            answer = Captured(
+                arm=arm, generation=generation, text="", stop_completed_at=stops.get(key)
+            )
             faults = tuple(judge(answer, request=request, header=evidence.header))
-            yield Output(case, arm, len(generation.token_ids), faults, (f"in {key}",))
+            yield Output(
+                case, arm, len(generation.token_ids), faults, (f"in {key}",), searched=searched
+            )
 
 
 def faults_of(answer: Captured, *, request: Request, header: Header) -> Iterator[Fault]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec import UNSET
+
 from equivcheck.core.errors import RecordsError, unknown_name
 from equivcheck.core.findings import Finding
 from equivcheck.core.generation import Generation
@@ -57,6 +59,7 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
     against: Against | None = None
     preflight: Preflight | None = None
     draws: dict[str, dict[str, Generation]] = {}
+    stops_of_draws: dict[str, dict[str, int | None]] = {}
     scored: list[Scored] = []
     findings: list[Finding] = []
     sealed: Sealed | None = None
@@ -97,6 +100,9 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
                 preflight = record
             case Drawn():
                 _add_draw(record, draws=draws, header=header, where=where)
+                if record.stop_completed_at is not UNSET:
+                    found = stops_of_draws.setdefault(record.arm, {})
+                    found[record.generation.key] = record.stop_completed_at
             case Scored():
                 scored.append(record)
     return Evidence(
@@ -110,6 +116,7 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
         against=against,
         preflight=preflight,
         draws={arm: _in_order(drawn, header.planned[arm]) for arm, drawn in draws.items()},
+        stops_of_draws=stops_of_draws,
         scored=tuple(scored),
         findings=tuple(findings),
         sealed=sealed,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.findings import Finding, Outcome
@@ -188,6 +188,9 @@ class Drawn(Struct, frozen=True, kw_only=True, tag="drawn", omit_defaults=True):
     arm: str
     """`SAMPLED` or `SAMPLED_TARGET`."""
     generation: Generation
+    stop_completed_at: int | UnsetType | None = UNSET
+    """As in `Captured`. Unset: not looked for, since the request has no stop string, an id is none
+    of the vocabulary, or the file was written before draws were searched."""
 
 
 class Preflight(Struct, frozen=True, kw_only=True, tag="preflight", omit_defaults=True):
@@ -239,6 +242,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     preflight: Preflight | None = None
     draws: dict[str, dict[str, Generation]] = {}
     """Arm (`SAMPLED`, `SAMPLED_TARGET`), then ``workload/case#round``, in the order of asking."""
+    stops_of_draws: dict[str, dict[str, int | None]] = {}
+    """Arm, then key of each draw that was searched for stop strings: `Drawn.stop_completed_at`."""
     scored: tuple[Scored, ...] = ()
     """Each time that scores were written; the file is one of these."""
     scores: ScoreTable | None = None

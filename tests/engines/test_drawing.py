@@ -196,6 +196,30 @@ def test_a_blatant_fault_ends_the_drawing_early(settings: Settings, tmp_path: Pa
         finished_run(tmp_path, broken, SUITES)
 
 
+@pytest.mark.parametrize("fault", [None, "stop-strings-ignored"])
+def test_draws_are_held_to_stop_strings(
+    fault: str | None, settings: Settings, tmp_path: Path
+) -> None:
+    (suite,) = SUITES
+    cases = tuple(
+        msgspec.structs.replace(case, stop=("e",)) if not case.sampling.greedy else case
+        for case in suite.cases
+    )
+    seeded = f",fault={fault}" if fault else ""
+    stopping = msgspec.structs.replace(
+        settings, candidate=f"native:gamma=3,rule=rejection{seeded}", sampled_tokens=200
+    )
+    run(stopping, [msgspec.structs.replace(suite, cases=cases)], tmp_path)
+    evidence, verdict = rejudge(tmp_path / RECORDS_NAME)
+    found = [each for each in verdict.findings if each.check == "stopping"]
+    of_draws = [each for each in found if each.headline.startswith("sampled: ")]
+    assert bool(of_draws) == bool(fault)
+    assert all("after a stop string" in each.headline for each in of_draws)
+    answers = sum(len(of_arm) for of_arm in evidence.captured.values())
+    assert found[-1].n == answers + len(evidence.draws[SAMPLED])
+    assert any(place is not None for place in evidence.stops_of_draws[SAMPLED].values())
+
+
 def test_a_budget_that_can_show_nothing_is_not_spent(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

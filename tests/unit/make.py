@@ -177,9 +177,16 @@ def make_gaps(*gaps: float, magnitude: float | None = 20.0) -> tuple[Gap, ...]:
 
 
 def make_drawn(
-    *draws: Generation, told: Capabilities | None = None, request: Request | None = None
+    *draws: Generation,
+    told: Capabilities | None = None,
+    request: Request | None = None,
+    stops: Mapping[str, int | None] | None = None,
 ) -> Evidence:
-    """Evidence that holds draws of ``code/one`` and nothing else."""
+    """Evidence that holds draws of ``code/one`` and nothing else.
+
+    Args:
+        stops: `Drawn.stop_completed_at` by key of the draw; none: no draw was searched.
+    """
     header = make_header(
         arms={SAMPLED: told or make_capabilities()}, planned={SAMPLED: ("code/one",)}
     )
@@ -189,4 +196,5 @@ def make_drawn(
         asked={asked.key: make_asked(asked)},
         captured={},
         draws={SAMPLED: {draw.key: draw for draw in draws}},
+        stops_of_draws={} if stops is None else {SAMPLED: dict(stops)},
     )

@@ -14,11 +14,13 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from equivcheck.capture.ask import ask
 from equivcheck.capture.draws.keep_scores import keep_scores
 from equivcheck.capture.draws.plan import DrawPlan, rounds_ahead
 from equivcheck.capture.logbook import Progress
+from equivcheck.core.detokenise import Detokenise, stop_completed_at
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import RecordsError, describe
 from equivcheck.core.generation import Generation, Request
@@ -45,12 +47,13 @@ class Ledger:
         *,
         writer: RecordsWriter,
         folder: Path,
+        detokenise: Detokenise,
         progress: Progress | None,
     ) -> None:
         """Start from what a run's records already hold. Scores that are not theirs do not count."""
         self.plan, self.writer, self.folder = plan, writer, folder
         self.header, self.preflight = evidence.header, evidence.preflight
-        self.progress = progress
+        self.detokenise, self.progress = detokenise, progress
         self.requests = {case.key: case for case in plan.cases}
         self.draws = {arm: dict(evidence.draws.get(arm, {})) for arm in plan.arms}
         self.tokens = sum(len(draw.token_ids) for draw in self.draws[SAMPLED].values())
@@ -115,8 +118,9 @@ class Ledger:
             return
         if isinstance(outcome, Generation):
             drawn = without_scores(outcome)
+            stop = self.stop_completed_at(drawn)
             try:
-                self.writer.append(Drawn(arm=arm, generation=drawn))
+                self.writer.append(Drawn(arm=arm, generation=drawn, stop_completed_at=stop))
             except RecordsError as error:
                 outcome = Failed(arm=arm, key=outcome.key, message=describe(error))
             else:
@@ -127,6 +131,13 @@ class Ledger:
             self.writer.append(outcome)
             self.broken = True
         self.tell(DRAWING, tokens=self.tokens)
+
+    def stop_completed_at(self, drawn: Generation) -> int | UnsetType | None:
+        """Where a stop string of the request is complete; unset: there is nothing to look for."""
+        stop = self.requests[parse_draw(drawn.key).case].stop
+        if not stop or not scorable(drawn, vocab_size=self.header.vocab_size):
+            return UNSET
+        return stop_completed_at(self.detokenise, drawn.token_ids, stop)
 
     def tell(self, doing: str, *, tokens: int) -> None:
         """Say how much of the budget is done."""

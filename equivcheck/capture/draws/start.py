@@ -12,6 +12,7 @@ from equivcheck.capture.draws.draw_until import Refuted, Scorer, draw_and_score,
 from equivcheck.capture.draws.ledger import Ledger, Output, scorable
 from equivcheck.capture.draws.plan import DrawPlan
 from equivcheck.capture.logbook import Progress
+from equivcheck.core.detokenise import Detokenise
 from equivcheck.core.engine import Engine
 from equivcheck.records.records import SAMPLED, TARGET, Evidence, Header, Preflight
 from equivcheck.records.records_file import RecordsWriter
@@ -30,6 +31,7 @@ def draw(
     *,
     writer: RecordsWriter,
     folder: Path,
+    detokenise: Detokenise,
     more: bool = False,
     progress: Progress | None = None,
 ) -> None:
@@ -41,10 +43,13 @@ def draw(
         engines: By arm that draws.
         writer: Of the run's records.
         folder: The run's, for the scores.
+        detokenise: Ids to text, for stop strings.
         more: Draw another budget, on top of what was drawn.
         progress: Told after each draw.
     """
-    ledger = Ledger(plan, evidence, writer=writer, folder=folder, progress=progress)
+    ledger = Ledger(
+        plan, evidence, writer=writer, folder=folder, detokenise=detokenise, progress=progress
+    )
     header = evidence.header
     if ledger.preflight is None:
         ledger.note(look_ahead(plan, evidence))

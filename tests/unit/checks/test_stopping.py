@@ -176,11 +176,39 @@ def test_draws_end_where_they_have_to() -> None:
     assert workload.headline == "3 outputs of 4 broke a stop or length rule"
 
 
-def test_draws_with_stop_strings_are_judged_by_their_tokens_alone() -> None:
-    stopping = make_request(max_new_tokens=3, stop=("x",))
-    draw = make_generation((10,), key="code/one#1", finish_reason="stop")
-    (workload,) = check(make_drawn(draw, request=stopping))
-    assert workload.outcome is Outcome.PASS
+STOPPING = make_request(max_new_tokens=3, stop=("x",))
+
+
+def test_draws_are_held_to_their_stop_strings() -> None:
+    evidence = make_drawn(
+        make_generation((10, 11), key="code/one#1", finish_reason="stop"),
+        make_generation((10, 11, 12), key="code/one#2"),
+        make_generation((10, 11, 12), key="code/one#3"),
+        request=STOPPING,
+        stops={"code/one#1": 1, "code/one#2": None, "code/one#3": 0},
+    )
+    broken, workload = check(evidence)
+    assert broken.headline == "sampled: 2 tokens after a stop string, complete at 0"
+    assert broken.details[0] == "in code/one#3"
+    assert workload.headline == "1 output of 3 broke a stop or length rule"
+
+
+def test_draws_that_were_not_searched_for_stop_strings_are_not_counted() -> None:
+    draws = [
+        make_generation((10, 11), key=f"code/one#{number}", finish_reason="stop")
+        for number in (1, 2, 3)
+    ]
+    (workload,) = check(make_drawn(*draws, request=STOPPING, stops={"code/one#2": 1}))
+    assert (workload.outcome, workload.n) == (Outcome.PASS, 1)
+    assert workload.headline == "stop and length rules held on 1 output, 2 draws not judged"
+    assert workload.details[0].startswith("not judged: draws of requests with stop strings")
+    (workload,) = check(make_drawn(*draws, request=STOPPING))
+    assert (workload.outcome, workload.reason) == (Outcome.INCONCLUSIVE, Reason.NOTHING_COMPARED)
+    assert workload.headline == "no output was judged of 3 draws"
+
+
+def test_draws_that_were_not_searched_are_held_to_their_tokens() -> None:
     wild = make_generation((VOCAB,), key="code/one#1", finish_reason="stop")
-    broken, _ = check(make_drawn(wild, request=stopping))
+    broken, workload = check(make_drawn(wild, request=STOPPING))
     assert broken.headline == f"sampled: token 0 is id {VOCAB}, of {VOCAB} ids"
+    assert workload.headline == "1 output of 1 broke a stop or length rule"

@@ -158,6 +158,7 @@ class Room:
             evidence,
             writer=writer,
             folder=self.path.parent,
+            detokenise=lambda token_ids: " ".join(map(str, token_ids)),
             progress=progress,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -122,6 +123,22 @@ def test_tokens_outside_the_vocabulary_are_kept_and_not_scored(tmp_path: Path) -
     assert clerk.scored == []
     drawn(room.open(), Dice(), clerk=clerk)
     assert clerk.scored == []
+
+
+def test_draws_are_searched_for_the_stop_strings_of_their_requests(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    ledger = room.open()
+    ledger.requests["law/a"] = msgspec.structs.replace(CASES[0], stop=("7",))
+    drawn(ledger, Dice(wild="a#2"))
+    evidence = room.read()
+    found = evidence.stops_of_draws[SAMPLED]
+    tokens = {key: draw.token_ids for key, draw in evidence.draws[SAMPLED].items()}
+    assert "law/a#1" in found
+    assert set(found) == {key for key in tokens if key.startswith("law/a")} - {"law/a#2"}
+    assert found == {
+        key: next((at for at, token in enumerate(tokens[key]) if "7" in str(token)), None)
+        for key in found
+    }
 
 
 def test_without_scores_both_arms_draw_their_own(tmp_path: Path) -> None:

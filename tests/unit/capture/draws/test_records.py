@@ -36,6 +36,17 @@ def test_draws_are_read_in_the_order_of_asking(tmp_path: Path) -> None:
     assert all(draw.key == key for key, draw in read.items())
 
 
+def test_where_a_stop_string_is_complete_is_kept_and_may_be_unknown(tmp_path: Path) -> None:
+    found = {"law/a#1": 2, "law/b#1": None}
+    records = [
+        Drawn(arm=SAMPLED, generation=make_generation(key=key), stop_completed_at=place)
+        for key, place in found.items()
+    ]
+    room = store(tmp_path, *records, drawn("law/c#1"))
+    assert room.read().stops_of_draws == {SAMPLED: found}
+    assert "stop_completed_at" not in room.path.read_text().splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
