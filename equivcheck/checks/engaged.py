@@ -1,14 +1,17 @@
 """Gate: speculation really ran, and on one side only.
 
-What was never drafted, accepted or rejected was never tested, and a target that speculates itself
-may have the candidate's bug: such a pass would be vacuous, so either is inconclusive.
+What was never drafted, accepted or rejected was never tested, be it in one kind of request only,
+and a target that speculates itself may have the candidate's bug: such a pass would be vacuous, so
+either is inconclusive.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from equivcheck.checks.populations import Asked, never_accepted, one_sided
 from equivcheck.checks.subjects import RUN, plural
+from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import Generation, Step
 from equivcheck.records.records import (
@@ -20,6 +23,10 @@ from equivcheck.records.records import (
     Evidence,
     by_workload,
 )
+from equivcheck.records.sample_keys import parse_draw
+
+NAMED = 5
+"""Requests named in a finding."""
 
 
 def check(evidence: Evidence) -> list[Finding]:
@@ -42,20 +49,23 @@ def _of_answers(evidence: Evidence) -> Iterator[Finding]:
     for workload, found in by_workload(evidence, answers, key=lambda each: each.key).items():
         yield _finding(workload, _never(steps := _steps(found)), steps)
     steps = _steps(answers)
-    missing = [*_never(steps), *_idle_kinds(evidence, answers), *_unreached(steps, gamma)]
-    yield _finding(RUN, missing, steps)
+    asked = [(evidence.asked[answer.key].request, answer) for answer in answers]
+    missing = [*_never(steps), *_in_part(asked), *_unreached(steps, gamma)]
+    yield _finding(RUN, missing, steps, named=list(never_accepted(asked)))
 
 
-def _idle_kinds(evidence: Evidence, answers: Sequence[Generation]) -> list[str]:
-    """Greedy or sampled prompts that were never drafted for, where the others were.
+def _in_part(asked: Sequence[Asked]) -> list[str]:
+    """What never happened in one kind of request and did in others.
 
-    vLLM #34497: no drafts for rows with a temperature.
+    Greedy or sampled prompts that were never drafted for are named however few they are: vLLM
+    #34497 drafts nothing for rows with a temperature.
     """
     drafted: dict[str, bool] = {}
-    for answer in answers:
-        kind = "greedy" if evidence.asked[answer.key].request.sampling.greedy else "sampled"
+    for request, answer in asked:
+        kind = "greedy" if request.sampling.greedy else "sampled"
         drafted[kind] = drafted.get(kind, False) or any(step.drafted for step in answer.steps)
-    return [f"nothing was drafted for {kind} prompts" for kind, any_ in drafted.items() if not any_]
+    idle = [f"nothing was drafted for {kind} prompts" for kind, any_ in drafted.items() if not any_]
+    return list(dict.fromkeys((*idle, *one_sided(asked))))
 
 
 def _of_draws(evidence: Evidence) -> Iterator[Finding]:
@@ -64,7 +74,8 @@ def _of_draws(evidence: Evidence) -> Iterator[Finding]:
     if not draws:
         return
     steps = _steps(draws.values())
-    missing = _never(steps)
+    asked = [(evidence.asked[parse_draw(key).case].request, draw) for key, draw in draws.items()]
+    missing = [*_never(steps), *one_sided(asked)]
     if evidence.header.arms[SAMPLED].num_speculative_tokens == 0:
         missing = [f"{SAMPLED} announces 0 speculative tokens"]
     yield _finding(RUN, missing, steps, where=" in draws")
@@ -123,12 +134,19 @@ def _unreached(steps: Sequence[Step], gamma: int) -> list[str]:
 
 
 def _finding(
-    subject: str, missing: list[str], steps: Sequence[Step], *, where: str = ""
+    subject: str,
+    missing: list[str],
+    steps: Sequence[Step],
+    *,
+    where: str = "",
+    named: Sequence[str] = (),
 ) -> Finding:
     drafted = sum(step.drafted for step in steps)
     accepted = sum(step.accepted for step in steps)
     counts = f"{accepted:,} of {plural(drafted, 'draft token')} accepted"
     seen = sorted({step.accepted for step in steps if step.drafted})
+    lengths = (f"accepted lengths seen: {', '.join(map(str, seen))}",) if seen else ()
+    more = (f"and {len(named) - NAMED} more",) if len(named) > NAMED else ()
     return Finding(
         check="engaged",
         subject=subject,
@@ -137,6 +155,6 @@ def _finding(
         headline=f"speculation was not put to the test{where}: {', '.join(missing)}"
         if missing
         else f"speculation ran{where}: {counts} in {plural(len(steps), 'step')}",
-        details=(f"accepted lengths seen: {', '.join(map(str, seen))}",) if seen else (),
+        details=(*lengths, *map(visible, named[:NAMED]), *more),
         n=len(steps),
     )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from equivcheck.core.generation import Request
 from equivcheck.decoding.decoder import Decoder
-from equivcheck.decoding.verification import Proposal
+from equivcheck.decoding.verification import Proposal, Verified
 from equivcheck.faults.fault import fault
 
 
@@ -67,3 +70,21 @@ class DraftsGreedyOnly(Decoder):
         """Ask only where no row is random."""
         greedy = not self.rows.controls.features.random
         return super().propose(gamma=gamma if greedy else 0, unread=unread)
+
+
+@fault(
+    "never-accepts-sampled",
+    family="F23",
+    recreates="astronomical #335",
+    breaks="speed",
+    caught_by="engaged",
+    schedules=("plain", "sampled"),
+)
+class AcceptsGreedyOnly(Decoder):
+    """Every draft for a request with a temperature is rejected."""
+
+    def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
+        """Draw as if nothing had been drafted there, which keeps the target's law."""
+        greedy = self.rows.controls.greedy
+        lengths = torch.where(greedy, proposal.lengths, torch.zeros_like(proposal.lengths))
+        return super().verify(target_law, proposal._replace(lengths=lengths))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -9,6 +11,7 @@ from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import Step
 from equivcheck.records.records import CANDIDATE, CONTROL, SAMPLED, TARGET, Evidence
 from tests.unit.make import (
+    make_asked,
     make_capabilities,
     make_evidence,
     make_generation,
@@ -133,3 +136,88 @@ def test_draws_have_to_be_speculated_themselves(
     assert (finding.outcome is Outcome.PASS) == (what is None)
     words = f"was not put to the test in draws: {what}" if what else "ran in draws: 2 of 4 draft"
     assert words in finding.headline
+
+
+BUSY = make_steps((2, 2), (2, 0))
+KINDS = {
+    "sampled prompts": {"sampling": Sampling(temperature=0.7)},
+    "prompts with penalties": {"sampling": Sampling(repetition_penalty=1.2)},
+    "prompts with stop strings": {"stop": ("x",)},
+}
+
+
+def beside_busy(steps: tuple[Step, ...], **fields: Any) -> Finding:
+    """The finding about a run of a plain prompt, half of whose drafts are accepted, and another."""
+    answers = [
+        make_generation(key="code/one", steps=BUSY * 10),
+        make_generation(key="code/two", steps=steps),
+    ]
+    requests = [make_request("code/one"), make_request("code/two", **fields)]
+    arms = {CANDIDATE: make_capabilities(num_speculative_tokens=2)}
+    return found(make_evidence({CANDIDATE: answers}, arms=arms, requests=requests))["run"]
+
+
+@pytest.mark.parametrize(("kind", "fields"), KINDS.items())
+def test_each_kind_of_request_has_to_see_drafts_accepted_and_rejected(
+    kind: str, fields: dict[str, Any]
+) -> None:
+    for step, what in (((2, 0), "accepted"), ((2, 2), "rejected")):
+        finding = beside_busy(make_steps(step) * 26, **fields)
+        assert (finding.outcome, finding.reason) == (Outcome.INCONCLUSIVE, Reason.NOT_ENGAGED)
+        assert finding.headline.endswith(f": none of 52 drafts for {kind} was {what}")
+        # 1 - 0.5 / 4 to the power 51 is 0.0011: so few can be chance.
+        assert beside_busy(make_steps(step) * 25, **fields).outcome is Outcome.PASS
+    assert beside_busy(make_steps((2, 0)) * 26 + make_steps((2, 2)), **fields).outcome is (
+        Outcome.PASS
+    )
+
+
+def test_kinds_that_are_alike_pass_however_seldom_drafts_are_right() -> None:
+    assert beside_busy(make_steps((2, 1)) + make_steps((2, 0)) * 400, stop=("x",)).outcome is (
+        Outcome.PASS
+    )
+
+
+def test_biased_prompts_may_leave_nothing_to_reject() -> None:
+    law = Sampling(logit_bias={7: 1e3})
+    assert beside_busy(make_steps((2, 2)) * 40, sampling=law).outcome is Outcome.PASS
+    finding = beside_busy(make_steps((2, 0)) * 26, sampling=law)
+    assert finding.headline.endswith(": none of 52 drafts for prompts with biases was accepted")
+
+
+def test_penalised_prompts_that_nothing_is_drafted_for_are_seen() -> None:
+    law = Sampling(presence_penalty=1.0)
+    finding = beside_busy(make_steps((0, 0)) * 30, sampling=law)
+    assert finding.headline.endswith(": nothing was drafted for prompts with penalties")
+    assert beside_busy(make_steps((0, 0)) * 20, sampling=law).outcome is Outcome.PASS
+
+
+def test_a_request_with_many_drafts_and_none_accepted_is_named() -> None:
+    finding = beside_busy(make_steps((2, 0)) * 50)
+    assert finding.details[-1] == "code/two: none of 100 drafts was accepted"
+    assert "code/two" not in str(beside_busy(make_steps((2, 0)) * 49).details)
+
+
+def test_draws_are_looked_at_by_kind_too() -> None:
+    plain = make_request("code/one", sampling=Sampling(temperature=1.0))
+    stopping = make_request("code/two", sampling=Sampling(temperature=1.0), stop=("x",))
+    run = make_run(*BUSY)
+    draws = {
+        f"{request.key}#{number}": make_generation(key=f"{request.key}#{number}", steps=steps)
+        for request, steps in ((plain, BUSY * 5), (stopping, make_steps((2, 0)) * 15))
+        for number in (1, 2)
+    }
+    evidence = msgspec.structs.replace(
+        run,
+        header=msgspec.structs.replace(
+            run.header,
+            arms=run.header.arms | {SAMPLED: make_capabilities(num_speculative_tokens=2)},
+        ),
+        asked=run.asked | {each.key: make_asked(each) for each in (plain, stopping)},
+        draws={SAMPLED: draws},
+    )
+    *_, finding = check(evidence)
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert finding.headline.endswith(
+        "in draws: none of 60 drafts for prompts with stop strings was accepted"
+    )
