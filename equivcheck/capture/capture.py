@@ -14,6 +14,7 @@ from pathlib import Path
 from equivcheck.capture.ask import ask, closing
 from equivcheck.capture.draws.plan import DrawPlan, drawing_setup, plan_draws, sampled_spec
 from equivcheck.capture.draws.start import draw
+from equivcheck.capture.fit import limited, refuse_too_long, refuse_unknown_ids
 from equivcheck.capture.header import make_header
 from equivcheck.capture.logbook import Logbook, Progress
 from equivcheck.capture.plan import Plan, make_plan, shuffle, warm_up, with_stored_prompts
@@ -22,6 +23,7 @@ from equivcheck.core.cases import Suite
 from equivcheck.core.detokenise import detokeniser
 from equivcheck.core.engine import Engine
 from equivcheck.core.settings import Settings
+from equivcheck.engines.device import load_setup
 from equivcheck.engines.registry import load_engine
 from equivcheck.records.records import (
     CANDIDATE,
@@ -65,7 +67,8 @@ def capture(
         progress: Told after each answer.
 
     Raises:
-        SuiteError, SettingsError, PairError: something cannot be used as it is.
+        SuiteError, SettingsError, PairError: something cannot be used as it is, a case that does
+            not fit the context or the vocabulary included.
         EngineError: an engine cannot be opened, breaks the protocol, or answers no case at all.
         RecordsError: the folder holds records already, or those of another run.
     """
@@ -75,6 +78,9 @@ def capture(
 
     tokenizer = load_tokenizer(settings.setup.pair)
     plan = make_plan(settings, suites, encode=partial(encode, tokenizer))
+    if limited(settings):
+        refuse_too_long(plan.asked, context=settings.setup.context)
+        refuse_unknown_ids(plan.asked, vocab=load_setup(settings.setup).vocab_size)
     path = folder / RECORDS_NAME
     with ExitStack() as outer:
         with ExitStack() as stack:

@@ -11,6 +11,7 @@ from typing import Protocol
 from equivcheck.core.cases import Sampling
 from equivcheck.core.errors import EngineError
 from equivcheck.core.generation import FinishReason, Generation, Request, Step
+from equivcheck.engines.serving import misfit
 
 SERVED = ("temperature",)
 """Fields of `Sampling` that the library knows; its `top_p` belongs to a variant that is lossy."""
@@ -46,26 +47,18 @@ def refuse_what_it_lacks(request: Request, *, vocab: int, context: int) -> None:
     Raises:
         EngineError: naming the request and what the library lacks, or what is out of range.
     """
-    law, needed = request.sampling, len(request.prompt_ids) + request.max_new_tokens
+    law = request.sampling
     lacking = [
         name
         for name in Sampling.__struct_fields__
         if name not in SERVED and getattr(law, name) != getattr(Sampling(), name)
     ]
-    outside = [
-        token for token in (*request.prompt_ids, *request.stop_token_ids) if not 0 <= token < vocab
-    ]
-    problem = None
     if lacking:
-        problem = f"the library has no {lacking[0]}"
+        problem: str | None = f"the library has no {lacking[0]}"
     elif request.stop:
         problem = "the library has no stop strings"
-    elif not request.prompt_ids:
-        problem = "its prompt is empty"
-    elif outside:
-        problem = f"token id {outside[0]} is outside the vocabulary of {vocab}"
-    elif needed > context:
-        problem = f"prompt and output need {needed} positions, setup.context is {context}"
+    else:
+        problem = misfit(request, vocab=vocab, context=context)
     if problem:
         raise EngineError(f"flashspec: cannot serve {request.key}: {problem}")
 

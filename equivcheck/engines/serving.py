@@ -1,4 +1,4 @@
-"""What keeps the native decoder from serving a request, in words. Pure."""
+"""What keeps the engines of this package from serving a request, in words. Pure."""
 
 from __future__ import annotations
 
@@ -7,23 +7,43 @@ from equivcheck.core.engine import Rule
 from equivcheck.core.generation import Request
 from equivcheck.core.validation import unrecordable
 
+LIMITED = frozenset({"native", "transformers", "flashspec"})
+"""Engines that refuse what needs more than the setup's context, or names ids that the pair lacks.
+`replay` gives what was recorded, and what other packages' engines serve is theirs to say."""
+
+
+def positions(request: Request) -> int:
+    """What prompt and output take at most."""
+    return len(request.prompt_ids) + request.max_new_tokens
+
+
+def ids_outside(request: Request, *, vocab: int) -> list[int]:
+    """The ids that a request names and a vocabulary lacks."""
+    law = request.sampling
+    named = (*request.prompt_ids, *request.stop_token_ids, *law.logit_bias, *law.banned_tokens)
+    return [token for token in named if not 0 <= token < vocab]
+
+
+def misfit(request: Request, *, vocab: int, context: int) -> str | None:
+    """Why a request does not fit a model and its context; None: it does."""
+    if not request.prompt_ids:
+        return "its prompt is empty"
+    if (needed := positions(request)) > context:
+        return f"prompt and output need {needed} positions, setup.context is {context}"
+    if outside := ids_outside(request, vocab=vocab):
+        return f"token id {outside[0]} is outside the vocabulary of {vocab}"
+    return None
+
 
 def refusal(request: Request, *, vocab: int, context: int, rule: Rule) -> str | None:
-    """Why a request cannot be served as asked; None: it can.
+    """Why the native decoder cannot serve a request as asked; None: it can.
 
     Requests need not come out of a suite, so what a suite may not say is refused here as well: in
     fp32 it would overflow, and the batch would be answered with noise or not at all.
     """
     law = request.sampling
-    needed = len(request.prompt_ids) + request.max_new_tokens
-    named = (*request.prompt_ids, *request.stop_token_ids, *law.logit_bias, *law.banned_tokens)
-    outside = [token for token in named if not 0 <= token < vocab]
-    if not request.prompt_ids:
-        return "its prompt is empty"
-    if needed > context:
-        return f"prompt and output need {needed} positions, setup.context is {context}"
-    if outside:
-        return f"token id {outside[0]} is outside the vocabulary of {vocab}"
+    if wrong := misfit(request, vocab=vocab, context=context):
+        return wrong
     if not law.greedy and rule == "greedy":
         return f"temperature {law.temperature:g} with rule=greedy"
     if cold := too_cold(law.temperature):

@@ -26,6 +26,7 @@ from equivcheck.core.settings import EngineSetup
 from equivcheck.decoding.contract import device_name
 from equivcheck.engines.device import choose_device, configure_arithmetic, load_setup
 from equivcheck.engines.registry import EngineSpec, decode_options
+from equivcheck.engines.serving import misfit
 from equivcheck.engines.transformers_config import (
     compiling,
     generation_config,
@@ -132,19 +133,7 @@ class TransformersEngine:
         Raises:
             EngineError: naming the request and what is out of range.
         """
-        law, vocab = request.sampling, self.pair.vocab_size
-        named = (*request.prompt_ids, *law.logit_bias, *law.banned_tokens, *request.stop_token_ids)
-        outside = [token for token in named if not 0 <= token < vocab]
-        needed = len(request.prompt_ids) + request.max_new_tokens
-        problem = None
-        if not request.prompt_ids:
-            problem = "its prompt is empty"
-        elif outside:
-            problem = f"token id {outside[0]} is outside the vocabulary of {vocab}"
-        elif needed > self.setup.context:
-            problem = (
-                f"prompt and output need {needed} positions, setup.context is {self.setup.context}"
-            )
+        problem = misfit(request, vocab=self.pair.vocab_size, context=self.setup.context)
         if problem:
             raise EngineError(f"transformers: cannot serve {request.key}: {problem}")
 

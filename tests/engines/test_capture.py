@@ -15,7 +15,7 @@ import pytest
 from equivcheck.capture import capture as capturing
 from equivcheck.capture.capture import capture
 from equivcheck.core.engine import Capabilities, Engine
-from equivcheck.core.errors import EngineError, RecordsError
+from equivcheck.core.errors import EngineError, RecordsError, SettingsError, SuiteError
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import EngineSetup, Settings
@@ -225,3 +225,20 @@ def test_a_seeded_fault_fails_and_is_arbitrated(settings: Settings, tmp_path: Pa
     verdict = run(broken, [SUITE], tmp_path)
     assert verdict.outcome is Outcome.FAIL
     assert read_evidence(tmp_path).arbitrations
+
+
+def test_what_is_too_long_is_said_before_an_engine_opens(
+    settings: Settings, tmp_path: Path, wrap: Callable[..., list[Wrapped]]
+) -> None:
+    opened = wrap(settings.target)
+    short = msgspec.structs.replace(settings.setup, context=64)
+    long = msgspec.structs.replace(SUITE.cases[0], max_new_tokens=400)
+    suite = msgspec.structs.replace(SUITE, cases=(SUITE.cases[1], long), lines=(2, 3))
+    with pytest.raises(SettingsError, match=r"^1 of 2 cases needs more than the context of 64 .*"):
+        capture(msgspec.structs.replace(settings, setup=short), [suite], tmp_path)
+    wild = msgspec.structs.replace(SUITE.cases[0], stop_token_ids=(10**6,))
+    suite = msgspec.structs.replace(SUITE, cases=(wild,), lines=(2,))
+    with pytest.raises(SuiteError, match=r"^mixed\.jsonl:2: token id 1000000 is outside"):
+        capture(settings, [suite], tmp_path)
+    assert opened == []
+    assert list(tmp_path.iterdir()) == []

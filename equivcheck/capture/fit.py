@@ -1,0 +1,65 @@
+"""Say before any engine opens which cases none could serve: too long, or of another vocabulary.
+
+Engines refuse the same request by request, once all else is answered. Nothing is refused here that
+an engine of either arm might serve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from equivcheck.core.errors import SettingsError, SuiteError
+from equivcheck.core.escape import visible
+from equivcheck.core.settings import Settings
+from equivcheck.engines.registry import EngineSpec
+from equivcheck.engines.serving import LIMITED, ids_outside, positions
+from equivcheck.records.records import Asked
+
+
+def limited(settings: Settings) -> bool:
+    """Whether target or candidate refuses what does not fit the setup.
+
+    Raises:
+        SettingsError: a specification cannot be read.
+    """
+    return any(
+        EngineSpec.parse(spec).name in LIMITED for spec in (settings.target, settings.candidate)
+    )
+
+
+def refuse_too_long(asked: Sequence[Asked], *, context: int) -> None:
+    """Refuse cases that need more than the context.
+
+    Raises:
+        SettingsError: with how many there are, the longest, and the setting that mends it.
+    """
+    long = [each.request for each in asked if positions(each.request) > context]
+    if not long:
+        return
+    longest = max(long, key=positions)
+    raise SettingsError(
+        f"{len(long)} of {len(asked)} cases {_needs(long)} more than the context of {context} "
+        f"positions, the largest ({visible(longest.key)}) {positions(longest)}; say --set "
+        f"setup.context={positions(longest)}, or take them out of the suite"
+    )
+
+
+def refuse_unknown_ids(asked: Sequence[Asked], *, vocab: int) -> None:
+    """Refuse cases that name ids which the pair lacks.
+
+    Raises:
+        SuiteError: with how many there are, and the first by file and line.
+    """
+    unknown = [each for each in asked if ids_outside(each.request, vocab=vocab)]
+    if not unknown:
+        return
+    first = unknown[0]
+    token = ids_outside(first.request, vocab=vocab)[0]
+    raise SuiteError(
+        f"{visible(first.path)}:{first.line}: token id {token} is outside the pair's vocabulary of "
+        f"{vocab}, as in {len(unknown)} of {len(asked)} cases"
+    )
+
+
+def _needs(cases: Sequence[object]) -> str:
+    return "needs" if len(cases) == 1 else "need"
