@@ -1,6 +1,8 @@
 """Gate: an arm's counters of drafted, accepted and emitted tokens add up to what it emitted.
 
 Rates derived from counters that break these identities mean nothing, however plausible they look.
+Of a last step that a stop cut, `accepted` is bounded by `drafted` alone: sound engines count what
+they accepted behind the cut, and no record shows it.
 """
 
 from __future__ import annotations
