@@ -16,6 +16,7 @@ from equivcheck.pairs.locate import locate, read_config, read_object, vocabulary
 from equivcheck.pairs.packages import PACKAGES, package_folder
 from equivcheck.pairs.shapes import shape_named, widened_config
 from equivcheck.pairs.sources import ModelSource, PairSource, resolve
+from equivcheck.pairs.stored import check_stored
 from equivcheck.pairs.suitability import parameters_of, size_warnings
 from equivcheck.pairs.tokenizer import end_tokens, read_tokenizer
 from equivcheck.pairs.weights import read_weights, source_sha256
@@ -117,11 +118,12 @@ def _fit(source: PairSource, summary: dict[str, Any]) -> dict[str, Any]:
         "ratio": None,
         "aligned": None,
         "alignment": "no draft model: drafts come from prompt lookup",
-        "warnings": list(notes),
+        "warnings": [*check_stored(locate(source.target), source.target), *notes],
     }
     if source.draft is None:
         return fit
     fit["ratio"] = round(target["parameters"] / draft["parameters"], 2)
+    fit["warnings"] += check_stored(locate(source.draft), source.draft)
     fit["warnings"] += size_warnings(source.target, source.draft)
     try:
         found = check_alignment(

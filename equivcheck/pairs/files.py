@@ -13,6 +13,7 @@ from equivcheck.core.errors import PairError
 from equivcheck.core.escape import visible
 from equivcheck.pairs.locate import locate, read_config, vocabulary_of
 from equivcheck.pairs.sources import ModelSource, resolve
+from equivcheck.pairs.stored import check_stored
 from equivcheck.pairs.tokenizer import end_tokens, read_tokenizer
 
 
@@ -37,7 +38,8 @@ def locate_pair(spec: str) -> PairFiles:
 
     Raises:
         PairError: it cannot be had, or one of its models has no files since it is made in memory
-            (widened to a shape, or rounded to a number of bits).
+            (widened to a shape, or rounded to a number of bits), or its files and config do not
+            go together.
     """
     source = resolve(spec)
     target = _folder(source.target)
@@ -56,4 +58,6 @@ def locate_pair(spec: str) -> PairFiles:
 def _folder(source: ModelSource) -> Path:
     if source.shape is not None or source.bits is not None:
         raise PairError(f"{visible(source.label)}: made in memory, so there is no folder of it")
-    return locate(source)
+    folder = locate(source)
+    check_stored(folder, source)
+    return folder

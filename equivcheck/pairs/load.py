@@ -17,15 +17,23 @@ from equivcheck.core.errors import PairError
 from equivcheck.core.escape import first_line, visible
 from equivcheck.pairs.alignment import check_alignment
 from equivcheck.pairs.bars import without_bars
+from equivcheck.pairs.entire import (
+    left_out,
+    read_model_config,
+    refuse_oversized,
+    refuse_partial,
+    refuse_untied,
+)
 from equivcheck.pairs.locate import locate
 from equivcheck.pairs.memory import memory_warnings
 from equivcheck.pairs.rounding import round_weights
 from equivcheck.pairs.shapes import shape_named
 from equivcheck.pairs.sources import ModelSource, PairSource, resolve
+from equivcheck.pairs.stored import check_stored
 from equivcheck.pairs.suitability import REPEATED, size_warnings
 from equivcheck.pairs.tokenizer import end_tokens, load_tokenizer, read_tokenizer
 from equivcheck.pairs.vocabulary import fit_vocabulary
-from equivcheck.pairs.weights import source_sha256
+from equivcheck.pairs.weights import read_weights, source_sha256
 from equivcheck.pairs.widening import widen
 
 __all__ = ["LoadedPair", "load_model", "load_pair", "load_tokenizer"]
@@ -70,6 +78,7 @@ def _load_pair(source: PairSource, dtype: torch.dtype, device: torch.device) -> 
     tokenizer = read_tokenizer(source.tokenizer)
     target = load_model(source.target, dtype=dtype, device=device)
     vocab_size = output_rows(target)
+    notes.extend(stored_notes(source.target, target))
     draft = None
     if source.draft is not None:
         draft = load_model(source.draft, dtype=dtype, device=device)
@@ -79,6 +88,7 @@ def _load_pair(source: PairSource, dtype: torch.dtype, device: torch.device) -> 
             target_vocab=vocab_size,
             draft_vocab=output_rows(draft),
         )
+        notes.extend(stored_notes(source.draft, draft))
         notes.extend(alignment.notes)
         notes.extend(size_warnings(source.target, source.draft))
         if REPEATED not in notes and same_weights(target, draft):
@@ -109,7 +119,7 @@ def load_model(
 
     Raises:
         PairError: it cannot be had, is no causal language model in safetensors, or its weights
-            are incomplete.
+            are incomplete, ambiguous, or more or less than its config describes.
     """
     return _load_model(source, dtype, torch.device(device))
 
@@ -124,7 +134,10 @@ def _load_model(source: ModelSource, dtype: torch.dtype, device: torch.device) -
         return round_weights(exact, bits=source.bits)
     folder = locate(source)
     label = visible(source.label)
+    check_stored(folder, source)
     try:
+        config = read_model_config(folder)
+        refuse_oversized(config, size=read_weights(folder).size, label=label)
         with without_bars():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
@@ -133,19 +146,30 @@ def _load_model(source: ModelSource, dtype: torch.dtype, device: torch.device) -
                 trust_remote_code=False,
                 local_files_only=True,
                 output_loading_info=True,
+                # Refused below, by name.
+                ignore_mismatched_sizes=True,
             )
+    except PairError:
+        raise
     # Over files that are not what they should be, transformers raises anything.
     except Exception as error:
         raise PairError(f"{label} cannot be loaded: {first_line(error)}") from error
     model, report = loaded
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise PairError(
-            f"{label}: its weights lack {len(missing)} tensors, the first {visible(missing[0])}; "
-            f"they would have been made up at random"
-        )
+    refuse_partial(report, label=label)
+    refuse_untied(model, label=label)
     ready: PreTrainedModel = model.requires_grad_(False).eval().to(device)
     return ready
+
+
+def stored_notes(source: ModelSource, model: PreTrainedModel) -> tuple[str, ...]:
+    """What has to be known of the files behind a model: how they are stored, what is left out.
+
+    Raises:
+        PairError: as `check_stored` raises it.
+    """
+    folder = locate(source)
+    label = visible(source.label)
+    return (*check_stored(folder, source), *left_out(model, folder, label=label))
 
 
 def same_weights(one: PreTrainedModel, other: PreTrainedModel) -> bool:

@@ -15,6 +15,7 @@ from equivcheck.core.escape import visible
 from equivcheck.pairs.sources import ModelSource
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
 
 SIZES = (
@@ -24,6 +25,7 @@ SIZES = (
     "num_hidden_layers",
     "num_attention_heads",
     "num_key_value_heads",
+    "intermediate_size",
 )
 """What of a config is reckoned with."""
 
@@ -35,10 +37,37 @@ def locate(source: ModelSource) -> Path:
         PairError: the source cannot be had, or is nothing that may be loaded.
     """
     folder = _folder(source)
+    check_adapters(folder, source)
     check_config(folder, source)
     configured_ends(folder)
     check_weights(folder, source)
     return folder
+
+
+def check_adapters(folder: Path, source: ModelSource) -> None:
+    """Refuse a folder with an adapter: with a library for adapters it is another model.
+
+    Raises:
+        PairError: naming the adapter's file.
+    """
+    for name in ADAPTERS:
+        if (folder / name).exists():
+            raise PairError(
+                f"{visible(source.label)} holds an adapter ({name}), which would be ignored here "
+                f"and applied where peft is installed: merge it into the weights "
+                f"(merge_and_unload), or name a folder without it"
+            )
+
+
+def check_files(folder: Path) -> None:
+    """Refuse pipes, devices and sockets among a model's files: reading one may never end.
+
+    Raises:
+        PairError: naming the first.
+    """
+    for path in sorted(folder.iterdir()):
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise PairError(f"{visible(str(path))}: no regular file")
 
 
 def locate_tokenizer(source: ModelSource) -> Path:
@@ -76,6 +105,7 @@ def _existing(source: ModelSource) -> Path:
     folder = Path(source.location)
     if not folder.is_dir():
         raise PairError(f"{visible(source.label)}: no such folder")
+    check_files(folder)
     return folder
 
 

@@ -21,6 +21,14 @@ def folder(path: Path) -> ModelSource:
     return ModelSource(kind="folder", location=str(path))
 
 
+WORD = '{"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}'
+
+
+def header(text: str) -> bytes:
+    """A safetensors file with that header and four bytes of data."""
+    return len(text).to_bytes(8, "little") + text.encode() + bytes(4)
+
+
 def test_headers_tell_size_and_dtype(tmp_path: Path) -> None:
     model = make_model(rows=264).to(torch.bfloat16)
     model.save_pretrained(tmp_path)
@@ -60,6 +68,10 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
         b"\xff" * 64,
         b"\x02" + bytes(7) + b"[]",
         b"\x27" + bytes(7) + b'{"a": {"dtype": "F32", "shape": ["x"]}}',
+        header('{"a": {"dtype": "F32", "shape": [1099511627776], "data_offsets": [0, 4]}}'),
+        header('{"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}'),
+        header('{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}'),
+        header(f'{{"a": {WORD}, "a": {WORD}}}'),
     ],
 )
 def test_what_is_no_safetensors_file_says_so(tmp_path: Path, content: bytes) -> None:
