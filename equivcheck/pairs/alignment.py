@@ -1,7 +1,8 @@
 """Whether a draft's token ids mean what the target's mean: checked token by token.
 
-Pure: reads two tokenizers and two sizes. Differences in what cannot mislead a verifier (padded
-vocabulary tails, a draft without the target's added tokens) are notes; everything else is refused.
+Pure: reads two tokenizers and two sizes. A verifier compares ids and keeps what the target itself
+would emit, so ids that only one side names as added tokens (special, reserved or user-defined), and
+padded vocabulary tails, cannot change an output: they are notes. Everything else is refused.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def check_alignment(
         draft_vocab: rows of the draft's embedding.
 
     Raises:
-        PairError: an id stands for two different tokens, or the draft has no row for an id that
-            the target uses, or knows a token that the target does not.
+        PairError: an id stands for two different tokens, or one side has text tokens that the
+            draft has no row for or the target does not name.
     """
     target, draft = by_id(target_tokenizer), by_id(draft_tokenizer)
     shared = sorted(target.keys() & draft.keys())
@@ -57,17 +58,17 @@ def check_alignment(
     )
     used = [token_id for token_id in target if token_id < target_vocab]
     homeless = [token_id for token_id in sorted(used) if token_id >= draft_vocab]
-    if homeless:
+    if set(homeless) - added_ids(target_tokenizer):
         raise PairError(
             f"the draft's vocabulary is too small: it has {draft_vocab} embedding rows, but the "
             f"target uses {len(homeless)} ids beyond them, the first "
             f"{_named(homeless[0], target[homeless[0]])}"
         )
-    extra = sorted(draft.keys() - target.keys())
-    if extra:
+    foreign = sorted(draft.keys() - target.keys() - added_ids(draft_tokenizer))
+    if foreign:
         raise PairError(
-            f"the draft has {len(extra)} tokens that the target lacks, the first "
-            f"{_named(extra[0], draft[extra[0]])}: it was trained with another vocabulary"
+            f"the draft has {len(foreign)} text tokens that the target lacks, the first "
+            f"{_named(foreign[0], draft[foreign[0]])}"
         )
     target_only = target.keys() - draft.keys()
     return Alignment(
@@ -85,6 +86,11 @@ def check_alignment(
 def by_id(tokenizer: Any) -> dict[int, str]:
     """Every token of a tokenizer, special and added ones included, by id."""
     return {token_id: token for token, token_id in tokenizer.get_vocab().items()}
+
+
+def added_ids(tokenizer: Any) -> set[int]:
+    """Ids of tokens that stand beside the vocabulary of text, as the tokenizer lists them."""
+    return set(tokenizer.added_tokens_decoder)
 
 
 def refuse_different_tokens(different: list[tuple[int, str, str]], *, total: int) -> None:
@@ -131,8 +137,14 @@ def _size_notes(
     if missing := sorted(target.keys() - draft.keys()):
         notes.append(
             f"the draft's tokenizer lacks {len(missing)} tokens of the target, the first "
-            f"{_named(missing[0], target[missing[0]])}: the draft has rows for their ids, but "
-            f"was hardly trained on them"
+            f"{_named(missing[0], target[missing[0]])}: they are seldom drafted, and kept only "
+            f"where the target emits them"
+        )
+    if extra := sorted(draft.keys() - target.keys()):
+        notes.append(
+            f"the draft has {len(extra)} added tokens that the target lacks, the first "
+            f"{_named(extra[0], draft[extra[0]])}: their ids are cut from the draft where the "
+            f"target has no row for them, and elsewhere kept only where the target emits them"
         )
     if target_vocab != draft_vocab:
         notes.append(

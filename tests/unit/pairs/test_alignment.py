@@ -81,11 +81,37 @@ def test_a_draft_that_lacks_an_added_token_is_noted() -> None:
     assert f"lacks 1 tokens of the target, the first {SIZE} '<tool>'" in found.notes[0]
 
 
-def test_a_draft_that_knows_more_than_the_target_is_refused() -> None:
-    with pytest.raises(PairError, match=f"1 tokens that the target lacks, the first {SIZE} '<x>'"):
+@pytest.mark.parametrize("rows", [SIZE, 272])
+def test_a_draft_with_more_added_tokens_is_noted(rows: int) -> None:
+    found = check_alignment(
+        make_tokenizer(), make_tokenizer(added=["<x>", "<y>"]), target_vocab=rows, draft_vocab=272
+    )
+    assert (found.compared, found.target_only) == (SIZE, 0)
+    assert found.notes[0] == (
+        f"the draft has 2 added tokens that the target lacks, the first {SIZE} '<x>': their ids "
+        f"are cut from the draft where the target has no row for them, and elsewhere kept only "
+        f"where the target emits them"
+    )
+
+
+def test_a_draft_that_knows_more_text_than_the_target_is_refused() -> None:
+    with pytest.raises(PairError) as refused:
         check_alignment(
-            make_tokenizer(), make_tokenizer(added=["<x>"]), target_vocab=272, draft_vocab=272
+            make_tokenizer(),
+            make_tokenizer([*vocabulary(), "more"]),
+            target_vocab=272,
+            draft_vocab=272,
         )
+    assert str(refused.value) == (
+        f"the draft has 1 text tokens that the target lacks, the first {SIZE} 'more'"
+    )
+
+
+def test_an_added_token_without_a_row_in_the_draft_is_noted() -> None:
+    found = check_alignment(
+        make_tokenizer(added=["<tool>"]), make_tokenizer(), target_vocab=272, draft_vocab=SIZE
+    )
+    assert f"lacks 1 tokens of the target, the first {SIZE} '<tool>'" in found.notes[0]
 
 
 def test_tokens_beyond_the_targets_rows_are_noted() -> None:
