@@ -16,18 +16,20 @@ from typing import Any
 
 import torch
 from gguf import GGUFReader, LlamaFileType
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 from equivcheck.core.errors import PairError
 from equivcheck.core.escape import visible
 from equivcheck.pairs.bars import without_bars
 from equivcheck.pairs.cache import cache_folder, file_sha256, made_once
+from equivcheck.pairs.entire import refuse_oversized, refuse_partial
+from equivcheck.pairs.gguf_header import read_header
 from equivcheck.pairs.gguf_tokenizer import build_tokenizer
 
 LOG = logging.getLogger(__name__)
 ORIGIN = "gguf.json"
 """Beside the weights: which file they come from and what it says of itself."""
-CONVERSION = 1
+CONVERSION = 2
 """Counts what this conversion has meant so far: what an older one wrote is not read."""
 END_KEYS = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id")
 
@@ -58,22 +60,38 @@ def _dequantise(path: Path, folder: Path) -> None:
 
 
 def _write_model(path: Path, folder: Path, *, metadata: dict[str, Any]) -> None:
+    label = visible(str(path))
+    header = read_header(path)
+    for key, value in metadata.items():
+        # Every layer has a tensor of its own.
+        if key.endswith(".block_count") and type(value) is int and value > header.tensors:
+            raise PairError(f"{label}: {key}: {value}, but only {header.tensors} tensors are there")
     build_tokenizer(metadata, path).save_pretrained(folder)
     try:
+        config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
+        refuse_oversized(config, size=path.stat().st_size, label=label)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             path.parent, gguf_file=path.name, dtype=torch.float32, output_loading_info=True
         )
     except (OSError, ValueError, KeyError, RuntimeError, NotImplementedError) as error:
-        raise PairError(f"{visible(str(path))} cannot be read: {visible(str(error))}") from error
+        raise PairError(f"{label} cannot be read: {visible(str(error))}") from error
     model, report = loaded
-    if report["missing_keys"]:
+    refuse_partial(report, label=label)
+    # transformers passes over tensors of a GGUF file that it has no place for.
+    if (taken := numbers_of(model)) < header.numbers:
         raise PairError(
-            f"{visible(str(path))}: {len(report['missing_keys'])} tensors are not in the file, "
-            f"the first {visible(min(report['missing_keys']))}"
+            f"{label}: {header.numbers - taken} of the {header.numbers} numbers in this file are "
+            f"in tensors that no part of the model takes; use the model's safetensors folder"
         )
     plain = unquantised(model)
     plain.generation_config = generation_config(metadata)
     plain.save_pretrained(folder)
+
+
+def numbers_of(model: Any) -> int:
+    """How many numbers a model holds; those of tied tensors once."""
+    places = {tensor.data_ptr(): tensor.numel() for tensor in model.state_dict().values()}
+    return sum(places.values())
 
 
 def origin(path: Path, metadata: dict[str, Any]) -> dict[str, Any]:
@@ -117,9 +135,11 @@ def read_metadata(path: Path) -> dict[str, Any]:
         PairError: it is no readable GGUF file, or says something that would be lost on the way.
     """
     try:
+        # The reader believes every length.
+        read_header(path)
         reader = GGUFReader(path)
         metadata = {name: field.contents() for name, field in reader.fields.items()}
-    except (ValueError, OSError, IndexError) as error:
+    except (ValueError, OSError, IndexError, KeyError) as error:
         raise PairError(
             f"{visible(str(path))}: no readable GGUF file: {visible(str(error))}"
         ) from error
