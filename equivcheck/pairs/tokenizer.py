@@ -10,6 +10,7 @@ from equivcheck.core.errors import PairError
 from equivcheck.core.escape import first_line, visible
 from equivcheck.pairs.locate import configured_ends, locate_tokenizer
 from equivcheck.pairs.sources import ModelSource, resolve
+from equivcheck.pairs.token_ids import check_token_ids
 
 TOKENIZERS_KEPT = 6
 
@@ -33,6 +34,7 @@ def read_tokenizer(source: ModelSource) -> Any:
     from transformers import AutoTokenizer
 
     folder = locate_tokenizer(source)
+    check_token_ids(folder)
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     # Over files that are not what they should be, transformers and tokenizers raise anything.
