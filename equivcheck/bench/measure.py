@@ -25,11 +25,10 @@ from equivcheck.bench.probing import (
     step_reads,
 )
 from equivcheck.bench.prompts import at_point
-from equivcheck.capture.ask import as_answer, closing
+from equivcheck.capture.ask import as_answer, closing, own_copies, unusable
 from equivcheck.core.engine import Engine
-from equivcheck.core.errors import EngineError, describe
+from equivcheck.core.errors import LONGEST_MESSAGE, EngineError, describe
 from equivcheck.core.generation import Generation, Request
-from equivcheck.core.validation import unrecordable
 from equivcheck.engines.device import choose_device
 from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.registry import lent, load_engine
@@ -190,9 +189,9 @@ def sit(
             engine = arms[name]
             found, spent = clock.time(partial(answers, engine, turn.requests, arm=name))
             inside += spent.wall
-            for each in found:
-                if wrong := unrecordable(each):
-                    raise EngineError(f"arm {name}: no record can hold its answer: {wrong}")
+            for request, each in zip(turn.requests, found, strict=True):
+                if wrong := unusable(each, request):
+                    raise EngineError(f"arm {name}: {wrong[:LONGEST_MESSAGE]}")
             writer.append(
                 *(
                     Measured(
@@ -231,8 +230,9 @@ def answers(engine: Engine, requests: Chunk, *, arm: str) -> list[Generation]:
     Raises:
         EngineError: it broke, or answered anything else than what it was asked.
     """
+    copies = own_copies(requests)
     try:
-        given: list[object] = list(engine.generate(requests))
+        given: list[object] = list(engine.generate(copies))
     # An adapter may raise anything; here it ends the measurement, which can be gone on with.
     except (Exception, SystemExit) as error:
         raise EngineError(f"arm {arm} broke: {describe(error)}") from error

@@ -1,8 +1,8 @@
 """Put requests to an engine and take what comes: answers, or why there is none.
 
 An engine is somebody else's code. Whatever it raises, `SystemExit` included, becomes a record that
-names the request, and so does an answer that no record can hold; what it had answered before is
-kept. What it gives without having been asked ends the run.
+names the request, and so does an answer that no record can hold or no decoder can mean; what it had
+answered before is kept. What it gives without having been asked ends the run.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import msgspec
+
+from equivcheck.core.bounds import Limits, out_of_bounds, too_long
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import LONGEST_MESSAGE, EngineError, describe
 from equivcheck.core.escape import head, visible
@@ -47,11 +50,11 @@ def ask(engine: Engine, requests: Sequence[Request], *, arm: str) -> Iterator[Ge
         if given is _ENDED:
             break
         answer = as_answer(given, who=named(engine, arm=arm))
-        if waiting.pop(answer.key, None) is None:
+        request = waiting.pop(answer.key, None)
+        if request is None:
             raise EngineError(_unasked(answer.key, requests, arm=arm, engine=engine))
-        if wrong := unrecordable(answer):
-            message = f"no record can hold its answer: {wrong}"
-            yield Failed(arm=arm, key=answer.key, message=message[:LONGEST_MESSAGE])
+        if wrong := unusable(answer, request):
+            yield Failed(arm=arm, key=answer.key, message=wrong[:LONGEST_MESSAGE])
         else:
             yield answer
     for key in waiting:
@@ -88,6 +91,39 @@ def as_answer(given: object, *, who: str) -> Generation:
     return given
 
 
+def unusable(answer: Generation, request: Request) -> str | None:
+    """Why an answer cannot be taken, with field, value and bound; None: it can."""
+    limits = limits_of(request)
+    # Lengths first: the rest looks at every entry.
+    wrong = too_long(answer, limits)
+    if wrong is None and (untyped := unrecordable(answer)):
+        return f"no record can hold its answer: {untyped}"
+    if wrong := wrong or out_of_bounds(answer, limits):
+        return f"no decoder can mean its answer to {head(request.key, cells=120)!r}: {wrong}"
+    return None
+
+
+def limits_of(request: Request) -> Limits:
+    """What an answer to a request is held to."""
+    return Limits(tokens=request.max_new_tokens, prompt=len(request.prompt_ids))
+
+
+def own_copies(requests: Sequence[Request]) -> list[Request]:
+    """Requests that an engine may do with as it likes: what it changes, no other arm is asked.
+
+    Tuples are shared, for nothing can change them.
+    """
+    return [
+        msgspec.structs.replace(
+            request,
+            sampling=msgspec.structs.replace(
+                request.sampling, logit_bias=dict(request.sampling.logit_bias)
+            ),
+        )
+        for request in requests
+    ]
+
+
 def named(engine: Engine, *, arm: str) -> str:
     """An arm and its engine, for a message."""
     return f"{arm} ({engine.capabilities.engine})"
@@ -95,7 +131,7 @@ def named(engine: Engine, *, arm: str) -> str:
 
 def _generate(engine: Engine, requests: Sequence[Request]) -> Iterator[object]:
     """What the engine gives; what raises when it is called raises like what raises later."""
-    yield from engine.generate(requests)
+    yield from engine.generate(own_copies(requests))
 
 
 def _ask_singly(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 import msgspec
 from msgspec import Struct
 
+from equivcheck.core.bounds import unbounded_drafts
 from equivcheck.core.engine import Capabilities, Engine
 from equivcheck.core.errors import (
     EngineError,
@@ -189,8 +190,9 @@ def _unusable(engine: Engine | None) -> str | None:
     told: object = engine.capabilities
     if not isinstance(told, Capabilities):
         return f"its capabilities are of the type {type(told).__name__}, not Capabilities"
-    wrong = unrecordable(told)
-    return wrong and f"no record can hold its capabilities: {wrong}"
+    if wrong := unrecordable(told):
+        return f"no record can hold its capabilities: {wrong}"
+    return unbounded_drafts(told.num_speculative_tokens)
 
 
 def _not_installed(entry: EntryPoint, error: ModuleNotFoundError) -> str:

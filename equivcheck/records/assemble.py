@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from msgspec import UNSET
 
+from equivcheck.core.bounds import LONGEST_RUN_ID, Limits, out_of_bounds, unbounded_drafts
 from equivcheck.core.errors import RecordsError, unknown_name
+from equivcheck.core.escape import head
 from equivcheck.core.findings import Finding
 from equivcheck.core.generation import Generation
 from equivcheck.records.baseline_record import Against
@@ -44,10 +46,12 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
     """Sort the records by what they are about.
 
     Raises:
-        RecordsError: the lines are no run's: out of order, doubled, or about nothing asked.
+        RecordsError: the lines are no run's: out of order, doubled, about nothing asked, or with
+            what no decoder can mean.
     """
     if not lines or not isinstance(header := lines[0].record, Header):
         raise RecordsError(f"{path}: does not start with a run's header")
+    _refuse_unbounded(header, where=f"{path}:1")
     asked: dict[str, Asked] = {}
     captured: dict[str, dict[str, Captured]] = {
         arm: {} for arm in header.arms if arm not in DRAWING
@@ -99,7 +103,7 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
             case Preflight():
                 preflight = record
             case Drawn():
-                _add_draw(record, draws=draws, header=header, where=where)
+                _add_draw(record, draws=draws, asked=asked, header=header, where=where)
                 if record.stop_completed_at is not UNSET:
                     found = stops_of_draws.setdefault(record.arm, {})
                     found[record.generation.key] = record.stop_completed_at
@@ -137,6 +141,7 @@ def _add_answer(
         raise RecordsError(f"{where}: {record.arm} answers {key!r}, which was never asked")
     if key in captured[record.arm]:
         raise RecordsError(f"{where}: {record.arm} answers {key!r} a second time")
+    _refuse_meaningless(record, asked=asked[key], where=where)
     captured[record.arm][key] = record
 
 
@@ -144,6 +149,7 @@ def _add_draw(
     record: Drawn,
     *,
     draws: dict[str, dict[str, Generation]],
+    asked: dict[str, Asked],
     header: Header,
     where: str,
 ) -> None:
@@ -152,15 +158,33 @@ def _add_draw(
     if record.arm not in planned:
         raise RecordsError(f"{where}: arm: {unknown_name('arm', record.arm, planned)}")
     try:
-        known = parse_draw(key).case in planned[record.arm]
+        case = parse_draw(key).case
     except ValueError as error:
         raise RecordsError(f"{where}: {error}") from None
-    if not known:
+    if case not in planned[record.arm] or case not in asked:
         raise RecordsError(f"{where}: {record.arm} draws {key!r}, which was never asked")
     of_arm = draws.setdefault(record.arm, {})
     if key in of_arm:
         raise RecordsError(f"{where}: {record.arm} draws {key!r} a second time")
+    _refuse_meaningless(record, asked=asked[case], where=where)
     of_arm[key] = record.generation
+
+
+def _refuse_unbounded(header: Header, *, where: str) -> None:
+    if len(header.run) > LONGEST_RUN_ID:
+        raise RecordsError(
+            f"{where}: run: an id of {len(header.run)} characters, at most {LONGEST_RUN_ID}"
+        )
+    for arm, told in header.arms.items():
+        if wrong := unbounded_drafts(told.num_speculative_tokens):
+            raise RecordsError(f"{where}: arms.{head(arm, cells=40)}.{wrong}")
+
+
+def _refuse_meaningless(record: Captured | Drawn, *, asked: Asked, where: str) -> None:
+    limits = Limits(tokens=asked.request.max_new_tokens, prompt=len(asked.request.prompt_ids))
+    if wrong := out_of_bounds(record.generation, limits):
+        key = head(record.generation.key, cells=120)
+        raise RecordsError(f"{where}: {record.arm}'s answer to {key!r}: {wrong}")
 
 
 def _in_order(drawn: dict[str, Generation], cases: Sequence[str]) -> dict[str, Generation]:

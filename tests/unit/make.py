@@ -40,6 +40,7 @@ def make_generation(
     *,
     key: str = "code/one",
     finish_reason: FinishReason = "length",
+    prompt_tokens: int = 3,
     steps: tuple[Step, ...] = (),
     scores: Iterable[tuple[float, int, float]] | None = None,
     **fields: Any,
@@ -48,7 +49,7 @@ def make_generation(
         key=key,
         token_ids=tuple(token_ids),
         finish_reason=finish_reason,
-        prompt_tokens=3,
+        prompt_tokens=prompt_tokens,
         steps=steps,
         scores=None
         if scores is None

@@ -90,7 +90,9 @@ def make_header(
 def measure(path: Path, header: BenchHeader, *, resume: bool = False) -> list[str]:
     log: list[str] = []
     requests = {
-        "code": tuple(Request(key=key, prompt_ids=(1, 2), max_new_tokens=30) for key in KEYS)
+        "code": tuple(
+            Request(key=key, prompt_ids=(1, 2, 3, 4, 5), max_new_tokens=30) for key in KEYS
+        )
     }
     if resume:
         writer, done = BenchWriter.resume(path, header)

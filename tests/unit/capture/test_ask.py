@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from equivcheck.capture.ask import ask, closing
+from equivcheck.core.cases import Sampling
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import LONGEST_MESSAGE, EngineError
 from equivcheck.core.generation import Generation, Request
 from equivcheck.records.records import Failed
-from tests.unit.make import make_capabilities, make_generation, make_request
+from tests.unit.make import make_capabilities, make_generation, make_request, make_steps
 
 REQUESTS = [make_request(f"code/{name}") for name in "abcd"]
 
@@ -203,3 +204,40 @@ def test_an_interrupt_is_no_failure_of_the_engine() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         outcomes(Scripted(interrupted))
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"steps": make_steps((10**8, 0))}, "steps[0].drafted is 100000000, outside 0 to 1024"),
+        ({"token_ids": (1,) * 10**7}, "token_ids has 10000000 entries, more than the 4 tokens"),
+        ({"prompt_tokens": 10**9}, "prompt_tokens is 1000000000, but the prompt has 3"),
+        ({"total_seconds": float("nan")}, "total_seconds is nan, not a finite number of seconds"),
+    ],
+)
+def test_an_answer_that_no_decoder_can_mean_fails_alone(
+    fields: dict[str, Any], complaint: str
+) -> None:
+    def answers(requests: Sequence[Request]) -> Iterator[Generation]:
+        for given in answers_all(requests):
+            yield msgspec.structs.replace(given, **fields) if given.key == "code/b" else given
+
+    answered, failed = outcomes(Scripted(answers))
+    assert answered == ["code/d", "code/c", "code/a"]
+    assert failed["code/b"].startswith(f"no decoder can mean its answer to 'code/b': {complaint}")
+
+
+def test_what_an_engine_does_to_its_requests_no_other_arm_is_asked() -> None:
+    def changes(requests: Sequence[Request]) -> Iterator[Generation]:
+        for request in requests:
+            request.sampling.logit_bias.clear()
+            msgspec.structs.force_setattr(request, "max_new_tokens", 1)
+            msgspec.structs.force_setattr(request.sampling, "temperature", 9.0)
+        yield from answers_all(requests)
+
+    law = Sampling(temperature=1.0, logit_bias={3: 1.0})
+    asked = [make_request("code/a", sampling=law)]
+    assert len(list(ask(Scripted(changes), asked, arm="candidate"))) == 1
+    assert asked == [
+        make_request("code/a", sampling=Sampling(temperature=1.0, logit_bias={3: 1.0}))
+    ]

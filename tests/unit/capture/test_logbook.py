@@ -33,6 +33,10 @@ OpenBook = Callable[..., Logbook]
 LETTERS = dict(enumerate("abcdefghij"))
 
 
+def answer_to(request: Request, tokens: Sequence[int]) -> Generation:
+    return make_generation(tokens, key=request.key, prompt_tokens=len(request.prompt_ids))
+
+
 class Letters:
     """Answers every request with the same tokens; fails on keys it does not like."""
 
@@ -52,7 +56,7 @@ class Letters:
             self.asked.append(request.key)
             if request.key[-1] in self.dislikes:
                 raise EngineError(f"cannot serve {request.key}")
-            yield make_generation(self.tokens, key=request.key)
+            yield answer_to(request, self.tokens)
 
     def close(self) -> None:
         self.asked.clear()
@@ -106,7 +110,7 @@ def test_ids_outside_the_vocabulary_are_kept_but_not_decoded(
     class Wild(Letters):
         def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
             for request in requests:
-                yield make_generation((0, 1, 2, 3, 777), key=request.key)
+                yield answer_to(request, (0, 1, 2, 3, 777))
 
     book = open_book()
     book.put(Wild(), book.plan.probes[0], arm=TARGET)
@@ -166,7 +170,7 @@ def test_an_answer_that_would_not_read_back_is_a_failure(path: Path, open_book: 
     book.put(NotANumber(), book.plan.probes[0], arm=TARGET)
     (failure,) = read(path).failures
     assert failure.key == "code/a"
-    assert "would not read back" in failure.message
+    assert "scores[0] is nan, -1.0: not finite" in failure.message
     assert not read(path).captured[TARGET]
 
 

@@ -63,7 +63,9 @@ class Dice:
         dice = random.Random(f"{request.key} {request.seed}")
         top = VOCAB + 5 if self.wild and self.wild in request.key else VOCAB - 1
         tokens = [dice.randint(3, VOCAB - 1) for _ in range(dice.randint(4, 10))]
-        return make_generation([*tokens[:-1], top], key=request.key)
+        return make_generation(
+            [*tokens[:-1], top], key=request.key, prompt_tokens=len(request.prompt_ids)
+        )
 
     def close(self) -> None:
         self.asked.clear()
