@@ -32,6 +32,7 @@ from equivcheck.core.generation import Generation, Request
 from equivcheck.engines.device import choose_device
 from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.registry import lent, load_engine
+from equivcheck.metrics.bounds import overcounted
 from equivcheck.metrics.records import (
     Bench,
     BenchHeader,
@@ -190,7 +191,7 @@ def sit(
             found, spent = clock.time(partial(answers, engine, turn.requests, arm=name))
             inside += spent.wall
             for request, each in zip(turn.requests, found, strict=True):
-                if wrong := unusable(each, request):
+                if wrong := unusable(each, request) or overcounted(each):
                     raise EngineError(f"arm {name}: {wrong[:LONGEST_MESSAGE]}")
             writer.append(
                 *(

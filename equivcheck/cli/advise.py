@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from equivcheck.advise.policy import Route, Routes
 
 
+INCONCLUSIVE = 3
 SHARE = click.FloatRange(0, 1)
 POSITIVE = click.FloatRange(0, min_open=True)
 
@@ -50,7 +51,8 @@ def command(
 ) -> int:
     """Say for each workload of the measurement RUN whether speculation should be on.
 
-    Bounds of intervals decide, not estimates. Without a passing verdict nothing is enabled.
+    Bounds of intervals decide, not estimates. Without a passing verdict nothing is enabled. Of an
+    unfinished measurement nothing is said, and the exit code is 3.
     """
     from equivcheck.advise.advise import advise
     from equivcheck.advise.policy import ROUTES_NAME, Policy, read_routes, write_routes
@@ -60,10 +62,17 @@ def command(
     from equivcheck.records.records_file import read_evidence
     from equivcheck.records.run_folder import find_run
 
+    output = Output(as_json=as_json)
     measured = read_bench(bench)
+    summary = summarise(measured)
+    if summary.missing:
+        told = f"INCONCLUSIVE — the measurement is {summary.missing}; no advice is given"
+        output.say_lines([told])
+        output.document({"outcome": "inconclusive", "problem": told, "exit_code": INCONCLUSIVE})
+        return INCONCLUSIVE
     evidence = read_evidence(find_run(verdict), scores=False) if verdict else None
     routes = advise(
-        summarise(measured),
+        summary,
         proof_of=proofs_from(evidence, measured),
         policy=Policy(
             enable_at=enable_at,
@@ -79,7 +88,6 @@ def command(
     )
     path = Path(out) if out else bench_path(bench).with_name(ROUTES_NAME)
     write_routes(path, routes)
-    output = Output(as_json=as_json)
     output.say_lines(lines_of(routes))
     output.say(f"\nroutes: {path}")
     output.document(routes)

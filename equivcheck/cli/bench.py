@@ -87,7 +87,8 @@ def command(
     """Measure candidate and plain decoding in turn over the greedy prompts of SUITES.
 
     Batch size is 1 unless it is given or swept. A speedup is printed only where all tokens are the
-    target's; otherwise the exit code is 1. An interrupted measurement is gone on with.
+    target's; otherwise the exit code is 1, and 3 of an unfinished measurement. An interrupted one
+    is gone on with.
     """
     from equivcheck.capture.threads import spin_briefly
     from equivcheck.metrics.records_file import bench_path, read_bench
@@ -149,8 +150,8 @@ def _measure(
 
 
 def _say(bench: Bench, path: Path, *, limits: Mapping[str, WorkloadLimits], as_json: bool) -> int:
-    """Print the summary; 1 where a candidate has other tokens, answers are missing, or a limit of
-    the project is not met, and 3 where one cannot be told.
+    """Print the summary; 1 where a candidate has other tokens or a limit of the project is not met,
+    and 3 where one cannot be told or answers are missing.
     """
     import msgspec
 
@@ -158,11 +159,13 @@ def _say(bench: Bench, path: Path, *, limits: Mapping[str, WorkloadLimits], as_j
     from equivcheck.checks.verdict import EXIT_CODES
     from equivcheck.cli.bench_words import lines_of
     from equivcheck.compare.from_bench import figures_of
-    from equivcheck.core.findings import worst
+    from equivcheck.core.findings import Outcome, worst
     from equivcheck.metrics.summarise import summarise
 
     summary = summarise(bench)
     output = Output(as_json=as_json)
+    if summary.missing:
+        output.say_lines([f"INCONCLUSIVE — this measurement is {summary.missing}", ""])
     output.say_lines(lines_of(summary))
     held_to = limit_findings(figures_of(bench), limits) if limits else ()
     for finding in held_to:
@@ -170,7 +173,8 @@ def _say(bench: Bench, path: Path, *, limits: Mapping[str, WorkloadLimits], as_j
     output.say(f"records: {path}")
     output.document(msgspec.to_builtins(summary, str_keys=True) | {"limits": held_to})
     candidates = {arm.name for arm in summary.arms if arm.role == "candidate"}
-    held = all(each.holds for each in summary.comparisons if each.arm in candidates)
-    if not (held and summary.finished):
+    if not all(each.holds for each in summary.comparisons if each.arm in candidates):
         return NOT_EQUIVALENT
+    if summary.missing:
+        return EXIT_CODES[Outcome.INCONCLUSIVE]
     return EXIT_CODES[worst([finding.outcome for finding in held_to])] if held_to else 0

@@ -19,7 +19,7 @@ from equivcheck.baselines.cells import (
 from equivcheck.baselines.facts import Differing, first_difference, other_prompts, told_differences
 from equivcheck.baselines.limits import limit_findings
 from equivcheck.compare.comparison import Broken, Comparison, Row
-from equivcheck.compare.sentences import notes, sentence
+from equivcheck.compare.sentences import notes, sentence, unfinished
 from equivcheck.core.findings import Outcome, worst
 from equivcheck.core.settings import WorkloadLimits
 from equivcheck.records.baseline_record import Baseline, BenchFigures, workload_of
@@ -66,10 +66,11 @@ def compare(
     held = limit_findings(new.bench, limits or {}, answered=[row.workload for row in rows])
     outcomes = [row.outcome for row in rows] + [memory.outcome, new.answers]
     outcomes += [finding.outcome for finding in held]
+    outcomes += [Outcome.INCONCLUSIVE] if unfinished(base, new) else []
     outcomes += [Outcome.FAIL for each in broken if each.fails]
     compared = any(row.prompts for row in rows)
     outcome = worst(outcomes) if compared else worst([*outcomes, Outcome.INCONCLUSIVE])
-    word, told = sentence(new, rows, broken, memory, held, outcome)
+    word, told = sentence(base, new, rows, broken, memory, held, outcome)
     return Comparison(
         outcome=outcome,
         word=word,

@@ -128,4 +128,5 @@ def figures_of(bench: Bench) -> BenchFigures:
             for workload in bench.header.prompts
             if workload in summary.main and summary.main[workload].diverged
         },
+        missing=summary.missing,
     )

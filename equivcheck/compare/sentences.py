@@ -9,6 +9,7 @@ from equivcheck.records.baseline_record import Baseline
 
 
 def sentence(
+    base: Baseline,
     new: Baseline,
     rows: tuple[Row, ...],
     broken: tuple[Broken, ...],
@@ -44,7 +45,7 @@ def sentence(
         return "REGRESSED", "; ".join(worse[:3]) + ("; …" if worse[3:] else "")
     if outcome is Outcome.INCONCLUSIVE:
         unheld = [f for f in held if f.outcome is Outcome.INCONCLUSIVE]
-        return "INCONCLUSIVE", _doubt(new, rows, memory, unheld)
+        return "INCONCLUSIVE", _doubt(base, new, rows, memory, unheld)
     better = sum("better" in (row.acceptance.state, row.speedup.state) for row in rows)
     prompts = sum(row.prompts for row in rows)
     improved = f", {better} of {len(rows)} workloads better" if better else ""
@@ -62,7 +63,23 @@ def _worse(row: Row) -> list[str]:
     return told
 
 
-def _doubt(new: Baseline, rows: tuple[Row, ...], memory: Cell, unheld: list[Finding]) -> str:
+def unfinished(base: Baseline, new: Baseline) -> str | None:
+    """Which measurement is, and what it lacks; None: neither."""
+    for name, each in (("base", base), ("new", new)):
+        if each.bench and each.bench.missing:
+            return f"the {name} measurement is {each.bench.missing}"
+    return None
+
+
+def _doubt(
+    base: Baseline,
+    new: Baseline,
+    rows: tuple[Row, ...],
+    memory: Cell,
+    unheld: list[Finding],
+) -> str:
+    if told := unfinished(base, new):
+        return told
     if new.answers is Outcome.INCONCLUSIVE:
         return f"the new run is: {new.headline}"
     missing = sum(row.missing for row in rows)

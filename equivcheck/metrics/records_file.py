@@ -9,6 +9,7 @@ import msgspec
 
 from equivcheck.core.atomic_write import writing
 from equivcheck.core.errors import RecordsError, unknown_name
+from equivcheck.metrics.bounds import outside, unmeasurable
 from equivcheck.metrics.records import (
     SCHEMA,
     Bandwidth,
@@ -50,7 +51,12 @@ class BenchWriter(JournalWriter):
 
         A measurement that cannot begin, or is interrupted before it has anything, costs nobody the
         one that is there.
+
+        Raises:
+            RecordsError: there can be no such measurement.
         """
+        if wrong := unmeasurable(header):
+            raise RecordsError(f"{path}: {wrong}")
         writer = cls(Late(path))
         writer.append(header)
         return writer
@@ -89,10 +95,12 @@ def read_bench(place: str | Path) -> Bench:
     lines = [_read(line.text, where=f"{path}:{line.number}") for line in whole_lines(path)]
     if not lines or not isinstance(lines[0], BenchHeader):
         raise RecordsError(f"{path}:1: not a measurement: its first line is no header")
-    for number, line in enumerate(lines[1:], start=2):
-        if isinstance(line, BenchHeader):
+    for number, line in enumerate(lines, start=1):
+        if isinstance(line, BenchHeader) and number > 1:
             raise RecordsError(f"{path}:{number}: a second header")
         _refuse_unknown(path, line, number=number, header=lines[0])
+        if wrong := outside(line, lines[0]):
+            raise RecordsError(f"{path}:{number}: {wrong}")
     return Bench(
         header=lines[0],
         measured=tuple(line for line in lines if isinstance(line, Measured)),

@@ -137,6 +137,13 @@ class BenchSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.answers == self.expected > 0
 
     @property
+    def missing(self) -> str | None:
+        """What an unfinished measurement lacks, as half a sentence; None: it is finished."""
+        if self.finished:
+            return None
+        return f"unfinished, it has {self.answers} of {self.expected} answers"
+
+    @property
     def main(self) -> dict[str, Comparison]:
         """The first candidate at the first point, by workload, `OVERALL` among them."""
         return self.of(self.candidate)

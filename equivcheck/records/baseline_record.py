@@ -72,6 +72,8 @@ class BenchFigures(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Workload to the first prompts with other tokens than the target's; it has no times."""
     prompts: dict[str, str] = {}
     """Case key to `Request.prompt_digest`; empty in baselines from before it was kept."""
+    missing: str | None = None
+    """What an unfinished measurement lacks, as half a sentence; None: it is finished."""
 
 
 class Point(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Generic, NamedTuple, Self, TypeVar, get_args
@@ -33,15 +34,34 @@ class WholeLine(NamedTuple):
     """Its end included."""
 
 
+LONGEST_LINE = 2**28
+"""Bytes of a line, its end included: the manifest of a million cases takes less."""
+
+
 def whole_lines(path: Path) -> Iterator[WholeLine]:
-    """Every complete line."""
+    """Every complete line. A tail without an end is skipped, however long: a power cut leaves such.
+
+    Raises:
+        RecordsError: a complete line is longer than `LONGEST_LINE`.
+    """
     start = 0
     with path.open("rb") as file:
-        for number, text in enumerate(file, start=1):
+        for number in count(1):
+            text = file.readline(LONGEST_LINE)
             if not text.endswith(b"\n"):
+                if len(text) == LONGEST_LINE and _ends(file):
+                    raise RecordsError(f"{path}:{number}: longer than {LONGEST_LINE} bytes")
                 return
             yield WholeLine(number, start, text)
             start += len(text)
+
+
+def _ends(file: IO[bytes]) -> bool:
+    """Whether the line that a file stands in has an end."""
+    while part := file.readline(2**20):
+        if part.endswith(b"\n"):
+            return True
+    return False
 
 
 def end_of_lines(path: Path) -> int:
@@ -160,6 +180,8 @@ class LineDecoder(Generic[R]):
         Raises:
             RecordsError: it cannot be used; says `where` and which field.
         """
+        if len(line) >= LONGEST_LINE:
+            raise RecordsError(f"{where}: longer than {LONGEST_LINE} bytes")
         try:
             kind = decoded(_decode_kind, line)
             if kind.type not in self._tags:

@@ -19,7 +19,7 @@ from equivcheck.core.errors import OtherRunError, RecordsError, unknown_name
 from equivcheck.core.findings import Finding
 from equivcheck.core.settings import Settings
 from equivcheck.core.validation import decoded
-from equivcheck.records.journal import whole_lines
+from equivcheck.records.journal import LONGEST_LINE, whole_lines
 from equivcheck.records.records import TARGET, Evidence, SuiteRef
 from equivcheck.records.records_file import RECORDS_NAME, read_evidence
 from equivcheck.records.same_run import first_difference
@@ -213,6 +213,6 @@ _decode_name = msgspec.json.Decoder(_Named).decode
 def _run_id(records: Path) -> str | None:
     try:
         with records.open("rb") as file:
-            return decoded(_decode_name, file.readline()).run
+            return decoded(_decode_name, file.readline(LONGEST_LINE)).run
     except (OSError, msgspec.DecodeError):
         return None

@@ -94,7 +94,7 @@ def test_a_passing_run_whose_measurement_is_empty_is_inconclusive(arms: tuple[st
     hollow = msgspec.structs.replace(bench, measured=kept)
     found = compare(with_bench(make_baseline(), bench), with_bench(make_baseline(), hollow))
     assert found.outcome is Outcome.INCONCLUSIVE
-    assert "lacks: speedup of code, p99 ratio of code, speedup of chat, …" in found.headline
+    assert "the new measurement is unfinished, it has" in found.headline
 
 
 def test_from_files_to_exit_codes(
@@ -129,3 +129,33 @@ def test_bench_exits_by_its_limits(
     assert cli.run(["bench", "--show", "--out", "bench", "--set", limit, "--json"]) == code
     (found,) = json.loads(capsys.readouterr().out)["limits"]
     assert found["subject"] == "code"
+
+
+def test_an_unfinished_measurement_is_inconclusive_in_every_verb(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = make_bench()
+    whole = str(write(bench, tmp_path / "whole"))
+    part = str(
+        write(
+            msgspec.structs.replace(bench, measured=bench.measured[: len(bench.measured) // 2]),
+            tmp_path / "part",
+        )
+    )
+    for arguments, told in (
+        (["bench", "--show", "--out", part], "this measurement is unfinished, it has 30 of 60"),
+        (["advise", part], "the measurement is unfinished, it has 30 of 60 answers; no advice"),
+        (["compare", part, whole], "the base measurement is unfinished, it has 30 of 60 answers"),
+        (["compare", whole, part], "the new measurement is unfinished, it has 30 of 60 answers"),
+    ):
+        assert cli.run(arguments) == 3, arguments
+        first = capsys.readouterr().out.splitlines()[0]
+        assert first.startswith("INCONCLUSIVE — ")
+        assert told in first
+    assert not (tmp_path / "part" / "routes.json").exists()
+    for arguments in (
+        ["bench", "--show", "--out", whole],
+        ["advise", whole],
+        ["compare", whole, whole],
+    ):
+        assert cli.run(arguments) == 0, arguments

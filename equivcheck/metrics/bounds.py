@@ -1,0 +1,76 @@
+"""What a measurement can hold: outside of these bounds nothing was measured. Pure.
+
+Held when a measurement is read, so that summing it up takes time in proportion to its file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from equivcheck.core.bounds import LONGEST_RUN_ID, Limits, out_of_bounds, unbounded_drafts
+from equivcheck.core.generation import Generation
+from equivcheck.metrics.records import BenchHeader, BenchRecord, Measured, Probed
+
+MOST_ANSWERS = 1_000_000
+"""That a measurement is made of, all arms, points and repeats together."""
+MOST = 2**63 - 1
+
+
+def outside(line: BenchRecord, header: BenchHeader) -> str | None:
+    """The first field of a line that lies outside, its value and the bound; None: there is none."""
+    if isinstance(line, BenchHeader):
+        return unmeasurable(line)
+    if isinstance(line, Measured) and (wrong := _answer(line, tokens=header.settings.tokens)):
+        return wrong
+    if isinstance(line, Probed) and (
+        wrong := unbounded_drafts(line.capabilities.num_speculative_tokens)
+    ):
+        return f"capabilities.{wrong}"
+    return next(_numbers(line, ""), None)
+
+
+def unmeasurable(header: BenchHeader) -> str | None:
+    """Why there can be no such measurement; None: there can."""
+    settings = header.settings
+    if len(header.run) > LONGEST_RUN_ID:
+        return f"run: an id of {len(header.run)} characters, at most {LONGEST_RUN_ID}"
+    for at, point in enumerate(settings.points):
+        if point.batch_size < 1 or point.refills < 0:
+            return f"settings.points[{at}]: a batch of {point.batch_size}, {point.refills} refills"
+    if settings.repeats < 1 or settings.tokens < 1:
+        return f"settings: {settings.tokens} tokens, {settings.repeats} repeats; at least 1 of each"
+    prompts = sum(map(len, header.prompts.values()))
+    answers = len(settings.points) * len(settings.arms) * prompts * settings.repeats
+    if answers > MOST_ANSWERS:
+        return f"settings: {answers} answers to measure, at most {MOST_ANSWERS}"
+    return None
+
+
+def _answer(line: Measured, *, tokens: int) -> str | None:
+    if wrong := out_of_bounds(line.generation, Limits(tokens=tokens)):
+        return f"{line.arm}'s answer to {line.generation.key!r}: {wrong}"
+    wrong = overcounted(line.generation)
+    return wrong and f"{line.arm}'s answer to {line.generation.key!r}: {wrong}"
+
+
+def overcounted(answer: Generation) -> str | None:
+    """Whether steps emitted more than an answer has, in words; None: they did not.
+
+    Nothing judges counters here, and times a token would be those of tokens that are not there.
+    """
+    emitted = sum(step.emitted for step in answer.steps)
+    if emitted <= len(answer.token_ids):
+        return None
+    return f"its steps emitted {emitted} tokens, and it has {len(answer.token_ids)}"
+
+
+def _numbers(line: Struct, where: str) -> Iterator[str]:
+    """Numbers below 0, or too large to calculate with. An answer has bounds of its own."""
+    for name in line.__struct_fields__:
+        value = getattr(line, name)
+        if isinstance(value, Struct) and name != "generation":
+            yield from _numbers(value, f"{where}{name}.")
+        elif isinstance(value, int | float) and not 0 <= value <= MOST:
+            yield f"{where}{name} is {value:.4g}, outside 0 to {MOST}"
