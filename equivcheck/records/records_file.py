@@ -28,7 +28,7 @@ from equivcheck.records.journal import (
     whole_lines,
     write_line,
 )
-from equivcheck.records.records import SCHEMA, Asked, Evidence, Header, Record, Sealed
+from equivcheck.records.records import SAMPLED, SCHEMA, Asked, Evidence, Header, Record, Sealed
 from equivcheck.records.score_table_file import kept_scores
 
 RECORDS_NAME = "records.jsonl"
@@ -158,7 +158,8 @@ def read_evidence(path: str | Path, *, scores: bool = True) -> Evidence:
     evidence = assemble(file, _lines(file))
     if not scores:
         return evidence
-    return msgspec.structs.replace(evidence, scores=kept_scores(file.parent, evidence.scored))
+    kept = kept_scores(file.parent, evidence.scored, evidence.draws.get(SAMPLED, {}))
+    return msgspec.structs.replace(evidence, scores=kept)
 
 
 def last_verdict(path: Path) -> Sealed | None:

@@ -6,12 +6,15 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from equivcheck.core.errors import RecordsError
-from equivcheck.core.escape import visible
+from equivcheck.core.escape import head, visible
+from equivcheck.core.generation import Generation
 from equivcheck.records.score_table import BINS, ScoreTable
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ FORMAT = "equivcheck scores 1"
 """Value of the metadata's ``format``; another one is another file's."""
 NAMES = ("keys", "alternatives", "draft_law")
 """Fields of `ScoreTable` that are no tensors."""
+ABOUT = "outputs"
+"""Key of the metadata: `digest_of_outputs` that the scores are about. Older files have none."""
 WIDE = ("bin_mass", "draft_mass", "recovered_mass")
 """Columns of `BINS` numbers a row."""
 FLAGS = ("ends", "crossed")
@@ -39,8 +44,15 @@ CODES = (
 )
 
 
-def write_scores(path: Path, table: ScoreTable) -> None:
+def write_scores(path: Path, table: ScoreTable, *, about: str | None = None) -> None:
     """Write a table so that a reader finds the old file or the new one, never half of it.
+
+    The same table gives the same bytes.
+
+    Args:
+        path: Where it goes.
+        table: The scores.
+        about: `digest_of_outputs` of what was scored.
 
     Raises:
         OSError: the file cannot be written.
@@ -49,21 +61,55 @@ def write_scores(path: Path, table: ScoreTable) -> None:
     from safetensors.numpy import save
 
     tensors = {name: np.ascontiguousarray(getattr(table, name)) for name in column_names()}
-    names = {name: json.dumps(getattr(table, name)) for name in NAMES}
+    told = {name: json.dumps(getattr(table, name)) for name in NAMES} | {"format": FORMAT}
+    if about is not None:
+        told[ABOUT] = about
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
-        file.write(save(tensors, metadata={"format": FORMAT} | names))
+        file.write(in_order(save(tensors, metadata=told)))
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
 
 
-def read_scores(path: Path) -> ScoreTable:
-    """Read a table back.
+def in_order(file: bytes) -> bytes:
+    """A safetensors file with its head sorted by name: the library leaves its order to chance.
+
+    The head is JSON behind 8 bytes of its length, and is filled up with spaces to whole 8 bytes;
+    offsets of tensors count from behind it.
+    """
+    end = 8 + int.from_bytes(file[:8], "little")
+    text = json.dumps(json.loads(file[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + file[end:]
+
+
+def digest_of_outputs(keys: Sequence[str], outputs: Mapping[str, Generation]) -> str:
+    """SHA-256 over tokens and counters of some outputs, hex: all that their scores hang on.
 
     Raises:
-        RecordsError: there is no such file, it is torn or another program's, or its columns do not
-            fit each other; names the file and the column.
+        KeyError: there is no output of that key.
+    """
+    digest = hashlib.sha256()
+    for key in keys:
+        output = outputs[key]
+        steps = [
+            (each.drafted, each.accepted, each.emitted, each.rejected) for each in output.steps
+        ]
+        digest.update(msgspec.json.encode((key, output.token_ids, steps)))
+    return digest.hexdigest()
+
+
+def read_scores(path: Path, *, outputs: Mapping[str, Generation] | None = None) -> ScoreTable:
+    """Read a table back.
+
+    Args:
+        path: Where it is.
+        outputs: What it has to be about; None: anything.
+
+    Raises:
+        RecordsError: there is no such file, it is torn or another program's, its columns do not
+            fit each other, or it is about other outputs; names the file and the column.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -81,17 +127,34 @@ def read_scores(path: Path) -> ScoreTable:
     if told.get("format") != FORMAT:
         raise RecordsError(f"{visible(str(path))}: holds no scores in the format {FORMAT!r}")
     try:
-        return checked(tensors, told)
+        table = checked(tensors, told)
+        if outputs is not None:
+            refuse_other_outputs(table, told, outputs)
     except ValueError as error:
         raise RecordsError(f"{visible(str(path))}: {error}") from error
+    return table
 
 
-def kept_scores(folder: Path, scored: Sequence[Scored]) -> ScoreTable | None:
+def refuse_other_outputs(
+    table: ScoreTable, told: Mapping[str, str], outputs: Mapping[str, Generation]
+) -> None:
+    """Raise ValueError where a table is not about these outputs, as far as its file tells."""
+    for key in table.keys:
+        if key not in outputs:
+            raise ValueError(f"holds scores of {head(key, cells=120)!r}, which was not drawn")
+    if ABOUT in told and told[ABOUT] != digest_of_outputs(table.keys, outputs):
+        raise ValueError("draws were changed after they were scored; draw them again with --fresh")
+
+
+def kept_scores(
+    folder: Path, scored: Sequence[Scored], outputs: Mapping[str, Generation]
+) -> ScoreTable | None:
     """The scores in a run's folder; None where there are none.
 
     Args:
         folder: The run's.
         scored: Which files will do.
+        outputs: The run's draws, as they have to be the ones that were scored.
 
     Raises:
         RecordsError: the file cannot be read, or is none of these.
@@ -101,7 +164,7 @@ def kept_scores(folder: Path, scored: Sequence[Scored]) -> ScoreTable | None:
         return None
     if digest_of(path) not in {each.sha256 for each in scored}:
         raise RecordsError(f"{path}: holds other scores than those of this run's draws")
-    return read_scores(path)
+    return read_scores(path, outputs=outputs)
 
 
 def digest_of(path: Path) -> str:

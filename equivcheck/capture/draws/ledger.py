@@ -60,7 +60,7 @@ class Ledger:
         """Drawn by the arm `sampled`."""
         self.table: ScoreTable | None = None
         with suppress(RecordsError):
-            self.table = kept_scores(folder, evidence.scored)
+            self.table = kept_scores(folder, evidence.scored, self.draws[SAMPLED])
         self.broken = any(
             not scorable(generation, vocab_size=self.header.vocab_size)
             for drawn in self.draws.values()
@@ -165,7 +165,7 @@ class Ledger:
 
     def keep(self, table: ScoreTable) -> None:
         """Write down the scores of all draws so far."""
-        keep_scores(self.folder, table, writer=self.writer)
+        keep_scores(self.folder, table, self.draws[SAMPLED], writer=self.writer)
         self.table = table
 
 

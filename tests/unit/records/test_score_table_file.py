@@ -8,14 +8,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from equivcheck.core.errors import RecordsError
+from equivcheck.core.generation import Generation
 from equivcheck.records.score_table import ScoreTable
-from equivcheck.records.score_table_file import SCORES_NAME, concatenate, read_scores, write_scores
+from equivcheck.records.score_table_file import (
+    SCORES_NAME,
+    concatenate,
+    digest_of_outputs,
+    read_scores,
+    write_scores,
+)
+from tests.unit.make import make_generation, make_steps
 from tests.unit.statistics import tables
 
 TABLE = tables.make(tables.Decoder(), seed=1, rounds=2)
@@ -157,3 +166,40 @@ def test_a_foreign_file_and_a_missing_one_are_refused(path: Path) -> None:
     path.write_bytes(b"PK\x03\x04 something else altogether")
     with pytest.raises(RecordsError, match="cannot be read"):
         read_scores(path)
+
+
+def drawn_for(table: ScoreTable) -> dict[str, Generation]:
+    return {
+        key: make_generation(range(int(length)), key=key, steps=make_steps((2, 1), (2, 0)))
+        for key, length in zip(table.keys, np.diff(table.starts), strict=True)
+    }
+
+
+def test_the_same_scores_are_the_same_bytes(path: Path) -> None:
+    found = set()
+    for _ in range(8):
+        write_scores(path, TABLE, about="d")
+        found.add(path.read_bytes())
+    assert len(found) == 1
+
+
+def test_scores_are_of_the_draws_that_they_were_made_from(path: Path) -> None:
+    drawn = drawn_for(TABLE)
+    write_scores(path, TABLE, about=digest_of_outputs(TABLE.keys, drawn))
+    assert_equal(read_scores(path, outputs=drawn | {"more#1": make_generation()}), TABLE)
+    key = TABLE.keys[3]
+    tokens = (*drawn[key].token_ids[:-1], 99)
+    for changed in (
+        {"token_ids": tokens},
+        {"steps": make_steps((2, 1), (3, 0))},
+    ):
+        other = drawn | {key: msgspec.structs.replace(drawn[key], **changed)}
+        with pytest.raises(RecordsError, match="draws were changed after they were scored"):
+            read_scores(path, outputs=other)
+    with pytest.raises(RecordsError, match=f"holds scores of '{key}', which was not drawn"):
+        read_scores(path, outputs={k: drawn[k] for k in drawn if k != key})
+
+
+def test_scores_from_before_they_said_what_they_are_about_are_read(path: Path) -> None:
+    write_scores(path, TABLE)
+    assert_equal(read_scores(path, outputs=drawn_for(TABLE)), TABLE)
