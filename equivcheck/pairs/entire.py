@@ -6,7 +6,7 @@ Needs a model that transformers has loaded; `stored.py` reads headers only.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,28 @@ RECOMPUTED = (r"rotary_emb\.inv_freq", r"(^|\.)position_ids$")
 """Stored by older versions of transformers, which computes them since."""
 
 
-def refuse_partial(report: Mapping[str, Any], *, label: str) -> None:
+def ignored_patterns(model: Any) -> tuple[str, ...]:
+    """Which stored names may have no place in a model: regular expressions to search with.
+
+    Those of transformers for its architecture, and the layers behind the last one that predict
+    several tokens ahead, where its config tells how many there are.
+    """
+    layers = getattr(model.config, "num_hidden_layers", None) or 0
+    ahead = getattr(model.config, "num_nextn_predict_layers", None) or 0
+    return (
+        *(model._keys_to_ignore_on_load_unexpected or ()),
+        *RECOMPUTED,
+        *(rf"(^|\.)layers\.{layers + index}\." for index in range(ahead)),
+    )
+
+
+def refuse_partial(report: Mapping[str, Any], *, label: str, ignored: Sequence[str] = ()) -> None:
     """Judge transformers' loading report (``output_loading_info``).
+
+    Args:
+        report: By transformers' keys.
+        label: The model's, fit to be shown.
+        ignored: `ignored_patterns`, of names that may be taken by nothing.
 
     Raises:
         PairError: tensors are missing, taken by nothing, or of another shape.
@@ -39,6 +59,8 @@ def refuse_partial(report: Mapping[str, Any], *, label: str) -> None:
     for key, problem in PROBLEMS.items():
         # Mismatched ones come with both shapes.
         names = sorted(name if isinstance(name, str) else name[0] for name in report[key])
+        if key == "unexpected_keys":
+            names = [name for name in names if not _matches(name, ignored)]
         if names:
             counted = f"{len(names)} tensors, the first {visible(names[0])},"
             raise PairError(f"{label}: {problem.format(counted).replace(',;', ';')}")
@@ -71,12 +93,12 @@ def left_out(model: PreTrainedModel, folder: Path, *, label: str) -> tuple[str, 
     Layers that predict several tokens ahead, and what is computed since instead of being read.
     """
     loaded: Any = model
-    patterns = [*(loaded._keys_to_ignore_on_load_unexpected or ()), *RECOMPUTED]
+    patterns = ignored_patterns(loaded)
     taken = loaded.state_dict().keys()
     names = sorted(
         tensor.name
         for tensor in stored_tensors(folder)
-        if tensor.name not in taken and any(re.search(each, tensor.name) for each in patterns)
+        if tensor.name not in taken and _matches(tensor.name, patterns)
     )
     if not names:
         return ()
@@ -84,6 +106,10 @@ def left_out(model: PreTrainedModel, folder: Path, *, label: str) -> tuple[str, 
         f"{label}: {len(names)} stored tensors are no part of the model that transformers "
         f"builds, the first {visible(names[0])}: they are left out",
     )
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(re.search(pattern, name) for pattern in patterns)
 
 
 def refuse_oversized(config: Any, *, size: int, label: str) -> None:

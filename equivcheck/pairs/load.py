@@ -18,6 +18,7 @@ from equivcheck.core.escape import first_line, visible
 from equivcheck.pairs.alignment import check_alignment
 from equivcheck.pairs.bars import without_bars
 from equivcheck.pairs.entire import (
+    ignored_patterns,
     left_out,
     read_model_config,
     refuse_oversized,
@@ -155,7 +156,7 @@ def _load_model(source: ModelSource, dtype: torch.dtype, device: torch.device) -
     except Exception as error:
         raise PairError(f"{label} cannot be loaded: {first_line(error)}") from error
     model, report = loaded
-    refuse_partial(report, label=label)
+    refuse_partial(report, label=label, ignored=ignored_patterns(model))
     refuse_untied(model, label=label)
     ready: PreTrainedModel = model.requires_grad_(False).eval().to(device)
     return ready

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,11 @@ def store_another_head(tensors: Tensors) -> None:
     tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"] + 1
 
 
+def add_layer(tensors: Tensors) -> None:
+    last = {name: each for name, each in tensors.items() if ".layers.1." in name}
+    tensors |= {name.replace(".1.", ".2."): each for name, each in last.items()}
+
+
 def store_frequencies(tensors: Tensors) -> None:
     for layer in range(2):
         tensors[f"model.layers.{layer}.self_attn.rotary_emb.inv_freq"] = torch.ones(4)
@@ -91,8 +97,25 @@ def test_what_transformers_leaves_out_is_said(tmp_path: Path) -> None:
     )
 
 
-def test_layers_that_predict_several_tokens_are_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ahead", [1, 0])
+def test_layers_that_predict_several_tokens_are_left_out_and_said(
+    tmp_path: Path, ahead: int
+) -> None:
+    folder = edit(write_model(tmp_path / "m"), add_layer)
+    config = json.loads((folder / "config.json").read_bytes())
+    config["num_nextn_predict_layers"] = ahead
+    (folder / "config.json").write_text(json.dumps(config))
+    if not ahead:
+        with pytest.raises(PairError, match=r"hold 9 tensors, the first model\.layers\.2\."):
+            load(folder)
+        return
+    (note,) = load(folder).warnings
+    assert note.startswith(f"{folder}: 9 stored tensors are no part of the model")
+
+
+def test_an_architectures_own_patterns_are_looked_for(tmp_path: Path) -> None:
     class Model:
+        config = None
         _keys_to_ignore_on_load_unexpected = Qwen3NextForCausalLM._keys_to_ignore_on_load_unexpected
 
         @staticmethod
