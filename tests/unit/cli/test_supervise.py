@@ -125,8 +125,8 @@ def test_a_run_that_went_elsewhere_is_named(tmp_path: Path) -> None:
 
 def test_an_interrupt_reaches_the_verb_once(tmp_path: Path) -> None:
     process = start(
-        "Path('pid').write_text('there')\n"
-        f"try:\n    {FOREVER}\nexcept KeyboardInterrupt:\n    time.sleep(0.5)\n    return 130",
+        f"try:\n    Path('pid').write_text('there')\n    {FOREVER}\n"
+        "except KeyboardInterrupt:\n    time.sleep(0.5)\n    return 130",
         tmp_path,
     )
     wait_for(tmp_path / "pid")
