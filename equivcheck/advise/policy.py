@@ -120,6 +120,8 @@ def read_routes(path: Path) -> Routes:
     Raises:
         RecordsError: there are none, or they cannot be used; names file and field.
     """
+    if path.is_fifo():
+        raise RecordsError(f"{path}: no regular file")
     try:
         found = decoded(_decode_routes, path.read_bytes())
     except FileNotFoundError:

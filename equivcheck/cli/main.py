@@ -7,6 +7,7 @@ Nothing heavy is imported here, nor by the verbs until they work.
 from __future__ import annotations
 
 import io
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -17,9 +18,9 @@ from typing import Any
 import click
 
 from equivcheck import __version__
-from equivcheck.cli.output import Output, say_error
+from equivcheck.cli.output import Output, forgiving, open_streams, say_error
 from equivcheck.cli.supervise import COULD_NOT_RUN, supervised
-from equivcheck.core.errors import EquivcheckError, did_you_mean
+from equivcheck.core.errors import EquivcheckError, SettingsError, did_you_mean
 
 VERBS = (
     "run",
@@ -88,12 +89,13 @@ def equivcheck() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    open_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a mark gets its escape, and the verdict its exit code.
             stream.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(supervised(lambda: run(given), refuse=partial(_refuse, given)))
+    sys.exit(supervised(lambda: run(given), refuse=partial(could_not_run, arguments=given)))
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -103,26 +105,52 @@ def run(arguments: Sequence[str]) -> int:
     for it, 1, would read as a verdict.
     """
     try:
+        refuse_foreign_bytes(arguments)
         code = equivcheck.main(list(arguments), prog_name="equivcheck", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        with forgiving(sys.stderr):
+            error.show()
         return error.exit_code
     except click.Abort:
         say_error("interrupted")
         return INTERRUPTED
     except EquivcheckError as error:
         message = str(error)
+    except OSError as error:
+        # Of a path that was given, and that no verb has words of its own for: one too long, say.
+        if error.filename is None:
+            return broke_down(error, arguments)
+        message = f"{os.fsdecode(error.filename)}: {error.strerror}"
     except Exception as error:
-        traceback.print_exc()
-        message = f"broke down with {type(error).__name__}: {error}"
+        return broke_down(error, arguments)
     else:
         return code if isinstance(code, int) else 0
-    _refuse(arguments, message)
-    return COULD_NOT_RUN
+    return could_not_run(message, arguments)
 
 
-def _refuse(arguments: Sequence[str], message: str) -> None:
-    """Say why a verb could not run, to people and, where asked for, to machines."""
+def broke_down(error: Exception, arguments: Sequence[str]) -> int:
+    """Show where something unforeseen came from; the exit code."""
+    with forgiving(sys.stderr):
+        traceback.print_exception(error)
+    return could_not_run(f"broke down with {type(error).__name__}: {error}", arguments)
+
+
+def could_not_run(message: str, arguments: Sequence[str]) -> int:
+    """Say why, in words and as JSON where that was asked for; the exit code."""
     say_error(message)
     if "--json" in arguments:
         Output(as_json=True).document({"error": message, "exit_code": COULD_NOT_RUN})
+    return COULD_NOT_RUN
+
+
+def refuse_foreign_bytes(arguments: Sequence[str]) -> None:
+    """Refuse what no record could hold: arguments are UTF-8, paths among them.
+
+    Raises:
+        SettingsError: one is not; names it.
+    """
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise SettingsError(f"argument {argument!r}: holds bytes that are no UTF-8") from None

@@ -1,6 +1,7 @@
 """What a verb writes: words or one JSON document to stdout, progress and errors to stderr.
 
-A reader that goes away (``equivcheck run | head -1``) costs the words, never the exit code.
+A reader that goes away (``equivcheck run | head -1``), a full disk behind stdout, or none at all
+costs the words, never the exit code.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from errno import EBADF, EDQUOT, EFBIG, EIO, ENOSPC, EPIPE
 from typing import TextIO, TypeVar
 
 import click
@@ -39,7 +41,7 @@ class Output:
     def draw(self, write: Callable[[TextIO], None]) -> None:
         """Let ``write`` print for people on stdout, in colour where it is a terminal."""
         if not self.as_json:
-            with _forgiving(sys.stdout):
+            with forgiving(sys.stdout):
                 write(sys.stdout)
                 sys.stdout.flush()
 
@@ -53,6 +55,21 @@ class Output:
                 ),
                 sys.stdout,
             )
+
+
+def open_streams() -> None:
+    """Put the null device in the place of standard streams that are closed.
+
+    Otherwise the next file that is opened, the records say, would stand where they stood, and take
+    what a library prints.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
 
 
 def say_error(message: str) -> None:
@@ -81,14 +98,17 @@ def _harmless(message: str) -> str:
 
 
 def _write(text: str | bytes, stream: TextIO) -> None:
-    with _forgiving(stream):
+    with forgiving(stream):
         click.echo(text, file=stream)
 
 
 @contextmanager
-def _forgiving(stream: TextIO) -> Iterator[None]:
+def forgiving(stream: TextIO) -> Iterator[None]:
+    """Let what is written to a stream be lost where it takes nothing more."""
     try:
         yield
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno not in (EPIPE, ENOSPC, EBADF, EIO, EFBIG, EDQUOT):
+            raise
         # Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

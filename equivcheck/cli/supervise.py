@@ -58,12 +58,12 @@ def rests_on(folder: Path) -> None:
     _Run.given, _Run.folder = folder, folder.absolute()
 
 
-def supervised(work: Callable[[], int], *, refuse: Callable[[str], None]) -> int:
+def supervised(work: Callable[[], int], *, refuse: Callable[[str], int]) -> int:
     """The exit code of ``work``, which runs in a child process.
 
     Args:
         work: A verb, to its exit code.
-        refuse: Told why the code is 2 although the verb did not say so.
+        refuse: Says why there is no verdict after all, to the exit code of that.
     """
     if not hasattr(os, "fork"):
         return work()
@@ -77,16 +77,13 @@ def supervised(work: Callable[[], int], *, refuse: Callable[[str], None]) -> int
         status = os.waitpid(child, 0)[1]
     report = _read_report(reader)
     if report is None:
-        refuse(f"the process that ran the engines {_how(status)}; what was measured is kept")
-        return COULD_NOT_RUN
+        return refuse(f"the process that ran the engines {_how(status)}; what was measured is kept")
     if report.folder is None or report.code not in _CODES:
         return report.code
     if report.moved_to is not None:
-        refuse(f"an engine changed the working directory: the run is in {report.moved_to}")
-        return COULD_NOT_RUN
+        return refuse(f"an engine changed the working directory: the run is in {report.moved_to}")
     if report.code != _stored_code(Path(report.folder)):
-        refuse(f"{report.folder}: the records do not end with the verdict that was printed")
-        return COULD_NOT_RUN
+        return refuse(f"{report.folder}: the records do not end with the verdict that was printed")
     return report.code
 
 

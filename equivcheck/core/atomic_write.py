@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EISDIR
 from pathlib import Path
 
 from equivcheck.core.errors import EquivcheckError
@@ -33,7 +34,9 @@ def replace(path: Path, text: str) -> None:
     Raises:
         EquivcheckError: it cannot be written.
     """
-    unfinished = path.with_name(f".{path.name}.part")
     with writing(path):
+        if path.is_dir():
+            raise IsADirectoryError(EISDIR, "a folder stands there")
+        unfinished = path.with_name(f".{path.name}.part")
         unfinished.write_text(text, encoding="utf-8")
         unfinished.replace(path)

@@ -73,7 +73,9 @@ def _table_of(path: Path) -> Any:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: invalid UTF-8 at byte {error.start}") from error
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise SettingsError(f"{path}: not valid TOML: nested too deeply") from error
+    except ValueError as error:  # of the parser, and of Python for a number of thousands of digits
         raise SettingsError(f"{path}: not valid TOML: {error}") from error
     if path.name != PROJECT_FILE:
         return document

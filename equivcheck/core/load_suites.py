@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import IO, Annotated, Any, Literal
 
 import jsonlines
@@ -59,6 +60,9 @@ def load_suite(path: str | Path) -> Suite:
     """
     source = Path(path)
     try:
+        # Opening a pipe would wait for somebody to write into it.
+        if not (S_ISREG(mode := source.stat().st_mode) or S_ISDIR(mode)):
+            raise SuiteError(f"{path}: no regular file")
         with source.open("rb") as file:
             return _read(file, name=str(path))
     except FileNotFoundError:

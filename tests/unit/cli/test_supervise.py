@@ -20,10 +20,14 @@ import atexit, os, signal, sys, threading, time
 from pathlib import Path
 from equivcheck.cli.supervise import rests_on, supervised
 
+def refuse(why):
+    print("refused:", why, file=sys.stderr)
+    return 2
+
 def work():
 """
 TAIL = """
-sys.exit(supervised(work, refuse=lambda why: print("refused:", why, file=sys.stderr)))
+sys.exit(supervised(work, refuse=refuse))
 """
 FOREVER = "time.sleep(600)"
 
