@@ -13,6 +13,8 @@ from equivcheck.records.records import Evidence, Preflight
 if TYPE_CHECKING:
     from equivcheck.statistics.battery import Battery
     from equivcheck.statistics.combination import Peak
+    from equivcheck.statistics.draft_law import Void
+    from equivcheck.statistics.impossible import Impossible
     from equivcheck.statistics.margins import Margin
     from equivcheck.statistics.preflight import Shortfall
 
@@ -23,7 +25,6 @@ EVENTS = {
     "drafted-impossible": ("draft", "with q = 0"),
 }
 STAGES = {
-    "draft": "drafts do not follow q",
     "accept": "drafts are not accepted with probability min(1, p/q)",
     "recovered": "replacements do not follow the residual",
     "bonus": "tokens after accepted blocks do not follow p",
@@ -31,6 +32,7 @@ STAGES = {
 PARTS = {
     "output": "tokens do not follow p",
     "stages": "a step of the rejection rule is off",
+    "bonus": STAGES["bonus"],
     "serial": "tokens of a request depend on each other's noise",
     "crossing": "requests share their noise",
 }
@@ -50,14 +52,38 @@ TELLING = 3.0
 def broken_headline(battery: Battery) -> str:
     """Why the law is refuted: what happened, and after how many tokens."""
     if battery.impossible.counts:
-        counted = "; ".join(
-            f"{plural(count, noun)} {which}"
-            for kind, count in battery.impossible.counts.items()
-            for noun, which in [EVENTS[kind]]
-        )
-        return f"sampled output cannot be the target's: {counted} (0 allowed)"
+        events = "; ".join(counted(battery.impossible))
+        return f"sampled output cannot be the target's: {events} (0 allowed)"
     tokens = plural(battery.failed_after or battery.tokens, "token")
     return f"sampled output breaks the target's law after {tokens}: {blame(battery)}"
+
+
+def counted(events: Impossible) -> Iterator[str]:
+    """Impossible events, kind by kind."""
+    for kind, count in events.counts.items():
+        noun, which = EVENTS[kind]
+        yield f"{plural(count, noun)} {which}"
+
+
+def void_headline(battery: Battery, void: Void) -> str:
+    """What contradicts q, and that it is no accusation."""
+    what = "drafter degraded, or its q misread"
+    if battery.broken:
+        what = "drafts, or what became of them, do not fit q"
+    found = [*counted(void.events), f"{power(void.draft.highest)} against drafts from q"]
+    return f"{what}: judged by p alone ({'; '.join(found)})"
+
+
+def void_details(void: Void) -> Iterator[str]:
+    """What is void, a line each."""
+    from equivcheck.statistics.draft_law import ALPHA_DRAFT
+
+    limit = power(-math.log(ALPHA_DRAFT))
+    yield f"q is void from one event that it rules out, or from {limit} against drafts from it"
+    if first := void.events.first:
+        yield f"first such event: {visible(first.key)}, token {first.position}"
+    yield f"void of the stages: {_powers(void.stages)}"
+    yield "bounds on leaks and lenience are towards the q of scoring, not towards the drafter's"
 
 
 def blame(battery: Battery) -> str:
@@ -65,8 +91,9 @@ def blame(battery: Battery) -> str:
     part = max(battery.parts, key=lambda name: battery.parts[name].highest)
     if part == "output" and battery.best_alternative:
         return alternative(battery.best_alternative)
-    if part == "stages" and battery.stages:
-        return STAGES[max(battery.stages, key=lambda name: battery.stages[name].highest)]
+    if part == "stages":
+        tested = [name for name in STAGES if name in battery.stages]
+        return STAGES[max(tested, key=lambda name: battery.stages[name].highest)]
     return PARTS[part]
 
 
@@ -141,6 +168,8 @@ def _details(evidence: Evidence, battery: Battery) -> Iterator[str]:
     )
     if battery.stages:
         yield f"of the stages: {_powers(battery.stages)}"
+    if (void := battery.void) and battery.broken:
+        yield f"void, as they rest on q: {'; '.join([*counted(void.events), _powers(void.stages)])}"
     if best := battery.best_alternative:
         yield f"the wrong law that fits best: {best}, {power(battery.alternatives[best])}"
     yield (

@@ -17,6 +17,8 @@ from equivcheck.checks.law_words import (
     broken_headline,
     details_of,
     missing_in_words,
+    void_details,
+    void_headline,
 )
 from equivcheck.checks.parameters import parameter_groups
 from equivcheck.checks.subjects import RUN, command, plural
@@ -47,8 +49,8 @@ def check(evidence: Evidence) -> list[Finding]:
     battery = law_of(evidence)
     assert battery is not None
     if battery.broken:
-        return _broken(evidence, battery)
-    return [_held_or_not(evidence, battery)]
+        return [*_broken(evidence, battery), *_void(evidence, battery)]
+    return [_held_or_not(evidence, battery), *_void(evidence, battery)]
 
 
 def law_of(evidence: Evidence) -> Battery | None:
@@ -161,6 +163,28 @@ def _broken(evidence: Evidence, battery: Battery) -> list[Finding]:
             for name in names
         ]
     return findings
+
+
+def _void(evidence: Evidence, battery: Battery) -> list[Finding]:
+    """That drafts contradict q, where they do: about the drafter, so it fails nothing."""
+    if battery.void is None:
+        return []
+    from equivcheck.statistics.draft_law import ALPHA_DRAFT
+
+    return [
+        Finding(
+            check="sampled",
+            subject=RUN,
+            outcome=Outcome.PASS,
+            reason=Reason.DRAFT_LAW_VOID,
+            headline=void_headline(battery, battery.void),
+            details=tuple(void_details(battery.void)),
+            repeat=_repeat(evidence),
+            estimate=_log10(battery.void.draft.highest),
+            limit=_log10(-math.log(ALPHA_DRAFT)),
+            n=battery.tokens,
+        )
+    ]
 
 
 def _held_or_not(evidence: Evidence, battery: Battery) -> Finding:

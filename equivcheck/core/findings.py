@@ -44,6 +44,7 @@ class Reason(enum.StrEnum):
     LAW_HELD = "law-held"
     LAW_BROKEN = "law-broken"
     IMPOSSIBLE = "impossible"
+    DRAFT_LAW_VOID = "draft-law-void"
     NOT_EXCLUDED = "not-excluded"
     UNDERPOWERED = "underpowered"
     NOT_SAMPLED = "not-sampled"

@@ -31,6 +31,9 @@ CROSSING_POSITIONS = 8
 CROSSING_GROUP = 32
 """So many requests in a row are held against each other."""
 
+LOOKUP_LAW = "prompt lookup"
+"""The draft law of an engine that copies drafts from the text: all of q lies on each draft."""
+
 ALTERNATIVES = (
     *(f"leak={share}" for share in (0.01, 0.02, 0.05, 0.1, 0.2, 0.6, 1)),
     *(f"lenience={value}" for value in (0.98, 0.95, 0.9, 0.8, 0.6)),

@@ -6,7 +6,7 @@ import math
 
 from msgspec import Struct
 
-from equivcheck.checks.law_words import margin_in_words
+from equivcheck.checks.law_words import margin_in_words, void_headline
 from equivcheck.checks.sampled import law_of, profile_of
 from equivcheck.records.records import Evidence
 from equivcheck.records.score_table import Support
@@ -35,6 +35,8 @@ class LawView(Struct, frozen=True, kw_only=True):
     """What was tested, and the highest e-value against it."""
     bounds: tuple[tuple[str, str], ...]
     """What the profile requires to exclude, and what was excluded."""
+    void: str | None = None
+    """That drafts contradict q, and by how much; None where they do not."""
 
     @property
     def transform(self) -> tuple[tuple[float, float], ...]:
@@ -78,6 +80,7 @@ def law_view(evidence: Evidence) -> LawView | None:
             (name, f"10^{peak.highest / math.log(10):.1f}") for name, peak in peaks.items()
         ),
         bounds=tuple(reached.items()),
+        void=void_headline(battery, battery.void) if battery.void else None,
     )
 
 
@@ -92,6 +95,8 @@ def law_lines(law: LawView) -> tuple[str, ...]:
         f"{parts['all']} (refuted from 10^{law.limit:g})",
         f"by part: {tested}",
     ]
+    if law.void:
+        said.append(law.void)
     if not law.refuted:
         unknown = f"; not excluded: {', '.join(left)}" if left else ""
         said.append(f"excluded: {', '.join(excluded) or 'nothing'}{unknown}")

@@ -20,7 +20,7 @@ from equivcheck.core.errors import SettingsError
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import Settings
 from equivcheck.engines.device import configure_arithmetic, load_setup
-from equivcheck.records.score_table import ScoreTable
+from equivcheck.records.score_table import LOOKUP_LAW, ScoreTable
 from equivcheck.scoring.columns import Drawn, columns
 from equivcheck.scoring.forcing import Teacher, read
 from equivcheck.scoring.laws import Law, point_law, sampling_law
@@ -93,7 +93,7 @@ class LawScorer:
                 f"pair {settings.setup.pair!r} has no draft model to score drafts by; name one as "
                 f"TARGET+DRAFT, or set shadow to lookup"
             )
-        name = "draft model" if kind == "model" else "prompt lookup"
+        name = "draft model" if kind == "model" else LOOKUP_LAW
         self.draft_law = f"shadow {name}" if shadow else name
         self.stages = stages and not shadow
         models = [pair.target] if kind == "lookup" else [pair.target, pair.draft]

@@ -19,12 +19,13 @@ from equivcheck.records.score_table import ScoreTable, Support
 from equivcheck.statistics.combination import Peak, combine, mean_over_cases, peak_of
 from equivcheck.statistics.crossing import crossing_process
 from equivcheck.statistics.culprits import culprits
+from equivcheck.statistics.draft_law import RESTS_ON_Q, Void, contradicted, is_known
 from equivcheck.statistics.excess import Excess, excess
 from equivcheck.statistics.impossible import Impossible, impossible_events
 from equivcheck.statistics.margins import Margin, margins
 from equivcheck.statistics.output import OutputFactors
 from equivcheck.statistics.serial import serial_process
-from equivcheck.statistics.stages import stage_processes
+from equivcheck.statistics.stages import BONUS, stage_processes
 from equivcheck.statistics.wealth import Logs, mean_of
 
 POINTS = 200
@@ -46,10 +47,14 @@ class Battery:
     """Tokens and log wealth of the combined e-process at some of its looks, the last included."""
     failed_after: int | None
     """Tokens after which the combined e-process first reached ``1 / alpha``; None if never."""
+    alone_after: int | None
+    """Tokens after which the parts that need p alone refute the law: no draft law excuses that."""
+    void: Void | None
+    """What rests on q and does not count; None where q stands."""
     parts: dict[str, Peak]
-    """Of `WEIGHTS`, those that apply."""
+    """Of `WEIGHTS`, those that apply and are not void."""
     stages: dict[str, Peak]
-    """Each stage of the rejection rule; empty where stages do not apply."""
+    """Each stage of the rejection rule that is not void; empty where stages do not apply."""
     alternatives: dict[str, float]
     """Wrong law to the log wealth of a bet on it: when the battery failed, else at the end."""
     cases: dict[str, Peak]
@@ -66,6 +71,11 @@ class Battery:
     def broken(self) -> bool:
         """Whether the law is refuted: by an impossible event or by the e-process."""
         return self.impossible.total > 0 or self.failed_after is not None
+
+    @property
+    def broken_alone(self) -> bool:
+        """Whether the law is refuted whatever the draft law is; later drafts may void the rest."""
+        return self.impossible.total > 0 or self.alone_after is not None
 
     @property
     def best_alternative(self) -> str | None:
@@ -105,15 +115,21 @@ def evaluate(
     parts = {"output": mean_of(pooled, each)}
     by_stage = stage_processes(scores) if stages else {}
     if by_stage:
-        parts["stages"] = mean_of(*by_stage.values())
+        parts["stages"] = mean_of(*(by_stage[name] for name in RESTS_ON_Q))
+        parts["bonus"] = by_stage[BONUS]
     parts |= {"serial": serial_process(scores), "crossing": crossing_process(scores)}
-    for name, process in parts.items():
+    for name, process in (parts | by_stage).items():
         if np.isnan(process).any():
             raise ValueError(f"the scores hold NaN in a column of the part {name!r}")
-    combined = combine(parts)
-    looks = scores.ends
-    over = np.flatnonzero(looks & (combined >= -math.log(alpha)))
-    failed_after = int(over[0]) + 1 if over.size else None
+    looks, void = scores.ends, contradicted(scores, by_stage)
+    of_p = {name: process for name, process in parts.items() if name != "stages"}
+    alone = combine(of_p, planned=parts)
+    combined = combine(parts) if void is None else alone
+    failed_after, alone_after = (
+        _first_over(process, looks=looks, alpha=alpha) for process in (combined, alone)
+    )
+    if void is not None:
+        parts, by_stage = of_p, {BONUS: by_stage[BONUS]}
     totals = factors.library_totals(rows=failed_after or scores.rows)
     cases = _peaks(by_case, scores)
     group_peaks = _peaks(by_group, scores)
@@ -121,10 +137,12 @@ def evaluate(
         alpha=alpha,
         alpha_pass=alpha_pass,
         tokens=scores.rows,
-        impossible=impossible_events(scores, stages=stages),
+        impossible=impossible_events(scores, knows_q=stages and is_known(scores)),
         combined=peak_of(combined, looks=looks),
         trajectory=_thinned(combined, looks=looks),
         failed_after=failed_after,
+        alone_after=alone_after,
+        void=void,
         parts={name: peak_of(process, looks=looks) for name, process in parts.items()},
         stages={name: peak_of(process, looks=looks) for name, process in by_stage.items()},
         alternatives=dict(zip(scores.alternatives, totals.tolist(), strict=True)),
@@ -137,6 +155,12 @@ def evaluate(
         margins=margins(scores, alpha_pass=alpha_pass),
         excess=excess(scores, level=alpha_pass),
     )
+
+
+def _first_over(process: Logs, *, looks: NDArray[np.bool_], alpha: float) -> int | None:
+    """Tokens after which a log e-process is first seen at ``1 / alpha``; None if never."""
+    over = np.flatnonzero(looks & (process >= -math.log(alpha)))
+    return int(over[0]) + 1 if over.size else None
 
 
 def _thinned(process: Logs, *, looks: NDArray[np.bool_]) -> tuple[tuple[int, float], ...]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from equivcheck.statistics.wealth import Flags, Logs
 
-WEIGHTS = {"output": 0.5, "stages": 0.3, "serial": 0.1, "crossing": 0.1}
+WEIGHTS = {"output": 0.5, "stages": 0.2, "bonus": 0.1, "serial": 0.1, "crossing": 0.1}
 """Part of the battery, to its share of the wealth."""
 CAP = 35.0
 """A single case's log wealth is not counted beyond this, so that sums keep their precision; a
@@ -53,12 +53,18 @@ def mean_over_cases(
     return np.asarray(np.log(np.maximum(1.0 + np.cumsum(gains) / max(cases, 1), 1e-300)))
 
 
-def combine(parts: Mapping[str, Logs]) -> Logs:
+def combine(parts: Mapping[str, Logs], *, planned: Collection[str] | None = None) -> Logs:
     """Log of the weighted mean of the parts that apply, weights renormalised to sum to 1.
 
     Valid under any dependence between parts (Vovk and Wang, arXiv 1912.06116), as long as it was
     known beforehand which parts apply.
+
+    Args:
+        parts: by name.
+        planned: the parts known beforehand, where some were dropped after a look at the data. A
+            dropped part counts as 0, and its weight is lost: what is left never exceeds the mean
+            of all, so that to drop parts never adds an accusation.
     """
-    total = sum(WEIGHTS[name] for name in parts)
+    total = sum(WEIGHTS[name] for name in (parts if planned is None else planned))
     weighted = [process + np.log(WEIGHTS[name] / total) for name, process in parts.items()]
     return np.asarray(np.logaddexp.reduce(weighted, axis=0))

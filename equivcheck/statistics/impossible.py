@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from scipy.special import bdtrc
 
 from equivcheck.records.score_table import ScoreTable, Support, Violation
+from equivcheck.statistics.wealth import Flags
 
 OUTSIDE = "emitted-outside"
 KINDS = {
@@ -15,7 +17,7 @@ KINDS = {
     Violation.RECOVERED_IMPOSSIBLE: "recovered-impossible",
     Violation.DRAFTED_IMPOSSIBLE: "drafted-impossible",
 }
-"""Violation of the rejection rule, to its name in findings."""
+"""Violation of the rejection rule, to its name in findings. Each rests on q."""
 BORDER_RATE, HALF_BORDER_RATE = 1e-4, 1e-3
 """Tokens in so many that arithmetic puts across the border of a truncated law at most, in single
 and in half precision. Simulated noise of 1e-3 and 1e-2 nats on logits gives a third of that."""
@@ -48,11 +50,22 @@ class Impossible:
         return sum(self.counts.values())
 
 
-def impossible_events(scores: ScoreTable, *, stages: bool) -> Impossible:
-    """Count what cannot happen; rules of rejection only where `stages` says that they apply."""
+def impossible_events(scores: ScoreTable, *, knows_q: bool) -> Impossible:
+    """Count what cannot happen; what needs the draft law only where that is known for certain."""
     flags = {OUTSIDE: scores.support == Support.OUTSIDE}
-    if stages:
-        flags |= {name: scores.violation == code for code, name in KINDS.items()}
+    return _counted(scores, flags | (_against_q(scores) if knows_q else {}))
+
+
+def impossible_under_q(scores: ScoreTable) -> Impossible:
+    """Count what no decoder does that draws its drafts from q and keeps the rejection rule."""
+    return _counted(scores, _against_q(scores))
+
+
+def _against_q(scores: ScoreTable) -> dict[str, Flags]:
+    return {name: scores.violation == code for code, name in KINDS.items()}
+
+
+def _counted(scores: ScoreTable, flags: Mapping[str, Flags]) -> Impossible:
     counts = {kind: int(rows.sum()) for kind, rows in flags.items()}
     firsts = [(int(rows.argmax()), kind) for kind, rows in flags.items() if counts[kind]]
     return Impossible(

@@ -1,5 +1,8 @@
 """T3: each step of the rejection rule against its own law. Holds for that rule only.
 
+Whether drafts follow q says whether q is the engine's; it accuses nobody (`draft_law`). Bonus
+tokens need p alone, the two other stages need q.
+
 Drafts follow q, acceptance is a known coin, recovered tokens follow the residual whatever was
 rejected, and bonus tokens follow p. Revealed in that order, slot by slot, each has its law given
 everything before (Leviathan et al., arXiv 2211.17192; Chen et al., arXiv 2302.01318), so every

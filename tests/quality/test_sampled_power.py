@@ -72,7 +72,6 @@ def test_a_blatant_fault_is_caught_at_once(fault: str) -> None:
 SEEN_BY = {
     "bonus-from-draft": "bonus",
     "draft-shares-coin": "accept",
-    "greedy-draft-soft-law": "draft",
     "lenience": "accept",
     "one-coin-a-step": "accept",
     "recovery-shares-coin": "recovered",
@@ -85,6 +84,28 @@ def test_the_broken_stage_is_named(fault: str) -> None:
     found = judged(fault, "plain", 256)
     assert found.failed_after is not None
     assert max(found.stages, key=lambda name: found.stages[name].highest) == SEEN_BY[fault]
+
+
+@pytest.mark.parametrize(
+    ("fault", "events"),
+    [
+        ("greedy-draft-soft-law", set[str]()),
+        ("recovers-from-target", {"recovered-impossible"}),
+        ("law-of-slot-before", {"rejected-sure", "recovered-impossible"}),
+    ],
+)
+def test_what_does_not_fit_the_draft_law_is_refuted_by_the_output(
+    fault: str, events: set[str]
+) -> None:
+    found = judged(fault, "plain", 64)
+    assert found.broken_alone
+    assert found.void is not None
+    assert set(found.void.events.counts) == events
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_of_a_sound_decoder_the_draft_law_stands(law: str) -> None:
+    assert judged(None, law, 128).void is None
 
 
 def test_noise_that_outputs_share_is_seen_side_by_side() -> None:
@@ -120,7 +141,7 @@ SUITE = Suite(
     ("fault", "reason"),
     [
         ("accepts-every-draft", Reason.LAW_BROKEN),
-        ("recovers-from-target", Reason.IMPOSSIBLE),
+        ("recovers-from-target", Reason.LAW_BROKEN),
     ],
 )
 def test_a_whole_run_of_the_bundled_pair_says_so(

@@ -33,6 +33,7 @@ from tests.unit.statistics.tables import (
     Decoder,
     lenience,
     make,
+    target,
     temperature,
 )
 
@@ -129,6 +130,26 @@ def test_a_fault_is_named(decoder: Decoder, said: str) -> None:
     assert said in finding.headline
     assert finding.repeat == "equivcheck judge run-1"
     assert any("highest e-value" in line for line in finding.details)
+
+
+def test_a_drafter_off_its_law_is_told_of_and_fails_nothing() -> None:
+    evidence = evidence_of(table(Decoder(misread=0.3), rounds=ROUNDS))
+    held, void = check(evidence)
+    assert (held.outcome, held.reason) == (Outcome.PASS, Reason.LAW_HELD)
+    assert (void.outcome, void.reason) == (Outcome.PASS, Reason.DRAFT_LAW_VOID)
+    assert void.headline.startswith("drafter degraded, or its q misread: judged by p alone (")
+    assert "rejections of a draft with p ≥ q" in void.headline
+    assert any(line.startswith("void of the stages: accept 10^") for line in void.details)
+    assert not any("the engine tells no stages" in line for line in held.details)
+
+
+def test_a_broken_rule_that_does_not_fit_q_is_not_called_a_matter_of_the_drafter() -> None:
+    broken, *_, void = check(evidence_of(table(Decoder(recover=target), rounds=120)))
+    assert (broken.outcome, broken.reason) == (Outcome.FAIL, Reason.LAW_BROKEN)
+    assert "rejected drafts are replaced by a draw from p" in broken.headline
+    assert any("void, as they rest on q: " in line for line in broken.details)
+    assert void.reason is Reason.DRAFT_LAW_VOID
+    assert void.headline.startswith("drafts, or what became of them, do not fit q: ")
 
 
 def test_the_verdict_says_how_the_law_is_broken() -> None:

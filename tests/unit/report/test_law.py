@@ -63,6 +63,17 @@ def test_text_and_markdown_say_it_in_a_few_lines() -> None:
     assert max(len(line) for line in plain.splitlines()) <= 100
 
 
+def test_a_drafter_off_its_law_is_told_of_beside_the_verdict() -> None:
+    evidence = evidence_of(table(Decoder(misread=0.3), rounds=40))
+    view = view_of(evidence, judge(evidence))
+    said = "drafter degraded, or its q misread: judged by p alone ("
+    assert said in " ".join(terminal.render(view).split())
+    assert f"- {said}" in markdown.render(view)
+    assert said in html.render(view)
+    sound = evidence_of(table(Decoder(), rounds=40))
+    assert "misread" not in terminal.render(view_of(sound, judge(sound)))
+
+
 def test_draws_wholly_outside_the_law_have_no_transform() -> None:
     sound = table(Decoder(), rounds=4)
     outside = dataclasses.replace(sound, support=np.full_like(sound.support, Support.OUTSIDE))

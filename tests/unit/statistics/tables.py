@@ -83,6 +83,8 @@ class Decoder:
     bonus: Law = target
     share_noise: bool = False
     """All outputs invert the same uniforms."""
+    misread: float = 0.0
+    """Nats by which the law that is drafted from, and held to by the rule, is off the table's q."""
     repeat_noise: bool = False
     """Every token after an output's first re-uses its noise, where drawn by rank of q/p."""
 
@@ -129,7 +131,10 @@ def make(decoder: Decoder, *, seed: int, rounds: int = 4, sharpness: float = 1.5
     if decoder.share_noise:
         noise = np.tile(noise[:LENGTH], outputs)
     stage = np.full(rows, Stage.UNKNOWN)
-    drafts, odds = draw(q, random.random(rows)), np.ones(rows)
+    own = q
+    if decoder.misread:
+        own = normalised(q * np.exp(random.normal(scale=decoder.misread, size=q.shape)))
+    drafts, odds = draw(own, random.random(rows)), np.ones(rows)
     if decoder.output is not None or decoder.share_noise:
         tokens = draw((decoder.output or target)(p, q), noise)
     elif decoder.repeat_noise:
@@ -139,10 +144,11 @@ def make(decoder: Decoder, *, seed: int, rounds: int = 4, sharpness: float = 1.5
         tokens = order[every, places]
     else:
         odds = np.minimum(1.0, p[every, drafts] / q[every, drafts])
-        accepted = random.random(rows) < decoder.accept(odds)
+        mine = np.minimum(1.0, p[every, drafts] / own[every, drafts])
+        accepted = random.random(rows) < decoder.accept(mine)
         stage = np.where(accepted, Stage.ACCEPTED, Stage.RECOVERED)
         stage[every % (GAMMA + 1) == GAMMA] = Stage.BONUS
-        recovered = draw(decoder.recover(p, q), noise)
+        recovered = draw(decoder.recover(p, own), noise)
         tokens = np.where(stage == Stage.ACCEPTED, drafts, recovered)
         tokens = np.where(stage == Stage.BONUS, draw(decoder.bonus(p, q), noise), tokens)
     left, bins, draft_bins = residual(p, q), bin_of(p, log_ratio), bin_of(q, log_ratio)

@@ -123,7 +123,7 @@ def test_no_tokens_prove_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "message"), [("log_ratio", "log_ratio holds NaN"), ("draft_mass", "part 'stages'")]
+    ("column", "message"), [("log_ratio", "log_ratio holds NaN"), ("draft_mass", "part 'draft'")]
 )
 def test_nan_is_an_error_not_a_pass(column: str, message: str) -> None:
     scores = make(Decoder(), seed=1)
