@@ -41,22 +41,29 @@ Refuted = Callable[["ScoreTable"], bool]
 
 def draw_tokens(ledger: Ledger, engines: Mapping[str, Engine]) -> None:
     """Draw the whole budget with nothing to look at on the way: the tokens are the evidence."""
-    ledger.draw(engines, rounds=range(1, ledger.begun + 1))
-    while not ledger.spent and not ledger.broken:
-        ledger.draw(engines, rounds=ledger.rounds_ahead())
+    ledger.draw(engines, ledger.rounds_begun())
+    while not (ledger.spent and ledger.whole) and not ledger.broken:
+        ledger.draw(engines, ledger.ahead())
 
 
 def draw_and_score(
     ledger: Ledger, engines: Mapping[str, Engine], *, scorer: Scorer, refuted: Refuted
 ) -> None:
-    """Draw the budget in parts, and look at the scores after each."""
-    scorer.recall(ledger.outputs()[: ledger.scored])
-    ledger.draw(engines, rounds=range(1, ledger.begun + 1))
+    """Draw the budget in parts, and look at the scores after each.
+
+    What is to be drawn in a part is all drawn before anything of it counts: the outputs that come
+    first would be the short ones.
+    """
+    outputs = ledger.outputs()
+    scorer.recall(outputs[: ledger.scored])
+    if ledger.table is not None and ledger.scored == len(outputs) and refuted(ledger.table):
+        return
+    ledger.draw(engines, ledger.rounds_begun())
     score_new(ledger, scorer)
-    while not ledger.spent and not ledger.broken:
+    while not (ledger.spent and ledger.whole) and not ledger.broken:
         if ledger.table is not None and refuted(ledger.table):
             return
-        ledger.draw(engines, rounds=ledger.rounds_ahead())
+        ledger.draw(engines, ledger.ahead())
         score_new(ledger, scorer)
 
 

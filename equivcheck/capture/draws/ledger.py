@@ -7,7 +7,7 @@ since those that came first would be the short ones.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
@@ -18,7 +18,7 @@ from msgspec import UNSET, UnsetType
 
 from equivcheck.capture.ask import ask
 from equivcheck.capture.draws.keep_scores import keep_scores
-from equivcheck.capture.draws.plan import DrawPlan, rounds_ahead
+from equivcheck.capture.draws.plan import Ahead, DrawPlan, draw_ahead
 from equivcheck.capture.logbook import Progress
 from equivcheck.core.detokenise import Detokenise, stop_completed_at
 from equivcheck.core.engine import Engine
@@ -26,7 +26,7 @@ from equivcheck.core.errors import RecordsError, describe
 from equivcheck.core.generation import Generation, Request
 from equivcheck.records.records import SAMPLED, TARGET, Drawn, Evidence, Failed, Preflight
 from equivcheck.records.records_file import RecordsWriter
-from equivcheck.records.sample_keys import drawn_request, in_order, parse_draw
+from equivcheck.records.sample_keys import Draw, drawn_request, in_order, parse_draw
 from equivcheck.records.score_table_file import kept_scores
 
 if TYPE_CHECKING:
@@ -98,19 +98,28 @@ class Ledger:
         self.writer.append(preflight)
         self.preflight = preflight
 
-    def draw(self, engines: Mapping[str, Engine], *, rounds: Iterable[int]) -> None:
+    def draw(self, engines: Mapping[str, Engine], ahead: Ahead) -> None:
         """Have the arms draw what is missing of some rounds."""
         for arm, engine in engines.items():
-            seed = self.header.draw_seed
-            asked = [
-                request
-                for number in rounds
-                for request in self.plan.round(number, seed=seed, arm=arm)
-                if request.key not in self.draws[arm]
-            ]
-            if any(parse_draw(request.key).case in self.requests for request in asked):
+            asked = list(self.missing(ahead, arm=arm))
+            if asked:
                 for outcome in ask(engine, asked, arm=arm):
                     self.take(outcome, arm=arm)
+
+    def missing(self, ahead: Ahead, *, arm: str) -> Iterator[Request]:
+        """What an arm has not drawn yet, each with the company that goes before it."""
+        numbers = [*ahead.rounds, *([ahead.rounds.stop] if ahead.cases else [])]
+        for number in numbers:
+            cut = ahead.cases if number == ahead.rounds.stop else len(self.plan.cases)
+            wanted = {Draw(case.key, number).key for case in self.plan.cases[:cut]}
+            company: list[Request] = []
+            for request in self.plan.round(number, seed=self.header.draw_seed, arm=arm):
+                if parse_draw(request.key).case not in self.requests:
+                    company.append(request)
+                    continue
+                if request.key in wanted and request.key not in self.draws[arm]:
+                    yield from (*company, request)
+                company.clear()
 
     def take(self, outcome: Generation | Failed, *, arm: str) -> None:
         """Write one outcome down, unless it was company's."""
@@ -144,14 +153,28 @@ class Ledger:
         if self.progress:
             self.progress(doing, min(tokens, self.budget), self.budget)
 
-    def rounds_ahead(self) -> range:
-        """The rounds to draw before the next look."""
+    @property
+    def whole(self) -> bool:
+        """Whether no round is begun and not drawn to its end."""
+        return len(self.draws[SAMPLED]) % max(1, len(self.plan.cases)) == 0
+
+    def rounds_begun(self) -> Ahead:
+        """All rounds of which something is drawn, to be drawn to their end."""
+        return Ahead(range(1, self.begun + 1))
+
+    def ahead(self) -> Ahead:
+        """What to draw before the next look."""
         drawn: dict[str, list[int]] = defaultdict(list)
         for key, generation in self.draws[SAMPLED].items():
             drawn[parse_draw(key).case].append(len(generation.token_ids))
         lengths = self.lengths | {case: fmean(found) for case, found in drawn.items()}
-        count = rounds_ahead(self.plan, lengths, drawn=self.tokens, budget=self.budget)
-        return range(self.begun + 1, self.begun + 1 + count)
+        return draw_ahead(
+            self.plan,
+            lengths,
+            outputs=len(self.draws[SAMPLED]),
+            drawn=self.tokens,
+            budget=self.budget,
+        )
 
     def outputs(self) -> list[Output]:
         """All draws of the arm `sampled` with their requests, in the order of asking."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 COMPANY_EVERY = 4
 """Drawn cases to one greedy case that is asked beside them."""
 CHECKPOINTS = 8
-"""Times, over a whole budget, that draws are scored and looked at."""
+"""Times, over a whole budget, that draws are scored and looked at; more often in its first part."""
+FIRST_LOOK = 64
+"""Tokens at the first look; then at each doubling. Bets may be looked at whenever one likes
+(Ville), and a grossly wrong law is refuted within some hundred tokens."""
 CACHE_STEP = 128
 """Positions that a smaller cache is rounded up to."""
 
@@ -122,15 +125,40 @@ def drawing_setup(settings: Settings, plan: DrawPlan) -> EngineSetup:
     return msgspec.structs.replace(setup, batch_size=settings.sampled_batch, context=context)
 
 
-def rounds_ahead(plan: DrawPlan, lengths: Mapping[str, float], *, drawn: int, budget: int) -> int:
-    """How many rounds to ask before looking again: an eighth of the budget, or what is left of it.
+class Ahead(NamedTuple):
+    """What to draw before the next look."""
+
+    rounds: range
+    """Rounds to be whole then; of the first, some may be drawn already."""
+    cases: int = 0
+    """Cases, from the first, of the round behind them; so many are drawn then."""
+
+
+def draw_ahead(
+    plan: DrawPlan, lengths: Mapping[str, float], *, outputs: int, drawn: int, budget: int
+) -> Ahead:
+    """What to ask before looking again.
+
+    In the first eighth of the budget as many tokens as are drawn already, and at least
+    `FIRST_LOOK`, in whole outputs; then whole rounds that make an eighth, or what is left.
 
     Args:
         plan: What a round is.
         lengths: Case to the mean length of its outputs, as far as known.
-        drawn: Tokens drawn so far.
+        outputs: Draws so far: so many, in the order of asking.
+        drawn: Tokens of them.
         budget: Tokens to draw.
     """
-    tokens = sum(lengths.get(case.key, case.max_new_tokens) for case in plan.cases)
-    wanted = min(budget / CHECKPOINTS, budget - drawn)
-    return max(1, math.ceil(wanted / max(tokens, 1.0)))
+    cases, eighth, left = len(plan.cases), budget / CHECKPOINTS, budget - drawn
+    doubled = max(FIRST_LOOK, drawn)
+    early = drawn + doubled <= eighth
+    wanted = doubled if early else min(eighth, left)
+    size, end = 0.0, outputs
+    while size < wanted or end == outputs:
+        case = plan.cases[end % cases]
+        size += max(1.0, lengths.get(case.key, case.max_new_tokens))
+        end += 1
+    if not early:
+        end = cases * math.ceil(end / cases)
+    whole, cut = divmod(end, cases)
+    return Ahead(rounds=range(outputs // cases + 1, whole + 1), cases=cut)

@@ -10,7 +10,7 @@ import msgspec
 
 from equivcheck.capture.draws.draw_until import Refuted, Scorer, draw_and_score, draw_tokens
 from equivcheck.capture.draws.ledger import Ledger, Output, scorable
-from equivcheck.capture.draws.plan import DrawPlan
+from equivcheck.capture.draws.plan import CHECKPOINTS, DrawPlan
 from equivcheck.capture.logbook import Progress
 from equivcheck.core.detokenise import Detokenise
 from equivcheck.core.engine import Engine
@@ -119,7 +119,11 @@ def promising(found: Preflight | None, header: Header) -> bool:
 
 
 def refuter(header: Header) -> Refuted:
-    """A pure function that says whether scores refute the law at the profile's level."""
+    """A pure function that says whether scores refute the law at the profile's level.
+
+    In the first eighth of the budget only what needs no draft law counts: drafts that contradict q
+    have to have had the time to come.
+    """
     from equivcheck.statistics.battery import evaluate
     from equivcheck.statistics.profiles import PROFILES
 
@@ -127,11 +131,13 @@ def refuter(header: Header) -> Refuted:
     stages = header.arms[SAMPLED].tells_stages
 
     def refuted(table: ScoreTable) -> bool:
-        return evaluate(
+        found = evaluate(
             table,
             alpha=profile.alpha,
             alpha_pass=profile.alpha_pass,
             stages=stages,
-        ).broken
+        )
+        early = table.rows < budget_of(header) / CHECKPOINTS
+        return found.broken_alone if early else found.broken
 
     return refuted

@@ -147,11 +147,11 @@ def header(*arms: str, seed: int = 3) -> Header:
 class Room:
     """A run's folder, opened anew each time as a resumed run would."""
 
-    def __init__(self, folder: Path, *arms: str, seed: int = 3) -> None:
+    def __init__(self, folder: Path, *arms: str, seed: int = 3, budget: int = BUDGET) -> None:
         self.path, self.arms = folder / RECORDS_NAME, arms or (SAMPLED,)
         with RecordsWriter.create(self.path, header(*arms, seed=seed)) as writer:
             writer.append(*(make_asked(case) for case in (*CASES, *COMPANY)))
-            writer.append(Preflight(positions=9, draft_distance=0.3, divergences={}, tokens=BUDGET))
+            writer.append(Preflight(positions=9, draft_distance=0.3, divergences={}, tokens=budget))
 
     def open(self, *, progress: Progress | None = None) -> Ledger:
         writer, evidence = RecordsWriter.resume(self.path, header(*self.arms))

@@ -96,6 +96,37 @@ def test_refuted_scores_end_it_early(tmp_path: Path) -> None:
     assert engine.asked == []
 
 
+def test_a_gross_fault_ends_it_within_some_outputs(tmp_path: Path) -> None:
+    room = Room(tmp_path, budget=8_000)
+    looks = list[int]()
+
+    def refuted(table: ScoreTable) -> bool:
+        looks.append(table.rows)
+        return table.rows >= 128
+
+    drawn(room.open(), Dice(), refuted=refuted)
+    evidence = room.read()
+    assert looks == sorted(looks)
+    assert looks[0] < 64 + 10 * len(CASES)
+    assert tokens_of(evidence) < 300
+    assert evidence.scores is not None
+    assert evidence.scores.keys == tuple(evidence.draws[SAMPLED])
+    engine = Dice()
+    drawn(room.open(), engine, refuted=refuted)
+    assert engine.asked == []
+
+
+def test_early_looks_change_no_draw(tmp_path: Path) -> None:
+    early, late = Room(tmp_path / "early", budget=2_000), Room(tmp_path / "late", budget=400)
+    engine = Dice()
+    drawn(early.open(), engine)
+    drawn(late.open(), Dice())
+    ours, theirs = (list(room.read().draws[SAMPLED].items()) for room in (early, late))
+    assert complete(early.read())
+    assert theirs == ours[: len(theirs)]
+    assert len(engine.asked) == len(set(engine.asked))
+
+
 def test_an_engine_that_breaks_ends_it_and_is_told_of(tmp_path: Path) -> None:
     room = Room(tmp_path)
     drawn(room.open(), Dice(fails="c#2"))

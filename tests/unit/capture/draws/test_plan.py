@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 import pytest
 
 from equivcheck.capture.draws.plan import (
+    Ahead,
     DrawPlan,
+    draw_ahead,
     drawing_setup,
     plan_draws,
-    rounds_ahead,
     sampled_spec,
 )
 from equivcheck.capture.plan import make_plan
@@ -113,9 +116,30 @@ def test_the_cache_is_as_long_as_needed_unless_somebody_chose() -> None:
     assert drawing_setup(settings, long).context == EngineSetup().context
 
 
+def ahead(lengths: Mapping[str, float], *, outputs: int, drawn: int, budget: int) -> Ahead:
+    return draw_ahead(PLAN, lengths, outputs=outputs, drawn=drawn, budget=budget)
+
+
 def test_an_eighth_of_the_budget_is_asked_and_never_more_than_is_left() -> None:
     lengths = {case.key: 8.0 for case in CASES}
-    assert rounds_ahead(PLAN, lengths, drawn=0, budget=1600) == 5
-    assert rounds_ahead(PLAN, lengths, drawn=1500, budget=1600) == 3
-    assert rounds_ahead(PLAN, lengths, drawn=1599, budget=1600) == 1
-    assert rounds_ahead(PLAN, {}, drawn=0, budget=1600) == 4
+    assert ahead(lengths, outputs=25, drawn=200, budget=1600) == Ahead(range(6, 11))
+    assert ahead(lengths, outputs=185, drawn=1500, budget=1600) == Ahead(range(38, 41))
+    assert ahead(lengths, outputs=195, drawn=1599, budget=1600) == Ahead(range(40, 41))
+    assert ahead({}, outputs=25, drawn=200, budget=1600) == Ahead(range(6, 10))
+
+
+def test_the_first_looks_are_early_and_at_doublings() -> None:
+    lengths = {case.key: 10.0 for case in CASES}
+    outputs, looks = 0, list[int]()
+    while not looks or looks[-1] < 1600:
+        drawn = looks[-1] if looks else 0
+        found = ahead(lengths, outputs=outputs, drawn=drawn, budget=12_800)
+        outputs = (found.rounds.stop - 1) * len(CASES) + found.cases
+        looks.append(10 * outputs)
+    assert looks == [70, 140, 280, 560, 1120, 2750]
+    assert outputs % len(CASES) == 0
+
+
+def test_a_round_that_was_begun_early_is_drawn_to_its_end() -> None:
+    assert ahead({}, outputs=7, drawn=70, budget=80) == Ahead(range(2, 3))
+    assert ahead({}, outputs=7, drawn=90, budget=80) == Ahead(range(2, 3))
