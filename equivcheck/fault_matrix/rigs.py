@@ -91,11 +91,14 @@ LAW = Rig(
 
 
 def speed_rig(engine: str) -> Rig:
-    """Many prompts and no second asking; the sound candidate drafts like the faulty one."""
+    """Many prompts and no second asking; the sound candidate drafts like the faulty one.
+
+    Sampled cases are drawn by the rejection rule, too: a worse drafter must not be accused there.
+    """
     return Rig(
         name=f"speed-{''.join(filter(str.isalnum, engine))}",
-        settings=settings_with(candidate=engine, probe_every=SELDOM),
-        schedules=("drafts",),
+        settings=settings_with(candidate=engine, probe_every=SELDOM, profile="quick", sampled=AUTO),
+        schedules=("drafts", "law"),
         compares_drafts=True,
     )
 

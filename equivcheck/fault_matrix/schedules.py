@@ -255,4 +255,5 @@ def schedule(name: str, *, seed: int, encode: Encode, eos: int) -> Suite:
         cases=cases,
         lines=tuple(range(2, len(cases) + 2)),
         digest=hashlib.sha256(msgspec.json.encode(cases)).hexdigest(),
+        law=name == law.__name__,
     )

@@ -39,6 +39,7 @@ class Tally(NamedTuple):
     missed: tuple[str, ...]
     """Faults of which some run was not caught."""
     wrongly_accused: tuple[str, ...]
+    """Controls, and faults that only cost speed: a worse drafter is no other output."""
     unsure: tuple[str, ...]
     """Controls on which the proof itself was inconclusive."""
 
@@ -53,6 +54,7 @@ class Tally(NamedTuple):
 def tally(results: Sequence[Result]) -> Tally:
     """Count."""
     faults, controls = faults_of(results), controls_of(results)
+    lossless = [runs for runs in faults if runs.first.breaks == "speed"]
     return Tally(
         caught=share(faults),
         by_kind={
@@ -68,7 +70,8 @@ def tally(results: Sequence[Result]) -> Tally:
             runs.first.id
             for runs in controls
             if any(result.accused or result.said is Said.BROKE for result in runs.results)
-        ),
+        )
+        + tuple(runs.first.id for runs in lossless if runs.accused.part),
         unsure=tuple(
             runs.first.id
             for runs in controls

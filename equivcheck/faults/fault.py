@@ -54,7 +54,7 @@ SCHEDULES = {
     "stopping": ("endings",),
     "logprobs": ("plain",),
     "counters": ("plain",),
-    "acceptance": ("drafts",),
+    "acceptance": ("drafts", "law"),
     "engaged": ("plain",),
     "batching": ("sampled",),
     "determinism": ("sampled",),

@@ -9,14 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck.core.findings import Outcome
+from equivcheck.checks.verdict import judge
+from equivcheck.core.findings import Outcome, Reason
 from equivcheck.engines.replay import ReplayEngine, ReplayOptions
 from equivcheck.fault_matrix.job import jobs_of
 from equivcheck.fault_matrix.matrix import sound_jobs
 from equivcheck.fault_matrix.result import Result, Said
 from equivcheck.fault_matrix.trial import capture_sound, run_job
 from equivcheck.faults.catalogue import find
+from equivcheck.records.records_file import read_evidence
+from equivcheck.statistics.profiles import PROFILES, Profile, Required
 
+SPEED_ONLY = ("draft-position-late", "stale-draft-cache")
+"""Lossless drafters off their law; drawn by the rejection rule, too."""
 SAID = {
     "no-trim": Said.NOT_EQUIVALENT,
     "relaxed-acceptance": Said.NOT_EQUIVALENT,
@@ -46,6 +51,22 @@ def test_a_fault_is_caught_by_its_check(name: str, results: dict[str, Result]) -
     result = results[name]
     assert (result.said, result.caught) == (SAID[name], True), result.headline
     assert result.message[0].split(" · ")[1] == result.caught_by
+
+
+@pytest.mark.parametrize("name", SPEED_ONLY)
+def test_a_worse_drafter_is_not_accused(
+    name: str, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = Profile(tokens=1_200, required=(Required("leak", 1.0),))
+    monkeypatch.setitem(PROFILES, "quick", few)
+    (job,) = jobs_of([find(name)], quick=True, seeds=1)
+    capture_sound(job, out)
+    result = run_job(job, out)
+    assert (result.said, result.caught, result.accused) == (Said.DEGRADED, True, False)
+    verdict = judge(read_evidence(job.run_folder(out)))
+    reasons = [each.reason for each in verdict.findings if each.check == "sampled"]
+    assert reasons == [Reason.LAW_HELD, Reason.DRAFT_LAW_VOID]
+    assert verdict.outcome is Outcome.PASS
 
 
 def test_what_is_told_of_a_fault(results: dict[str, Result]) -> None:

@@ -54,7 +54,7 @@ def test_one_capture_serves_all_faults_of_a_rig() -> None:
     assert captures == {
         "standard": ("plain", "sampled"),
         "recurrent": ("recurrent",),
-        "speed-nativegamma2": ("drafts",),
+        "speed-nativegamma2": ("drafts", "law"),
         "law": ("law",),
     }
 

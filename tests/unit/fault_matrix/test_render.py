@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from equivcheck.core.errors import EquivcheckError
@@ -54,6 +55,16 @@ def test_one_missed_run_makes_a_missed_fault() -> None:
         "The median fault is seen after 1,234 tokens answered, "
         "or 7,112 tokens drawn where the law of sampling is tested"
     )
+
+
+def test_a_worse_drafter_that_is_accused_is_a_false_alarm() -> None:
+    accused = msgspec.structs.replace(
+        SLOW, accused=True, caught=False, said=Said.NOT_EQUIVALENT, checks={"sampled": Outcome.FAIL}
+    )
+    counted = tally([make_result(), accused])
+    assert (counted.wrongly_accused, counted.missed) == (("draft-late",), ("draft-late",))
+    assert counted.exit_code == 1
+    assert tally([make_result(), SLOW]).wrongly_accused == ()
 
 
 def test_seeds_share_a_row(tmp_path: Path) -> None:
