@@ -76,7 +76,7 @@ def test_cases_of_a_broken_law_fall_with_it(lawful: Project) -> None:
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "FAILED suites/law.jsonl::warm - sampled output cannot be the target's: *",
+            "FAILED suites/law.jsonl::warm - sampled output breaks the target's law after *",
             "FAILED suites/law.jsonl::sampled - *",
         ]
     )
