@@ -40,6 +40,7 @@ KINDS = {
     "leak": "{share} of it follows the draft",
     "lenience": "drafts are accepted as if p were 1/{value:g} of what it is",
     "recover-from-target": "rejected drafts are replaced by a draw from p",
+    "cut-one-short": "the least likely token that a cut keeps does not come",
     "temperature": "the temperature is {value:g} times that asked for",
     "tilt": "it is tilted by {value:+g} along ln(q/p)",
 }

@@ -38,6 +38,7 @@ ALTERNATIVES = (
     *(f"leak={share}" for share in (0.01, 0.02, 0.05, 0.1, 0.2, 0.6, 1)),
     *(f"lenience={value}" for value in (0.98, 0.95, 0.9, 0.8, 0.6)),
     "recover-from-target",
+    "cut-one-short",
     *(f"temperature={value}" for value in (0.8, 0.9, 0.95, 0.98, 1.02, 1.05, 1.1, 1.2)),
     *(f"tilt={slope}" for slope in (-0.3, -0.1, -0.03, 0.03, 0.1, 0.3)),
 )

@@ -56,7 +56,22 @@ def _columns(laws: Compared, tokens: Tensor) -> Iterator[Tensor]:
     residual = (1.0 - odds).clamp(min=0) / laws.distance.clamp(min=torch.finfo(odds.dtype).tiny)
     residual = torch.minimum(residual, (-own).exp())
     for wrong in LIBRARY:
-        yield _log_ratio(wrong, laws, own=own, odds=odds, residual=residual)
+        if wrong.kind == "cut-one-short":
+            yield _without_last(laws.target, tokens)
+        else:
+            yield _log_ratio(wrong, laws, own=own, odds=odds, residual=residual)
+
+
+def _without_last(law: Law, tokens: Tensor) -> Tensor:
+    """A cut that drops one token too many: p without its least likely token, normalised, over p.
+
+    Where p leaves one token only, there is no such law, and p stands in for it.
+    """
+    kept = possible(law.log)
+    mass, last = torch.where(kept, law.probs, 2.0).min(dim=-1)
+    rest = (1.0 - mass.double()).clamp(min=torch.finfo(mass.dtype).tiny)
+    ratio = torch.where(last == tokens, -torch.inf, -rest.log())
+    return torch.where(kept.sum(dim=-1) > 1, ratio, 0.0)
 
 
 def _log_ratio(

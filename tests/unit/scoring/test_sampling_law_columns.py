@@ -67,7 +67,10 @@ def naive_alternative(name: str, p: Numbers, q: Numbers) -> Numbers:
     if kind == "recover-from-target":
         accepted = np.minimum(q, p)
         return np.asarray(accepted + (1 - accepted.sum()) * p)
-    if kind == "temperature":
+    if kind == "cut-one-short":
+        kept = np.where(p > 0, p, np.inf)
+        law = np.where(np.arange(len(p)) == kept.argmin(), 0.0, p) if (p > 0).sum() > 1 else p
+    elif kind == "temperature":
         law = p ** (1 / value)
     else:
         assert kind == "tilt"

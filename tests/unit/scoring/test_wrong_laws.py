@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from equivcheck.records.score_table import ALTERNATIVES
 from equivcheck.scoring.laws import HIDDEN, untruncated
 from equivcheck.scoring.wrong_laws import Compared, log_ratios
 
@@ -22,3 +23,13 @@ def test_laws_that_are_equal_but_for_rounding_have_no_wrong_ones() -> None:
     found = log_ratios(laws, torch.full((len(ours),), 7))
     assert found.isfinite().all()
     assert found.abs().max() < 1e-5
+
+
+def test_a_cut_that_drops_one_token_too_many_never_draws_the_last_one() -> None:
+    logs = torch.full((4, 64), HIDDEN)
+    logs[:, [3, 7, 9]] = torch.tensor([0.5, 0.3, 0.2]).log()
+    law = untruncated(logs)
+    found = log_ratios(Compared(law, law), torch.tensor([3, 7, 9, 3]))
+    column = found[:, ALTERNATIVES.index("cut-one-short")]
+    expected = torch.tensor([1 / 0.8, 1 / 0.8, 0.0, 1 / 0.8], dtype=torch.float64).log()
+    torch.testing.assert_close(column, expected, rtol=0, atol=1e-6)
