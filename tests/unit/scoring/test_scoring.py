@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -30,6 +31,7 @@ from tests.unit.make import (
 )
 
 PROMPT = tuple(range(20, 60))
+answer = partial(make_generation, prompt_tokens=len(PROMPT))
 LAWS = (
     Sampling(repetition_penalty=1.4),
     Sampling(presence_penalty=0.7, frequency_penalty=0.3),
@@ -169,9 +171,9 @@ def test_a_divergence_is_arbitrated(
     worse = (*best[:3], (best[3] + 1) % 304, *best[4:])
     path = tmp_path / "records.jsonl"
     answers = {
-        TARGET: [make_generation(best, key="code/c0"), make_generation(best, key="code/s")],
-        CANDIDATE: [make_generation(worse, key="code/c0"), make_generation(worse, key="code/s")],
-        CONTROL: [make_generation(best[:2], key="code/c0", finish_reason="eos")],
+        TARGET: [answer(best, key="code/c0"), answer(best, key="code/s")],
+        CANDIDATE: [answer(worse, key="code/c0"), answer(worse, key="code/s")],
+        CONTROL: [answer(best[:2], key="code/c0", finish_reason="eos")],
     }
     make_records(path, setup, answers)
     score(path)
@@ -204,7 +206,7 @@ def test_every_nth_output_is_scored_in_full_and_nothing_twice(
     setup: EngineSetup, reference: Reference, tmp_path: Path
 ) -> None:
     best = greedy_output(reference)
-    given = [make_generation(best, key=f"code/c{index}") for index in range(3)]
+    given = [answer(best, key=f"code/c{index}") for index in range(3)]
     path = tmp_path / "records.jsonl"
     evidence = make_records(path, setup, {TARGET: given, CANDIDATE: given})
     assert not parted(evidence)
@@ -228,8 +230,8 @@ def test_an_output_without_a_token_has_no_scores(
 ) -> None:
     best = greedy_output(reference)
     given = {
-        TARGET: [make_generation(best, key="code/c0")],
-        CANDIDATE: [make_generation((), key="code/c0")],
+        TARGET: [answer(best, key="code/c0")],
+        CANDIDATE: [answer((), key="code/c0")],
     }
     path = tmp_path / "records.jsonl"
     make_records(path, setup, given)
@@ -247,8 +249,8 @@ def test_ids_outside_the_vocabulary_are_left_to_the_stop_rules(
     best = greedy_output(reference)
     made_up = (*best[:3], 304, *best[4:])
     given = {
-        TARGET: [make_generation(best, key="code/c0")],
-        CANDIDATE: [make_generation(made_up, key="code/c0")],
+        TARGET: [answer(best, key="code/c0")],
+        CANDIDATE: [answer(made_up, key="code/c0")],
     }
     path = tmp_path / "records.jsonl"
     evidence = make_records(path, setup, given)
