@@ -84,9 +84,9 @@ def _outside(answer: Generation, limits: Limits) -> Iterator[str]:
 def _step(step: Step, at: int) -> Iterator[str]:
     where = f"steps[{at}]"
     yield from _beyond(f"{where}.drafted", step.drafted, 0, MOST_DRAFTED)
-    # A bonus token that counts as accepted makes one too many: a wrong counter, but a meant one.
-    for name in ("accepted", "emitted"):
-        yield from _beyond(f"{where}.{name}", getattr(step, name), 0, step.drafted + 1)
+    # A sentinel of -1, or a bonus token that counts as accepted: wrong counters, but meant ones.
+    yield from _beyond(f"{where}.accepted", step.accepted, -1, step.drafted + 1)
+    yield from _beyond(f"{where}.emitted", step.emitted, 0, step.drafted + 1)
     yield from _no_time(f"{where}.seconds", step.seconds)
     if step.rejected is not None:
         yield from _beyond(f"{where}.rejected", step.rejected, *TOKEN_IDS)

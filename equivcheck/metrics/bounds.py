@@ -56,10 +56,13 @@ def _answer(line: Measured, *, tokens: int) -> str | None:
 
 
 def overcounted(answer: Generation) -> str | None:
-    """Whether steps emitted more than an answer has, in words; None: they did not.
+    """Which counters of an answer's steps cannot be true, in words; None: all can.
 
     Nothing judges counters here, and times a token would be those of tokens that are not there.
     """
+    for at, step in enumerate(answer.steps):
+        if not 0 <= step.accepted <= step.drafted:
+            return f"steps[{at}] counts {step.accepted} of {step.drafted} drafts as accepted"
     emitted = sum(step.emitted for step in answer.steps)
     if emitted <= len(answer.token_ids):
         return None

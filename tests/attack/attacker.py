@@ -16,7 +16,7 @@ from equivcheck.engines.registry import decode_options
 WAYS: dict[str, Callable[[Generation], Generation]] = {
     "drafted": lambda answer: replace(answer, steps=(Step(drafted=10**8, accepted=0, emitted=1),)),
     "emitted": lambda answer: replace(answer, steps=(Step(drafted=1, accepted=0, emitted=10**8),)),
-    "negative": lambda answer: replace(answer, steps=(Step(drafted=1, accepted=-1, emitted=1),)),
+    "negative": lambda answer: replace(answer, steps=(Step(drafted=1, accepted=-2, emitted=1),)),
     "tokens": lambda answer: replace(answer, token_ids=(300,) * 10**7),
     "prompt": lambda answer: replace(answer, prompt_tokens=10**9),
     "nan": lambda answer: replace(answer, total_seconds=math.nan),

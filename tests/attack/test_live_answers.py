@@ -13,7 +13,7 @@ from tests.attack.make import ROOT, Done, equivcheck
 TOLD = {
     "drafted": "steps[0].drafted is 100000000, outside 0 to 1024",
     "emitted": "steps[0].emitted is 100000000, outside 0 to 2",
-    "negative": "steps[0].accepted is -1, outside 0 to 2",
+    "negative": "steps[0].accepted is -2, outside -1 to 2",
     "tokens": "token_ids has 10000000 entries, more than the 8 tokens asked for",
     "prompt": "prompt_tokens is 1000000000, but the prompt has ",
     "nan": "total_seconds is nan, not a finite number",

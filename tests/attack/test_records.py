@@ -32,9 +32,9 @@ def answer(**fields: Any) -> Change:
 
 LINES: dict[str, tuple[int, Change, str]] = {
     "drafted": (8, step(0, 10**8), "steps[1].drafted is 100000000, outside 0 to 1024"),
-    "accepted": (8, step(1, 10**8), "steps[1].accepted is 100000000, outside 0 to 5"),
+    "accepted": (8, step(1, 10**8), "steps[1].accepted is 100000000, outside -1 to 5"),
     "emitted": (8, step(2, 10**8), "steps[1].emitted is 100000000, outside 0 to 5"),
-    "below nothing": (8, step(1, -1), "steps[1].accepted is -1, outside 0 to 5"),
+    "below nothing": (8, step(1, -2), "steps[1].accepted is -2, outside -1 to 5"),
     "many tokens": (8, answer(token_ids=[1] * 9999), "token_ids has 9999 entries, more than the 4"),
     "another prompt": (8, answer(prompt_tokens=10**9), "prompt_tokens is 1000000000, but the"),
     "many announced": (

@@ -20,6 +20,7 @@ TIMED = Step(drafted=1, accepted=0, emitted=1, seconds=-1.0)
 MEANT = {
     "a draft too many": {"steps": make_steps((3, 1), (3, 1))},
     "the bonus token counts as accepted": {"steps": make_steps((2, 3, 3), (2, 0))},
+    "a sentinel of no drafts": {"steps": make_steps((2, -1, 1), (2, 2))},
     "a sum that does not add up": {"steps": make_steps((2, 2), (2, 2))},
     "a step that emits nothing": {"steps": make_steps((2, 1), (2, 1, 0))},
     "no steps": {"steps": ()},
@@ -36,12 +37,12 @@ MEANINGLESS: dict[str, tuple[dict[str, Any], str]] = {
         f"steps[1].drafted is -1, outside 0 to {MOST_DRAFTED}",
     ),
     "accepted below none": (
-        {"steps": make_steps((2, -1))},
-        "steps[0].accepted is -1, outside 0 to 3",
+        {"steps": make_steps((2, -2))},
+        "steps[0].accepted is -2, outside -1 to 3",
     ),
     "accepted from nowhere": (
         {"steps": make_steps((2, 4))},
-        "steps[0].accepted is 4, outside 0 to 3",
+        "steps[0].accepted is 4, outside -1 to 3",
     ),
     "emitted from nowhere": (
         {"steps": make_steps((2, 1, 10**8))},
