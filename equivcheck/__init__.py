@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from equivcheck.core.errors import EquivcheckError as EquivcheckError
     from equivcheck.core.errors import PairError as PairError
     from equivcheck.core.errors import SettingsError as SettingsError
+    from equivcheck.core.generation import DraftCounts as DraftCounts
     from equivcheck.core.generation import Generation as Generation
     from equivcheck.core.generation import Request as Request
     from equivcheck.core.generation import Step as Step
@@ -66,7 +67,7 @@ _HOMES = {
     "core.cases": ("Case", "Sampling", "Suite"),
     "core.engine": ("Capabilities", "Engine"),
     "core.errors": ("EngineError", "EquivcheckError", "PairError", "SettingsError"),
-    "core.generation": ("Generation", "Request", "Step", "TokenScore"),
+    "core.generation": ("DraftCounts", "Generation", "Request", "Step", "TokenScore"),
     "core.load_suites": ("load_suite",),
     "core.settings": ("EngineSetup", "Settings"),
     "engines.device": ("load_setup",),

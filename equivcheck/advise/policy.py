@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from equivcheck.core.atomic_write import writing
+from equivcheck.core.engine import DraftSource
 from equivcheck.core.errors import RecordsError, SettingsError
 from equivcheck.core.validation import decoded, explain
 from equivcheck.metrics.costs import Costs
@@ -73,7 +74,7 @@ class Route(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which candidate this is about."""
     pair: str
     num_speculative_tokens: int
-    drafter: Literal["model", "lookup"] | None
+    drafter: DraftSource | None
     baseline: str
     """The plain arm that it is held against."""
     reasons: tuple[str, ...]

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from equivcheck.core.generation import Generation, Step
+from equivcheck.core.generation import DraftCounts, Generation, Step
 
 MOST_DRAFTED = 1024
 """Drafts in one step; the widest trees in use have a few hundred."""
@@ -75,6 +75,8 @@ def _outside(answer: Generation, limits: Limits) -> Iterator[str]:
     yield from _ids("logit_digests", answer.logit_digests or (), *FINGERPRINTS)
     for at, step in enumerate(answer.steps):
         yield from _step(step, at)
+    if answer.counts is not None:
+        yield from _counts(answer.counts, limits)
     for at, score in enumerate(answer.scores or ()):
         if not (math.isfinite(score.logprob) and math.isfinite(score.rival_logprob)):
             yield f"scores[{at}] is {score.logprob}, {score.rival_logprob}: not finite"
@@ -90,6 +92,22 @@ def _step(step: Step, at: int) -> Iterator[str]:
     yield from _no_time(f"{where}.seconds", step.seconds)
     if step.rejected is not None:
         yield from _beyond(f"{where}.rejected", step.rejected, *TOKEN_IDS)
+    if step.drafts is not None:
+        if len(step.drafts) != step.drafted:
+            yield f"{where}.drafts has {len(step.drafts)} ids, but drafted is {step.drafted}"
+        yield from _ids(f"{where}.drafts", step.drafts, *TOKEN_IDS)
+
+
+def _counts(counts: DraftCounts, limits: Limits) -> Iterator[str]:
+    most = TOKEN_IDS[1] if limits.tokens is None else MOST_DRAFTED * (limits.tokens + MOST_OVERRUN)
+    yield from _beyond("counts.drafted", counts.drafted, 0, most)
+    yield from _beyond("counts.accepted", counts.accepted, 0, counts.drafted)
+    yield from _beyond("counts.steps", counts.steps or 0, 0, most)
+    slots = counts.accepted_by_slot
+    if len(slots) > MOST_DRAFTED:
+        yield f"counts.accepted_by_slot has {len(slots)} entries, more than {MOST_DRAFTED}"
+    else:
+        yield from _ids("counts.accepted_by_slot", slots, 0, counts.accepted)
 
 
 def _beyond(name: str, value: int, least: int, most: int) -> Iterator[str]:

@@ -12,6 +12,10 @@ from equivcheck.core.generation import Generation, Request
 Rule = Literal["greedy", "coupled", "rejection"]
 """How drafts are verified: exact argmax; shared Gumbel noise; Leviathan and Chen's rejection."""
 
+DraftSource = Literal["model", "lookup", "one-hot"]
+"""Whose distribution q the drafts have: the pair's draft model's, prompt lookup's, or one-hot on
+each draft (a deterministic drafter, whoever it is). None: nobody that could be run again."""
+
 
 class Capabilities(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an engine is and what its answers can be held to."""
@@ -32,8 +36,17 @@ class Capabilities(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reports_scores: bool = False
     reports_rejected: bool = False
     """Whether `Step.rejected` is filled in."""
-    drafter: Literal["model", "lookup"] | None = None
-    """Who drafts: the pair's draft model, prompt lookup, or nobody that could be run again."""
+    reports_counts: bool = False
+    """Whether `Generation.counts` is filled in: totals a request, where steps are not told."""
+    drafter: DraftSource | None = None
+    ends_with_eos: bool = True
+    """Whether `Generation.token_ids` holds the end-of-sequence id that ended the text."""
+    refuses: tuple[str, ...] = ()
+    """Fields of `Sampling` and `Request` that the engine's public API lacks, e.g. ``min_p``."""
+    ranges: dict[str, tuple[float, float]] = {}
+    """Least and greatest value that the public API accepts, by field of `Sampling`."""
+    exclusive: bool = False
+    """Whether the engine holds its device alone: no other engine may be open beside it."""
     identity: str | None = None
     """Name of the identity contract that the engine's own probe proved, e.g. ``fixed-shape``.
 

@@ -52,6 +52,21 @@ class Step(Struct, frozen=True, kw_only=True, array_like=True):
     """Wall time since the request's step before, or since its prompt was read."""
     rejected: int | None = None
     """The draft token that was rejected; None: none was, or the engine does not say."""
+    drafts: tuple[int, ...] | None = None
+    """The draft ids put to the target, `drafted` of them; None: the engine does not say."""
+
+
+class DraftCounts(Struct, frozen=True, kw_only=True):
+    """What an engine says of a request's drafts where it does not report its steps."""
+
+    drafted: int
+    """Draft tokens put to the target."""
+    accepted: int
+    """Of these, accepted; the bonus token is not counted."""
+    steps: int | None = None
+    """Verify steps; None: not told. Engines differ in whether steps without drafts count."""
+    accepted_by_slot: tuple[int, ...] = ()
+    """Accepted drafts by place in the block, first place first; empty: not told."""
 
 
 class TokenScore(Struct, frozen=True, kw_only=True, array_like=True):
@@ -77,6 +92,8 @@ class Generation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     prompt_tokens: int
     steps: tuple[Step, ...] = ()
     """One entry a verify step in order; plain decoding has drafted = 0. Empty: not reported."""
+    counts: DraftCounts | None = None
+    """Totals of the request's drafts, from engines that report no steps."""
     scores: tuple[TokenScore, ...] | None = None
     """One entry a token, or None where the engine gives no log-probabilities."""
     logit_digests: tuple[int, ...] | None = None

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct, structs
 from transformers import PreTrainedModel
 
 from equivcheck.core.detokenise import detokeniser
-from equivcheck.core.engine import Capabilities, Rule
+from equivcheck.core.engine import Capabilities, DraftSource, Rule
 from equivcheck.core.errors import EngineError, SettingsError
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import EngineSetup
@@ -184,7 +184,7 @@ class NativeEngine:
         return (f"torch's kernels alone, since {missing}: small operations take their time",)
 
     @property
-    def drafter_kind(self) -> Literal["model", "lookup"] | None:
+    def drafter_kind(self) -> DraftSource | None:
         """Who drafts; None in plain decoding, and where it is neither of them alone."""
         if isinstance(self.decoder.drafter, ModelDrafter):
             return "model"

@@ -5,10 +5,9 @@ Plain records, JSON both ways; made by `summarise.summarise`. Importing this loa
 
 from __future__ import annotations
 
-from typing import Literal
-
 from msgspec import Struct
 
+from equivcheck.core.engine import DraftSource
 from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.estimates import Estimate, Quantile
 from equivcheck.metrics.floor import Floor
@@ -96,7 +95,7 @@ class ArmFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     device: str
     dtype: str
     num_speculative_tokens: int
-    drafter: Literal["model", "lookup"] | None = None
+    drafter: DraftSource | None = None
     identity: str | None = None
     """The identity contract that was found to hold, by its whole name."""
     clock: str

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from equivcheck.core.engine import DraftSource
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import Settings
@@ -65,7 +66,7 @@ class LawScorer:
         settings: Settings,
         *,
         eos_token_ids: Sequence[int],
-        drafter: Literal["model", "lookup"] | None,
+        drafter: DraftSource | None,
         stages: bool = True,
     ) -> None:
         """Load the pair and widen it to the precision of arbitration.
