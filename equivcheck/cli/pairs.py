@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from equivcheck.cli.output import Output, json_option
 
+if TYPE_CHECKING:
+    from equivcheck.pairs.export_gguf import Precision
+
 
 @click.command("pairs")
 @click.argument("name", required=False)
+@click.option(
+    "--gguf",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Write the pair's models to FOLDER as target.gguf and draft.gguf.",
+)
+@click.option(
+    "--gguf-precision",
+    "precision",
+    type=click.Choice(["f32", "f16"]),
+    default="f32",
+    show_default=True,
+    help="Of the matrices in those files.",
+)
 @json_option
-def command(*, name: str | None, as_json: bool) -> int:
+def command(*, name: str | None, gguf: Path | None, precision: Precision, as_json: bool) -> int:
     """List the known pairs, or describe one: NAME, TARGET or TARGET+DRAFT.
 
     TARGET and DRAFT may be folders, hub ids or GGUF files. NAME@SHAPE+SHAPE, as in tiny@8b+0.15b,
@@ -21,6 +39,15 @@ def command(*, name: str | None, as_json: bool) -> int:
     what is not on this machine yet.
     """
     output = Output(as_json=as_json)
+    if gguf is not None:
+        if name is None:
+            raise click.UsageError("--gguf needs the name of a pair")
+        from equivcheck.pairs.export_gguf import export_gguf
+
+        files = export_gguf(name, gguf, precision=precision)
+        output.say("\n".join(f"wrote {path}" for path in files.values()))
+        output.document({role: str(path) for role, path in files.items()})
+        return 0
     if name is not None:
         from equivcheck.pairs.describe import describe_pair
 
