@@ -37,6 +37,15 @@ class Request(Struct, frozen=True, kw_only=True):
         """First 16 hex digits of the sha256 of the prompt's ids: tells one prompt from another."""
         return hashlib.sha256(msgspec.json.encode(self.prompt_ids)).hexdigest()[:16]
 
+    @property
+    def stream_seed(self) -> int:
+        """56 bits for engines that take a seed a request.
+
+        Made of `seed` and `key`, so that requests of equal seeds do not share a random stream.
+        """
+        digest = hashlib.sha256(f"{self.seed}\n{self.key}".encode()).digest()
+        return int.from_bytes(digest[:7], "little")
+
 
 class Step(Struct, frozen=True, kw_only=True, array_like=True):
     """One verify step of one request."""

@@ -25,7 +25,6 @@ from equivcheck.decoding.contract import device_name
 from equivcheck.engines.device import choose_device, configure_arithmetic, load_setup
 from equivcheck.engines.flashspec_answer import generation_of, refuse_what_it_lacks
 from equivcheck.engines.registry import EngineSpec, decode_options
-from equivcheck.engines.transformers import seed_of
 
 GAMMA = 4
 COMPOSITE: Literal["composite-g6-f2"] = "composite-g6-f2"
@@ -139,7 +138,7 @@ class FlashspecEngine:
         decoder = (
             self.greedy
             if law.greedy
-            else self.decoder(temperature=law.temperature, seed=seed_of(request))
+            else self.decoder(temperature=law.temperature, seed=request.stream_seed)
         )
         if self.draft is not None:
             # Drafts are drawn at the target's temperature, as the library's manual has it.

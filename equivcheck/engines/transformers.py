@@ -8,7 +8,6 @@ so that captured graphs find their buffers where they were.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -173,7 +172,7 @@ class TransformersEngine:
         if self.cache is not None:
             self.cache.reset()
         with quiet(), torch.random.fork_rng(devices=cuda):
-            torch.manual_seed(seed_of(request))
+            torch.manual_seed(request.stream_seed)
             output: Any = self.target.generate(
                 prompt,
                 attention_mask=torch.ones_like(prompt),
@@ -218,9 +217,3 @@ class TransformersEngine:
         if completed is not None or (token_ids and token_ids[-1] in request.stop_token_ids):
             return "stop"
         return "length"
-
-
-def seed_of(request: Request) -> int:
-    """A seed from the request's own seed and key, so that equal seeds do not share a stream."""
-    digest = hashlib.sha256(f"{request.seed}\n{request.key}".encode()).digest()
-    return int.from_bytes(digest[:7], "little")
