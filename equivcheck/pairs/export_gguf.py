@@ -21,6 +21,8 @@ from equivcheck.pairs.tokenizer import read_tokenizer
 Precision = Literal["f32", "f16"]
 """Of the matrices; vectors are f32 in both, as llama.cpp wants them."""
 
+FILE_TYPES = {"f32": gguf.LlamaFileType.ALL_F32, "f16": gguf.LlamaFileType.MOSTLY_F16}
+
 
 def export_gguf(spec: str, folder: Path, *, precision: Precision = "f32") -> dict[str, Path]:
     """Write ``target.gguf`` and, where the pair has one, ``draft.gguf`` into a folder.
@@ -44,6 +46,8 @@ def export_gguf(spec: str, folder: Path, *, precision: Precision = "f32") -> dic
         path = folder / f"{role}.gguf"
         writer = gguf.GGUFWriter(path, "llama")
         try:
+            writer.add_name(f"{spec} {role}")
+            writer.add_file_type(FILE_TYPES[precision])
             _add_shape(writer, model.config, label=label)
             _add_tokenizer(writer, read_tokenizer(source), rows=model.config.vocab_size)
             _add_ends(writer, pair.eos_token_ids, label=label)
