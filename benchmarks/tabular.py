@@ -26,7 +26,8 @@ from equivcheck.decoding.drafters import ModelDrafter
 from equivcheck.decoding.gamma import GammaPolicy
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.prefill import chunk_on
-from equivcheck.decoding.verification import RejectionRule
+from equivcheck.decoding.rows import Rows
+from equivcheck.decoding.verification import Proposal, RejectionRule, VerificationRule
 
 VOCABULARY = CONTEXTS = 16
 STRIDE = 5
@@ -110,8 +111,10 @@ class TabularPair:
         """The law of every context, [CONTEXTS, VOCABULARY]. Knows temperature only."""
         return (self.target.double() / sampling.temperature).softmax(dim=-1).numpy()
 
-    def decoder(self, kind: type[Decoder] = Decoder, *, rows: int = 256) -> Decoder:
-        """A decoder by the rejection rule, or a broken one."""
+    def decoder(
+        self, kind: type[Decoder] = Decoder, *, rows: int = 256, one_hot: bool = False
+    ) -> Decoder:
+        """A decoder by the rejection rule, or a broken one; its drafts drawn or, if so, certain."""
         positions = TOKENS + 2 + max(chunk_on(self.target.device), WIDTH)
         draft = TabularModel(self.draft, positions=positions)
         return kind(
@@ -119,7 +122,7 @@ class TabularPair:
             rows=rows,
             width=WIDTH,
             rule=RejectionRule(),
-            drafter=ModelDrafter(draft, rows=rows),
+            drafter=(CertainDrafter if one_hot else ModelDrafter)(draft, rows=rows),
             gamma=GammaPolicy(GAMMA),
             eos_token_ids=(),
             detokenise=lambda tokens: "",
@@ -133,6 +136,7 @@ class TabularPair:
         sampling: Sampling,
         seed: int = 0,
         cases: int = 32,
+        one_hot: bool = False,
     ) -> Asked:
         """Draw outputs of `TOKENS` tokens, in rounds over so many cases, in the order asked."""
         requests = [
@@ -146,8 +150,27 @@ class TabularPair:
             )
             for index in range(outputs)
         ]
-        found = {answer.key: answer for answer in self.decoder(kind).run(requests)}
+        found = {answer.key: answer for answer in self.decoder(kind, one_hot=one_hot).run(requests)}
         return [(request, found[request.key]) for request in requests]
+
+
+class CertainDrafter(ModelDrafter):
+    """Proposes the draft model's most likely tokens, as a greedy draft model does: q is one-hot."""
+
+    def propose(self, rows: Rows, rule: VerificationRule, *, gamma: int, unread: int) -> Proposal:
+        """Draft by argmax, and say so."""
+        del rule
+        proposal = super().propose(rows, MostLikely(), gamma=gamma, unread=unread)
+        return proposal._replace(log_law=None)
+
+
+class MostLikely(RejectionRule):
+    """Draws without noise."""
+
+    def draw(self, log_law: Tensor, rows: Rows, positions: Tensor) -> Tensor:
+        """The argmax."""
+        del rows, positions
+        return log_law.argmax(dim=-1)
 
 
 def mean_distance(target: Tensor, draft: Tensor) -> float:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchmarks.tabular import Asked, TabularPair, contexts
-from equivcheck.records.score_table import ScoreTable
+from equivcheck.records.score_table import ONE_HOT_LAW, ScoreTable
 from equivcheck.scoring.columns import Drawn, columns
-from equivcheck.scoring.laws import sampling_law
+from equivcheck.scoring.laws import point_law, sampling_law
 from equivcheck.scoring.neighbours import Neighbours
 from equivcheck.scoring.places import places
 from equivcheck.scoring.table import TableBuilder
@@ -60,13 +60,15 @@ def variation(counts: NDArray[np.int64], law: NDArray[np.float64], *, level: flo
     )
 
 
-def scored(pair: TabularPair, asked: Asked) -> ScoreTable:
+def scored(pair: TabularPair, asked: Asked, *, one_hot: bool = False) -> ScoreTable:
     """The scores of outputs that were all drawn under one sampling, without a model.
+
+    Drafts were drawn from the pair's draft law, or are certain.
 
     Raises:
         ValueError: the sampling is greedy.
     """
-    where = places(asked, Neighbours(), stages=True, lookup=False)
+    where = places(asked, Neighbours(), stages=True, one_hot=one_hot)
     rows = contexts(asked)
     sampling = asked[0][0].sampling
     drawn = Drawn(
@@ -75,12 +77,17 @@ def scored(pair: TabularPair, asked: Asked) -> ScoreTable:
             for name in Drawn._fields
         }
     )
+    target = sampling_law(pair.target[rows], sampling)
+    if one_hot:
+        draft = point_law(torch.from_numpy(where.proposed), otherwise=target)
+    else:
+        draft = sampling_law(pair.draft[rows], sampling)
     found = columns(
-        sampling_law(pair.target[rows], sampling),
-        sampling_law(pair.draft[rows], sampling),
+        target,
+        draft,
         drawn,
         slack=torch.full((len(rows),), SLACK),
     )
     builder = TableBuilder([request.key for request, _ in asked], where)
     builder.fill(0, {name: values.cpu().numpy() for name, values in found.items()})
-    return builder.table(draft_law="draft model")
+    return builder.table(draft_law=ONE_HOT_LAW if one_hot else "draft model")

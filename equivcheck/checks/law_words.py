@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from equivcheck.checks.subjects import plural
 from equivcheck.core.escape import visible
 from equivcheck.records.records import Evidence, Preflight
+from equivcheck.records.score_table import ONE_HOT_LAW
 
 if TYPE_CHECKING:
     from equivcheck.statistics.battery import Battery
@@ -192,6 +193,8 @@ def _details(evidence: Evidence, battery: Battery) -> Iterator[str]:
         yield f"{found.tokens:,} tokens show with 99 %: {_visible(found, alpha=battery.alpha)}"
     if scores.draft_law.startswith("shadow"):
         yield "the engine's own drafts are unknown: leaks and leniency are towards the shadow draft"
+    if scores.draft_law == ONE_HOT_LAW:
+        yield "the engine calls its drafts certain; drafts drawn from a q would break the stages"
     yield (
         f"draft law: {visible(scores.draft_law)}; {plural(battery.impossible.border, 'token')} at "
         f"the border of a truncated law, where arithmetic decides"

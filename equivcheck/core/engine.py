@@ -57,8 +57,9 @@ class Capabilities(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def tells_stages(self) -> bool:
-        """Whether each step of the rejection rule can be held to its own law."""
-        return self.rule == "rejection" and self.reports_steps and self.reports_rejected
+        """Whether each step of the rejection rule can be tested: by drafts that steps name."""
+        names_drafts = self.reports_rejected or self.drafter == "one-hot"
+        return self.rule == "rejection" and self.reports_steps and names_drafts
 
 
 class Engine(Protocol):

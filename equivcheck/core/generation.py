@@ -64,6 +64,13 @@ class Step(Struct, frozen=True, kw_only=True, array_like=True):
     drafts: tuple[int, ...] | None = None
     """The draft ids put to the target, `drafted` of them; None: the engine does not say."""
 
+    @property
+    def first_rejected(self) -> int | None:
+        """The draft token that was rejected, named or found in `drafts`; None: as `rejected`."""
+        if self.rejected is None and self.drafts and 0 <= self.accepted < len(self.drafts):
+            return self.drafts[self.accepted]
+        return self.rejected
+
 
 class DraftCounts(Struct, frozen=True, kw_only=True):
     """What an engine says of a request's drafts where it does not report its steps."""

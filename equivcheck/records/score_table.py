@@ -33,6 +33,8 @@ CROSSING_GROUP = 32
 
 LOOKUP_LAW = "prompt lookup"
 """The draft law of an engine that copies drafts from the text: all of q lies on each draft."""
+ONE_HOT_LAW = "one-hot"
+"""The draft law of an engine whose drafts are certain: all of q lies on the draft that it names."""
 
 ALTERNATIVES = (
     *(f"leak={share}" for share in (0.01, 0.02, 0.05, 0.1, 0.2, 0.6, 1)),
@@ -97,7 +99,7 @@ class ScoreTable:
     alternatives: tuple[str, ...]
     """Names of the wrong laws r_k, in the order of the columns of `log_ratio`."""
     draft_law: str
-    """Where q is from: ``draft model``, ``prompt lookup``, or ``shadow draft model``, ..."""
+    """Where q is from: ``draft model``, ``prompt lookup``, ``one-hot``, ``shadow ...``."""
     support: Bytes
     """`Support`."""
     log_ratio: Floats

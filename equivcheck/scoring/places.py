@@ -32,7 +32,8 @@ class Places:
     draft: NDArray[np.int64]
     """The draft that was accepted or rejected in this place."""
     proposed: NDArray[np.int64]
-    """By prompt lookup."""
+    """Where all of q lies, if drafts are certain: what was drafted in this place, or what prompt
+    lookup would have proposed."""
     ends: NDArray[np.bool_]
     noise: NDArray[np.float64]
     """[N, `TRANSFORMS`], uniform."""
@@ -49,7 +50,8 @@ def places(
     neighbours: Neighbours,
     *,
     stages: bool,
-    lookup: bool,
+    lookup: bool = False,
+    one_hot: bool = False,
 ) -> Places:
     """Collect the outputs' tokens and move `neighbours` on past them.
 
@@ -58,9 +60,12 @@ def places(
         neighbours: of the outputs before.
         stages: whether steps are those of the rejection rule.
         lookup: whether the draft law is that of prompt lookup.
+        one_hot: whether it lies on the drafts that steps name: they are certain given the text
+            before them, whatever the rule.
     """
     generations = [generation for _, generation in asked]
-    stages = stages and tells_rejected(generations)
+    named = tells_rejected(generations)
+    stages, one_hot = stages and named, one_hot and named
     lengths = [len(generation.token_ids) for generation in generations]
     rows = sum(lengths)
     found = Places(
@@ -84,7 +89,9 @@ def places(
         found.draft[here] = [each.draft for each in steps]
         found.ends[here] = [each.ends for each in steps]
         found.noise[here] = noise_of(request.key, tokens=lengths[place])
-        if lookup:
+        if one_hot:
+            found.proposed[here] = [each.draft for each in traced(generation, stages=True)]
+        elif lookup:
             # What was really drafted goes before what another lookup would have drafted.
             fresh = proposals(request.prompt_ids, generation.token_ids)
             known = found.draft[here] != NOTHING
@@ -109,7 +116,7 @@ def within(
     known = []
     for request, generation in asked:
         strange = [not 0 <= token < vocab for token in generation.token_ids]
-        rejected = [step.rejected or 0 for step in generation.steps]
+        rejected = [step.first_rejected or 0 for step in generation.steps]
         if any(strange) or not all(0 <= token < vocab for token in rejected):
             tokens = zip(generation.token_ids, strange, strict=True)
             generation = msgspec.structs.replace(

@@ -21,7 +21,7 @@ from equivcheck.core.errors import SettingsError
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import Settings
 from equivcheck.engines.device import configure_arithmetic, load_setup
-from equivcheck.records.score_table import LOOKUP_LAW, ScoreTable
+from equivcheck.records.score_table import LOOKUP_LAW, ONE_HOT_LAW, ScoreTable
 from equivcheck.scoring.columns import Drawn, columns
 from equivcheck.scoring.forcing import Teacher, read
 from equivcheck.scoring.laws import Law, point_law, sampling_law
@@ -35,6 +35,11 @@ WINDOW_ELEMENTS = 2**24
 """Logits that a window of outputs may hold, of each model: bounds memory."""
 CPU_BLOCK, DEVICE_BLOCK = 2**18, 2**25
 """Logits that are reduced at once: on a CPU, what is made of them should stay in its cache."""
+LAW_NAMES: dict[DraftSource, str] = {
+    "model": "draft model",
+    "lookup": LOOKUP_LAW,
+    "one-hot": ONE_HOT_LAW,
+}
 LEAST_SLACK = 1e-3
 """Nats by which fp32 arithmetic never moves a log-probability."""
 
@@ -83,9 +88,8 @@ class LawScorer:
         """
         configure_arithmetic(settings.setup)
         pair = load_setup(settings.setup)
-        kind, shadow = drafter, False
+        kind, shadow = drafter, drafter is None
         if kind is None:
-            shadow = True
             kind = "lookup" if settings.shadow == "lookup" else "model"
             if settings.shadow == "auto" and pair.draft is None:
                 kind = "lookup"
@@ -94,10 +98,11 @@ class LawScorer:
                 f"pair {settings.setup.pair!r} has no draft model to score drafts by; name one as "
                 f"TARGET+DRAFT, or set shadow to lookup"
             )
-        name = "draft model" if kind == "model" else LOOKUP_LAW
+        self.kind, name = kind, LAW_NAMES[kind]
         self.draft_law = f"shadow {name}" if shadow else name
         self.stages = stages and not shadow
-        models = [pair.target] if kind == "lookup" else [pair.target, pair.draft]
+        # Drafts that are certain need no model: which they are stands in the text or the steps.
+        models = [pair.target, pair.draft] if kind == "model" else [pair.target]
         self.teachers = [Teacher(widened(model, settings.arbitration)) for model in models]
         self.device = self.teachers[0].device
         self.eos_token_ids = tuple(eos_token_ids)
@@ -118,9 +123,14 @@ class LawScorer:
             ValueError: a request is greedy, or its prompt is empty.
         """
         started = time.perf_counter()
-        lookup = len(self.teachers) == 1
         asked, alien = within(asked, vocab=self.teachers[0].vocab)
-        where = places(asked, self.neighbours, stages=self.stages, lookup=lookup)
+        where = places(
+            asked,
+            self.neighbours,
+            stages=self.stages,
+            lookup=self.kind == "lookup",
+            one_hot=self.kind == "one-hot",
+        )
         builder = TableBuilder([request.key for request, _ in asked], where)
         for stretch in self.stretches(asked, where):
             for row, found in self.reduced(stretch, where):

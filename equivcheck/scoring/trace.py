@@ -25,7 +25,7 @@ class Traced(NamedTuple):
 def tells_rejected(generations: Iterable[Generation]) -> bool:
     """Whether every step that rejected a draft says which."""
     return all(
-        step.rejected is not None
+        step.first_rejected is not None
         for generation in generations
         for step in generation.steps
         if step.accepted < step.drafted and step.emitted > step.accepted
@@ -61,8 +61,8 @@ def traced(generation: Generation, *, stages: bool) -> list[Traced]:
                 found.append(Traced(Stage.UNKNOWN, NOTHING, ends))
             elif step.accepted == step.drafted:
                 found.append(Traced(Stage.BONUS, NOTHING, ends))
-            elif step.rejected is not None:
-                found.append(Traced(Stage.RECOVERED, step.rejected, ends))
+            elif (rejected := step.first_rejected) is not None:
+                found.append(Traced(Stage.RECOVERED, rejected, ends))
             else:
                 found.append(Traced(Stage.UNKNOWN, NOTHING, ends))
     if stages:

@@ -13,8 +13,8 @@ from equivcheck.capture.draws.ledger import Ledger, Output, scorable
 from equivcheck.capture.draws.plan import CHECKPOINTS, DrawPlan
 from equivcheck.capture.logbook import Progress
 from equivcheck.core.detokenise import Detokenise
-from equivcheck.core.engine import Engine
-from equivcheck.records.records import SAMPLED, TARGET, Evidence, Header, Preflight
+from equivcheck.core.engine import DraftSource, Engine
+from equivcheck.records.records import CANDIDATE, SAMPLED, TARGET, Evidence, Header, Preflight
 from equivcheck.records.records_file import RecordsWriter
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def draw(
     if header.settings.law_evidence == "tokens":
         draw_tokens(ledger, engines)
     elif promising(ledger.preflight, header):
-        draw_and_score(ledger, engines, scorer=open_scorer(header), refuted=refuter(header))
+        scorer = open_scorer(header, drafter=header.arms[SAMPLED].drafter)
+        draw_and_score(ledger, engines, scorer=scorer, refuted=refuter(header))
 
 
 def budget_of(header: Header) -> int:
@@ -79,13 +80,20 @@ def look_ahead(plan: DrawPlan, evidence: Evidence) -> Preflight:
         return nothing
     from equivcheck.statistics.preflight import preflight
 
-    return preflight(open_scorer(header).score(answers), tokens=nothing.tokens)
+    drafter = header.arms[SAMPLED].drafter
+    if drafter == "one-hot":
+        # Nobody but the engine can say what it drafts, so its own answers tell how q lies to p.
+        own = list(_answers(plan, evidence, arm=CANDIDATE))
+        named = any(step.drafts for _, answer in own for step in answer.steps)
+        answers, drafter = (own, drafter) if named else (answers, "lookup")
+    scorer = open_scorer(header, drafter=drafter)
+    return preflight(scorer.score(answers), tokens=nothing.tokens)
 
 
-def _answers(plan: DrawPlan, evidence: Evidence) -> Iterator[Output]:
-    """The target's answers to the cases that will be drawn, as many as are enough."""
+def _answers(plan: DrawPlan, evidence: Evidence, *, arm: str = TARGET) -> Iterator[Output]:
+    """An arm's answers to the cases that will be drawn, as many as are enough."""
     positions = 0
-    captured = evidence.captured.get(TARGET, {})
+    captured = evidence.captured.get(arm, {})
     for case in plan.cases:
         if case.key not in captured or positions >= PREFLIGHT_POSITIONS:
             continue
@@ -95,15 +103,15 @@ def _answers(plan: DrawPlan, evidence: Evidence) -> Iterator[Output]:
             yield case, generation
 
 
-def open_scorer(header: Header) -> Scorer:
-    """The scorer of a run; it remembers what it has scored."""
+def open_scorer(header: Header, *, drafter: DraftSource | None) -> Scorer:
+    """The scorer of a run, drafts being `drafter`'s; it remembers what it has scored."""
     from equivcheck.scoring.sampling_law import LawScorer
 
     arm = header.arms[SAMPLED]
     return LawScorer(
         header.settings,
         eos_token_ids=header.eos_token_ids,
-        drafter=arm.drafter,
+        drafter=drafter,
         stages=arm.tells_stages,
     )
 

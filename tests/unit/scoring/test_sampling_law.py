@@ -200,6 +200,36 @@ def test_prompt_lookup_is_scored_as_a_point_mass(wide: EngineSetup) -> None:
     assert not judged(found).broken
 
 
+def test_certain_drafts_are_scored_by_what_the_steps_name(wide: EngineSetup) -> None:
+    asked = [
+        msgspec.structs.replace(request, prompt_ids=(30, 31, 32) * 8) for request in requests(8)
+    ]
+    draws = draw("native:gamma=3,drafter=lookup,rule=rejection", wide, asked)
+    alone = msgspec.structs.replace(wide, pair=wide.pair.partition("+")[0])
+    one_hot = scorer(alone, drafter="one-hot")
+    assert len(one_hot.teachers) == 1
+    found, copied = one_hot.score(draws), scorer(wide, drafter="lookup").score(draws)
+    assert found.draft_law == "one-hot"
+    assert not judged(found).broken
+    tried = (found.stage == Stage.ACCEPTED) | (found.stage == Stage.RECOVERED)
+    for name in ("stage", "accept_prob", "violation", "draft_mass", "recovered_mass"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(copied, name), err_msg=name)
+    np.testing.assert_array_equal(found.distance[tried], copied.distance[tried])
+    # Where nothing was drafted there is no q, and nothing leans to it.
+    assert not found.distance[~tried].any()
+
+
+def test_the_rule_does_not_matter_to_what_was_certain(wide: EngineSetup) -> None:
+    asked = [
+        msgspec.structs.replace(request, prompt_ids=(30, 31, 32) * 8) for request in requests(4)
+    ]
+    draws = draw("native:gamma=3,drafter=lookup", wide, asked)
+    found = scorer(wide, drafter="one-hot", stages=False).score(draws)
+    assert (found.stage == Stage.UNKNOWN).all()
+    assert (found.distance > 0).sum() > 20
+    assert not evaluate(found, alpha=1e-4, alpha_pass=1e-3, stages=False).broken
+
+
 def test_plain_decoding_has_a_shadow_for_a_drafter(wide: EngineSetup) -> None:
     draws = draw("native:gamma=0", wide, requests(2))
     found = scorer(wide, drafter=None).score(draws)

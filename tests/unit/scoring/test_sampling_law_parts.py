@@ -269,6 +269,21 @@ def test_an_engine_that_hides_what_it_rejected_is_not_traced() -> None:
     assert not tells_rejected([make_generation((1,), steps=steps)])
 
 
+def test_drafts_name_the_one_that_was_rejected() -> None:
+    steps = (
+        Step(drafted=3, accepted=1, emitted=2, drafts=(10, 30, 31)),
+        Step(drafted=1, accepted=1, emitted=2, drafts=(12,)),
+    )
+    output = make_generation((10, 11, 12, 13), steps=steps)
+    assert tells_rejected([output])
+    assert [(row.stage, row.draft) for row in traced(output, stages=True)] == [
+        (Stage.ACCEPTED, 10),
+        (Stage.RECOVERED, 30),
+        (Stage.ACCEPTED, 12),
+        (Stage.BONUS, NOTHING),
+    ]
+
+
 def test_neighbours_are_those_of_the_definition() -> None:
     table = tables.make(tables.Decoder(), seed=5, rounds=6)
     random = np.random.default_rng(5)

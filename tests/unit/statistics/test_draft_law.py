@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from equivcheck.records.score_table import LOOKUP_LAW, ScoreTable, Stage, Violation
+from equivcheck.records.score_table import LOOKUP_LAW, ONE_HOT_LAW, ScoreTable, Stage, Violation
 from equivcheck.statistics.battery import Battery, evaluate
 from equivcheck.statistics.combination import WEIGHTS, combine
 from tests.unit.statistics.tables import Decoder, make, target
@@ -80,9 +80,10 @@ def test_drafts_off_q_void_it_without_any_event() -> None:
     assert not found.broken
 
 
-def test_copied_drafts_have_a_known_law_and_are_held_to_it() -> None:
+@pytest.mark.parametrize("law", [LOOKUP_LAW, ONE_HOT_LAW])
+def test_certain_drafts_have_a_known_law_and_are_held_to_it(law: str) -> None:
     scores = make(Decoder(recover=target), seed=1, rounds=60)
-    found = judged(dataclasses.replace(scores, draft_law=LOOKUP_LAW))
+    found = judged(dataclasses.replace(scores, draft_law=law))
     assert found.void is None
     assert set(found.impossible.counts) == {"recovered-impossible"}
     assert found.broken_alone
