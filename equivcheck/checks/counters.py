@@ -1,13 +1,14 @@
 """Gate: an arm's counters of drafted, accepted and emitted tokens add up to what it emitted.
 
 Rates derived from counters that break these identities mean nothing, however plausible they look.
-Of a last step that a stop cut, `accepted` is bounded by `drafted` alone: sound engines count what
-they accepted behind the cut, and no record shows it.
+Where steps tell their drafts, `accepted` has to be how many of them begin what was emitted. Of a
+last step that a stop cut inside of accepted drafts no more than bounds are known: sound engines
+count what they accepted behind the cut, and no record shows it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from equivcheck.checks.subjects import plural, repeat_command
@@ -96,10 +97,9 @@ def faults_of(generation: Generation, capabilities: Capabilities) -> Iterator[st
     for index, step in enumerate(generation.steps):
         if not 0 <= step.accepted <= step.drafted:
             yield f"step {index}: accepted {step.accepted} of {step.drafted} drafted"
-        if capabilities.reports_rejected and (step.rejected is None) is (
-            step.accepted < step.drafted
-        ):
-            named = "no draft" if step.rejected is None else f"draft token {step.rejected}"
+        named_as = step.first_rejected
+        if capabilities.reports_rejected and (named_as is None) is (step.accepted < step.drafted):
+            named = "no draft" if named_as is None else f"draft token {named_as}"
             yield (
                 f"step {index}: names {named} as rejected, "
                 f"accepted {step.accepted} of {step.drafted}"
@@ -116,3 +116,31 @@ def faults_of(generation: Generation, capabilities: Capabilities) -> Iterator[st
     emitted = sum(step.emitted for step in generation.steps)
     if emitted != length:
         yield f"steps emitted {plural(emitted, 'token')}, the output has {length}"
+    else:
+        yield from _misjudged(generation)
+
+
+def _misjudged(generation: Generation) -> Iterator[str]:
+    """Steps whose drafts, where told, say otherwise than `accepted`; steps add up to the output."""
+    start = 0
+    for index, step in enumerate(generation.steps):
+        emitted = generation.token_ids[start : start + step.emitted]
+        start += step.emitted
+        if step.drafts is None:
+            continue
+        if len(step.drafts) != step.drafted:
+            yield f"step {index}: names {plural(len(step.drafts), 'draft')} of {step.drafted}"
+            continue
+        alike = _common(step.drafts, emitted)
+        cut = alike == len(emitted)
+        if not (alike <= step.accepted if cut else step.accepted == alike):
+            yield (
+                f"step {index}: accepted {step.accepted} of {step.drafted} drafted, but "
+                f"{alike} of the drafts {'begin' if alike != 1 else 'begins'} what was emitted"
+            )
+
+
+def _common(drafts: Sequence[int], emitted: Sequence[int]) -> int:
+    """How many tokens two sequences begin with alike."""
+    pairs = enumerate(zip(drafts, emitted, strict=False))
+    return next((at for at, (one, other) in pairs if one != other), min(len(drafts), len(emitted)))

@@ -53,8 +53,9 @@ class Step(Struct, frozen=True, kw_only=True, array_like=True):
     drafted: int
     """Draft tokens put to the target."""
     accepted: int
-    """Of these, accepted: 0 <= accepted <= drafted. The bonus token is not counted. Where a stop
-    cut the block, those behind the cut may be counted or not: there it is the engine's word."""
+    """Of these, accepted: 0 <= accepted <= drafted. The bonus token is not counted. Where `drafts`
+    are told, exactly as many as begin what was emitted; where a stop cut the block and all that is
+    left of it are drafts, those behind the cut may be counted or not."""
     emitted: int
     """Tokens that reached the output: accepted + 1, unless a stop rule cut the block."""
     seconds: float | None = None

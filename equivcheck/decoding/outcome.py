@@ -16,8 +16,9 @@ from equivcheck.decoding.verification import Proposal, Verified
 
 HEAD = 4
 """Per row: drafted, accepted, rejected draft token or -1, the drafter's forecast."""
-FIELDS = 5
-"""Per slot: token, log-probability, rival, rival's log-probability, logits fingerprint."""
+FIELDS = 6
+"""Per slot: token, log-probability, rival, rival's log-probability, logits fingerprint, draft or
+-1."""
 
 
 class RowOutcome(NamedTuple):
@@ -33,6 +34,8 @@ class RowOutcome(NamedTuple):
     digests: list[int]
     forecast: int = 0
     """What the drafter says of the next step; 0: nothing."""
+    drafts: tuple[int, ...] = ()
+    """All that were put to the target, those behind a rejected one too."""
 
 
 def fingerprint_weights(vocab: int, device: torch.device) -> Tensor:
@@ -79,9 +82,9 @@ def pack(
         rival,
         bits(rival_logit - total),
         fingerprints,
+        drafts := torch.nn.functional.pad(proposal.tokens, (0, 1), value=-1),
     )
     drafted, accepted = proposal.lengths, verified.accepted
-    drafts = torch.nn.functional.pad(proposal.tokens, (0, 1), value=-1)
     next_draft = drafts.gather(1, accepted[:, None])[:, 0]
     rejected = torch.where(accepted < drafted, next_draft, -1)
     if forecast is None:
@@ -119,6 +122,7 @@ def unpack_row(row: list[int]) -> RowOutcome:
         ],
         digests=[slot[4] for slot in slots],
         forecast=forecast,
+        drafts=tuple(row[HEAD + FIELDS - 1 :: FIELDS][:drafted]),
     )
 
 

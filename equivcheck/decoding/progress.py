@@ -50,6 +50,7 @@ class Progress:
                 emitted=emitted,
                 seconds=round(seconds, 7),
                 rejected=outcome.rejected,
+                drafts=outcome.drafts,
             )
         )
         self.scores.extend(outcome.scores[:emitted])

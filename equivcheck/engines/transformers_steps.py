@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 from transformers import LogitsProcessor
 from transformers.generation.streamers import BaseStreamer
@@ -93,6 +94,7 @@ class StepRecorder(BaseStreamer):
             accepted=next(differing, min(len(drafts), len(tokens))),
             emitted=len(tokens),
             seconds=now - self.clock,
+            drafts=tuple(drafts),
         )
         self.clock = now
         return step
@@ -120,12 +122,5 @@ def cut_steps(steps: list[Step], *, length: int) -> tuple[Step, ...]:
             break
         emitted = min(step.emitted, left)
         left -= emitted
-        kept.append(
-            Step(
-                drafted=step.drafted,
-                accepted=step.accepted,
-                emitted=emitted,
-                seconds=step.seconds,
-            )
-        )
+        kept.append(replace(step, emitted=emitted))
     return tuple(kept)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from equivcheck.core.generation import Generation
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.outcome import RowOutcome
 from equivcheck.faults.fault import fault
@@ -38,6 +43,25 @@ class CountsBonus(Decoder):
             row._replace(accepted=row.accepted + 1) if 0 < row.drafted == row.accepted else row
             for row in super().step(gamma)
         ]
+
+
+@fault(
+    "accepted-overcounted-at-end",
+    family="F22",
+    recreates="sglang #11572 (in kind)",
+    breaks="measurement",
+    caught_by="counters",
+)
+class OvercountsLastAccepted(Decoder):
+    """A request's last step reports one accepted draft too many: the token that ended it."""
+
+    def collect(self, outcomes: list[RowOutcome], landed: float) -> Iterator[Generation]:
+        """Add one where a draft was rejected in the last step."""
+        for generation in super().collect(outcomes, landed):
+            *steps, last = generation.steps
+            if last.accepted < last.drafted:
+                last = replace(last, accepted=last.accepted + 1, rejected=None)
+            yield replace(generation, steps=(*steps, last))
 
 
 @fault(

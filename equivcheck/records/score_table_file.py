@@ -94,7 +94,8 @@ def digest_of_outputs(keys: Sequence[str], outputs: Mapping[str, Generation]) ->
     for key in keys:
         output = outputs[key]
         steps = [
-            (each.drafted, each.accepted, each.emitted, each.rejected) for each in output.steps
+            (each.drafted, each.accepted, each.emitted, each.first_rejected)
+            for each in output.steps
         ]
         digest.update(msgspec.json.encode((key, output.token_ids, steps)))
     return digest.hexdigest()

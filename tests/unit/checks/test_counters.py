@@ -68,6 +68,61 @@ def test_broken_identities(blocks: tuple[tuple[int, ...], ...], length: int, wha
     assert what in list(faults_of(answer, SPECULATIVE))
 
 
+MISJUDGED = {
+    "too-many": (
+        (Step(drafted=3, accepted=2, emitted=2, drafts=(0, 9, 2)),),
+        "step 0: accepted 2 of 3 drafted, but 1 of the drafts begins what was emitted",
+    ),
+    "too-many-of-all": (
+        (Step(drafted=1, accepted=1, emitted=1, drafts=(9,)),),
+        "step 0: accepted 1 of 1 drafted, but 0 of the drafts begin what was emitted",
+    ),
+    "too-few": (
+        (Step(drafted=2, accepted=1, emitted=2, drafts=(0, 1)),),
+        "step 0: accepted 1 of 2 drafted, but 2 of the drafts begin what was emitted",
+    ),
+    "second-step": (
+        (
+            Step(drafted=1, accepted=1, emitted=2, drafts=(0,)),
+            Step(drafted=2, accepted=1, emitted=2, drafts=(3, 2)),
+        ),
+        "step 1: accepted 1 of 2 drafted, but 0 of the drafts begin what was emitted",
+    ),
+    "unnamed": (
+        (Step(drafted=2, accepted=0, emitted=1, drafts=(5,)),),
+        "step 0: names 1 draft of 2",
+    ),
+}
+
+
+@pytest.mark.parametrize(("steps", "what"), MISJUDGED.values(), ids=MISJUDGED)
+def test_accepted_is_what_the_drafts_say(steps: tuple[Step, ...], what: str) -> None:
+    answer = make_generation(range(sum(step.emitted for step in steps)), steps=steps)
+    assert list(faults_of(answer, SPECULATIVE)) == [what]
+
+
+@given(
+    drafts=st.lists(st.integers(0, 2), max_size=4),
+    own=st.lists(st.integers(0, 2), min_size=5, max_size=5),
+    cut=st.integers(0, 4),
+    counts_behind=st.booleans(),
+)
+def test_drafts_that_are_told_bear_a_sound_engine_out(
+    drafts: list[int], own: list[int], cut: int, counts_behind: bool
+) -> None:
+    """Whether it counts what it accepted behind a cut or not."""
+    pairs = zip(drafts, own, strict=False)
+    alike = next((at for at, (one, other) in enumerate(pairs) if one != other), len(drafts))
+    block = own[: alike + 1]
+    emitted = block[: max(1, len(block) - cut)]
+    accepted = alike if counts_behind else min(alike, len(emitted))
+    step = Step(drafted=len(drafts), accepted=accepted, emitted=len(emitted), drafts=tuple(drafts))
+    assert list(faults_of(make_generation(emitted, steps=(step,)), SPECULATIVE)) == []
+    told = make_capabilities(num_speculative_tokens=4, reports_steps=True, reports_rejected=True)
+    if accepted == alike:
+        assert list(faults_of(make_generation(emitted, steps=(step,)), told)) == []
+
+
 def test_a_plain_arm_must_not_draft() -> None:
     answer = make_generation(range(2), steps=make_steps((1, 1)))
     assert list(faults_of(answer, make_capabilities())) == [
