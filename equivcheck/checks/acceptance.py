@@ -30,11 +30,8 @@ def counts_by_workload(evidence: Evidence) -> dict[str, dict[str, Counts]]:
     captured = evidence.captured.get(CANDIDATE, {})
     for key, asked in evidence.asked.items():
         if key in captured:
-            steps = captured[key].generation.steps
-            found.setdefault(asked.workload, {})[key] = Counts(
-                drafted=sum(step.drafted for step in steps),
-                accepted=sum(step.accepted for step in steps),
-            )
+            counts = captured[key].generation.drafts_counted
+            found.setdefault(asked.workload, {})[key] = counts
     return found
 
 

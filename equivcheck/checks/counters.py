@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from equivcheck.checks.draft_counts import impossible_counts
 from equivcheck.checks.subjects import plural, repeat_command
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.findings import Finding, Outcome, Reason
@@ -38,7 +39,7 @@ def check(evidence: Evidence) -> list[Finding]:
         ),
     ]
     arms = evidence.header.arms
-    held = [each for each in outputs if each.generation.steps or arms[each.arm].reports_steps]
+    held = [each for each in outputs if _told(each.generation, arms[each.arm])]
     broken: dict[tuple[str, str], Finding] = {}
     for output in held:
         faults = list(faults_of(output.generation, arms[output.arm]))
@@ -46,6 +47,11 @@ def check(evidence: Evidence) -> list[Finding]:
             broken.setdefault((output.case, output.arm), _finding(evidence, output, faults))
     bad = {case for case, _ in broken}
     return [*broken.values(), *_summaries(evidence, held, bad=bad)]
+
+
+def _told(generation: Generation, capabilities: Capabilities) -> bool:
+    promised = capabilities.reports_steps or capabilities.reports_counts
+    return promised or generation.totals is not None
 
 
 class Output(NamedTuple):
@@ -83,15 +89,28 @@ def _summaries(evidence: Evidence, held: list[Output], *, bad: set[str]) -> Iter
             headline=f"counters contradict the output on {plural(broken, 'case')}"
             if broken
             else f"counters add up on {plural(len(outputs), 'output')} ({plural(steps, 'step')})",
+            details=_totals_only(outputs),
             n=steps,
         )
+
+
+def _totals_only(outputs: Sequence[Output]) -> tuple[str, ...]:
+    totals = [each for each in outputs if not each.generation.steps]
+    if not totals:
+        return ()
+    return (f"not judged step by step: {plural(len(totals), 'output')} of which totals are told",)
 
 
 def faults_of(generation: Generation, capabilities: Capabilities) -> Iterator[str]:
     """Every identity that one output's counters break."""
     length = len(generation.token_ids)
+    if generation.counts is not None:
+        yield from impossible_counts(generation.counts, capabilities, tokens=length)
+    elif capabilities.reports_counts and not generation.steps:
+        yield f"reports counts, but gave none for {plural(length, 'token')}"
     if not generation.steps:
-        yield f"reports steps, but gave none for {plural(length, 'token')}"
+        if capabilities.reports_steps:
+            yield f"reports steps, but gave none for {plural(length, 'token')}"
         return
     most = capabilities.num_speculative_tokens
     for index, step in enumerate(generation.steps):

@@ -7,13 +7,13 @@ either is inconclusive.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from equivcheck.checks.populations import Asked, never_accepted, one_sided
 from equivcheck.checks.subjects import RUN, plural
 from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome, Reason
-from equivcheck.core.generation import Generation, Step
+from equivcheck.core.generation import Generation
 from equivcheck.records.records import (
     CANDIDATE,
     CONTROL,
@@ -47,11 +47,11 @@ def _of_answers(evidence: Evidence) -> Iterator[Finding]:
         yield _finding(RUN, [f"{CANDIDATE} announces 0 speculative tokens"], ())
         return
     for workload, found in by_workload(evidence, answers, key=lambda each: each.key).items():
-        yield _finding(workload, _never(steps := _steps(found)), steps)
-    steps = _steps(answers)
+        yield _finding(workload, _never(found), found)
     asked = [(evidence.asked[answer.key].request, answer) for answer in answers]
-    missing = [*_never(steps), *_in_part(asked), *_unreached(steps, gamma)]
-    yield _finding(RUN, missing, steps, named=list(never_accepted(asked)))
+    missing = [*_never(answers), *_in_part(asked), *_unreached(answers, gamma)]
+    named = [*never_accepted(asked), *_not_judged(answers, gamma)]
+    yield _finding(RUN, missing, answers, named=named)
 
 
 def _in_part(asked: Sequence[Asked]) -> list[str]:
@@ -63,30 +63,29 @@ def _in_part(asked: Sequence[Asked]) -> list[str]:
     drafted: dict[str, bool] = {}
     for request, answer in asked:
         kind = "greedy" if request.sampling.greedy else "sampled"
-        drafted[kind] = drafted.get(kind, False) or any(step.drafted for step in answer.steps)
+        drafted[kind] = drafted.get(kind, False) or bool(answer.drafts_counted.drafted)
     idle = [f"nothing was drafted for {kind} prompts" for kind, any_ in drafted.items() if not any_]
     return list(dict.fromkeys((*idle, *one_sided(asked))))
 
 
 def _of_draws(evidence: Evidence) -> Iterator[Finding]:
     """The sampled law is that of an engine of its own, which has to have speculated itself."""
-    draws = evidence.draws.get(SAMPLED, {})
+    draws = list(evidence.draws.get(SAMPLED, {}).values())
     if not draws:
         return
-    steps = _steps(draws.values())
-    asked = [(evidence.asked[parse_draw(key).case].request, draw) for key, draw in draws.items()]
-    missing = [*_never(steps), *one_sided(asked)]
+    asked = [(evidence.asked[parse_draw(each.key).case].request, each) for each in draws]
+    missing = [*_never(draws), *one_sided(asked)]
     if evidence.header.arms[SAMPLED].num_speculative_tokens == 0:
         missing = [f"{SAMPLED} announces 0 speculative tokens"]
-    yield _finding(RUN, missing, steps, where=" in draws")
+    yield _finding(RUN, missing, draws, where=" in draws")
 
 
 def _not_plain(evidence: Evidence) -> Iterator[Finding]:
     """Arms that stand for decoding without drafts."""
     for arm in (TARGET, CONTROL, SAMPLED_TARGET):
         answers = [each.generation for each in evidence.captured.get(arm, {}).values()]
-        steps = _steps([*answers, *evidence.draws.get(arm, {}).values()])
-        drafted = sum(step.drafted for step in steps)
+        answers += evidence.draws.get(arm, {}).values()
+        drafted = sum(each.drafts_counted.drafted for each in answers)
         engine = evidence.header.arms.get(arm)
         announced = engine.num_speculative_tokens if engine else 0
         if drafted or announced:
@@ -101,52 +100,81 @@ def _not_plain(evidence: Evidence) -> Iterator[Finding]:
             )
 
 
-def _steps(answers: Iterable[Generation]) -> tuple[Step, ...]:
-    return tuple(step for answer in answers for step in answer.steps)
-
-
-def _never(steps: Sequence[Step]) -> list[str]:
+def _never(answers: Sequence[Generation]) -> list[str]:
     """What has to have happened at least once, and has not."""
-    if not steps:
-        return ["no verify steps were reported"]
-    if not any(step.drafted for step in steps):
+    told = [each.drafts_counted for each in answers if each.totals is not None]
+    if not told:
+        return ["no verify steps were reported, and no counts of drafts"]
+    if not any(each.drafted for each in told):
         return ["nothing was drafted"]
     never = []
-    if not any(step.accepted for step in steps):
+    if not any(each.accepted for each in told):
         never.append("no draft token was ever accepted")
-    if not any(step.accepted < step.drafted for step in steps):
+    if not any(each.accepted < each.drafted for each in told):
         never.append("no draft token was ever rejected")
     return never
 
 
-def _unreached(steps: Sequence[Step], gamma: int) -> list[str]:
-    """Draft slots that no step filled, and the bonus token where no step accepted all."""
+def _unreached(answers: Sequence[Generation], gamma: int) -> list[str]:
+    """Draft slots that no step filled, and the bonus token where no step accepted all.
+
+    Counts by slot tell only which slots had accepted drafts: one in the last is a step that
+    accepted all. Without them neither is known.
+    """
+    steps = [step for answer in answers for step in answer.steps]
+    if any(not answer.steps and answer.counts for answer in answers):
+        slots = _slots(answers)
+        if slots and len(slots) < gamma:
+            return [f"no draft in slot {gamma - 1}, the last, was ever accepted"]
+        return []
     drafted = max((step.drafted for step in steps), default=0)
     if drafted == 0:
         return []
     missing = []
     if drafted < gamma:
-        slots = f"slot {drafted}" if drafted == gamma - 1 else f"slots {drafted} to {gamma - 1}"
-        missing.append(f"draft {slots} never used")
+        slots_left = (
+            f"slot {drafted}" if drafted == gamma - 1 else f"slots {drafted} to {gamma - 1}"
+        )
+        missing.append(f"draft {slots_left} never used")
     if not any(0 < step.drafted == step.accepted for step in steps):
         missing.append("no step accepted all of its drafts")
     return missing
 
 
+def _slots(answers: Sequence[Generation]) -> list[int]:
+    """Draft slots with accepted drafts, as far as told."""
+    told = [each.totals.accepted_by_slot for each in answers if each.totals is not None]
+    longest = max(map(len, told), default=0)
+    return [slot for slot in range(longest) if any(each[slot] for each in told if slot < len(each))]
+
+
+def _not_judged(answers: Sequence[Generation], gamma: int) -> Iterator[str]:
+    """What the engine does not tell, and so was not looked for."""
+    silent = sum(each.totals is None for each in answers)
+    if 0 < silent < len(answers):
+        yield f"not judged: {silent} of {plural(len(answers), 'answer')}, which tell no drafts"
+    if any(not each.steps and each.counts for each in answers):
+        what = (
+            "steps with fewer drafts"
+            if _slots(answers)
+            else ("which draft slots were used, and whether a step accepted all of its drafts")
+        )
+        yield f"not judged, as the engine tells counts and no steps: {what}"
+
+
 def _finding(
     subject: str,
     missing: list[str],
-    steps: Sequence[Step],
+    answers: Sequence[Generation],
     *,
     where: str = "",
     named: Sequence[str] = (),
 ) -> Finding:
-    drafted = sum(step.drafted for step in steps)
-    accepted = sum(step.accepted for step in steps)
-    counts = f"{accepted:,} of {plural(drafted, 'draft token')} accepted"
-    seen = sorted({step.accepted for step in steps if step.drafted})
-    lengths = (f"accepted lengths seen: {', '.join(map(str, seen))}",) if seen else ()
-    more = (f"and {len(named) - NAMED} more",) if len(named) > NAMED else ()
+    counts = [answer.drafts_counted for answer in answers]
+    steps = [step for answer in answers for step in answer.steps]
+    drafted = plural(sum(each.drafted for each in counts), "draft token")
+    happened = f"{sum(each.accepted for each in counts):,} of {drafted} accepted"
+    happened += f" in {plural(len(steps), 'step')}" if steps else ""
     return Finding(
         check="engaged",
         subject=subject,
@@ -154,7 +182,21 @@ def _finding(
         reason=Reason.NOT_ENGAGED if missing else Reason.ENGAGED,
         headline=f"speculation was not put to the test{where}: {', '.join(missing)}"
         if missing
-        else f"speculation ran{where}: {counts} in {plural(len(steps), 'step')}",
-        details=(*lengths, *map(visible, named[:NAMED]), *more),
+        else f"speculation ran{where}: {happened}",
+        details=(*_lengths(answers), *_named(named)),
         n=len(steps),
     )
+
+
+def _lengths(answers: Sequence[Generation]) -> Iterator[str]:
+    seen = sorted({step.accepted for each in answers for step in each.steps if step.drafted})
+    if seen:
+        yield f"accepted lengths seen: {', '.join(map(str, seen))}"
+    elif slots := _slots(answers):
+        yield f"slots with accepted drafts: {', '.join(map(str, slots))}"
+
+
+def _named(named: Sequence[str]) -> Iterator[str]:
+    yield from map(visible, named[:NAMED])
+    if len(named) > NAMED:
+        yield f"and {len(named) - NAMED} more"

@@ -48,9 +48,10 @@ POPULATIONS: dict[str, Callable[[Request], bool]] = {
 class Tally(NamedTuple):
     """What became of drafts."""
 
-    steps: int
+    trials: int
+    """Steps; answers, where not all of them tell their steps."""
     drafting: int
-    """Steps with drafts."""
+    """Of these, with drafts."""
     drafted: int
     accepted: int
 
@@ -61,13 +62,18 @@ class Tally(NamedTuple):
 
 
 def tally(answers: Sequence[Generation]) -> Tally:
-    """Count the steps of some answers."""
-    steps = [step for answer in answers for step in answer.steps]
+    """Count the drafts of some answers; those that tell nothing of them count for nothing."""
+    told = [each for each in answers if each.totals is not None]
+    by_step = all(each.steps for each in told)
+    if by_step:
+        drafts = [step.drafted for each in told for step in each.steps]
+    else:
+        drafts = [each.drafts_counted.drafted for each in told]
     return Tally(
-        steps=len(steps),
-        drafting=sum(step.drafted > 0 for step in steps),
-        drafted=sum(step.drafted for step in steps),
-        accepted=sum(step.accepted for step in steps),
+        trials=len(drafts),
+        drafting=sum(drafted > 0 for drafted in drafts),
+        drafted=sum(drafts),
+        accepted=sum(each.drafts_counted.accepted for each in told),
     )
 
 
@@ -84,7 +90,7 @@ def one_sided(asked: Sequence[Asked]) -> list[str]:
         own = tally([answer for request, answer in among if belongs(request)])
         others = tally([answer for request, answer in among if not belongs(request)])
         if not own.drafted:
-            if telling(own.steps, part=others.drafting, whole=others.steps):
+            if telling(own.trials, part=others.drafting, whole=others.trials):
                 missing.append(f"nothing was drafted for {name}")
         elif not own.accepted:
             if telling(own.drafted, part=others.accepted, whole=others.drafted):

@@ -64,8 +64,8 @@ def _bench_cases(bench: Bench, candidate: str) -> dict[str, CaseFact]:
         if key not in wanted:
             state = Reason.NOTHING_COMPARED
         cases[key] = CaseFact(
-            drafted=sum(step.drafted for step in answer.steps),
-            accepted=sum(step.accepted for step in answer.steps),
+            drafted=answer.drafts_counted.drafted,
+            accepted=answer.drafts_counted.accepted,
             outcome={Reason.IDENTICAL: Outcome.PASS, Reason.DIVERGED: Outcome.FAIL}.get(
                 state, Outcome.INCONCLUSIVE
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from equivcheck.baselines.facts import facts_of, under_test
 from equivcheck.checks.verdict import Verdict, lossless
 from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.core.generation import Counts
 from equivcheck.records.baseline_record import SCHEMA, Baseline, CaseFact
 from equivcheck.records.records import CANDIDATE, Evidence
 
@@ -36,12 +37,12 @@ def baseline_of(evidence: Evidence, verdict: Verdict, *, name: str) -> Baseline:
 
 def _case(evidence: Evidence, key: str, found: list[Finding]) -> CaseFact:
     captured = evidence.captured.get(CANDIDATE, {}).get(key)
-    steps = captured.generation.steps if captured else ()
+    counts = captured.generation.drafts_counted if captured else Counts(0, 0)
     # Of equals, what was said about the tokens tells most.
     ranked = sorted(found, key=lambda f: (-f.outcome.severity, f.check not in _IDENTITY_CHECKS))
     return CaseFact(
-        drafted=sum(step.drafted for step in steps),
-        accepted=sum(step.accepted for step in steps),
+        drafted=counts.drafted,
+        accepted=counts.accepted,
         outcome=ranked[0].outcome if ranked else Outcome.INCONCLUSIVE,
         state=(ranked[0].reason if ranked else Reason.NOTHING_COMPARED).value,
         prompt=evidence.asked[key].request.prompt_digest,

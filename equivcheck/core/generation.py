@@ -118,6 +118,26 @@ class Generation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     prefill_seconds: float | None = None
     total_seconds: float | None = None
 
+    @property
+    def totals(self) -> DraftCounts | None:
+        """Its drafts in total: of its steps, else what the engine counted; None: not told."""
+        if not self.steps:
+            return self.counts
+        accepted = [step.accepted for step in self.steps if step.drafted]
+        most = max(accepted, default=0)
+        return DraftCounts(
+            drafted=sum(step.drafted for step in self.steps),
+            accepted=sum(accepted),
+            steps=len(self.steps),
+            accepted_by_slot=tuple(sum(each > slot for each in accepted) for slot in range(most)),
+        )
+
+    @property
+    def drafts_counted(self) -> Counts:
+        """Drafted and accepted; 0 of 0 where nothing is told."""
+        told = self.totals
+        return Counts(0, 0) if told is None else Counts(told.drafted, told.accepted)
+
 
 class Counts(NamedTuple):
     """What one prompt adds to a pooled acceptance rate."""

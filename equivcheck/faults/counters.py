@@ -51,6 +51,7 @@ class CountsBonus(Decoder):
     recreates="sglang #11572 (in kind)",
     breaks="measurement",
     caught_by="counters",
+    schedules=("endings",),
 )
 class OvercountsLastAccepted(Decoder):
     """A request's last step reports one accepted draft too many: the token that ended it."""

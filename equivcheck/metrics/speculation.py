@@ -23,6 +23,7 @@ class Speculation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     num_steps: int
     """All steps, also those without drafts."""
     num_spec_steps: int
+    """0 of both where the engine tells counts and no steps: what is per step is None then."""
     num_draft_tokens: int
     num_accepted_draft_tokens: int
     """Bonus tokens excluded."""
@@ -77,7 +78,7 @@ def speculation_of(answers: Sequence[Generation]) -> Speculation:
         num_spec_steps=found.num_spec_steps,
         num_draft_tokens=drafted,
         num_accepted_draft_tokens=accepted,
-        num_emitted_tokens=sum(step.emitted for step in steps),
+        num_emitted_tokens=sum(emitted_by(answer) for answer in answers),
         draft_acceptance_rate=Estimate(
             value=found.rate, interval=found.rate_interval, n=found.prompts
         ),
@@ -90,9 +91,18 @@ def speculation_of(answers: Sequence[Generation]) -> Speculation:
         ),
         acceptance_histogram=found.histogram,
         wasted_draft_tokens=drafted - accepted,
-        accepted_per_verified=ratio(accepted + len(drafting), drafted + len(drafting)),
-        alpha=ratio(accepted, accepted + rejections),
+        accepted_per_verified=ratio(accepted + len(drafting), drafted + len(drafting))
+        if found.by_step
+        else None,
+        alpha=ratio(accepted, accepted + rejections) if found.by_step else None,
     )
+
+
+def emitted_by(answer: Generation) -> int:
+    """Tokens that its steps emitted, after a stop cut them; all where only counts are told."""
+    if not answer.steps and answer.counts is not None:
+        return len(answer.token_ids)
+    return sum(step.emitted for step in answer.steps)
 
 
 def ratio(part: float, whole: float) -> float | None:

@@ -196,7 +196,7 @@ def arm_summary(
     chunks = answers.chunks.values()
     tokens = sum(chunk.tokens for chunk in chunks)
     probe = bench.probe(point=point, arm=arm)
-    plain = not any(step.drafted for answer in answers.generations for step in answer.steps)
+    plain = not any(answer.drafts_counted.drafted for answer in answers.generations)
     step = answers.later_step_seconds
     bandwidth = bench.bandwidth.bytes_per_second if bench.bandwidth else None
     context = mean_context(answers.generations)

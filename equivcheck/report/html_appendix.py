@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from equivcheck.core.escape import head
 from equivcheck.core.findings import Finding, Outcome, worst
+from equivcheck.core.generation import Counts
 from equivcheck.records.records import CANDIDATE, Evidence, Header
 
 CELLS = 80
@@ -108,15 +109,15 @@ def _case_row(evidence: Evidence, key: str, found: Sequence[Finding], grade: str
     telling = next((each.headline for each in found if each.outcome is outcome), "not compared")
     asked = evidence.asked[key]
     captured = evidence.captured.get(CANDIDATE, {}).get(key)
-    steps = captured.generation.steps if captured else ()
+    counts = captured.generation.drafts_counted if captured else Counts(0, 0)
     return CaseRow(
         case=head(key, cells=CELLS),
         where=f"{head(asked.path, cells=CELLS)}:{asked.line}",
         outcome=outcome,
         found=telling,
         tokens=len(captured.generation.token_ids) if captured else None,
-        drafted=sum(step.drafted for step in steps),
-        accepted=sum(step.accepted for step in steps),
+        drafted=counts.drafted,
+        accepted=counts.accepted,
         grade=grade,
     )
 

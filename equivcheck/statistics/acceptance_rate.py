@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import zip_longest
 
 from msgspec import Struct
 
@@ -20,10 +21,14 @@ from equivcheck.statistics.ratios import ratio_interval
 
 
 class Acceptance(Struct, frozen=True, kw_only=True):
-    """Counts over the verify steps that had drafts, except where it says all, and what follows."""
+    """Counts over the verify steps that had drafts, except where it says all, and what follows.
+
+    Where an engine tells counts a request and no steps, there are no numbers of steps (0), and what
+    is per step is unknown.
+    """
 
     prompts: int
-    """Prompts with at least one such step."""
+    """Prompts with at least one draft."""
     num_steps: int
     """All steps, also those without drafts."""
     num_spec_steps: int
@@ -35,6 +40,10 @@ class Acceptance(Struct, frozen=True, kw_only=True):
     """Drafted tokens to number of steps."""
     rate_interval: Interval | None
     """95 %, of the acceptance rate; None with fewer than two prompts."""
+    accepted_by_slot: tuple[int, ...] = ()
+    """Accepted drafts by slot, as far as told."""
+    by_step: bool = True
+    """Whether every answer that tells drafts tells its steps."""
 
     @property
     def rate(self) -> float | None:
@@ -64,25 +73,26 @@ class Acceptance(Struct, frozen=True, kw_only=True):
 
 
 def acceptance_of(answers: Iterable[Generation]) -> Acceptance:
-    """Pool the verify steps of some answers of one arm."""
-    all_steps = [answer.steps for answer in answers]
-    drafting = [
-        [step for step in steps if step.drafted]
-        for steps in all_steps
-        if any(step.drafted for step in steps)
-    ]
-    steps = [step for of_prompt in drafting for step in of_prompt]
-    accepted = [sum(step.accepted for step in of_prompt) for of_prompt in drafting]
-    drafted = [sum(step.drafted for step in of_prompt) for of_prompt in drafting]
+    """Pool the drafts of some answers of one arm, step by step where every answer tells steps."""
+    told = [(answer, totals) for answer in answers if (totals := answer.totals) is not None]
+    by_step = all(answer.steps for answer, _ in told)
+    all_steps = [step for answer, _ in told for step in answer.steps] if by_step else []
+    steps = [step for step in all_steps if step.drafted]
+    drafting = [totals for _, totals in told if totals.drafted]
+    accepted = [totals.accepted for totals in drafting]
+    drafted = [totals.drafted for totals in drafting]
+    slots = zip_longest(*(totals.accepted_by_slot for totals in drafting), fillvalue=0)
     return Acceptance(
         prompts=len(drafting),
-        num_steps=sum(map(len, all_steps)),
+        num_steps=len(all_steps),
         num_spec_steps=len(steps),
         num_draft_tokens=sum(drafted),
         num_accepted_draft_tokens=sum(accepted),
         histogram=dict(sorted(Counter(step.accepted for step in steps).items())),
         drafted_lengths=dict(sorted(Counter(step.drafted for step in steps).items())),
         rate_interval=ratio_interval(accepted=accepted, drafted=drafted),
+        accepted_by_slot=tuple(map(sum, slots)),
+        by_step=by_step,
     )
 
 

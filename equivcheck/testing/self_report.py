@@ -30,16 +30,18 @@ def capabilities(trial: Trial) -> Iterator[str]:
 
 
 def steps(trial: Trial) -> Iterator[str]:
-    """Steps where they are announced, adding up; drafts where speculation is announced."""
+    """Steps or counts as announced, adding up; drafts where speculation is announced."""
     told = trial.capabilities
     answers = [answer for _, answer in _answers(trial)]
-    if not told.reports_steps:
-        if any(answer.steps for answer in answers):
-            yield "it gives steps, but its capabilities say that it does not report any"
+    if not told.reports_steps and any(answer.steps for answer in answers):
+        yield "it gives steps, but its capabilities say that it does not report any"
+    if not told.reports_counts and any(answer.counts is not None for answer in answers):
+        yield "it gives counts, but its capabilities say that it does not report any"
+    if not (told.reports_steps or told.reports_counts):
         return
     for answer in answers:
         yield from counters.faults_of(answer, told)
-    drafted = sum(step.drafted for answer in answers for step in answer.steps)
+    drafted = sum(answer.drafts_counted.drafted for answer in answers)
     if told.num_speculative_tokens and not drafted:
         yield (
             f"it announces {told.num_speculative_tokens} draft tokens a step and drafted none in "

@@ -17,7 +17,7 @@ from equivcheck.core.generation import Generation
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence
 from equivcheck.report.export.exposition import Family, Sample, histogram, label, render
 from equivcheck.report.view import view_of
-from equivcheck.statistics.acceptance_rate import acceptance_of
+from equivcheck.statistics.acceptance_rate import Acceptance, acceptance_of
 
 PREFIX = "equivcheck_"
 
@@ -102,7 +102,7 @@ def _about_run(evidence: Evidence, verdict: Verdict) -> Iterator[Family]:
 
 def _about_speculation(groups: Sequence[Group]) -> Iterator[Family]:
     found = [(group.labels, acceptance_of(group.answers)) for group in groups]
-    drafting = [(labels, acceptance) for labels, acceptance in found if acceptance.num_spec_steps]
+    drafting = [(labels, acceptance) for labels, acceptance in found if acceptance.prompts]
     for name, what, count in (
         ("num_drafts", "Verify steps that had drafts.", "num_spec_steps"),
         ("num_draft_tokens", "Draft tokens put to the target.", "num_draft_tokens"),
@@ -115,21 +115,27 @@ def _about_speculation(groups: Sequence[Group]) -> Iterator[Family]:
         yield _counter(
             f"spec_decode_{name}_total",
             what,
-            [Sample(labels, getattr(acceptance, count)) for labels, acceptance in drafting],
+            [
+                Sample(labels, getattr(acceptance, count))
+                for labels, acceptance in drafting
+                if acceptance.by_step or count != "num_spec_steps"
+            ],
         )
     yield _counter(
         "spec_decode_num_accepted_tokens_per_pos_total",
         "Verify steps that accepted the draft at this position, counted from 0.",
         [
-            Sample({**labels, "position": str(position)}, _reached(acceptance.histogram, position))
+            Sample({**labels, "position": str(position)}, steps)
             for labels, acceptance in drafting
-            for position in range(max(acceptance.drafted_lengths))
+            for position, steps in enumerate(_by_position(acceptance))
         ],
     )
 
 
-def _reached(histogram: dict[int, int], position: int) -> int:
-    return sum(steps for accepted, steps in histogram.items() if accepted > position)
+def _by_position(acceptance: Acceptance) -> tuple[int, ...]:
+    """Accepted drafts by slot, up to the longest block drafted."""
+    told = acceptance.accepted_by_slot
+    return told + (0,) * (max(acceptance.drafted_lengths, default=0) - len(told))
 
 
 def _about_requests(groups: Sequence[Group]) -> Iterator[Family]:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from equivcheck.core.generation import DraftCounts
 from equivcheck.metrics.costs import break_even, costs_of, predicted_speedup
 from equivcheck.metrics.speculation import Speculation, speculation_of
 from tests.unit.make import make_generation, make_steps
@@ -122,3 +123,23 @@ def test_costs_without_times_or_drafts_are_unknown() -> None:
         draft_token_seconds=None,
     )
     assert (plain.predicted_speedup, plain.break_even) == (None, None)
+
+
+def test_of_totals_nothing_is_made_that_is_per_step() -> None:
+    answers = [
+        make_generation(
+            range(20), counts=DraftCounts(drafted=40, accepted=10, accepted_by_slot=(6, 4))
+        ),
+        make_generation(range(10), counts=DraftCounts(drafted=20, accepted=5)),
+        make_generation(range(5), counts=DraftCounts(drafted=0, accepted=0)),
+    ]
+    found = speculation_of(answers)
+    assert (found.num_prompts, found.num_steps, found.num_spec_steps) == (2, 0, 0)
+    assert (found.num_draft_tokens, found.num_accepted_draft_tokens) == (60, 15)
+    assert found.num_emitted_tokens == 35
+    assert (found.draft_acceptance_rate.value, found.wasted_draft_tokens) == (0.25, 45)
+    assert (found.tokens_per_step, found.drafted_per_step, found.alpha) == (None, None, None)
+    assert (found.mean_acceptance_length, found.accepted_per_verified) == (None, None)
+    assert (found.marginal_accept_rates, found.acceptance_histogram) == ((), {})
+    costs = costs_of(found, step_seconds=None, baseline_step_seconds=0.1, draft_token_seconds=None)
+    assert costs.break_even is None

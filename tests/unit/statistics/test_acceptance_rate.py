@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from equivcheck.core.generation import DraftCounts
 from equivcheck.records.records import CANDIDATE
 from equivcheck.statistics.acceptance_rate import acceptance_by_workload, acceptance_of
 from equivcheck.statistics.ratios import ratio_interval
@@ -99,3 +100,20 @@ def test_by_workload() -> None:
         "code": 1.0,
     }
     assert acceptance_by_workload(evidence, arm="repeat") == {}
+
+
+def test_totals_of_a_request_are_pooled_like_steps() -> None:
+    by_step = [make_generation(steps=make_steps((4, 2), (4, 0))), make_generation()]
+    totals = [
+        make_generation(
+            counts=DraftCounts(drafted=8, accepted=2, steps=2, accepted_by_slot=(1, 1))
+        ),
+        make_generation(),
+    ]
+    found, same = acceptance_of(by_step), acceptance_of(totals)
+    assert (found.rate, found.prompts, found.accepted_by_slot) == (0.25, 1, (1, 1))
+    assert (same.rate, same.prompts, same.accepted_by_slot) == (0.25, 1, (1, 1))
+    assert (found.tokens_per_step, same.tokens_per_step) == (2.0, None)
+    assert (same.by_step, same.mean_length, same.marginal_rates) == (False, None, ())
+    mixed = acceptance_of([*by_step, *totals])
+    assert (mixed.rate, mixed.by_step, mixed.num_steps) == (0.25, False, 0)
