@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from equivcheck.cli.bench_words import number, times
-from equivcheck.engines.registry import EngineSpec
+from equivcheck.engines.naming import EngineSpec
 from equivcheck.metrics.answers import Arranged, arrange, token_ids
 from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.estimates import Estimate

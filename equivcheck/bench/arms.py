@@ -11,7 +11,8 @@ import msgspec
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.core.validation import explain
-from equivcheck.engines.registry import EngineSpec, known_engines
+from equivcheck.engines.naming import EngineSpec, name_in
+from equivcheck.engines.registry import known_engines
 from equivcheck.metrics.records import STOCK, TARGET, BenchArm, Point, Role
 
 WORST = "never-right"
@@ -142,7 +143,7 @@ class _Drafting(NamedTuple):
 
 
 def _draft(text: str, settings: Settings) -> _Drafting:
-    if text.partition(":")[0].strip() in known_engines():
+    if name_in(text) in (*known_engines(), *settings.engine):
         return _Drafting(EngineSpec.parse(text), settings.setup.pair)
     return _Drafting(EngineSpec.parse(settings.candidate), text)
 
@@ -150,7 +151,7 @@ def _draft(text: str, settings: Settings) -> _Drafting:
 def _with_gamma(drafting: _Drafting, gamma: int) -> _Drafting:
     # Gamma first, whether it was given or not.
     options = {"gamma": ""} | drafting.spec.options | {"gamma": str(gamma)}
-    return drafting._replace(spec=EngineSpec(name=drafting.spec.name, options=options))
+    return drafting._replace(spec=msgspec.structs.replace(drafting.spec, options=options))
 
 
 def _never_right(drafting: _Drafting, *, adaptive: str) -> _Drafting:
@@ -176,7 +177,7 @@ def _wide(spec: EngineSpec, width: int) -> EngineSpec:
     """With the common width, said only where it is not the usual one."""
     if not _is_native(spec) or "width" in spec.options or width == _slots(spec):
         return spec
-    return EngineSpec(name=spec.name, options=spec.options | {"width": str(width)})
+    return msgspec.structs.replace(spec, options=spec.options | {"width": str(width)})
 
 
 def _refuse_twins(arms: Sequence[BenchArm]) -> None:

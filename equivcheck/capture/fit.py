@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from equivcheck.core.errors import SettingsError, SuiteError
 from equivcheck.core.escape import visible
 from equivcheck.core.settings import Settings
-from equivcheck.engines.registry import EngineSpec
+from equivcheck.engines.naming import read_spec
 from equivcheck.engines.serving import LIMITED, ids_outside, positions
 from equivcheck.records.records import Asked
 
@@ -23,7 +23,8 @@ def limited(settings: Settings) -> bool:
         SettingsError: a specification cannot be read.
     """
     return any(
-        EngineSpec.parse(spec).name in LIMITED for spec in (settings.target, settings.candidate)
+        read_spec(spec, settings.engine).name in LIMITED
+        for spec in (settings.target, settings.candidate)
     )
 
 

@@ -15,13 +15,16 @@ from typing import Any, get_args
 import msgspec
 from msgspec import Struct
 
+from equivcheck.core.engine_tables import Clock, EngineTable
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.settings import EngineSetup, Settings, WorkloadLimits
 from equivcheck.core.validation import explain
 
 OWN_FILE = "equivcheck.toml"
 PROJECT_FILE = "pyproject.toml"
-_SHAPES: dict[str, type[Struct]] = {"": Settings, "setup": EngineSetup}
+_SHAPES: dict[str, type[Struct]] = {"": Settings, "setup": EngineSetup, "clock": Clock}
+_NAMED: dict[str, type[Struct]] = {"workload": WorkloadLimits, "engine": EngineTable}
+"""Tables of tables, by a name of the user's own."""
 
 
 def load_settings(path: Path | None = None, *, overrides: Iterable[str] = ()) -> Settings:
@@ -101,22 +104,23 @@ def _override(settings: Settings, override: str) -> Settings:
 
 
 def _convert(table: Any, *, where: str, strict: bool) -> Settings:
-    _check_limits(table, where=where, strict=strict)
+    _check_named(table, where=where, strict=strict)
     try:
         return msgspec.convert(_without_none(table, Settings), Settings, strict=strict)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{where}{explain(error, _SHAPES)}") from error
 
 
-def _check_limits(table: Any, *, where: str, strict: bool) -> None:
-    """Convert each workload's limits by themselves: otherwise nobody says which is wrong."""
-    limits = table.get("workload") if isinstance(table, dict) else None
-    for name, given in limits.items() if isinstance(limits, dict) else ():
-        try:
-            msgspec.convert(given, WorkloadLimits, strict=strict)
-        except msgspec.ValidationError as error:
-            what = explain(error, {"": WorkloadLimits})
-            raise SettingsError(f"{where}workload.{name}: {what}") from error
+def _check_named(table: Any, *, where: str, strict: bool) -> None:
+    """Convert each named table by itself: otherwise nobody says which is wrong."""
+    for kind, shape in _NAMED.items():
+        tables = table.get(kind) if isinstance(table, dict) else None
+        for name, given in tables.items() if isinstance(tables, dict) else ():
+            try:
+                msgspec.convert(given, shape, strict=strict)
+            except msgspec.ValidationError as error:
+                what = explain(error, {"": shape})
+                raise SettingsError(f"{where}{kind}.{name}: {what}") from error
 
 
 def _without_none(table: Any, shape: type[Struct]) -> Any:

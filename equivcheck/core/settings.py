@@ -6,8 +6,12 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from equivcheck.core.engine_tables import Clock, EngineTable
+
 Dtype = Literal["float32", "bfloat16", "float16"]
 ProfileName = Literal["quick", "default", "release"]
+Order = Literal["in turn", "one at a time"]
+"""Whether arms answer chunk by chunk in turn, all open, or one after the other, one open."""
 AUTO = "auto"
 
 
@@ -82,5 +86,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     engines alone, where the target cannot score."""
     baseline: str | None = None
     """Saved run that this one is held against, by name or file. None: none."""
+    arms: Order | Literal["auto"] = "auto"
+    """auto: in turn, unless an engine says that it holds its device alone."""
+    clock: Clock = Clock()
+    """Limits on the time that engines in processes of their own take."""
+    engine: dict[str, EngineTable] = {}
+    """Engines by a name of one's own: ``[tool.equivcheck.engine.NAME]``."""
     workload: dict[str, WorkloadLimits] = {}
     """Limits by workload. Token identity needs none: it is always held."""

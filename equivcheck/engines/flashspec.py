@@ -24,7 +24,8 @@ from equivcheck.core.settings import EngineSetup
 from equivcheck.decoding.contract import device_name
 from equivcheck.engines.device import choose_device, configure_arithmetic, load_setup
 from equivcheck.engines.flashspec_answer import generation_of, refuse_what_it_lacks
-from equivcheck.engines.registry import EngineSpec, decode_options
+from equivcheck.engines.naming import EngineSpec
+from equivcheck.engines.registry import decode_options
 
 GAMMA = 4
 COMPOSITE: Literal["composite-g6-f2"] = "composite-g6-f2"

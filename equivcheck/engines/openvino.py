@@ -16,7 +16,8 @@ from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import EngineError, SettingsError, describe
 from equivcheck.core.generation import FinishReason, Generation, Request
 from equivcheck.core.settings import EngineSetup
-from equivcheck.engines.registry import EngineSpec, decode_options
+from equivcheck.engines.naming import EngineSpec
+from equivcheck.engines.registry import decode_options
 from equivcheck.engines.serving import misfit
 from equivcheck.pairs.files import locate_pair
 from equivcheck.pairs.sources import resolve

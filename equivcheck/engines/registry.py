@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import msgspec
 from msgspec import Struct
@@ -25,6 +25,8 @@ from equivcheck.core.errors import (
 )
 from equivcheck.core.settings import EngineSetup
 from equivcheck.core.validation import explain, unrecordable
+from equivcheck.engines.naming import EngineSpec, in_full
+from equivcheck.engines.opening import NO_RUN, Opening
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -34,38 +36,6 @@ GROUP = "equivcheck.engines"
 OpenEngine = Callable[[Mapping[str, str], EngineSetup], Engine]
 Options = TypeVar("Options", bound=Struct)
 _lent: dict[str, OpenEngine] = {}
-
-
-class EngineSpec(Struct, frozen=True, kw_only=True):
-    """An engine as users name it: ``native`` or ``native:gamma=4,drafter=lookup``."""
-
-    name: str
-    options: dict[str, str] = {}
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read a specification. Values are kept as text; `decode_options` gives them types.
-
-        Raises:
-            SettingsError: no name, an option without a value, or one given twice.
-        """
-        name, _, listed = (part.strip() for part in text.partition(":"))
-        if not name:
-            raise SettingsError(f"engine {text!r}: no name; write NAME or NAME:option=value,...")
-        options: dict[str, str] = {}
-        for item in listed.split(",") if listed else ():
-            option, equals, value = (part.strip() for part in item.partition("="))
-            if not option or not equals or not value:
-                raise SettingsError(f"engine {text!r}: {item.strip()!r} is not option=value")
-            if option in options:
-                raise SettingsError(f"engine {text!r}: {option} is given twice")
-            options[option] = value
-        return cls(name=name, options=options)
-
-    def __str__(self) -> str:
-        """The specification as a user would write it."""
-        listed = ",".join(f"{option}={value}" for option, value in self.options.items())
-        return f"{self.name}:{listed}" if listed else self.name
 
 
 def decode_options(engine: str, options: Mapping[str, str], shape: type[Options]) -> Options:
@@ -95,8 +65,14 @@ def known_engines() -> dict[str, str]:
     return {name: entry.value for name, entry in sorted(_entry_points().items())}
 
 
-def load_engine(spec: str, setup: EngineSetup) -> Engine:
+def load_engine(spec: str, setup: EngineSetup, *, opening: Opening = NO_RUN) -> Engine:
     """Open the engine that ``spec`` names. The caller closes it.
+
+    Args:
+        spec: ``name:option=value,...`` of an installed engine or of a table of the settings;
+            ``isolated:`` before it opens it in a process of its own.
+        setup: The pair and how it is run.
+        opening: The run's tables of engines, its clock, and where logs go.
 
     Raises:
         SettingsError: the specification or one of its options is wrong.
@@ -106,7 +82,10 @@ def load_engine(spec: str, setup: EngineSetup) -> Engine:
     """
     parsed = EngineSpec.parse(spec)
     try:
-        engine = _open(parsed, setup)
+        full = in_full(parsed, opening.tables)
+        engine = (
+            _isolated(full, parsed.name, setup, opening) if full.isolated else _open(full, setup)
+        )
         problem = _unusable(engine)
     except EquivcheckError:
         raise
@@ -116,6 +95,23 @@ def load_engine(spec: str, setup: EngineSetup) -> Engine:
     if problem is not None:
         raise EngineError(f"engine {spec!r} cannot be used: {problem}")
     return engine
+
+
+def _isolated(full: EngineSpec, name: str, setup: EngineSetup, opening: Opening) -> Engine:
+    """Open an engine in a process of its own; ``name`` is that of its table, where it has one."""
+    from equivcheck.engines.isolation.engine import IsolatedEngine
+    from equivcheck.engines.isolation.process import Launch
+
+    if full.name in _lent:
+        raise EngineError(f"engine {full.name!r} is there in this process alone")
+    table = opening.tables.get(name)
+    return IsolatedEngine(
+        str(msgspec.structs.replace(full, isolated=False)),
+        setup,
+        launch=Launch(python=table.python, env=table.env) if table else Launch(),
+        clock=table.clock(opening.clock) if table else opening.clock,
+        opening=opening,
+    )
 
 
 def _open(parsed: EngineSpec, setup: EngineSetup) -> Engine:

@@ -24,7 +24,8 @@ from equivcheck.core.generation import FinishReason, Generation, Request
 from equivcheck.core.settings import EngineSetup
 from equivcheck.decoding.contract import device_name
 from equivcheck.engines.device import choose_device, configure_arithmetic, load_setup
-from equivcheck.engines.registry import EngineSpec, decode_options
+from equivcheck.engines.naming import EngineSpec
+from equivcheck.engines.registry import decode_options
 from equivcheck.engines.serving import misfit
 from equivcheck.engines.transformers_config import (
     compiling,

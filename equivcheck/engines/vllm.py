@@ -19,7 +19,8 @@ from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import EngineError, SettingsError, describe
 from equivcheck.core.generation import FinishReason, Generation, Request
 from equivcheck.core.settings import EngineSetup
-from equivcheck.engines.registry import EngineSpec, decode_options
+from equivcheck.engines.naming import EngineSpec
+from equivcheck.engines.registry import decode_options
 from equivcheck.engines.serving import misfit
 from equivcheck.engines.vllm_answer import counts_of, scores_of, untouched
 from equivcheck.pairs.files import locate_pair

@@ -1,7 +1,7 @@
 """Decide whether a records file may be gone on with: it has to be the same run in all that matters.
 
-Pure: compares two headers. Run id, creation time, the engines' remarks and the seed of the draws,
-which may be a fresh one, can differ.
+Pure: compares two headers. Run id, creation time, the engines' remarks, limits on their time and
+the seed of the draws, which may be a fresh one, can differ.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from msgspec import Struct
 from equivcheck.core.errors import OtherRunError
 
 _FREE = frozenset({"run", "created", "draw_seed"})
-_FREE_TAILS = ("notes",)
-"""Engines' remarks may hold measured figures."""
+_FREE_TAILS = ("notes", "open_seconds", "answer_seconds", "token_seconds", "close_seconds")
+"""Engines' remarks may hold measured figures; a run that was too slow may go on with more time."""
 
 
 class Difference(NamedTuple):

@@ -13,7 +13,7 @@ from equivcheck.capture.plan import Chunk, Plan
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.generation import Request
 from equivcheck.core.settings import AUTO, EngineSetup, Settings
-from equivcheck.engines.registry import EngineSpec
+from equivcheck.engines.naming import EngineSpec, read_spec
 from equivcheck.records.records import CANDIDATE, SAMPLED, SAMPLED_TARGET
 from equivcheck.records.sample_keys import drawn_request
 
@@ -87,7 +87,7 @@ def may_be_drawn(settings: Settings, suite: Suite) -> bool:
     Raises:
         SettingsError: the candidate's specification cannot be read.
     """
-    spec = EngineSpec.parse(settings.candidate)
+    spec = read_spec(settings.candidate, settings.engine)
     rejects = spec.name != "native" or spec.options.get("rule") == "rejection"
     return settings.sampled is not None and (suite.law or rejects)
 
@@ -104,9 +104,10 @@ def sampled_spec(settings: Settings) -> str:
     if settings.sampled not in (None, AUTO):
         return settings.sampled
     spec = EngineSpec.parse(settings.candidate)
-    if spec.name == "native" and spec.options.get("rule", "coupled") == "coupled":
+    full = read_spec(settings.candidate, settings.engine)
+    if full.name == "native" and full.options.get("rule", "coupled") == "coupled":
         return str(msgspec.structs.replace(spec, options=spec.options | {"rule": "rejection"}))
-    if spec.name == "replay" and spec.options.get("arm", CANDIDATE) == CANDIDATE:
+    if full.name == "replay" and full.options.get("arm", CANDIDATE) == CANDIDATE:
         return str(msgspec.structs.replace(spec, options=spec.options | {"arm": SAMPLED}))
     return settings.candidate
 

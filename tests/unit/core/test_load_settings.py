@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from equivcheck.core.engine_tables import Clock, EngineTable
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.load_settings import find_settings_file, load_settings
 from equivcheck.core.settings import EngineSetup, Settings
@@ -127,3 +128,55 @@ def test_two_places_for_settings_are_one_too_many(here: Path) -> None:
     (here / "equivcheck.toml").write_text("")
     with pytest.raises(SettingsError, match="keep one of them"):
         find_settings_file(here)
+
+
+ENGINE = """
+candidate = "fast"
+arms = "one at a time"
+[clock]
+answer_seconds = "off"
+[engine.fast]
+engine = "native:gamma=4"
+isolated = true
+python = ".venv-fast/bin/python"
+env = { OMP_NUM_THREADS = "1" }
+open_seconds = 90
+close_seconds = "off"
+"""
+
+
+def test_engines_by_a_name_of_ones_own() -> None:
+    Path("equivcheck.toml").write_text(ENGINE)
+    settings = load_settings(Path("equivcheck.toml"), overrides=["engine.fast.open_seconds=80"])
+    assert settings.engine == {
+        "fast": EngineTable(
+            engine="native:gamma=4",
+            isolated=True,
+            python=".venv-fast/bin/python",
+            env={"OMP_NUM_THREADS": "1"},
+            open_seconds=80,
+            close_seconds="off",
+        )
+    }
+    clock = settings.engine["fast"].clock(settings.clock)
+    assert clock == Clock(open_seconds=80, answer_seconds="off", close_seconds="off")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('pyhton = "x"', r"engine\.fast: pyhton: unknown key \(did you mean 'python'\?\)"),
+        ("open_seconds = 0", r"engine\.fast: open_seconds: expected `float` > 0"),
+        ('answer_seconds = "of"', r"engine\.fast: answer_seconds: "),
+        ("env = { A = 1 }", r"engine\.fast: env\[\.\.\.\]: expected `str`, got `int`"),
+    ],
+)
+def test_a_wrong_engine_table_is_named(line: str, told: str) -> None:
+    Path("equivcheck.toml").write_text(f'[engine.fast]\nengine = "native"\n{line}\n')
+    with pytest.raises(SettingsError, match=told):
+        load_settings(Path("equivcheck.toml"))
+
+
+def test_an_engine_table_without_an_engine() -> None:
+    with pytest.raises(SettingsError, match=r"engine\.fast: engine: missing"):
+        load_settings(overrides=["engine.fast.isolated=true"])

@@ -18,7 +18,8 @@ from equivcheck.core.errors import EngineError, SettingsError
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import EngineSetup
 from equivcheck.engines import registry
-from equivcheck.engines.registry import EngineSpec, decode_options, known_engines, load_engine
+from equivcheck.engines.naming import EngineSpec
+from equivcheck.engines.registry import decode_options, known_engines, load_engine
 
 NO_FUNCTION = 3
 

@@ -1,0 +1,28 @@
+"""What it takes to open engines for a run: its tables of engines, its clock, and where logs go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from equivcheck.core.engine_tables import Clock, EngineTable
+
+
+class Opening(Struct, frozen=True, kw_only=True):
+    """Beside a specification and a setup, what a run knows of how its engines are opened."""
+
+    arm: str = "engine"
+    """Who the engine is opened for; names its log, and the engine in messages."""
+    tables: dict[str, EngineTable] = {}
+    """The settings' engines, by name."""
+    clock: Clock = Clock()
+    """Limits where a table names none of its own."""
+    logs: Path | None = None
+    """Folder for what processes of engines print. None: kept nowhere."""
+    resumed: bool = False
+    """Whether logs that are there belong to the same run."""
+
+
+NO_RUN = Opening()
+"""Of an engine that is opened for no run."""
