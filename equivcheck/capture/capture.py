@@ -1,17 +1,19 @@
 """Run every arm over the suites and write down what it answers, as it answers.
 
 The only place where engines run for a verdict. Arms take turns, chunk by chunk, so that a machine
-that warms up or slows down does so for all of them. Nothing is judged here.
+that warms up or slows down does so for all of them; or answer one after the other, where an engine
+holds its device alone. Nothing is judged here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from equivcheck.capture.ask import ask, closing
+from equivcheck.capture.arms import ONE_AT_A_TIME, Arms, Place
+from equivcheck.capture.ask import ask
 from equivcheck.capture.draws.plan import DrawPlan, drawing_setup, plan_draws, sampled_spec
 from equivcheck.capture.draws.start import draw
 from equivcheck.capture.fit import limited, refuse_too_long, refuse_unknown_ids
@@ -24,10 +26,11 @@ from equivcheck.core.detokenise import detokeniser
 from equivcheck.core.engine import Engine
 from equivcheck.core.settings import Settings
 from equivcheck.engines.device import load_setup
-from equivcheck.engines.registry import load_engine
+from equivcheck.engines.opening import Opening
 from equivcheck.records.records import (
     CANDIDATE,
     CONTROL,
+    DRAWING,
     REPEAT,
     SAMPLED,
     SAMPLED_TARGET,
@@ -35,12 +38,21 @@ from equivcheck.records.records import (
     TARGET,
     Evidence,
 )
-from equivcheck.records.records_file import RECORDS_NAME, RecordsWriter, read_evidence
+from equivcheck.records.records_file import (
+    RECORDS_NAME,
+    RecordsWriter,
+    interrupted_evidence,
+    read_evidence,
+)
 
 __all__ = ["MakeWay", "Progress", "capture"]
 
 MakeWay = Callable[[Path], object]
 """Called with the folder of the run."""
+TURNS = (TARGET, CANDIDATE, CONTROL)
+"""Arms that answer in turn."""
+LOGS = "logs"
+"""Folder, in the run's, for what processes of engines print."""
 
 
 def capture(
@@ -82,43 +94,55 @@ def capture(
         refuse_too_long(plan.asked, context=settings.setup.context)
         refuse_unknown_ids(plan.asked, vocab=load_setup(settings.setup).vocab_size)
     path = folder / RECORDS_NAME
-    with ExitStack() as outer:
-        with ExitStack() as stack:
-            engines = open_engines(settings, stack)
-            draws = plan_draws(settings, suites, plan, candidate=engines[CANDIDATE].capabilities)
-            drawing = open_drawing_engines(settings, draws, outer)
-            header = make_header(
-                settings,
-                suites,
-                plan,
-                draws,
-                engines=engines | drawing,
-                run=folder.resolve().name,
+    stored = interrupted_evidence(path) if resume else None
+    opening = Opening(
+        tables=settings.engine,
+        clock=settings.clock,
+        logs=folder.absolute() / LOGS,
+        resumed=resume,
+    )
+    with (
+        Arms(settings, opening=opening, stored=stored.header if stored else None) as arms,
+        ExitStack() as stack,
+    ):
+        draws = plan_draws(settings, suites, plan, candidate=arms.told(CANDIDATE))
+        add_drawing(arms, settings, draws)
+        arms.open_all(*begin_with(plan.planned | draws.planned, stored))
+        header = make_header(
+            settings,
+            suites,
+            plan,
+            draws,
+            arms=arms.described(*(arm for arm in arms if arm != REPEAT)),
+            order=arms.order,
+            run=folder.resolve().name,
+        )
+        if resume:
+            writer, evidence = RecordsWriter.resume(path, header)
+            plan = with_stored_prompts(plan, evidence.asked)
+        else:
+            writer = (
+                RecordsWriter.create(path, header)
+                if make_way is None
+                else RecordsWriter.later(path, header, make_way=partial(make_way, folder))
             )
-            if resume:
-                writer, evidence = RecordsWriter.resume(path, header)
-                plan = with_stored_prompts(plan, evidence.asked)
-            else:
-                writer = (
-                    RecordsWriter.create(path, header)
-                    if make_way is None
-                    else RecordsWriter.later(path, header, make_way=partial(make_way, folder))
-                )
-                evidence = Evidence(header=header, asked={}, captured={})
-            outer.enter_context(writer)
-            book = Logbook(
-                plan, evidence, writer=writer, detokenise=detokeniser(tokenizer), progress=progress
-            )
-            take_turns(book, engines)
-            ask_shuffled(book, engines[CANDIDATE], settings=settings)
-        ask_again(book, settings)
+            evidence = Evidence(header=header, asked={}, captured={})
+        arms.writer = stack.enter_context(writer)
+        book = Logbook(
+            plan, evidence, writer=writer, detokenise=detokeniser(tokenizer), progress=progress
+        )
+        ask_arms(book, arms, settings=settings)
+        arms.close(*TURNS)
+        ask_again(book, arms)
         book.refuse_silence()
-        if drawing:
+        if draws.planned:
+            # What it says of itself decides what its draws are tested for.
+            arms.told(SAMPLED)
             evidence = read_evidence(path, scores=False)
             draw(
                 draws,
                 evidence,
-                drawing,
+                arms,
                 writer=writer,
                 folder=folder,
                 detokenise=detokeniser(tokenizer),
@@ -128,30 +152,36 @@ def capture(
     return path
 
 
-def open_engines(settings: Settings, stack: ExitStack) -> dict[str, Engine]:
-    """The engines that take turns, by arm; the stack closes them."""
-    specs = {TARGET: settings.target, CANDIDATE: settings.candidate}
-    if settings.control is not None:
-        specs[CONTROL] = settings.control
-    return {
-        arm: stack.enter_context(closing(load_engine(spec, settings.setup), arm=arm))
-        for arm, spec in specs.items()
-    }
-
-
-def open_drawing_engines(
-    settings: Settings, draws: DrawPlan, stack: ExitStack
-) -> dict[str, Engine]:
-    """The engines of the arms that draw, by arm; none where nothing is drawn."""
+def add_drawing(arms: Arms, settings: Settings, draws: DrawPlan) -> None:
+    """Say how the engines of the arms that draw are opened."""
     specs = {SAMPLED: sampled_spec(settings), SAMPLED_TARGET: settings.target}
     setup = drawing_setup(settings, draws)
-    return {
-        arm: stack.enter_context(closing(load_engine(specs[arm], setup), arm=arm))
-        for arm in draws.planned
-    }
+    for arm in draws.planned:
+        arms.places[arm] = Place(specs[arm], setup)
 
 
-def take_turns(book: Logbook, engines: dict[str, Engine]) -> None:
+def begin_with(planned: Mapping[str, Sequence[str]], stored: Evidence | None) -> list[str]:
+    """Arms that have something to answer as the run begins; stored draws are looked at later."""
+    if stored is None:
+        return [arm for arm in (*TURNS, *sorted(DRAWING)) if planned.get(arm)]
+    answered = {arm: stored.captured.get(arm, {}) for arm in TURNS}
+    return [arm for arm in TURNS if any(key not in answered[arm] for key in planned.get(arm, ()))]
+
+
+def ask_arms(book: Logbook, arms: Arms, *, settings: Settings) -> None:
+    """Put every chunk to each arm that has something to answer, and the probes to the candidate."""
+    asked = [arm for arm in TURNS if arm in arms and book.missing(arm)]
+    if book.missing(SHUFFLED) and CANDIDATE not in asked:
+        asked.append(CANDIDATE)
+    # The candidate first: it is open already, for what is planned follows from what it is.
+    one_by_one = [[arm] for arm in sorted(asked, key=lambda arm: arm != CANDIDATE)]
+    for together in one_by_one if arms.order == ONE_AT_A_TIME else [asked]:
+        take_turns(book, {arm: arms[arm] for arm in together})
+        if CANDIDATE in together:
+            ask_shuffled(book, arms[CANDIDATE], settings=settings)
+
+
+def take_turns(book: Logbook, engines: Mapping[str, Engine]) -> None:
     """Put every chunk to each arm in turn."""
     for arm, engine in engines.items():
         warm_up_engine(book.plan, engine, arm=arm, needed=bool(book.missing(arm)))
@@ -175,11 +205,12 @@ def ask_shuffled(book: Logbook, engine: Engine, *, settings: Settings) -> None:
         book.take_all(ask(engine, chunk, arm=SHUFFLED), arm=SHUFFLED)
 
 
-def ask_again(book: Logbook, settings: Settings) -> None:
+def ask_again(book: Logbook, arms: Arms) -> None:
     """Put the probes to a new engine of the candidate's kind, as the candidate got them."""
     if not book.missing(REPEAT):
         return
-    with closing(load_engine(settings.candidate, settings.setup), arm=REPEAT) as engine:
-        warm_up_engine(book.plan, engine, arm=REPEAT, needed=True)
-        for chunk in book.plan.probes:
-            book.put(engine, chunk, arm=REPEAT)
+    engine = arms[REPEAT]
+    warm_up_engine(book.plan, engine, arm=REPEAT, needed=True)
+    for chunk in book.plan.probes:
+        book.put(engine, chunk, arm=REPEAT)
+    arms.close(REPEAT)

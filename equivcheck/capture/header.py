@@ -11,8 +11,8 @@ from equivcheck.capture.draws.plan import DrawPlan
 from equivcheck.capture.environment import fingerprint, git_state
 from equivcheck.capture.plan import Plan
 from equivcheck.core.cases import Suite
-from equivcheck.core.engine import Engine
-from equivcheck.core.settings import Settings
+from equivcheck.core.engine import Capabilities
+from equivcheck.core.settings import Order, Settings
 from equivcheck.engines.device import device_facts, load_setup
 from equivcheck.records.records import CANDIDATE, REPEAT, SCHEMA, SHUFFLED, Header, SuiteRef
 
@@ -23,13 +23,13 @@ def make_header(
     plan: Plan,
     draws: DrawPlan,
     *,
-    engines: Mapping[str, Engine],
+    arms: Mapping[str, Capabilities],
+    order: Order,
     run: str,
 ) -> Header:
-    """The manifest of a run whose engines are open, by arm."""
+    """The manifest of a run whose arms have said what they are."""
     pair = load_setup(settings.setup)
     git = git_state(Path.cwd())
-    arms = {arm: engine.capabilities for arm, engine in engines.items()}
     return Header(
         schema=SCHEMA,
         run=run,
@@ -44,7 +44,7 @@ def make_header(
             )
             for suite in suites
         ),
-        arms=arms | {SHUFFLED: arms[CANDIDATE], REPEAT: arms[CANDIDATE]},
+        arms={**arms, SHUFFLED: arms[CANDIDATE], REPEAT: arms[CANDIDATE]},
         planned=plan.planned | draws.planned,
         eos_token_ids=pair.eos_token_ids,
         vocab_size=pair.vocab_size,
@@ -53,6 +53,7 @@ def make_header(
         git_commit=git.commit if git else None,
         git_dirty=git.dirty if git else None,
         draw_seed=draw_seed(settings),
+        order=order,
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from equivcheck.core.bounds import LONGEST_RUN_ID, Limits, out_of_bounds, unbounded_drafts
 from equivcheck.core.errors import RecordsError, unknown_name
@@ -17,6 +18,7 @@ from equivcheck.records.baseline_record import Against
 from equivcheck.records.records import (
     DRAWING,
     Arbitration,
+    ArmOpened,
     Asked,
     Captured,
     Drawn,
@@ -80,6 +82,8 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
                 findings.append(record)
             case _ if findings or sealed:
                 raise RecordsError(f"{where}: evidence after the findings; was the file joined?")
+            case ArmOpened():
+                header = _with_arm(header, record, where=where)
             case Asked():
                 key = record.request.key
                 if key in asked:
@@ -168,6 +172,14 @@ def _add_draw(
         raise RecordsError(f"{where}: {record.arm} draws {key!r} a second time")
     _refuse_meaningless(record, asked=asked[case], where=where)
     of_arm[key] = record.generation
+
+
+def _with_arm(header: Header, opened: ArmOpened, *, where: str) -> Header:
+    if opened.arm not in header.arms:
+        raise RecordsError(f"{where}: arm: {unknown_name('arm', opened.arm, header.arms)}")
+    told = replace(header, arms=header.arms | {opened.arm: opened.capabilities})
+    _refuse_unbounded(told, where=where)
+    return told
 
 
 def _refuse_unbounded(header: Header, *, where: str) -> None:

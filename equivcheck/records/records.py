@@ -16,7 +16,7 @@ from msgspec import UNSET, Struct, UnsetType
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.findings import Finding, Outcome
 from equivcheck.core.generation import Generation, Request
-from equivcheck.core.settings import Settings
+from equivcheck.core.settings import Order, Settings
 from equivcheck.records.baseline_record import Against
 
 if TYPE_CHECKING:
@@ -77,6 +77,15 @@ class Header(Struct, frozen=True, kw_only=True, tag="header", omit_defaults=True
     git_dirty: bool | None = None
     draw_seed: int = 0
     """Seeds the draws of the arm `sampled`; fresh in the profile `release`."""
+    order: Order = "in turn"
+    """Whether arms answered in turn, all open, or one after the other, one open at a time."""
+
+
+class ArmOpened(Struct, frozen=True, kw_only=True, tag="opened", omit_defaults=True):
+    """What an arm's engine says of itself, where it was opened after the header was written."""
+
+    arm: str
+    capabilities: Capabilities
 
 
 class Asked(Struct, frozen=True, kw_only=True, tag="asked", omit_defaults=True):
@@ -254,6 +263,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
 Record = (
     Header
+    | ArmOpened
     | Asked
     | Captured
     | Failed

@@ -162,6 +162,16 @@ def read_evidence(path: str | Path, *, scores: bool = True) -> Evidence:
     return msgspec.structs.replace(evidence, scores=kept)
 
 
+def interrupted_evidence(path: Path) -> Evidence | None:
+    """What a file that may be gone on with holds, without scores; None: not even a header.
+
+    Raises:
+        RecordsError: a line other than a torn last one cannot be used.
+    """
+    lines = _lines(path) if path.exists() else []
+    return assemble(path, lines) if lines else None
+
+
 def last_verdict(path: Path) -> Sealed | None:
     """The verdict that a records file ends with; None: it has none, or is not there.
 

@@ -12,13 +12,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from equivcheck.capture import capture as capturing
+from equivcheck.capture import arms as opening_arms
 from equivcheck.capture.capture import capture
 from equivcheck.core.engine import Capabilities, Engine
 from equivcheck.core.errors import EngineError, RecordsError, SettingsError, SuiteError
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import EngineSetup, Settings
+from equivcheck.engines.opening import Opening
 from equivcheck.engines.registry import load_engine
 from equivcheck.pipeline.run import run
 from equivcheck.records.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET, Evidence
@@ -62,14 +63,14 @@ def wrap(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Wrapped]]:
     def wrapping(spec: str, **how: Any) -> list[Wrapped]:
         opened: list[Wrapped] = []
 
-        def load(wanted: str, setup: EngineSetup) -> Engine:
-            engine = load_engine(wanted, setup)
+        def load(wanted: str, setup: EngineSetup, *, opening: Opening) -> Engine:
+            engine = load_engine(wanted, setup, opening=opening)
             if wanted != spec:
                 return engine
             opened.append(Wrapped(engine, **how))
             return opened[-1]
 
-        monkeypatch.setattr(capturing, "load_engine", load)
+        monkeypatch.setattr(opening_arms, "load_engine", load)
         return opened
 
     return wrapping

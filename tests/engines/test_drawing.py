@@ -11,13 +11,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from equivcheck.capture import capture as capturing
+from equivcheck.capture import arms as opening_arms
 from equivcheck.checks.verdict import Verdict
 from equivcheck.core.engine import Capabilities, Engine
 from equivcheck.core.errors import OtherRunError, RecordsError
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import EngineSetup, Settings
+from equivcheck.engines.opening import Opening
 from equivcheck.engines.registry import load_engine
 from equivcheck.pipeline.draw_more import finished_run, tokens_drawn
 from equivcheck.pipeline.rejudge import rejudge
@@ -270,10 +271,10 @@ class Fragile:
 def test_a_draw_that_failed_is_never_a_pass(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(spec: str, setup: EngineSetup) -> Engine:
-        return Fragile(load_engine(spec, setup))
+    def load(spec: str, setup: EngineSetup, *, opening: Opening) -> Engine:
+        return Fragile(load_engine(spec, setup, opening=opening))
 
-    monkeypatch.setattr(capturing, "load_engine", load)
+    monkeypatch.setattr(opening_arms, "load_engine", load)
     verdict = run(settings, SUITES, tmp_path)
     assert verdict.outcome is Outcome.INCONCLUSIVE
     missing = next(found for found in verdict.findings if found.reason is Reason.MISSING)

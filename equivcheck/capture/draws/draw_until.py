@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from equivcheck.capture.draws.ledger import Ledger, Output
 from equivcheck.core.engine import Engine
+from equivcheck.records.records import SAMPLED
 from equivcheck.records.score_table_file import concatenate
 
 if TYPE_CHECKING:
@@ -40,10 +41,17 @@ Refuted = Callable[["ScoreTable"], bool]
 
 
 def draw_tokens(ledger: Ledger, engines: Mapping[str, Engine]) -> None:
-    """Draw the whole budget with nothing to look at on the way: the tokens are the evidence."""
-    ledger.draw(engines, ledger.rounds_begun())
+    """Draw the whole budget with nothing to look at on the way: the tokens are the evidence.
+
+    Where arms answer one at a time, the arm `sampled` draws all of it first.
+    """
+    alone = ledger.header.order == "one at a time"
+    first = (SAMPLED,) if alone else ledger.plan.arms
+    ledger.draw(engines, ledger.rounds_begun(), arms=first)
     while not (ledger.spent and ledger.whole) and not ledger.broken:
-        ledger.draw(engines, ledger.ahead())
+        ledger.draw(engines, ledger.ahead(), arms=first)
+    if not ledger.broken:
+        ledger.draw(engines, ledger.rounds_begun())
 
 
 def draw_and_score(

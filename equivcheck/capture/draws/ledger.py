@@ -7,7 +7,7 @@ since those that came first would be the short ones.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
@@ -98,12 +98,14 @@ class Ledger:
         self.writer.append(preflight)
         self.preflight = preflight
 
-    def draw(self, engines: Mapping[str, Engine], ahead: Ahead) -> None:
-        """Have the arms draw what is missing of some rounds."""
-        for arm, engine in engines.items():
+    def draw(
+        self, engines: Mapping[str, Engine], ahead: Ahead, *, arms: Sequence[str] | None = None
+    ) -> None:
+        """Have the arms, all that draw unless some are named, draw what is missing of rounds."""
+        for arm in self.plan.arms if arms is None else arms:
             asked = list(self.missing(ahead, arm=arm))
             if asked:
-                for outcome in ask(engine, asked, arm=arm):
+                for outcome in ask(engines[arm], asked, arm=arm):
                     self.take(outcome, arm=arm)
 
     def missing(self, ahead: Ahead, *, arm: str) -> Iterator[Request]:
