@@ -27,7 +27,7 @@ TEST = "test_"
 
 
 class GradingError(EquivcheckError):
-    """An answer cannot be graded here: the sandbox does not hold, or the grader is unusable."""
+    """An answer cannot be graded here: nothing contains its code, or the grader is unusable."""
 
 
 class Graded(Struct, frozen=True):
@@ -43,9 +43,11 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     seconds: Annotated[float, Meta(gt=0.0, le=600.0)] = 5.0
     """Wall clock; the processor's time is limited to the same, rounded up."""
     memory_mib: Annotated[int, Meta(ge=64)] = 512
-    """Address space of the process, MiB."""
+    """Address space of a process, MiB."""
     file_kib: Annotated[int, Meta(ge=0)] = 1024
     """The longest file it may write, KiB."""
+    folder_kib: Annotated[int, Meta(ge=4)] = 16_384
+    """What all files of an answer's code may hold together, KiB; they are in memory."""
     output_kib: Annotated[int, Meta(ge=1)] = 256
     """What it may print, KiB."""
 
@@ -134,8 +136,9 @@ class Python(
 ):
     """The answer is Python code that passes these tests.
 
-    Tests run in the namespace of the code, top to bottom; functions ``test_*`` that they define are
-    called afterwards, without arguments. The standard library is all that can be imported.
+    Tests run top to bottom, in a process of their own, where they find what the code defines;
+    functions ``test_*`` that they define are called afterwards, without arguments. The standard
+    library is all that either can import.
     """
 
     tests: str

@@ -76,8 +76,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     shadow: Literal["auto", "model", "lookup"] = "auto"
     """Who says what a drafter that cannot be run again would have drafted."""
     grade_code: bool = False
-    """Whether answers whose grader runs them as Python code are graded. The child that runs them
-    has limits, but no isolation by the kernel."""
+    """Whether answers whose grader runs them as Python code are graded. They are run in
+    bubblewrap, and not graded where that is missing."""
     score_margin: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
     """The loss of sampled score, as a share of prompts, that has to be excluded. None: a loss fails
     where it is proved, and nothing has to be excluded."""

@@ -1,4 +1,4 @@
-"""Grades one answer: `grade`. Everything but comparing two texts is left to a contained child.
+"""Grades one answer: `grade`. Everything but comparing two texts is left to a limited child.
 
 Does not know cases, arms or runs; what a grade means for a decoder is decided elsewhere.
 """
@@ -19,7 +19,7 @@ from equivcheck.core.graders import (
     Regex,
 )
 from equivcheck.grading.fences import unfenced
-from equivcheck.grading.sandbox import run_contained
+from equivcheck.grading.sandbox import look, run_code
 
 _SHOWN_CELLS = 80
 _NO_LIMITS = Limits()
@@ -32,21 +32,23 @@ def grade(answer: str, *, grader: Grader, limits: Limits = _NO_LIMITS) -> Graded
     in a Markdown fence; exact and regex take the text as it is.
 
     Raises:
-        GradingError: the sandbox does not hold on this machine, or the grader is unusable
+        GradingError: code cannot be contained on this machine, or the grader is unusable
             (its schema is none, its fixture is broken, `jsonschema` is missing).
     """
     if isinstance(grader, Exact):
         return _exact(answer, expected=grader.answer)
     if isinstance(grader, Regex):
-        return run_contained(_job(grader, answer), limits=limits)
+        return look(_job(grader, answer), limits=limits)
     text = grader.prefix + unfenced(answer, begun=bool(grader.prefix))
-    if isinstance(grader, Python) and not text.strip():
+    if not isinstance(grader, Python):
+        return look(_job(grader, text), limits=limits)
+    if not text.strip():
         return Graded(False, "no code")
-    return run_contained(_job(grader, text), limits=limits)
+    return run_code(text, tests=grader.tests, limits=limits)
 
 
 def _job(grader: Grader, text: str) -> dict[str, Any]:
-    """What the child is told: the grader's own fields, and the text to hold against them."""
+    """What the child is told: the grader's own fields, and the text that they are about."""
     return {**msgspec.to_builtins(grader), "text": text}
 
 

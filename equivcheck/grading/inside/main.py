@@ -1,8 +1,8 @@
-"""The child of the sandbox: reads a job, gives up its rights, and says on a private pipe what came.
+"""A child that grades: reads a job, limits itself, and says on a private pipe what came of it.
 
 Started by `sandbox.py`, never imported elsewhere. Every message is one line of JSON; the stages are
-``contained``, then ``ready`` once the answer's code has run, then the verdict. A pass counts only
-with the token that the parent sends after ``ready``.
+``limited``, then the verdict. The child that runs an answer's code gives no verdict: it closes the
+pipe before it sees the code, and answers the calls of the child that runs the tests.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from equivcheck.grading.inside.containment import NotContainedError, contain
+from equivcheck.grading.inside.limits import NotLimitedError, allow_no_process, limit
 
 _SAYS_AT_MOST = 2000
-_JUDGES = {"json": "schema", "regex": "pattern", "sql": "sql"}
+_RUNNING = ("answer", "tests")
+"""Jobs that run code; the module of each is called so."""
+_JUDGES = {"json": "schema", "regex": "pattern", "sql": "sql"} | {job: job for job in _RUNNING}
 
 
 def main(*, report: int) -> None:
@@ -26,53 +28,50 @@ def main(*, report: int) -> None:
     say = _speaker(report)
     try:
         judge = _load(job)
-        contain(seconds=job["seconds"], memory_mib=job["memory_mib"], file_kib=job["file_kib"])
-    except (NotContainedError, ImportError) as error:
+        limit(seconds=job["seconds"], memory_mib=job["memory_mib"], file_kib=job["file_kib"])
+        if job["kind"] in _RUNNING:
+            allow_no_process()
+    except (NotLimitedError, ImportError) as error:
         say(stage="refused", why=str(error))
         os._exit(0)
-    say(stage="contained")
+    say(stage="limited")
+    if job["kind"] == "answer":
+        os.close(report)
+        judge(job)
+        os._exit(0)
     try:
-        decide = judge(job)
-        if not isinstance(decide, str):
-            say(stage="ready")
-            token = os.read(0, 64).decode("ascii")
-            passed, why = decide()
-            say(stage="judged", token=token, passed=passed, why=why)
-        else:
-            say(stage="judged", passed=False, why=decide)
+        passed, why = judge(job)
+        say(stage="judged", passed=passed, why=why)
     except ValueError as error:
         say(stage="unusable", why=str(error))
     except MemoryError:
         say(stage="judged", passed=False, why=f"takes more than {job['memory_mib']} MiB")
-    # Not by return: what the answer has registered for the end must not run.
+    # Not by return: what was registered for the end must not run.
     os._exit(0)
 
 
 def _load(job: dict[str, Any]) -> Callable[[dict[str, Any]], Any]:
-    """Import what the job needs; return what makes a decision of it, later."""
-    if job["kind"] == "python":
-        from equivcheck.grading.inside.code import prepare
-
-        # Where this package lies, the last of the paths: the answer gets the standard library only.
-        sys.path.pop()
-        return prepare
+    """Import what the job needs; return what does it, later."""
     if job.get("schema") is not None:
         sys.path[:] = job["paths"]
         from equivcheck.grading.inside.schema import load
 
         load()
-    module = import_module(f"equivcheck.grading.inside.{_JUDGES[job['kind']]}")
-    return lambda given: lambda: module.judge(given)
+    judge: Callable[[dict[str, Any]], Any] = import_module(
+        f"equivcheck.grading.inside.{_JUDGES[job['kind']]}"
+    ).judge
+    if job["kind"] in _RUNNING:
+        # Where this package lies, the last of the paths: code gets the standard library only.
+        sys.path.pop()
+    return judge
 
 
 def _speaker(report: int) -> Callable[..., None]:
-    dumps, write = json.dumps, os.write
-
     def say(**message: object) -> None:
         if isinstance(why := message.get("why"), str):
             # A lone surrogate is no JSON.
             plain = why[:_SAYS_AT_MOST].encode("utf-8", "backslashreplace")
             message["why"] = plain.decode("utf-8")
-        write(report, dumps(message).encode("ascii") + b"\n")
+        os.write(report, json.dumps(message).encode("ascii") + b"\n")
 
     return say

@@ -16,6 +16,7 @@ from equivcheck.grading import answers
 from equivcheck.grading.answers import answer_of, grade_answers
 from equivcheck.records.records import CANDIDATE, TARGET, Captured, Grade
 from equivcheck.records.records_file import RecordsWriter, read_evidence
+from tests.unit.grading.contained import needs_bubblewrap
 from tests.unit.make import make_asked, make_captured, make_generation, make_header, make_request
 
 KEY = "code/one"
@@ -95,6 +96,7 @@ def test_an_arm_that_did_not_answer_is_not_graded(records: Path) -> None:
     assert results(records) == {TARGET: "right"}
 
 
+@needs_bubblewrap
 def test_code_runs_only_where_the_settings_allow_it(tmp_path: Path) -> None:
     grader = Python(tests="assert answer == 42")
     for allowed, expected in ((False, "off"), (True, "right")):
