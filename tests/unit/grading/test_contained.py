@@ -15,7 +15,7 @@ from tests.unit.source import ROOT
 
 pytestmark = needs_bubblewrap
 
-SOON = Limits(seconds=3.0, folder_kib=2048)
+SOON = Limits(seconds=60.0, folder_kib=2048)
 TESTED = Python(tests="assert tried() == 'done'")
 
 
@@ -128,9 +128,7 @@ def test_there_is_no_network(code: str) -> None:
         ("hog = [0]\nwhile True: hog += hog", "takes more than 512 MiB"),
         ("open('big', 'wb').write(bytes(2**22))", "File too large"),
         ("for n in range(9): open(f'{n}', 'wb').write(bytes(2**19))", "No space left"),
-        ("import os\nfor n in range(10**6): os.mkdir(f'{n}')", "No space left|longer than"),
         ("while True: print('x' * 10000)", "prints more than 256 KiB"),
-        ("import time\nwhile True: time.sleep(1)", "takes longer than 3 s"),
         ("import resource as r; r.setrlimit(r.RLIMIT_AS, (-1, -1))", "ValueError"),
         ("import resource as r; r.setrlimit(r.RLIMIT_NPROC, (9, 9))", "ValueError"),
         ("import os; os.setuid(0)", "Error"),
@@ -144,7 +142,13 @@ def test_there_is_no_network(code: str) -> None:
 def test_limits_hold(code: str, why: str) -> None:
     passed, said = attempt(code)
     assert not passed
-    assert any(part in said for part in why.split("|")), said
+    assert why in said
+
+
+def test_time_is_limited() -> None:
+    soon = Limits(seconds=1.0)
+    assert attempt("while True: pass", limits=soon) == (False, "takes longer than 1 s")
+    assert attempt("import time; time.sleep(90)", limits=soon) == (False, "takes longer than 1 s")
 
 
 def test_the_environment_does_not_reach_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from tests.unit.grading.contained import needs_bubblewrap
 
 pytestmark = needs_bubblewrap
 
-SOON = Limits(seconds=2.0)
+LONG = Limits(seconds=60.0)
+"""On a busy machine too, what is told is the reason and not the time."""
 TESTED = Python(
     tests="""
 from math import isclose
@@ -102,7 +103,7 @@ def test_the_tests_pass_what_is_right() -> None:
 
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_nothing_forged_is_right(forgery: str) -> None:
-    graded = grade(FORGERIES[forgery], grader=TESTED, limits=SOON)
+    graded = grade(FORGERIES[forgery], grader=TESTED, limits=LONG)
     assert not graded.passed, graded.why
 
 
@@ -120,7 +121,7 @@ def test_nothing_forged_is_right(forgery: str) -> None:
     ],
 )
 def test_the_reason_is_told(code: str, why: str) -> None:
-    limits = SOON if code else Limits(seconds=0.5)
+    limits = LONG if code else Limits(seconds=0.5)
     graded = grade(code or "while True: pass", grader=TESTED, limits=limits)
     assert not graded.passed
     assert why in graded.why
@@ -130,7 +131,7 @@ def test_tests_that_take_any_exception_do_not_take_silence() -> None:
     tests = "try:\n    wanted()\nexcept BaseException:\n    pass\nelse:\n    assert False"
     grader = Python(tests=tests)
     assert grade("def wanted(): raise KeyError", grader=grader).passed
-    graded = grade("import os\ndef wanted(): os.closerange(0, 64)", grader=grader, limits=SOON)
+    graded = grade("import os\ndef wanted(): os.closerange(0, 64)", grader=grader, limits=LONG)
     assert graded.why == "ends before it is judged"
 
 
@@ -168,5 +169,5 @@ assert [name for asked, name in found if asked == "get" and name != "check"] == 
 
 
 def test_nothing_of_the_tests_leads_further() -> None:
-    graded = grade(REACHES, grader=Python(tests=GIVES), limits=SOON)
+    graded = grade(REACHES, grader=Python(tests=GIVES), limits=LONG)
     assert graded.passed, graded.why
