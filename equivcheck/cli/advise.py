@@ -61,6 +61,7 @@ def command(
     from equivcheck.metrics.summarise import summarise
     from equivcheck.records.records_file import read_evidence
     from equivcheck.records.run_folder import find_run
+    from equivcheck.records.seal import UNSEALED
 
     output = Output(as_json=as_json)
     measured = read_bench(bench)
@@ -89,6 +90,8 @@ def command(
     path = Path(out) if out else bench_path(bench).with_name(ROUTES_NAME)
     write_routes(path, routes)
     output.say_lines(lines_of(routes))
+    if measured.unsealed or (evidence is not None and evidence.unsealed):
+        output.say(f"\n{UNSEALED}")
     output.say(f"\nroutes: {path}")
     output.document(routes)
     return 0

@@ -10,6 +10,7 @@ from equivcheck.metrics.estimates import Estimate, Quantile
 from equivcheck.metrics.records import STOCK, TARGET
 from equivcheck.metrics.summary import OVERALL, ArmFacts, ArmSummary, BenchSummary, Comparison
 from equivcheck.metrics.sweeps import best_drafts, sweeps_of
+from equivcheck.records.seal import UNSEALED
 from equivcheck.report.layout import columns
 
 NOTHING = "n/a"
@@ -31,6 +32,8 @@ def lines_of(summary: BenchSummary) -> Iterator[str]:
         )
         if part
     )
+    if summary.unsealed:
+        yield UNSEALED
     yield "ratios above 1 are faster; [95 % intervals] take prompts as the sample"
     for point in range(len(summary.points)):
         yield from _point_lines(summary, point=point)

@@ -46,6 +46,7 @@ def command(
     from equivcheck.core.atomic_write import replace
     from equivcheck.records.records_file import read_evidence
     from equivcheck.records.run_folder import find_run, shown
+    from equivcheck.records.seal import UNSEALED
     from equivcheck.report.export.grafana import dashboard
     from equivcheck.report.export.profile import profile_of
     from equivcheck.report.export.prometheus import metrics_of
@@ -69,6 +70,8 @@ def command(
         "grafana": lambda: pretty(dashboard()),
         "speculation-profile": lambda: pretty(profile_of(evidence)),
     }
+    if evidence.unsealed:
+        note(f"{run}: {UNSEALED}")
     output = Output(as_json=as_json)
     written: dict[str, str] = {}
     for name, file in wanted.items():

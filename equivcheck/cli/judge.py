@@ -14,7 +14,7 @@ def command(*, run: str, as_json: bool) -> int:
     """Judge the records of RUN (folder, records file or run id) again, without a model.
 
     The same records give the same bytes, on any machine. A run that is unfinished is judged but
-    not sealed, so that it can still be gone on with.
+    given no verdict line, so that it can still be gone on with.
     """
     from equivcheck.cli.printing import print_verdict
     from equivcheck.pipeline.rejudge import rejudge
@@ -23,5 +23,5 @@ def command(*, run: str, as_json: bool) -> int:
     path = find_run(run)
     evidence, verdict = rejudge(path)
     if evidence.sealed is None:
-        note(f"{path}: unfinished; judged as far as it got, and not sealed")
+        note(f"{path}: unfinished; judged as far as it got, no verdict is stored")
     return print_verdict(evidence, verdict, output=Output(as_json=as_json), folder=path.parent)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from equivcheck.cli.output import Output, json_option
+from equivcheck.cli.output import Output, json_option, note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,10 +34,13 @@ def command(*, run: str, case: str, alone: bool, as_json: bool) -> int:
     from equivcheck.pipeline.replay import replay
     from equivcheck.records.records_file import read_evidence
     from equivcheck.records.run_folder import find_run
+    from equivcheck.records.seal import UNSEALED
 
     output = Output(as_json=as_json)
     try:
         evidence = read_evidence(find_run(run))
+        if evidence.unsealed:
+            note(f"{run}: {UNSEALED}")
         with shown_progress() as progress:
             told = replay(evidence, case, alone=alone, progress=progress)
     except EquivcheckError as error:

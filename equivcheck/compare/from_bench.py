@@ -21,7 +21,8 @@ from equivcheck.records.baseline_record import (
 
 def with_bench(baseline: Baseline, bench: Bench) -> Baseline:
     """The baseline with the figures of a measurement."""
-    return msgspec.structs.replace(baseline, bench=figures_of(bench))
+    unsealed = baseline.unsealed or bench.unsealed
+    return msgspec.structs.replace(baseline, bench=figures_of(bench), unsealed=unsealed)
 
 
 def bench_baseline(bench: Bench, *, name: str) -> Baseline:
@@ -45,6 +46,7 @@ def bench_baseline(bench: Bench, *, name: str) -> Baseline:
         | ({"models.draft": header.models["draft"]} if "draft" in header.models else {}),
         environment=dict(header.environment),
         cases=_bench_cases(bench, summary.candidate),
+        unsealed=bench.unsealed,
         bench=figures_of(bench),
     )
 

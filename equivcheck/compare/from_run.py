@@ -32,6 +32,7 @@ def baseline_of(evidence: Evidence, verdict: Verdict, *, name: str) -> Baseline:
         under_test=under_test(header),
         environment=dict(header.environment),
         cases={key: _case(evidence, key, found) for key, found in about.items()},
+        unsealed=evidence.unsealed,
     )
 
 

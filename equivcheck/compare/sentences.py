@@ -6,6 +6,7 @@ from equivcheck.baselines.cells import Cell
 from equivcheck.compare.comparison import Broken, Row, Word
 from equivcheck.core.findings import Finding, Outcome
 from equivcheck.records.baseline_record import Baseline
+from equivcheck.records.seal import UNSEALED
 
 
 def sentence(
@@ -116,6 +117,8 @@ def notes(base: Baseline, new: Baseline) -> list[str]:
     notes = []
     if base.forced:
         notes.append(f"the base did not pass and was saved nevertheless: {base.forced}")
+    if without := [name for name, of in (("base", base), ("new", new)) if of.unsealed]:
+        notes.append(f"{' and '.join(without)} {UNSEALED}")
     if base.bench and new.bench and base.bench.machine != new.bench.machine:
         notes.append("measured on different machines: only ratios within a run are compared")
     if base.bench and not new.bench:

@@ -197,6 +197,8 @@ class Bench(Struct, frozen=True, kw_only=True):
     """A measurement as read back."""
 
     header: BenchHeader
+    unsealed: bool = False
+    """Whether its lines have no seals: written before there were any, or taken off."""
     measured: tuple[Measured, ...] = ()
     probed: tuple[Probed, ...] = ()
     bandwidth: Bandwidth | None = None

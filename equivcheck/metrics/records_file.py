@@ -7,7 +7,6 @@ from typing import Self
 
 import msgspec
 
-from equivcheck.core.atomic_write import writing
 from equivcheck.core.errors import RecordsError, unknown_name
 from equivcheck.metrics.bounds import outside, unmeasurable
 from equivcheck.metrics.records import (
@@ -22,13 +21,13 @@ from equivcheck.metrics.records import (
     Spent,
 )
 from equivcheck.records.journal import (
+    BEGIN,
     JournalWriter,
     Late,
     LineDecoder,
-    end_of_lines,
-    reopen,
+    Place,
+    sealed_lines,
     whole_lines,
-    write_line,
 )
 from equivcheck.records.same_run import refuse_other_run
 
@@ -70,17 +69,16 @@ class BenchWriter(JournalWriter):
             RecordsError: it cannot be read.
             EquivcheckError: it cannot be written.
         """
-        bench = read_bench(path)
+        bench, end = _read_to_end(path)
         refuse_other_run(path, found=bench.header, wanted=header)
-        with writing(path):
-            return cls(reopen(path, at=end_of_lines(path))), bench
+        return cls.reopened(path, at=end), bench
 
     def append(self, *records: BenchRecord) -> None:
         """Write each record as one line."""
         for record in records:
             if isinstance(record, Measured):
                 self.begin()
-            write_line(self._file, msgspec.json.encode(record))
+            self.write(msgspec.json.encode(record))
 
 
 def read_bench(place: str | Path) -> Bench:
@@ -89,26 +87,7 @@ def read_bench(place: str | Path) -> Bench:
     Raises:
         RecordsError: there is none, or a line cannot be used; names file, line and field.
     """
-    path = bench_path(place)
-    if not path.is_file():
-        raise RecordsError(f"{path}: no such measurement; equivcheck bench makes one")
-    lines = [_read(line.text, where=f"{path}:{line.number}") for line in whole_lines(path)]
-    if not lines or not isinstance(lines[0], BenchHeader):
-        raise RecordsError(f"{path}:1: not a measurement: its first line is no header")
-    for number, line in enumerate(lines, start=1):
-        if isinstance(line, BenchHeader) and number > 1:
-            raise RecordsError(f"{path}:{number}: a second header")
-        _refuse_unknown(path, line, number=number, header=lines[0])
-        if wrong := outside(line, lines[0]):
-            raise RecordsError(f"{path}:{number}: {wrong}")
-    return Bench(
-        header=lines[0],
-        measured=tuple(line for line in lines if isinstance(line, Measured)),
-        probed=tuple(line for line in lines if isinstance(line, Probed)),
-        bandwidth=next((line for line in reversed(lines) if isinstance(line, Bandwidth)), None),
-        sessions=tuple(line for line in lines if isinstance(line, Session)),
-        spent=tuple(line for line in lines if isinstance(line, Spent)),
-    )
+    return _read_to_end(bench_path(place))[0]
 
 
 def is_unfinished(path: Path) -> bool:
@@ -123,6 +102,34 @@ def is_unfinished(path: Path) -> bool:
         return False
     bench = read_bench(path)
     return not bench.expected <= bench.asked
+
+
+def _read_to_end(path: Path) -> tuple[Bench, Place]:
+    """A measurement, and where it is gone on with."""
+    if not path.is_file():
+        raise RecordsError(f"{path}: no such measurement; equivcheck bench makes one")
+    lines, end = [], BEGIN
+    for each in sealed_lines(path):
+        lines.append(_read(each.text, where=f"{path}:{each.number}"))
+        end = each.end
+    if not lines or not isinstance(lines[0], BenchHeader):
+        raise RecordsError(f"{path}:1: not a measurement: its first line is no header")
+    for number, line in enumerate(lines, start=1):
+        if isinstance(line, BenchHeader) and number > 1:
+            raise RecordsError(f"{path}:{number}: a second header")
+        _refuse_unknown(path, line, number=number, header=lines[0])
+        if wrong := outside(line, lines[0]):
+            raise RecordsError(f"{path}:{number}: {wrong}")
+    bench = Bench(
+        header=lines[0],
+        unsealed=end.seal is None,
+        measured=tuple(line for line in lines if isinstance(line, Measured)),
+        probed=tuple(line for line in lines if isinstance(line, Probed)),
+        bandwidth=next((line for line in reversed(lines) if isinstance(line, Bandwidth)), None),
+        sessions=tuple(line for line in lines if isinstance(line, Session)),
+        spent=tuple(line for line in lines if isinstance(line, Spent)),
+    )
+    return bench, end
 
 
 def _refuse_unknown(path: Path, line: BenchRecord, *, number: int, header: BenchHeader) -> None:

@@ -40,6 +40,7 @@ def summarise(bench: Bench) -> BenchSummary:
     wall = sum(session.wall_seconds for session in bench.sessions)
     return BenchSummary(
         run=bench.header.run,
+        unsealed=bench.unsealed,
         created=bench.header.created,
         points=settings.points,
         arms=settings.arms,

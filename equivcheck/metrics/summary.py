@@ -129,6 +129,8 @@ class BenchSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     answers: int = 0
     expected: int = 0
     """Answers that a finished measurement has."""
+    unsealed: bool = False
+    """Whether a line of its file that was changed would go unseen."""
 
     @property
     def finished(self) -> bool:

@@ -62,6 +62,8 @@ def _lines(note: RunNote) -> Iterator[str]:
         yield view.headline
     yield view.arms
     yield f"{count_words(view)} · run {view.run}"
+    if view.unsealed:
+        yield view.evidence
     if view.against:
         yield from box_lines(view.against)
     if view.workloads:

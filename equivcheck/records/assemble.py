@@ -15,6 +15,7 @@ from equivcheck.core.escape import head
 from equivcheck.core.findings import Finding
 from equivcheck.core.generation import Generation
 from equivcheck.records.baseline_record import Against
+from equivcheck.records.journal import Place
 from equivcheck.records.records import (
     DRAWING,
     Arbitration,
@@ -39,9 +40,8 @@ class Line(NamedTuple):
     """One line of a records file."""
 
     number: int
-    start: int
-    """Byte offset."""
     record: Record
+    end: Place
 
 
 def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
@@ -69,7 +69,7 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
     scored: list[Scored] = []
     findings: list[Finding] = []
     sealed: Sealed | None = None
-    for number, _, record in lines[1:]:
+    for number, record, _ in lines[1:]:
         where = f"{path}:{number}"
         match record:
             case Header():
@@ -115,6 +115,7 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
                 scored.append(record)
     return Evidence(
         header=header,
+        unsealed=lines[0].end.seal is None,
         asked=asked,
         captured=captured,
         arbitrations=tuple(arbitrations),

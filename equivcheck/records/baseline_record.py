@@ -112,6 +112,8 @@ class Baseline(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where it ran; differences are told."""
     cases: dict[str, CaseFact]
     """By case key, in the order of the suites."""
+    unsealed: bool = False
+    """Whether the records it was taken of, or its measurement, have no seals."""
     bench: BenchFigures | None = None
     history: tuple[Point, ...] = ()
     """Earlier states under this name with equal facts, the oldest first."""

@@ -1,7 +1,8 @@
 """Journals: files of JSON lines, each written whole as it comes.
 
 A process killed at any moment leaves complete lines and at most one torn tail. The tail is never
-read, and is cut off when the journal is gone on with.
+read, and is cut off when the journal is gone on with. Lines are sealed, as `seal.py` says; a
+journal whose first line has no seal was written before there were any, and stays without.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import msgspec
 from equivcheck.core.atomic_write import writing
 from equivcheck.core.errors import RecordsError, unknown_name
 from equivcheck.core.validation import decoded, explain
+from equivcheck.records.seal import START, Seal, is_sealed, seal_of, with_seal
 
 R = TypeVar("R")
 """A union of records, told apart by their tags."""
@@ -56,6 +58,47 @@ def whole_lines(path: Path) -> Iterator[WholeLine]:
             start += len(text)
 
 
+class SealedLine(NamedTuple):
+    """A complete line whose seal was looked at."""
+
+    number: int
+    """From 1."""
+    start: int
+    """Byte offset."""
+    text: bytes
+    """Its end included."""
+    seal: Seal | None
+    """None in an unsealed journal."""
+
+    @property
+    def end(self) -> Place:
+        """Where the next line begins."""
+        return Place(self.start + len(self.text), self.seal)
+
+
+def sealed_lines(path: Path) -> Iterator[SealedLine]:
+    """Every complete line, each held to its seal.
+
+    Raises:
+        RecordsError: a line was changed, removed, doubled or moved after it was written; names the
+            first line that does not follow from those before.
+    """
+    before: Seal | None = START
+    for number, start, text in whole_lines(path):
+        if number == 1 and not is_sealed(text):
+            before = None
+        if before is not None:
+            before = seal_of(text, before=before)
+            if before is None:
+                raise RecordsError(f"{path}:{number}: breaks the seal: {_CHANGED}")
+        elif is_sealed(text):
+            raise RecordsError(f"{path}:{number}: sealed, but the lines before it are not")
+        yield SealedLine(number, start, text, before)
+
+
+_CHANGED = "this line or the one before it was changed, removed, doubled or moved"
+
+
 def _ends(file: IO[bytes]) -> bool:
     """Whether the line that a file stands in has an end."""
     while part := file.readline(2**20):
@@ -64,16 +107,23 @@ def _ends(file: IO[bytes]) -> bool:
     return False
 
 
-def end_of_lines(path: Path) -> int:
-    """Byte offset behind the last complete line."""
-    return sum(len(line.text) for line in whole_lines(path))
+class Place(NamedTuple):
+    """Where a journal is gone on with."""
+
+    offset: int
+    """Bytes of complete lines."""
+    seal: Seal | None
+    """Of the last of these; None: the journal is unsealed."""
 
 
-def reopen(path: Path, *, at: int) -> IO[bytes]:
-    """Open for appending with everything from byte `at` on removed."""
+BEGIN = Place(0, START)
+
+
+def reopen(path: Path, *, at: Place) -> IO[bytes]:
+    """Open for appending with everything behind a place removed."""
     file = path.open("r+b", buffering=0)
-    file.truncate(at)
-    file.seek(at)
+    file.truncate(at.offset)
+    file.seek(at.offset)
     return file
 
 
@@ -108,8 +158,12 @@ class Late(NamedTuple):
 class JournalWriter:
     """Appends to a journal. Use as a context manager."""
 
-    def __init__(self, place: IO[bytes] | Late) -> None:
-        """Write to an unbuffered file that stands at its end, or to one that is to begin later."""
+    def __init__(self, place: IO[bytes] | Late, *, seal: Seal | None = START) -> None:
+        """Write to an unbuffered file that stands at its end, or to one that is to begin later.
+
+        `seal` is that of its last line; None goes on without seals.
+        """
+        self._seal = seal
         self._late = place if isinstance(place, Late) else None
         self._file: IO[bytes] = io.BytesIO() if isinstance(place, Late) else place
 
@@ -134,6 +188,28 @@ class JournalWriter:
             unfinished.replace(path)
             self._file = path.open("ab", buffering=0)
         self._late = None
+
+    @classmethod
+    def reopened(cls, path: Path, *, at: Place) -> Self:
+        """Go on with the journal that ends at a place; what is behind it is removed.
+
+        Raises:
+            EquivcheckError: it cannot be written.
+        """
+        with writing(path):
+            return cls(reopen(path, at=at), seal=at.seal)
+
+    def write(self, text: bytes) -> None:
+        """Write one JSON object as a line, sealed.
+
+        Raises:
+            EquivcheckError: the file cannot be written.
+        """
+        seal = self._seal
+        if seal is not None:
+            text, seal = with_seal(text, before=seal)
+        write_line(self._file, text)
+        self._seal = seal
 
     def close(self) -> None:
         """Close the file."""

@@ -237,6 +237,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """A run as read back: what checks are given."""
 
     header: Header
+    unsealed: bool = False
+    """Whether its lines have no seals: written before there were any, or taken off."""
     asked: dict[str, Asked]
     """By case key, in the order of the suites."""
     captured: dict[str, dict[str, Captured]]

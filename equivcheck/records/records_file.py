@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, Self
 
@@ -20,16 +21,16 @@ from equivcheck.core.errors import RecordsError
 from equivcheck.core.findings import Finding
 from equivcheck.records.assemble import Line, assemble
 from equivcheck.records.journal import (
+    BEGIN,
     JournalWriter,
     Late,
     LineDecoder,
-    end_of_lines,
-    reopen,
-    whole_lines,
-    write_line,
+    Place,
+    sealed_lines,
 )
 from equivcheck.records.records import SAMPLED, SCHEMA, Asked, Evidence, Header, Record, Sealed
 from equivcheck.records.score_table_file import kept_scores
+from equivcheck.records.seal import START, Seal
 
 RECORDS_NAME = "records.jsonl"
 SYNC_EVERY = 32
@@ -41,9 +42,9 @@ _read: LineDecoder[Record] = LineDecoder(Record, schema=SCHEMA)
 class RecordsWriter(JournalWriter):
     """Appends records to a run's file; close syncs to disk."""
 
-    def __init__(self, place: IO[bytes] | Late) -> None:
+    def __init__(self, place: IO[bytes] | Late, *, seal: Seal | None = START) -> None:
         """As for any journal; `create`, `later` and `resume` make one."""
-        super().__init__(place)
+        super().__init__(place, seal=seal)
         self._unsynced = 0
 
     @classmethod
@@ -90,14 +91,12 @@ class RecordsWriter(JournalWriter):
             return cls.create(path, header), Evidence(header=header, asked={}, captured={})
         lines = _lines(path)
         if not lines:
-            with writing(path):
-                writer = cls(reopen(path, at=0))
+            writer = cls.reopened(path, at=BEGIN)
             writer.append(header)
             return writer, Evidence(header=header, asked={}, captured={})
         evidence = assemble(path, lines)
         refuse_other_run(path, found=evidence.header, wanted=header)
-        with writing(path):
-            writer = cls(reopen(path, at=_end_of_evidence(path, lines)))
+        writer = cls.reopened(path, at=_end_of_evidence(lines))
         return writer, msgspec.structs.replace(evidence, findings=(), sealed=None)
 
     def append(self, *records: Record) -> None:
@@ -110,7 +109,7 @@ class RecordsWriter(JournalWriter):
         if not all(isinstance(record, Header | Asked) for record in records):
             self.begin()
         for record in records:
-            write_line(self._file, _to_line(record))
+            self.write(_to_line(record))
             self._unsynced += 1
             if self._unsynced >= SYNC_EVERY:
                 self._sync()
@@ -135,7 +134,7 @@ def seal(path: Path, *, findings: Iterable[Finding], sealed: Sealed) -> None:
     """
     lines = _lines(path)
     assemble(path, lines)
-    with RecordsWriter(reopen(path, at=_end_of_evidence(path, lines))) as writer:
+    with RecordsWriter.reopened(path, at=_end_of_evidence(lines)) as writer:
         writer.append(*findings)
         writer.append(sealed)
 
@@ -176,11 +175,12 @@ def last_verdict(path: Path) -> Sealed | None:
     """The verdict that a records file ends with; None: it has none, or is not there.
 
     Raises:
+        RecordsError: a line breaks the seal.
         OSError: it cannot be read.
     """
     if not path.is_file():
         return None
-    last = deque(whole_lines(path), maxlen=1)
+    last = deque(sealed_lines(path), maxlen=1)
     try:
         return msgspec.json.decode(last[0].text, type=Sealed) if last else None
     except msgspec.DecodeError:
@@ -196,12 +196,12 @@ def _to_line(record: Record) -> bytes:
 def _lines(path: Path) -> list[Line]:
     """Every complete line; a last one without its end is an interrupted write."""
     return [
-        Line(line.number, line.start, _read(line.text, where=f"{path}:{line.number}"))
-        for line in whole_lines(path)
+        Line(line.number, _read(line.text, where=f"{path}:{line.number}"), line.end)
+        for line in sealed_lines(path)
     ]
 
 
-def _end_of_evidence(path: Path, lines: list[Line]) -> int:
-    """Byte offset behind the last line of evidence."""
-    derived = (line.start for line in lines if isinstance(line.record, Finding | Sealed))
-    return next(derived, end_of_lines(path))
+def _end_of_evidence(lines: list[Line]) -> Place:
+    """Behind the last line of evidence."""
+    kept = takewhile(lambda line: not isinstance(line.record, Finding | Sealed), lines)
+    return deque(kept, maxlen=1)[0].end

@@ -15,6 +15,7 @@ from equivcheck.core.escape import head
 from equivcheck.metrics.estimates import Estimate, Quantile
 from equivcheck.metrics.summary import ArmSummary, BenchSummary, Comparison
 from equivcheck.metrics.sweeps import Pays, Sweep, sweeps_of
+from equivcheck.records.seal import UNSEALED
 from equivcheck.report.figures import EDGE, MARK_WIDTH
 from equivcheck.report.html import template
 
@@ -78,10 +79,11 @@ class BenchView(Struct, frozen=True, kw_only=True):
 
 def view_of(summary: BenchSummary, *, headline: str) -> BenchView:
     """Arrange a summary; text from outside is escaped here."""
-    facts = (summary.run, summary.environment.get("device", ""), summary.environment.get("cpu", ""))
+    machine = (summary.environment.get("device", ""), summary.environment.get("cpu", ""))
+    facts = (summary.run, *machine, summary.created, UNSEALED * summary.unsealed)
     return BenchView(
         headline=head(headline, cells=3 * CELLS),
-        where=" · ".join(head(fact, cells=CELLS) for fact in (*facts, summary.created) if fact),
+        where=" · ".join(head(fact, cells=CELLS) for fact in facts if fact),
         finished=summary.finished,
         points=tuple(
             PointView(

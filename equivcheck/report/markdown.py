@@ -72,6 +72,8 @@ def _lines(view: RunView) -> Iterator[str]:
         yield from _more(len(view.near_ties) - MOST_NEAR_TIES)
     yield ""
     yield escape(" · ".join(view.environment))
+    yield ""
+    yield escape(view.evidence)
 
 
 def escape(text: str) -> str:

@@ -74,6 +74,7 @@ def _lines(view: RunView, *, most_blocks: int) -> Iterator[str]:
         yield from _more(len(view.near_ties) - MOST_NEAR_TIES, "near ties")
     yield ""
     yield clip(" · ".join(view.environment), cells=WIDTH)
+    yield from textwrap.wrap(view.evidence, width=WIDTH)
     yield "positions, verify steps and draft slots count from 0"
 
 

@@ -15,7 +15,9 @@ from equivcheck.checks.subjects import RUN, plural
 from equivcheck.checks.verdict import Verdict
 from equivcheck.core.escape import clip, head, visible
 from equivcheck.core.findings import Finding, Interval, Outcome, Reason, worst
+from equivcheck.records.evidence_digest import evidence_digest
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence, Header
+from equivcheck.records.seal import UNSEALED
 from equivcheck.report.baseline_view import AgainstView, against_view
 from equivcheck.report.grades import GradeRow, grade_rows
 from equivcheck.report.html_appendix import Appendix, appendix_of
@@ -89,8 +91,17 @@ class RunView(Struct, frozen=True, kw_only=True):
     """Empty where no engine reports times."""
     environment: tuple[str, ...]
     appendix: Appendix
+    evidence_digest: str
+    """The same for two runs with the same evidence, whatever their times."""
+    unsealed: bool
+    """Whether a line of the records that was changed would go unseen."""
     against: AgainstView | None = None
     """None where no baseline is asked for."""
+
+    @property
+    def evidence(self) -> str:
+        """The digest in words, and what is to be known of it."""
+        return f"evidence {self.evidence_digest}" + f" · {UNSEALED}" * self.unsealed
 
 
 def view_of(evidence: Evidence, verdict: Verdict) -> RunView:
@@ -121,6 +132,8 @@ def view_of(evidence: Evidence, verdict: Verdict) -> RunView:
             if (header_value := evidence.header.environment.get(name))
         ),
         appendix=appendix_of(evidence, verdict.findings),
+        evidence_digest=evidence_digest(evidence),
+        unsealed=evidence.unsealed,
         against=against,
     )
 

@@ -19,6 +19,7 @@ from tests.unit.make import (
     make_request,
     make_steps,
 )
+from tests.unit.seals import reseal
 
 ROOT = Path(__file__).parents[2]
 KEYS = ("code/one", "code/two", "code/three")
@@ -62,9 +63,11 @@ def make_run(folder: Path, *, differs: bool = False) -> Path:
 
 
 def change(path: Path, line: int, how: Change) -> None:
-    """Change the record of a line, counted from 1."""
+    """Change the record of a line, counted from 1, and seal all lines anew."""
     lines = path.read_text(encoding="utf-8").splitlines()
     record = json.loads(lines[line - 1])
     how(record)
+    record.pop("seal", None)
     lines[line - 1] = json.dumps(record)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    reseal(path)

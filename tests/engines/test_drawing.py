@@ -23,6 +23,7 @@ from equivcheck.engines.registry import load_engine
 from equivcheck.pipeline.draw_more import finished_run, tokens_drawn
 from equivcheck.pipeline.rejudge import rejudge
 from equivcheck.pipeline.run import run
+from equivcheck.records.evidence_digest import evidence_digest
 from equivcheck.records.records import SAMPLED, Evidence
 from equivcheck.records.records_file import RECORDS_NAME, read_evidence
 from equivcheck.records.sample_keys import parse_draw
@@ -98,6 +99,17 @@ def test_judging_again_needs_no_model_and_gives_the_same_bytes(
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert (folder / RECORDS_NAME).read_bytes() == before
+
+
+def test_the_same_run_again_has_the_same_digest_of_its_evidence(
+    settings: Settings, finished: Path, tmp_path: Path
+) -> None:
+    run(settings, SUITES, tmp_path)
+    one, other = read_evidence(finished), read_evidence(tmp_path)
+    assert evidence_digest(one) == evidence_digest(other)
+    fewer = dict(list(other.draws[SAMPLED].items())[:-1])
+    changed = msgspec.structs.replace(other, draws={SAMPLED: fewer})
+    assert evidence_digest(changed) != evidence_digest(other)
 
 
 def test_without_its_scores_a_run_is_no_pass(finished: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tests.unit.make import (
     make_request,
     make_steps,
 )
+from tests.unit.seals import reseal
 
 TOKENS = (10, 11, 12, 13, 14, 15)
 SUITE = '{"equivcheck": 1, "workload": "code"}\n{"id": "one", "prompt": "a"}\n'
@@ -125,10 +126,14 @@ def test_judging_twice_leaves_the_same_bytes(tmp_path: Path) -> None:
     assert before == once == path.read_bytes()
 
 
-def test_judging_replaces_a_verdict_that_was_tampered_with(tmp_path: Path) -> None:
+def test_a_verdict_that_was_tampered_with_is_refused_and_judged_anew_where_it_was_sealed_anew(
+    tmp_path: Path,
+) -> None:
     path = store(evidence_of((*TOKENS[:5], 99)), tmp_path)
     honest = path.read_bytes()
     path.write_bytes(honest.replace(b'"outcome":"inconclusive"', b'"outcome":"pass"'))
+    assert cli.run(["judge", str(path)]) == 2
+    reseal(path)
     assert cli.run(["judge", str(path)]) == 3
     assert path.read_bytes() == honest
 

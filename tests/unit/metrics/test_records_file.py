@@ -11,6 +11,7 @@ from equivcheck.metrics.records import Bench, BenchHeader, Point, Spent
 from equivcheck.metrics.records_file import BenchWriter, bench_path, is_unfinished, read_bench
 from equivcheck.metrics.summarise import summarise
 from tests.unit.metrics.make import make_bench
+from tests.unit.seals import unseal
 
 
 def written(path: Path, bench: Bench) -> Path:
@@ -85,6 +86,7 @@ def test_another_measurement_is_not_gone_on_with(tmp_path: Path) -> None:
 def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
     bench = make_bench(prompts=1)
     path = written(tmp_path / "bench.jsonl", bench)
+    unseal(path)
     header, *_ = path.read_text().splitlines()
     measured = msgspec.json.encode(bench.measured[0]).decode()
     for field, found in (
@@ -110,6 +112,7 @@ def test_a_line_that_no_decoder_gets_through_is_named(
     tmp_path: Path, line: bytes, problem: str
 ) -> None:
     path = written(tmp_path / "bench.jsonl", make_bench(prompts=1))
+    unseal(path)
     path.write_bytes(path.read_bytes().splitlines(keepends=True)[0] + line + b"\n")
     with pytest.raises(RecordsError, match=rf"bench\.jsonl:2: not valid JSON: {problem}"):
         read_bench(path)
@@ -153,3 +156,30 @@ def test_answers_that_nobody_needs_finish_nothing(tmp_path: Path) -> None:
     assert len(found.asked) > len(found.expected) == 3 * (1 + 2)
     summary = summarise(found)
     assert (summary.answers, summary.finished) == (3, False)
+
+
+def test_a_changed_removed_or_doubled_line_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "bench.jsonl", make_bench(prompts=2))
+    whole = path.read_bytes().splitlines(keepends=True)
+    for at in range(1, len(whole) - 1):
+        changed = whole[at].replace(b'"seal":"', b'"more":1,"seal":"')
+        for lines, refused in (
+            ([*whole[:at], changed, *whole[at + 1 :]], at + 1),
+            ([*whole[:at], *whole[at + 1 :]], at + 1),
+            ([*whole[: at + 1], *whole[at:]], at + 2),
+        ):
+            path.write_bytes(b"".join(lines))
+            with pytest.raises(RecordsError, match=rf"bench\.jsonl:{refused}: breaks the seal"):
+                read_bench(path)
+
+
+def test_a_measurement_without_seals_is_read_and_gone_on_with_as_it_is(tmp_path: Path) -> None:
+    bench = make_bench(prompts=2)
+    path = written(tmp_path / "bench.jsonl", bench)
+    unseal(path)
+    assert read_bench(path).unsealed
+    writer, _ = BenchWriter.resume(path, bench.header)
+    with writer:
+        writer.append(*bench.sessions)
+    assert b'"seal"' not in path.read_bytes()
+    assert summarise(read_bench(path)).unsealed

@@ -1,0 +1,60 @@
+"""One digest of what a run asked, was answered, drew and scored: the same for two identical runs.
+
+Times, run id, date, commit, machine, engines' messages, text for people, and what follows from the
+evidence stay out. Comparable between runs of one version of equivcheck.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from operator import attrgetter
+
+import msgspec
+from msgspec.structs import replace
+
+from equivcheck.core.generation import Generation, Step
+from equivcheck.records.records import Evidence
+
+_BYTES = 16
+_step = attrgetter(*(name for name in Step.__struct_fields__ if name != "seconds"))
+
+
+def evidence_digest(evidence: Evidence) -> str:
+    """BLAKE2b over the evidence, 32 hex digits. Says that two runs gave the same, or did not."""
+    digest = blake2b(digest_size=_BYTES)
+    encoder = msgspec.json.Encoder(order="deterministic")
+    for part in _parts(evidence):
+        # JSON of a list holds no line end, so no two parts can be taken for one.
+        digest.update(encoder.encode(part) + b"\n")
+    return digest.hexdigest()
+
+
+def _parts(evidence: Evidence) -> Iterator[tuple[object, ...]]:
+    """Every statement of the evidence, in an order that does not hang on when it was made."""
+    for key, asked in sorted(evidence.asked.items()):
+        yield "asked", key, msgspec.to_builtins(asked.request, str_keys=True), asked.workload
+    for arm, captured in sorted(evidence.captured.items()):
+        for key, answer in sorted(captured.items()):
+            yield "answer", arm, key, answer.stop_completed_at, *_answer(answer.generation)
+    for arm, draws in sorted(evidence.draws.items()):
+        for key, drawn in sorted(draws.items()):
+            yield "draw", arm, key, *_answer(drawn)
+    for arm, key in sorted({(each.arm, each.key) for each in evidence.failures}):
+        yield "failure", arm, key
+    for at in sorted(evidence.arbitrations, key=lambda each: (each.arm, each.key, each.position)):
+        yield "arbitration", replace(at, reference="", context="", target_piece="", arm_piece="")
+    for again in sorted(evidence.rescored, key=lambda each: (each.arm, each.key)):
+        yield "rescored", again
+    for grade in sorted(evidence.grades, key=lambda each: (each.arm, each.key)):
+        yield "grade", grade.arm, grade.key, grade.grader, grade.result
+    if evidence.preflight:
+        yield "preflight", evidence.preflight
+    if evidence.scored:
+        yield "scored", evidence.scored[-1]
+
+
+def _answer(generation: Generation) -> tuple[object, ...]:
+    """An answer without its times."""
+    timeless = replace(generation, steps=(), prefill_seconds=None, total_seconds=None)
+    return timeless, list(map(_step, generation.steps))
