@@ -80,7 +80,7 @@ def faults_of(output: Scored, *, request: Request, settings: Settings) -> Iterat
     elif len(output.scores) >= MEAN_FROM and all(score.logprob == 0.0 for score in output.scores):
         yield f"log-probability 0.0 for all {len(output.scores)} tokens"
     for index, (score, token) in enumerate(zip(output.scores, output.tokens, strict=True)):
-        yield from _inconsistent(score, token, at=index, greedy=request.sampling.greedy)
+        yield from inconsistent(score, token, at=index, greedy=request.sampling.greedy)
 
 
 def _against_reference(output: Scored, rescored: Rescored, *, allowed: float) -> Iterator[str]:
@@ -110,7 +110,8 @@ def _against_reference(output: Scored, rescored: Rescored, *, allowed: float) ->
         )
 
 
-def _inconsistent(score: TokenScore, token: int, *, at: int, greedy: bool) -> Iterator[str]:
+def inconsistent(score: TokenScore, token: int, *, at: int, greedy: bool) -> Iterator[str]:
+    """What a token's score contradicts by itself."""
     mass = math.exp(score.logprob) + math.exp(score.rival_logprob) if _sane(score) else math.inf
     if score.rival == token:
         yield f"token {at} is its own rival"

@@ -125,7 +125,7 @@ def _draws(evidence: Evidence) -> Iterator[Output]:
 
 def faults_of(answer: Captured, *, request: Request, header: Header) -> Iterator[Fault]:
     """Every rule that one output breaks."""
-    generation, ends = answer.generation, _ends(request, header)
+    generation, ends = answer.generation, ends_of(request, header)
     yield from inner_faults_of(answer, request=request, header=header)
     if generation.token_ids:
         yield from _ending_faults(generation, ends=ends, completed=answer.stop_completed_at)
@@ -138,12 +138,13 @@ def inner_faults_of(answer: Captured, *, request: Request, header: Header) -> It
     if not answer.generation.token_ids:
         yield Fault(Reason.LENGTH, "no token at all")
         return
-    ends = _ends(request, header)
+    ends = ends_of(request, header)
     yield from _length_faults(answer.generation, request)
     yield from _content_faults(answer.generation, request, ends=ends, vocab_size=header.vocab_size)
 
 
-def _ends(request: Request, header: Header) -> Ends:
+def ends_of(request: Request, header: Header) -> Ends:
+    """The ids that end an answer to a request."""
     return Ends(
         eos=frozenset(() if request.ignore_eos else header.eos_token_ids),
         stop=frozenset(request.stop_token_ids),

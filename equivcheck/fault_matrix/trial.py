@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from equivcheck.capture.environment import git_state
+from equivcheck.checks.diagnosis import diagnoses
 from equivcheck.checks.subjects import RUN
 from equivcheck.checks.verdict import Verdict
 from equivcheck.core.errors import describe
@@ -30,6 +31,7 @@ from equivcheck.records.records import CANDIDATE, Evidence
 from equivcheck.records.records_file import read_evidence
 from equivcheck.records.run_folder import name_by_folder
 from equivcheck.report.blocks import block_lines
+from equivcheck.report.common import common_lines
 
 DONE = "done"
 """Says what the sound arms were captured with."""
@@ -107,6 +109,13 @@ def judged(job: Job, blank: Result, out: Path) -> Result:
     finding = first_failure(made_for, verdict.findings, check=entry.caught_by)
     requests, tokens = detection(evidence, made_for, finding)
     shown = () if finding is None else tuple(block_lines(name_by_folder(finding, folder)))
+    if shown:
+        of_check = [
+            told
+            for told in diagnoses(evidence, verdict.findings)
+            if told.check == entry.caught_by and told.lines
+        ]
+        shown += tuple(common_lines(of_check))
     return msgspec.structs.replace(
         blank,
         headline=verdict.headline,

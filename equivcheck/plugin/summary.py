@@ -14,6 +14,7 @@ from equivcheck.plugin.properties import RUN_PROPERTY, RunNote, read_note
 from equivcheck.plugin.session import read_marker
 from equivcheck.records.records_file import read_evidence
 from equivcheck.report.baseline_view import box_lines
+from equivcheck.report.common import common_lines
 from equivcheck.report.layout import columns, count_words, workload_table
 from equivcheck.report.view import view_of
 
@@ -71,3 +72,6 @@ def _lines(note: RunNote) -> Iterator[str]:
         yield from columns(workload_table(view, most=MOST_WORKLOADS))
     if len(view.workloads) > MOST_WORKLOADS:
         yield f"… {len(view.workloads) - MOST_WORKLOADS} more workloads in the report"
+    if view.common:
+        yield ""
+        yield from common_lines(view.common)

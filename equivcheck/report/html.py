@@ -20,6 +20,7 @@ from equivcheck.report.baseline_view import (
     vs_base_words,
 )
 from equivcheck.report.blocks import MOST_DETAILS, SYMBOLS
+from equivcheck.report.common import COMMON_TITLE, failing_words, shared_words
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
 from equivcheck.report.latency import LATENCY_HEADER, drawn_up_to, latency_cells, milliseconds
 from equivcheck.report.law import BOUND_HEADER, LAW_HEADER
@@ -60,6 +61,9 @@ def render(view: RunView) -> str:
             figures=figures,
             workload_cells=workload_cells,
             acceptance_words=acceptance_words,
+            common_title=COMMON_TITLE,
+            failing_words=failing_words,
+            shared_words=shared_words,
             grade_header=GRADE_HEADER,
             grade_cells=grade_cells,
             law_header=LAW_HEADER,

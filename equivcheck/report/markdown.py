@@ -9,6 +9,7 @@ from equivcheck.baselines.trend_words import TREND_HEADER, trend_cells
 from equivcheck.core.escape import harmless
 from equivcheck.report.baseline_view import box_lines, legend
 from equivcheck.report.blocks import block_lines
+from equivcheck.report.common import COMMON_TITLE, failing_words, shared_words
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
 from equivcheck.report.law import law_lines
 from equivcheck.report.layout import count_words, gate_cells, workload_table
@@ -57,6 +58,13 @@ def _lines(view: RunView) -> Iterator[str]:
         yield ""
         for text in law_lines(view.law):
             yield f"- {escape(text)}"
+    if view.common:
+        yield ""
+        yield f"### {COMMON_TITLE}"
+        yield ""
+        for told in view.common:
+            shared = "; ".join(shared_words(told))
+            yield f"- {escape(f'{failing_words(told)}: {shared}')}"
     yield from _blocks(view.problems)
     if view.near_ties:
         yield ""

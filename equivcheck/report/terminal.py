@@ -15,6 +15,7 @@ from equivcheck.core.escape import clip, harmless
 from equivcheck.core.findings import Outcome
 from equivcheck.report.baseline_view import box_lines, legend
 from equivcheck.report.blocks import SYMBOLS, WIDTH, block_lines
+from equivcheck.report.common import common_lines
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
 from equivcheck.report.law import law_lines
 from equivcheck.report.layout import (
@@ -62,6 +63,10 @@ def _lines(view: RunView, *, most_blocks: int) -> Iterator[str]:
         yield ""
         for text in law_lines(view.law):
             yield from textwrap.wrap(text, width=WIDTH, subsequent_indent="  ")
+    if view.common:
+        yield ""
+        for text in common_lines(view.common):
+            yield from textwrap.wrap(text, width=WIDTH, subsequent_indent=6 * " ")
     for block in view.problems[:most_blocks]:
         yield ""
         yield from block_lines(block.finding, where=block.where)

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from equivcheck.baselines.cells import Cell
 from equivcheck.checks import CHECKS
+from equivcheck.checks.diagnosis import Diagnosis, diagnoses
 from equivcheck.checks.subjects import RUN, plural
 from equivcheck.checks.verdict import Verdict
 from equivcheck.core.escape import clip, head, visible
@@ -81,6 +82,8 @@ class RunView(Struct, frozen=True, kw_only=True):
     grades: tuple[GradeRow, ...]
     """Empty where nothing has a grader."""
     gates: tuple[GateRow, ...]
+    common: tuple[Diagnosis, ...]
+    """What the failures of each check have in common."""
     problems: tuple[Block, ...]
     """Findings that did not pass, worst first, cases before workloads."""
     near_ties: tuple[Block, ...]
@@ -116,6 +119,7 @@ def view_of(evidence: Evidence, verdict: Verdict) -> RunView:
         workloads=tuple(_workload_rows(evidence, verdict.findings, against)),
         grades=tuple(grade_rows(evidence)),
         gates=tuple(_gate_rows(verdict.findings)),
+        common=diagnoses(evidence, verdict.findings),
         problems=_problems(evidence, verdict.findings),
         near_ties=tuple(
             _block(evidence, finding)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 from scipy.special import bdtrc
@@ -73,6 +73,13 @@ def _counted(scores: ScoreTable, flags: Mapping[str, Flags]) -> Impossible:
         first=_event(scores, *min(firsts)) if firsts else None,
         border=int((scores.support == Support.BORDER).sum()),
     )
+
+
+def events_of(scores: ScoreTable, *, kinds: Collection[str]) -> Iterator[Event]:
+    """Every event of some kinds, in the order of the table."""
+    flags = {OUTSIDE: scores.support == Support.OUTSIDE} | _against_q(scores)
+    rows = ((int(row), kind) for kind in kinds for row in np.flatnonzero(flags[kind]))
+    return (_event(scores, row, kind) for row, kind in sorted(rows))
 
 
 def border_allowed(tokens: int, *, half: bool, alpha: float) -> int:
