@@ -27,6 +27,7 @@ from equivcheck.core.engine import Engine
 from equivcheck.core.settings import Settings
 from equivcheck.engines.device import load_setup
 from equivcheck.engines.opening import Opening
+from equivcheck.records.asking_order import company_of
 from equivcheck.records.records import (
     CANDIDATE,
     CONTROL,
@@ -199,7 +200,7 @@ def warm_up_engine(plan: Plan, engine: Engine, *, arm: str, needed: bool) -> Non
 def ask_shuffled(book: Logbook, engine: Engine, *, settings: Settings) -> None:
     """Put the probes to the candidate again, in another order and company, in one go."""
     wanted = book.missing(SHUFFLED)
-    company = settings.setup.batch_size // 2
+    company = company_of(settings.setup.batch_size)
     chunk = shuffle(book.plan, wanted=wanted, seed=settings.seed, company=company)
     if wanted:
         book.take_all(ask(engine, chunk, arm=SHUFFLED), arm=SHUFFLED)

@@ -6,7 +6,6 @@ each other only, so that a fresh engine can be given exactly what the candidate 
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
@@ -15,6 +14,7 @@ from msgspec.structs import replace
 from equivcheck.core.cases import Case, Suite
 from equivcheck.core.generation import Request
 from equivcheck.core.settings import Settings
+from equivcheck.records.asking_order import chunked, mixed_up
 from equivcheck.records.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET, Asked
 from equivcheck.records.sample_keys import derive_seed
 
@@ -112,11 +112,6 @@ def make_request(key: str, case: Case, *, prompt: Sequence[int], seed: int) -> R
     )
 
 
-def chunked(requests: Sequence[Request], *, size: int) -> tuple[Chunk, ...]:
-    """Requests in chunks of ``size``; the last may be smaller."""
-    return tuple(tuple(requests[start : start + size]) for start in range(0, len(requests), size))
-
-
 def shuffle(plan: Plan, *, wanted: set[str], seed: int, company: int) -> Chunk:
     """The wanted requests in another order, among others that are asked for company only.
 
@@ -126,12 +121,9 @@ def shuffle(plan: Plan, *, wanted: set[str], seed: int, company: int) -> Chunk:
         seed: Of the permutation.
         company: How many further requests to mix in, as far as there are some.
     """
-    generator = random.Random(seed)
     others = [request for chunk in plan.others for request in chunk]
     chosen = [request for chunk in plan.probes for request in chunk if request.key in wanted]
-    mixed = chosen + generator.sample(others, min(company, len(others)))
-    generator.shuffle(mixed)
-    return tuple(mixed)
+    return mixed_up(chosen, others, seed=seed, company=company)
 
 
 def warm_up(plan: Plan) -> Chunk:

@@ -70,11 +70,12 @@ def place_of(generation: Generation, position: int) -> Place | None:
     for index, (step, end) in enumerate(zip(generation.steps, ends, strict=True)):
         if position < end:
             slot = position - (end - step.emitted)
-            return Place(index, slot, _role(slot, drafted=step.drafted, accepted=step.accepted))
+            return Place(index, slot, role_of(slot, drafted=step.drafted, accepted=step.accepted))
     return None
 
 
-def _role(slot: int, *, drafted: int, accepted: int) -> Role:
+def role_of(slot: int, *, drafted: int, accepted: int) -> Role:
+    """How the token in a slot came to be emitted, in a step that drafted and accepted so many."""
     if drafted == 0:
         return "plain"
     if slot < accepted:
