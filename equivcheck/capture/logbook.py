@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from equivcheck.capture.ask import ask
 from equivcheck.capture.plan import Chunk, Plan
-from equivcheck.core.detokenise import Detokenise, stop_completed_at
+from equivcheck.core.detokenise import Detokenise, stop_began_at, stop_completed_at
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import EngineError, RecordsError, describe
 from equivcheck.core.generation import Generation
@@ -89,13 +89,17 @@ class Logbook:
         """An answer with what only a tokenizer can say about it."""
         request = self.requests[generation.key]
         known = [token for token in generation.token_ids if 0 <= token < self.header.vocab_size]
+        completed = began = None
+        if len(known) == len(generation.token_ids):
+            completed = stop_completed_at(self.detokenise, known, request.stop)
+        if completed is not None:
+            began = stop_began_at(self.detokenise, known, request.stop, completed_at=completed)
         return Captured(
             arm=arm,
             generation=generation,
             text=self.detokenise(known),
-            stop_completed_at=None
-            if len(known) != len(generation.token_ids)
-            else stop_completed_at(self.detokenise, known, request.stop),
+            stop_completed_at=completed,
+            stop_began_at=began,
         )
 
     def refuse_silence(self) -> None:

@@ -41,3 +41,24 @@ def stop_completed_at(
     if not stop or not complete(len(token_ids)):
         return None
     return bisect_left(range(1, len(token_ids) + 1), True, key=complete)
+
+
+def stop_began_at(
+    detokenise: Detokenise, token_ids: Sequence[int], stop: Sequence[str], *, completed_at: int
+) -> int:
+    """The 0-based output index of the token in which the stop string begins that is complete first.
+
+    Args:
+        detokenise: From ids to text.
+        token_ids: The output.
+        stop: The stop strings.
+        completed_at: Where one of them is complete, as `stop_completed_at` says.
+    """
+    text = detokenise(token_ids[: completed_at + 1])
+    found = [(at + len(string), at) for string in stop if (at := text.find(string)) >= 0]
+    start = min(found)[1]
+
+    def begun(length: int) -> bool:
+        return len(detokenise(token_ids[:length])) > start
+
+    return bisect_left(range(1, completed_at + 1), True, key=begun)

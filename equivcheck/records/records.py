@@ -108,6 +108,9 @@ class Captured(Struct, frozen=True, kw_only=True, tag="generation", omit_default
     stop_completed_at: int | None = None
     """0-based output index of the first token at which one of the request's stop strings is
     complete in the detokenised output; None: at no token."""
+    stop_began_at: int | None = None
+    """0-based output index of the token in which that stop string begins; None: there is none, or
+    the file was written before this was looked for."""
 
 
 class Failed(Struct, frozen=True, kw_only=True, tag="failure"):

@@ -100,7 +100,7 @@ def test_an_answer_is_written_with_its_text_and_stop(path: Path, open_book: Open
     book = open_book()
     book.put(Letters(tokens="abcdea"), book.plan.others[0], arm=TARGET)
     found = read(path).captured[TARGET]["code/b"]
-    assert (found.text, found.stop_completed_at) == ("abcdea", 3)
+    assert (found.text, found.stop_completed_at, found.stop_began_at) == ("abcdea", 3, 2)
     assert list(read(path).asked) == ["code/a", "code/b", "code/c", "code/d"]
 
 

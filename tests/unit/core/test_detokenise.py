@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equivcheck.core.detokenise import detokeniser, stop_completed_at
+from equivcheck.core.detokenise import detokeniser, stop_began_at, stop_completed_at
 
 PIECES = (b"a", b"b", b"ab", b"\n", b"\xc3", b"\xa9", b"\xe6\x97", b"\xa5")
 
@@ -58,3 +58,23 @@ def test_halving_finds_what_trying_every_prefix_finds(tokens: list[int], stop: l
         if any(string in detokenise(tokens[: place + 1]) for string in stop)
     )
     assert stop_completed_at(detokenise, tokens, stop) == next(tried, None)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "stop", "began"),
+    [
+        ((0, 1, 0), ("b",), 1),
+        ((0, 1, 3), ("ab",), 0),
+        ((1, 0, 1, 0, 1), ("ba", "aba"), 0),
+        ((1, 0, 1, 0, 1), ("bab", "ab"), 0),
+        ((0, 4, 5, 0), ("é",), 1),
+        ((0, 0, 0), ("a",), 0),
+        ((1, 1, 0, 0), ("aa",), 2),
+    ],
+)
+def test_the_token_in_which_that_stop_begins(
+    tokens: Sequence[int], stop: tuple[str, ...], began: int
+) -> None:
+    completed = stop_completed_at(detokenise, tokens, stop)
+    assert completed is not None
+    assert stop_began_at(detokenise, tokens, stop, completed_at=completed) == began

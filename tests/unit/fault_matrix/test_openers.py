@@ -7,7 +7,7 @@ import pytest
 
 from equivcheck.capture.plan import make_plan, warm_up
 from equivcheck.core.cases import Suite
-from equivcheck.fault_matrix.events import look
+from equivcheck.fault_matrix.events import look_at
 from equivcheck.fault_matrix.openers import OPENER, open_with_one_token, without_openers
 from equivcheck.fault_matrix.rigs import SELDOM, settings_with
 from equivcheck.fault_matrix.schedules import ROWS, WRITERS, schedule
@@ -48,4 +48,4 @@ def test_it_is_not_looked_at() -> None:
     keys = [f"plain/{OPENER}", "plain/00", "plain/01"]
     assert without_openers(keys) == ["plain/00", "plain/01"]
     evidence = make_evidence({CANDIDATE: [make_generation((5,), key=key) for key in keys]})
-    assert len(look(evidence, "plain").asked) == 2
+    assert len(look_at(evidence, "plain").answers) == 2

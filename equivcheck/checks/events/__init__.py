@@ -1,0 +1,1 @@
+"""What happened in a run: events, counted from its records, by one vocabulary for all verbs."""

@@ -1,0 +1,114 @@
+"""Events about what became of drafts: all accepted, or one rejected in each slot, by population."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+from equivcheck.checks.events.kind import Found, Kind, by_part, from_steps
+from equivcheck.checks.events.seen import Answer, Seen
+from equivcheck.checks.populations import penalised
+from equivcheck.core.generation import Request
+
+LONG_BLOCK = 6
+POPULATIONS: dict[str, tuple[str, Callable[[Request], bool]]] = {
+    "greedy": ("greedy requests", lambda request: request.sampling.greedy),
+    "sampled": ("sampled requests", lambda request: not request.sampling.greedy),
+    "penalised": ("requests with penalties", lambda request: penalised(request.sampling)),
+    "biased": ("requests with logit biases", lambda request: bool(request.sampling.logit_bias)),
+    "stop": ("requests with stop strings", lambda request: bool(request.stop)),
+}
+"""Short name to words, and whether a request belongs; a request may belong to several."""
+
+
+def rejections(answer: Answer) -> Iterator[int]:
+    """Slots in which a draft was rejected.
+
+    Of a last step only where the rejected draft is named: a stop may have cut it, and what lies
+    behind the cut is not always counted.
+    """
+    steps = answer.generation.steps
+    for index, step in enumerate(steps):
+        if step.accepted < step.drafted and (index < len(steps) - 1 or step.rejected is not None):
+            yield step.accepted
+
+
+def all_accepted(belongs: Callable[[Request], bool]) -> Callable[[Seen], Found]:
+    """Steps that accepted as many drafts as a step may have."""
+    return from_steps(
+        lambda seen: sum(
+            0 < seen.gamma == step.drafted == step.accepted
+            for answer in seen.every
+            if belongs(answer.request)
+            for step in answer.generation.steps
+        )
+    )
+
+
+def rejected_slots(belongs: Callable[[Request], bool]) -> Callable[[Seen], Found]:
+    """Rejected drafts by slot."""
+
+    def counted(seen: Seen) -> Found:
+        slots = (
+            slot for answer in seen.every if belongs(answer.request) for slot in rejections(answer)
+        )
+        return by_part(slots, range(seen.gamma), name="slot")
+
+    return from_steps(counted)
+
+
+def partly_accepted(seen: Seen) -> Found:
+    """Steps that accepted some drafts and rejected one; with one draft a step there are none."""
+    return sum(
+        0 < step.accepted < step.drafted or seen.gamma == 1
+        for answer in seen.every
+        for step in answer.generation.steps
+    )
+
+
+def long_blocks(seen: Seen) -> Found:
+    """Steps that accepted six drafts, or all that a step has."""
+    least = min(LONG_BLOCK, seen.gamma)
+    return sum(step.accepted >= least for each in seen.every for step in each.generation.steps)
+
+
+def none_after_accepted(seen: Seen) -> Found:
+    """Steps without drafts that follow one that accepted some."""
+    return sum(
+        bool(before.accepted) and not after.drafted
+        for answer in seen.every
+        for before, after in pairwise(answer.generation.steps)
+    )
+
+
+KINDS = (
+    Kind(
+        "partly-accepted",
+        "a step that accepts some drafts and rejects one",
+        from_steps(partly_accepted),
+    ),
+    *(
+        Kind(
+            f"all-accepted-{name}",
+            f"all drafts of a full step accepted, {words}",
+            all_accepted(belongs),
+        )
+        for name, (words, belongs) in POPULATIONS.items()
+    ),
+    *(
+        Kind(
+            f"rejected-each-slot-{name}",
+            f"a draft rejected in each slot, {words}",
+            rejected_slots(belongs),
+        )
+        for name, (words, belongs) in POPULATIONS.items()
+    ),
+)
+RIG_KINDS = (
+    Kind("six-accepted", "six drafts accepted at once", from_steps(long_blocks)),
+    Kind(
+        "no-drafts-after-accepted",
+        "a step without drafts after accepted ones",
+        from_steps(none_after_accepted),
+    ),
+)

@@ -1,0 +1,106 @@
+"""Events about places in the sequence, and about prompts that share their beginning."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
+
+from equivcheck.checks.events.kind import Found, Kind, from_steps
+from equivcheck.checks.events.seen import Seen
+
+PAGE = 16
+CHUNK = 64
+POSITIONS = (128, 256, 512)
+
+
+def past(position: int, *, greedy: bool) -> Callable[[Seen], Found]:
+    """Outputs with a token behind a position of the sequence, prompt included."""
+    return lambda seen: sum(
+        answer.request.sampling.greedy is greedy
+        and len(answer.request.prompt_ids) + len(answer.generation.token_ids) > position
+        for answer in seen.every
+    )
+
+
+def crosses(border: int) -> Callable[[Seen], Found]:
+    """Steps of several tokens across a multiple of `border`."""
+
+    def counted(seen: Seen) -> Found:
+        found = 0
+        for answer in seen.every:
+            place = len(answer.request.prompt_ids)
+            for step in answer.generation.steps:
+                last = place + step.emitted - 1
+                found += step.emitted > 1 and place // border != last // border
+                place += step.emitted
+        return found
+
+    return from_steps(counted)
+
+
+def asked_again(seen: Seen) -> Found:
+    """Requests whose prompt another request had before."""
+    prompts = Counter(answer.request.prompt_ids for answer in seen.answers)
+    return sum(prompts.values()) - len(prompts)
+
+
+def shared(least: int) -> Callable[[Seen], Found]:
+    """Pairs of prompts that share so many leading tokens and differ behind them.
+
+    By where they part: at a multiple of `PAGE` tokens, where a block of a paged cache ends, or
+    inside such a block. Neighbours in sorted order share most, and only they are counted.
+    """
+
+    def counted(seen: Seen) -> Found:
+        found = {f"at a multiple of {PAGE}": 0, "between": 0}
+        at_border, between = found
+        prompts = sorted({answer.request.prompt_ids for answer in seen.answers})
+        for before, after in pairwise(prompts):
+            same = next(
+                (at for at, (x, y) in enumerate(zip(before, after, strict=False)) if x != y), None
+            )
+            if same is not None and same >= least:
+                found[between if same % PAGE else at_border] += 1
+        return found
+
+    return counted
+
+
+def fills_context(seen: Seen) -> Found:
+    """Requests that end on the last position of the context."""
+    return sum(
+        len(answer.request.prompt_ids) + len(answer.generation.token_ids) == seen.context
+        for answer in seen.every
+    )
+
+
+KINDS = (
+    *(
+        Kind(
+            f"{kind}-past-{position}",
+            f"{kind} text past position {position}",
+            past(position, greedy=greedy),
+        )
+        for kind, greedy in (("greedy", True), ("sampled", False))
+        for position in POSITIONS
+    ),
+    Kind(
+        "step-across-16",
+        "a step of several tokens across a multiple of 16 positions",
+        crosses(PAGE),
+    ),
+    Kind(
+        "step-across-64",
+        "a step of several tokens across a multiple of 64 positions",
+        crosses(CHUNK),
+    ),
+    Kind("prompt-again", "a prompt asked twice", asked_again),
+    Kind(
+        "shared-16", "prompts that share 16 leading tokens or more and differ behind", shared(PAGE)
+    ),
+    Kind(
+        "shared-64", "prompts that share 64 leading tokens or more and differ behind", shared(CHUNK)
+    ),
+)
+RIG_KINDS = (Kind("context-filled", "a request that fills the context", fills_context),)
