@@ -54,6 +54,8 @@ class Reason(enum.StrEnum):
     ACCEPTANCE_DROPPED = "acceptance-dropped"
     NO_BASELINE = "no-baseline"
     OVER_LIMIT = "over-limit"
+    EXERCISED = "exercised"
+    NOT_EXERCISED = "not-exercised"
 
 
 class Interval(NamedTuple):

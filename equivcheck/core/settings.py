@@ -13,6 +13,7 @@ ProfileName = Literal["quick", "default", "release"]
 Order = Literal["in turn", "one at a time"]
 """Whether arms answer chunk by chunk in turn, all open, or one after the other, one open."""
 AUTO = "auto"
+ALL = "all"
 
 
 class EngineSetup(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -84,6 +85,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     law_evidence: Literal["scores", "tokens"] = "scores"
     """What the sampled law is judged by: every token scored by the target, or the tokens of both
     engines alone, where the target cannot score."""
+    require_events: str | tuple[str, ...] | None = AUTO
+    """Events that have to have been exercised for a pass: ids (in a text, commas between them), or
+    all. auto: all in the profile `release`, else none. None: none."""
     baseline: str | None = None
     """Saved run that this one is held against, by name or file. None: none."""
     arms: Order | Literal["auto"] = "auto"

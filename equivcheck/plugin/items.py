@@ -15,6 +15,7 @@ import pytest
 
 from equivcheck.capture.draws.plan import may_be_drawn
 from equivcheck.checks import CHECKS
+from equivcheck.checks.exercised import required_events, with_required_events
 from equivcheck.checks.verdict import LAW_CHECK
 from equivcheck.core.cases import Case, Suite
 from equivcheck.core.errors import EquivcheckError, did_you_mean
@@ -25,7 +26,7 @@ from equivcheck.plugin.failing import GateNotPassed, failure_text
 from equivcheck.plugin.properties import of_findings
 from equivcheck.plugin.session import Session, session_of
 
-_SAMPLED_ONLY, _GREEDY_ONLY, _GRADED_ONLY = "coupled", "greedy", "score"
+_SAMPLED_ONLY, _GREEDY_ONLY, _GRADED_ONLY, _EVENTS = "coupled", "greedy", "score", "events"
 _MARKS_WITH_A_MEANING = frozenset(
     {"skip", "skipif", "xfail", "usefixtures", "filterwarnings", "parametrize"}
 )
@@ -73,6 +74,7 @@ class SuiteFile(pytest.File):
             _SAMPLED_ONLY: False in greedy,
             _GREEDY_ONLY: True in greedy,
             _GRADED_ONLY: any(case.grader for case in self.suite.cases),
+            _EVENTS: bool(required_events(with_required_events(session_of(self.config).settings))),
             **self._limits(),
             LAW_CHECK: False in greedy
             and may_be_drawn(session_of(self.config).settings, self.suite),

@@ -21,6 +21,7 @@ from equivcheck.report.baseline_view import (
 )
 from equivcheck.report.blocks import MOST_DETAILS, SYMBOLS
 from equivcheck.report.common import COMMON_TITLE, failing_words, shared_words
+from equivcheck.report.events import EVENT_HEADER, event_cells, exercised_words
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
 from equivcheck.report.latency import LATENCY_HEADER, drawn_up_to, latency_cells, milliseconds
 from equivcheck.report.law import BOUND_HEADER, LAW_HEADER
@@ -73,6 +74,9 @@ def render(view: RunView) -> str:
             milliseconds=milliseconds,
             latency_most=drawn_up_to(view.latencies),
             off_words=off_words(view.grades),
+            event_header=EVENT_HEADER,
+            event_cells=event_cells,
+            exercised_words=exercised_words,
             vs_base=VS_BASE,
             vs_base_words=vs_base_words,
             box_lines=box_lines,

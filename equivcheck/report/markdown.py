@@ -10,6 +10,12 @@ from equivcheck.core.escape import harmless
 from equivcheck.report.baseline_view import box_lines, legend
 from equivcheck.report.blocks import block_lines
 from equivcheck.report.common import COMMON_TITLE, failing_words, shared_words
+from equivcheck.report.events import (
+    counted_words,
+    exercised_words,
+    not_exercised_words,
+    unknown_words,
+)
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
 from equivcheck.report.law import law_lines
 from equivcheck.report.layout import count_words, gate_cells, workload_table
@@ -78,6 +84,11 @@ def _lines(view: RunView) -> Iterator[str]:
             ],
         )
         yield from _more(len(view.near_ties) - MOST_NEAR_TIES)
+    if view.events:
+        yield ""
+        for words in (exercised_words, not_exercised_words, unknown_words, counted_words):
+            if told := words(view.events):
+                yield f"- {escape(told)}"
     yield ""
     yield escape(" · ".join(view.environment))
     yield ""

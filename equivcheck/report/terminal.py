@@ -16,6 +16,7 @@ from equivcheck.core.findings import Outcome
 from equivcheck.report.baseline_view import box_lines, legend
 from equivcheck.report.blocks import SYMBOLS, WIDTH, block_lines
 from equivcheck.report.common import common_lines
+from equivcheck.report.events import event_lines
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
 from equivcheck.report.law import law_lines
 from equivcheck.report.layout import (
@@ -77,6 +78,9 @@ def _lines(view: RunView, *, most_blocks: int) -> Iterator[str]:
             line = f"~ near tie {block.finding.subject}: {block.finding.headline}"
             yield clip(line, cells=WIDTH)
         yield from _more(len(view.near_ties) - MOST_NEAR_TIES, "near ties")
+    if view.events:
+        yield ""
+        yield from event_lines(view.events)
     yield ""
     yield clip(" · ".join(view.environment), cells=WIDTH)
     yield from textwrap.wrap(view.evidence, width=WIDTH)

@@ -12,6 +12,7 @@ from msgspec import Struct
 from equivcheck.baselines.cells import Cell
 from equivcheck.checks import CHECKS
 from equivcheck.checks.diagnosis import Diagnosis, diagnoses
+from equivcheck.checks.events.vocabulary import Event
 from equivcheck.checks.subjects import RUN, plural
 from equivcheck.checks.verdict import Verdict
 from equivcheck.core.escape import clip, head, visible
@@ -20,6 +21,7 @@ from equivcheck.records.evidence_digest import evidence_digest
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence, Header
 from equivcheck.records.seal import UNSEALED
 from equivcheck.report.baseline_view import AgainstView, against_view
+from equivcheck.report.events import event_view
 from equivcheck.report.grades import GradeRow, grade_rows
 from equivcheck.report.html_appendix import Appendix, appendix_of
 from equivcheck.report.latency import LatencyRow, latency_rows
@@ -100,6 +102,8 @@ class RunView(Struct, frozen=True, kw_only=True):
     """Whether a line of the records that was changed would go unseen."""
     against: AgainstView | None = None
     """None where no baseline is asked for."""
+    events: tuple[Event, ...] = ()
+    """What was exercised and what was not; empty where the candidate gave no answer."""
 
     @property
     def evidence(self) -> str:
@@ -139,6 +143,7 @@ def view_of(evidence: Evidence, verdict: Verdict) -> RunView:
         evidence_digest=evidence_digest(evidence),
         unsealed=evidence.unsealed,
         against=against,
+        events=event_view(evidence),
     )
 
 

@@ -28,7 +28,7 @@ RIG_EVENTS: tuple[Kind, ...] = (*drafts.RIG_KINDS, *places.RIG_KINDS, *ties.RIG_
 BY_ID = {kind.id: kind for kind in (*EVENTS, *RIG_EVENTS)}
 
 
-class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(Struct, frozen=True, kw_only=True):
     """One event of a run."""
 
     id: str
