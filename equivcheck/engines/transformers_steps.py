@@ -103,6 +103,8 @@ class StepRecorder(BaseStreamer):
 def score_tokens(logits: Tensor, tokens: list[int]) -> list[TokenScore]:
     """Scores of ``tokens`` under logits [tokens, vocab], fp32, penalised but not warped."""
     chosen = torch.tensor(tokens, device=logits.device)[:, None]
+    # Under a large bias the sum of all would lose the digits that matter.
+    logits = logits - logits.amax(dim=-1, keepdim=True)
     total = logits.logsumexp(dim=-1)
     own = logits.gather(1, chosen)[:, 0] - total
     rival_logit, rival = logits.scatter(1, chosen, float("-inf")).max(dim=-1)

@@ -54,6 +54,9 @@ class Support(IntEnum):
     BORDER = 1
     """Cut by top-k, top-p or min-p, but inside a slightly wider cut: arithmetic may do that."""
     OUTSIDE = 2
+    TIED = 3
+    """The border of the cut lies between tokens that tie exactly: which of them stay is a
+    convention, so nothing is held against the token."""
 
 
 class Stage(IntEnum):

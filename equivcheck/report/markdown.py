@@ -87,8 +87,8 @@ def _lines(view: RunView) -> Iterator[str]:
     if view.events:
         yield ""
         for words in (exercised_words, not_exercised_words, unknown_words, counted_words):
-            if told := words(view.events):
-                yield f"- {escape(told)}"
+            if said := words(view.events):
+                yield f"- {escape(said)}"
     yield ""
     yield escape(" · ".join(view.environment))
     yield ""

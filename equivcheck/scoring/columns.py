@@ -40,13 +40,16 @@ def columns(target: Law, draft: Law, drawn: Drawn, *, slack: Tensor) -> dict[str
     ratio_bins = bins_of_ratio(laws)
     token = drawn.token
     own = target.at(token)
-    inside = possible(own)
     near = possible(target.highest(token, slack=slack))
+    tied = target.tied & near
+    inside = possible(own) & ~tied
     outputs = Binned(target.probs, ratio_bins)
     pits = transforms(laws, token, drawn.noise)
     found = {
         "support": torch.where(
-            inside, Support.INSIDE, torch.where(near, Support.BORDER, Support.OUTSIDE)
+            tied,
+            Support.TIED,
+            torch.where(inside, Support.INSIDE, torch.where(near, Support.BORDER, Support.OUTSIDE)),
         ),
         "log_ratio": torch.where(inside[:, None], log_ratios(laws, token), 0.0),
         "bin": outputs.of(token),
@@ -79,8 +82,9 @@ def stage_columns(
     p, q = laws.target.at(drafts), laws.draft.at(drafts)
     cut = tried & ~possible(q)
     never = cut & ~possible(laws.draft.highest(drafts, slack=slack))
-    # A draft that only a slightly other cut rules out tells nothing.
-    stage[cut & ~never] = Stage.UNKNOWN
+    # A draft that only a slightly other cut rules out tells nothing, nor does one at a tie.
+    tied = laws.target.tied | laws.draft.tied
+    stage[(cut | tied) & ~never] = Stage.UNKNOWN
     tried &= stage != Stage.UNKNOWN
     recovered = tried & (stage == Stage.RECOVERED)
     # A token without residual mass is a violation, or lies too near to one to tell.

@@ -51,6 +51,8 @@ class Law:
     """Of the widest cut that arithmetic may make."""
     tight: Border
     """Of the narrowest."""
+    tied: Tensor
+    """Whether the cut parts tokens that tie exactly, [rows]."""
 
     def at(self, tokens: Tensor) -> Tensor:
         """Log-probability of one token a row, [rows] to [rows], fp64."""
@@ -89,7 +91,8 @@ def sampling_law(logits: Tensor, sampling: Sampling) -> Law:
     upto = exponential(ordered).cumsum(dim=-1)
     exact, loose, tight = (border(ordered, upto, sampling, band=band) for band in (0, 1, -1))
     kept = at_least(whole, exact.last)
-    if bool((kept.sum(dim=-1, keepdim=True) > exact.size).any()):
+    tied = kept.sum(dim=-1, keepdim=True) > exact.size
+    if bool(tied.any()):
         # A tie at the border goes to the smaller token ids.
         ties = equal(whole, exact.last)
         room = exact.size - above(whole, exact.last).sum(dim=-1, keepdim=True)
@@ -97,7 +100,15 @@ def sampling_law(logits: Tensor, sampling: Sampling) -> Law:
     log = (kept - 1.0).mul_(-HIDDEN).add_(whole).sub_(exact.log_mass)
     inner = ordered[:, : int(exact.size.max())] - exact.log_mass
     inner[torch.arange(inner.shape[1], device=inner.device) >= exact.size] = HIDDEN
-    return Law(log=log, probs=exponential(log), inner=inner, whole=whole, loose=loose, tight=tight)
+    return Law(
+        log=log,
+        probs=exponential(log),
+        inner=inner,
+        whole=whole,
+        loose=loose,
+        tight=tight,
+        tied=tied[:, 0],
+    )
 
 
 def point_law(tokens: Tensor, *, otherwise: Law) -> Law:
@@ -120,6 +131,7 @@ def untruncated(log: Tensor) -> Law:
         whole=log,
         loose=everything,
         tight=everything,
+        tied=torch.zeros(len(log), dtype=torch.bool, device=log.device),
     )
 
 

@@ -11,6 +11,7 @@ from equivcheck.checks.events.vocabulary import BY_ID, EVENTS, RIG_EVENTS, count
 from equivcheck.core.cases import Sampling
 from equivcheck.core.ties import TYING_BIAS
 from tests.unit.checks.events.make import BIASED, HOT, PENALISED, answer, seen
+from tests.unit.source import ROOT
 
 POPULATIONS: dict[str, dict[str, Any]] = {
     "greedy": {},
@@ -143,3 +144,8 @@ def test_a_population_does_not_count_for_another() -> None:
             others = set(POPULATIONS) - {name, "greedy"}
             only = seen(answer((4, 4), **asked))
             assert not any(count(only, BY_ID[f"all-accepted-{each}"]).exercised for each in others)
+
+
+def test_the_page_lists_every_event_as_it_is() -> None:
+    page = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
+    assert [f"| `{kind.id}` | {kind.sentence} |" in page for kind in EVENTS] == [True] * len(EVENTS)

@@ -1,0 +1,65 @@
+"""Where a cut parts tokens that tie exactly, which of them stay is a convention."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from equivcheck.core.cases import Sampling
+from equivcheck.core.ties import TYING_BIAS, ties_at_cut
+from equivcheck.records.score_table import Stage, Support
+from equivcheck.scoring.columns import Drawn, columns
+from equivcheck.scoring.laws import sampling_law
+from equivcheck.scoring.trace import NOTHING
+
+TWO = Sampling(temperature=1.0, top_k=2)
+
+
+def support(logits: list[float], token: int, sampling: Sampling = TWO) -> tuple[int, int, float]:
+    """Support and stage of a token drawn under one row of logits, and its ratio to a wrong law."""
+    law = sampling_law(torch.tensor([logits]), sampling)
+    drawn = Drawn(
+        token=torch.tensor([token]),
+        draft=torch.tensor([token]),
+        stage=torch.tensor([int(Stage.ACCEPTED)]),
+        noise=torch.full((1, 3), 0.5),
+        earlier=torch.full((1, 1), NOTHING),
+        twin_token=torch.tensor([NOTHING]),
+    )
+    found = columns(law, law, drawn, slack=torch.tensor([1e-3]))
+    return int(found["support"][0]), int(found["stage"][0]), float(found["log_ratio"].abs().sum())
+
+
+@pytest.mark.parametrize("token", [0, 1, 2])
+def test_none_of_the_tied_tokens_is_held_against_a_decoder(token: int) -> None:
+    code, stage, ratio = support([3.0, 3.0, 3.0, -9.0], token)
+    assert (code, stage, ratio) == (Support.TIED, Stage.UNKNOWN, 0.0)
+
+
+def test_a_token_far_behind_the_tie_is_still_impossible() -> None:
+    assert support([3.0, 3.0, 3.0, -9.0, -9.5, -10.0], 5)[0] == Support.OUTSIDE
+
+
+@pytest.mark.parametrize("sampling", [TWO, Sampling(temperature=1.0, top_p=0.9)])
+def test_a_tie_inside_the_cut_changes_nothing(sampling: Sampling) -> None:
+    assert support([3.0, 3.0, -9.0], 1, sampling)[:2] == (Support.INSIDE, Stage.ACCEPTED)
+
+
+def test_a_nucleus_may_part_a_tie_too() -> None:
+    assert support([3.0, 3.0, 3.0], 2, Sampling(temperature=1.0, top_p=0.5))[0] == Support.TIED
+
+
+@pytest.mark.parametrize(
+    ("biases", "top_k", "ties"),
+    [
+        ((TYING_BIAS,) * 3, 2, True),
+        ((TYING_BIAS,) * 2, 2, False),
+        ((TYING_BIAS, TYING_BIAS, 2 * TYING_BIAS), 2, False),
+        ((5.0,) * 3, 2, False),
+        ((TYING_BIAS,) * 3, 0, False),
+        ((), 2, False),
+    ],
+)
+def test_requests_that_bring_a_tie_about(biases: tuple[float, ...], top_k: int, ties: bool) -> None:
+    sampling = Sampling(temperature=1.0, top_k=top_k, logit_bias=dict(enumerate(biases)))
+    assert ties_at_cut(sampling) is ties
