@@ -63,13 +63,18 @@ def check(evidence: Evidence) -> list[Finding]:
 
     Of the draws of a case, the first that is broken stands for the others.
     """
-    outputs = [*_answers(evidence), *_draws(evidence)]
+    outputs = outputs_of(evidence)
     shown: dict[tuple[str, str], Finding] = {}
     for output in outputs:
         if output.faults:
             shown.setdefault((output.case, output.arm), _case_finding(evidence, output))
     workloads = by_workload(evidence, outputs, key=lambda output: output.case)
     return [*shown.values(), *(_summary(workload, held) for workload, held in workloads.items())]
+
+
+def outputs_of(evidence: Evidence) -> list[Output]:
+    """Every answer and draw, with what it broke."""
+    return [*_answers(evidence), *_draws(evidence)]
 
 
 def _summary(workload: str, outputs: Sequence[Output]) -> Finding:

@@ -23,6 +23,7 @@ from equivcheck.report.blocks import MOST_DETAILS, SYMBOLS
 from equivcheck.report.common import COMMON_TITLE, failing_words, shared_words
 from equivcheck.report.events import EVENT_HEADER, event_cells, exercised_words
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
+from equivcheck.report.judged import JUDGED_HEADER, judged_cells
 from equivcheck.report.latency import LATENCY_HEADER, drawn_up_to, latency_cells, milliseconds
 from equivcheck.report.law import BOUND_HEADER, LAW_HEADER
 from equivcheck.report.layout import acceptance_words, count_words, workload_cells
@@ -77,6 +78,8 @@ def render(view: RunView) -> str:
             event_header=EVENT_HEADER,
             event_cells=event_cells,
             exercised_words=exercised_words,
+            judged_header=JUDGED_HEADER,
+            judged_cells=judged_cells,
             vs_base=VS_BASE,
             vs_base_words=vs_base_words,
             box_lines=box_lines,

@@ -17,6 +17,7 @@ from equivcheck.report.events import (
     unknown_words,
 )
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
+from equivcheck.report.judged import JUDGED_HEADER, judged_cells
 from equivcheck.report.law import law_lines
 from equivcheck.report.layout import count_words, gate_cells, workload_table
 from equivcheck.report.view import Block, RunView
@@ -89,6 +90,8 @@ def _lines(view: RunView) -> Iterator[str]:
         for words in (exercised_words, not_exercised_words, unknown_words, counted_words):
             if said := words(view.events):
                 yield f"- {escape(said)}"
+        yield ""
+        yield from table(JUDGED_HEADER, [judged_cells(row) for row in view.judged])
     yield ""
     yield escape(" · ".join(view.environment))
     yield ""

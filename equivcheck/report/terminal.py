@@ -18,6 +18,7 @@ from equivcheck.report.blocks import SYMBOLS, WIDTH, block_lines
 from equivcheck.report.common import common_lines
 from equivcheck.report.events import event_lines
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
+from equivcheck.report.judged import judged_lines
 from equivcheck.report.law import law_lines
 from equivcheck.report.layout import (
     columns,
@@ -81,6 +82,7 @@ def _lines(view: RunView, *, most_blocks: int) -> Iterator[str]:
     if view.events:
         yield ""
         yield from event_lines(view.events)
+        yield from judged_lines(view.judged)
     yield ""
     yield clip(" · ".join(view.environment), cells=WIDTH)
     yield from textwrap.wrap(view.evidence, width=WIDTH)

@@ -13,6 +13,7 @@ from equivcheck.baselines.cells import Cell
 from equivcheck.checks import CHECKS
 from equivcheck.checks.diagnosis import Diagnosis, diagnoses
 from equivcheck.checks.events.vocabulary import Event
+from equivcheck.checks.judged import Judged, judged_of
 from equivcheck.checks.subjects import RUN, plural
 from equivcheck.checks.verdict import Verdict
 from equivcheck.core.escape import clip, head, visible
@@ -104,6 +105,8 @@ class RunView(Struct, frozen=True, kw_only=True):
     """None where no baseline is asked for."""
     events: tuple[Event, ...] = ()
     """What was exercised and what was not; empty where the candidate gave no answer."""
+    judged: tuple[Judged, ...] = ()
+    """How many outputs each check judged, and how many not, by reason."""
 
     @property
     def evidence(self) -> str:
@@ -144,6 +147,7 @@ def view_of(evidence: Evidence, verdict: Verdict) -> RunView:
         unsealed=evidence.unsealed,
         against=against,
         events=event_view(evidence),
+        judged=judged_of(evidence),
     )
 
 

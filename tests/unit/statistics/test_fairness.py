@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equivcheck.records.score_table import ScoreTable, Twin
+from equivcheck.records.score_table import ScoreTable, Support, Twin
 from equivcheck.statistics.crossing import crossing_process
 from equivcheck.statistics.serial import serial_process
 from tests.unit.statistics.tables import CASES, LENGTH, Decoder, make
@@ -68,3 +68,13 @@ def test_memory_within_an_output_is_a_fair_bet(seed: int) -> None:
     after = [np.exp(serial_process(changed(scores, row=ROW, pit_ratio=u))[ROW]) for u in UNIFORM]
     assert np.mean(after) == pytest.approx(before, rel=1e-4)
     assert max(after) > before
+
+
+def test_twins_at_an_exact_tie_are_no_bet() -> None:
+    row = CASES * LENGTH
+    scores = make(Decoder(), seed=1, rounds=2)
+    tied = [
+        crossing_wealth(scores, row=row, twin=twin, support=Support.TIED)
+        for twin in (Twin.NONE, Twin.EQUAL, Twin.DIFFERENT)
+    ]
+    assert len(set(tied)) == 1
