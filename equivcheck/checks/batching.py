@@ -7,11 +7,15 @@ are held against the control arm's rate.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from equivcheck.checks.budget import ALPHA, compare
+from equivcheck.checks.company_words import seat_words
 from equivcheck.checks.near_ties import weigh
 from equivcheck.checks.repeats import Repeated, repeats
 from equivcheck.checks.subjects import RUN, plural, repeat_command
 from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.records.company import Seat, seats_of
 from equivcheck.records.divergence import Pair, join
 from equivcheck.records.records import CANDIDATE, CONTROL, SHUFFLED, Evidence, by_workload
 
@@ -27,6 +31,7 @@ def check(evidence: Evidence) -> list[Finding]:
 
 
 def _strict(evidence: Evidence, cases: list[Repeated]) -> list[Finding]:
+    before, then = seats_of(evidence, CANDIDATE), seats_of(evidence, SHUFFLED)
     findings = [
         Finding(
             check="batching",
@@ -35,6 +40,7 @@ def _strict(evidence: Evidence, cases: list[Repeated]) -> list[Finding]:
             reason=Reason.BATCH_DEPENDENT,
             headline=f"with other neighbours {CANDIDATE} answers differently: "
             f"{case.differences[0]}",
+            details=tuple(_seats(case.pair.key, before=before, then=then)),
             repeat=repeat_command(evidence, case.pair.key),
             n=len(case.pair.target.token_ids),
         )
@@ -54,6 +60,13 @@ def _strict(evidence: Evidence, cases: list[Repeated]) -> list[Finding]:
             )
         )
     return findings
+
+
+def _seats(key: str, *, before: Mapping[str, Seat], then: Mapping[str, Seat]) -> Iterator[str]:
+    """Where the case was decoded both times, as far as that is known."""
+    for when, seats in (("at first", before), ("then", then)):
+        if key in seats and (words := seat_words(seats[key])):
+            yield f"{when} in {words}" if seats[key].row is not None else f"{when} {words}"
 
 
 def _against_control(evidence: Evidence, cases: list[Repeated]) -> Finding:

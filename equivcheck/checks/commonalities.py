@@ -52,6 +52,8 @@ class Trait(NamedTuple):
     holds: Callable[[Thing], bool]
     number: str | None = None
     """Of a trait that one number has one value, the number's name: any value would have done."""
+    fixed: bool = False
+    """Whether it is the same trait whichever cases and places fail: no border that they set."""
 
 
 class Shared(NamedTuple):
@@ -124,7 +126,7 @@ def _lowest(failing: Sequence[Case], passing: Sequence[Case]) -> Iterator[float]
         return
     of_failing = [place for case in failing for place in case.places]
     for words in {words for place in of_failing for words in place.traits}:
-        trait = Trait(words, of_cases=False, holds=_has_words(words))
+        trait = Trait(words, of_cases=False, holds=_has_words(words), fixed=True)
         if all(_has(case, trait) for case in failing):
             yield _shared(trait, failing, passing).probability
     for name in {name for place in of_failing for name in place.numbers}:
@@ -144,7 +146,7 @@ def _traits(failing: Sequence[Case]) -> Iterator[Trait]:
 
 def _shared_by(things: Sequence[Thing], *, of_cases: bool) -> Iterator[Trait]:
     for words in sorted(frozenset.intersection(*(thing.traits for thing in things))):
-        yield Trait(words, of_cases, _has_words(words))
+        yield Trait(words, of_cases, _has_words(words), fixed=True)
     for name in sorted(set.intersection(*(set(thing.numbers) for thing in things))):
         values = [thing.numbers[name] for thing in things]
         least, most = min(values), max(values)
@@ -175,7 +177,9 @@ def _shared(trait: Trait, failing: Sequence[Case], passing: Sequence[Case]) -> S
     between = math.comb(having, len(failing)) / every_way
     if trait.of_cases:
         return Shared(trait, between, None)
-    return Shared(trait, between, math.prod(_share(case, trait.holds) for case in failing))
+    within = math.prod(_share(case, trait.holds) for case in failing)
+    # What every case has, whichever failed, could tell none apart: there is one side to look at.
+    return Shared(trait, None if trait.fixed and between == 1.0 else between, within)
 
 
 def _by_equal_cases(number: str, every: Sequence[Thing], *, failing: int) -> float:

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from equivcheck.checks.near_ties import ended_differently, own_score, ulp
-from equivcheck.core.escape import clip, head, tail
+from equivcheck.checks.subjects import at_token
+from equivcheck.core.escape import harmless, head, tail
 from equivcheck.core.settings import Settings
 from equivcheck.records.divergence import Pair, Place
 from equivcheck.records.records import Arbitration, Evidence
 
-LINE_CELLS = 96
-"""So that a face may indent and still end before column 100."""
 CONTEXT_CELLS = 48
 PIECE_CELLS = 24
 _ROLES = {
@@ -28,17 +27,17 @@ _ROLES = {
 def describe(
     evidence: Evidence, pair: Pair, arbitration: Arbitration | None, *, because: str
 ) -> tuple[str, ...]:
-    """The lines under a divergence's headline; at most 13 of `LINE_CELLS`."""
+    """The lines under a divergence's headline; at most 13, wrapped by whoever shows them."""
     if arbitration is not None and arbitration.position != pair.position:
         arbitration = None
     lines = [
         *_in_context(evidence, pair, arbitration),
-        *_where(pair),
+        *_where(evidence, pair),
         *_own_scores(pair, arbitration, evidence.header.settings),
         *_reference(pair, arbitration, evidence.header.settings),
         f"so: {because}",
     ]
-    return tuple(clip(line, cells=LINE_CELLS) for line in lines)
+    return tuple(harmless(line) for line in lines)
 
 
 def place_words(place: Place) -> str:
@@ -72,14 +71,14 @@ def _text(evidence: Evidence, arm: str, key: str) -> str:
     return head(evidence.captured[arm][key].text, cells=72)
 
 
-def _where(pair: Pair) -> Iterator[str]:
-    if not pair.token_differs:
+def _where(evidence: Evidence, pair: Pair) -> Iterator[str]:
+    if not pair.token_differs or pair.position is None:
         yield ended_differently(pair)
         return
     lengths = (
         f"{pair.base} has {len(pair.target.token_ids)}, {pair.arm} {len(pair.other.token_ids)}"
     )
-    yield f"at output token {pair.position}; {lengths}"
+    yield f"at {at_token(evidence, pair.key, pair.position)}; {lengths}"
     if pair.place:
         yield f"{pair.arm}'s {place_words(pair.place)}"
 

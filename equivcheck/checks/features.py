@@ -24,6 +24,7 @@ ROLES: dict[Role, str] = {
     "bonus": "the bonus token",
     "plain": "a token of a step without drafts",
 }
+FIRST_DRAFT = "an accepted draft in slot 0"
 SEQUENCE_POSITION = "sequence position"
 OUTPUT_TOKEN = "output token"
 SLOT = "draft slot"
@@ -74,7 +75,8 @@ def _step_features(answer: Generation, *, prompt: int, refilled: bool) -> Iterat
     for step in answer.steps:
         for slot in range(step.emitted):
             role = role_of(slot, drafted=step.drafted, accepted=step.accepted)
-            yield Thing({SLOT: slot, **before}, frozenset({ROLES[role], *after}))
+            roles = {ROLES[role], *([FIRST_DRAFT] if (role, slot) == ("draft", 0) else ())}
+            yield Thing({SLOT: slot, **before}, frozenset({*roles, *after}))
         end = start + step.emitted
         after = {
             f"in the step after a block that reached a multiple of {border}"

@@ -15,7 +15,7 @@ from equivcheck.checks.budget import ALPHA, Comparison, compare
 from equivcheck.checks.divergence import describe
 from equivcheck.checks.near_ties import Weighed, ended_differently
 from equivcheck.checks.repeats import first_other_logits
-from equivcheck.checks.subjects import RUN, plural, repeat_command
+from equivcheck.checks.subjects import RUN, at_token, plural, repeat_command
 from equivcheck.core.findings import Finding, Outcome, Reason, worst
 from equivcheck.core.settings import Settings
 from equivcheck.records.divergence import Pair, join, shared_contract
@@ -69,7 +69,8 @@ def _compare(evidence: Evidence, pair: Pair, *, weigh: Weigh) -> Compared:
     contract = shared_contract(evidence)
     if pair.position is None:
         if contract and (row := first_other_logits(pair.target, pair.other)) is not None:
-            because = f"logits differ in their bits at output token {row}, first of all"
+            where = at_token(evidence, pair.key, row)
+            because = f"logits differ in their bits at {where}, first of all"
             return Compared(pair, Weighed(Outcome.FAIL, Reason.DIVERGED, because), None)
         return Compared(pair, Weighed(Outcome.PASS, Reason.IDENTICAL, ""), None)
     arbitration = next(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from equivcheck.checks.near_ties import ended_differently
+from equivcheck.checks.subjects import at_token
 from equivcheck.core.generation import Generation
 from equivcheck.records.divergence import Pair, join
 from equivcheck.records.records import CANDIDATE, Evidence
@@ -31,21 +32,24 @@ class Repeated(NamedTuple):
 def repeats(evidence: Evidence, *, arm: str) -> list[Repeated]:
     """Hold ``arm`` against the candidate on every case that both answered."""
     return [
-        Repeated(pair, tuple(_differences(pair)))
+        Repeated(pair, tuple(_differences(evidence, pair)))
         for pair in join(evidence, arm=arm, base=CANDIDATE)
     ]
 
 
-def _differences(pair: Pair) -> Iterator[str]:
+def _differences(evidence: Evidence, pair: Pair) -> Iterator[str]:
+    def at(position: int, *, of: int | None = None) -> str:
+        return at_token(evidence, pair.key, position, of=of)
+
     if pair.position is not None:
-        parted = f"tokens part at output token {pair.position} of {len(pair.target.token_ids)}"
+        parted = f"tokens part at {at(pair.position, of=len(pair.target.token_ids))}"
         yield parted if pair.token_differs else ended_differently(pair)
         return
     once, again = pair.target, pair.other
     if (other_row := first_other_logits(once, again)) is not None:
-        yield f"logits differ in their bits at output token {other_row}, first of all"
+        yield f"logits differ in their bits at {at(other_row)}, first of all"
     if (other_score := _first_other_score(once, again)) is not None:
-        yield f"scores differ in their bits at output token {other_score}, first of all"
+        yield f"scores differ in their bits at {at(other_score)}, first of all"
 
 
 def first_other_logits(once: Generation, again: Generation) -> int | None:

@@ -8,6 +8,7 @@ Markdown have their own specials, which their renderers escape on top.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -51,6 +52,37 @@ def clip(text: str, *, cells: int) -> str:
     if width(shown) <= cells:
         return shown
     return "".join(_fitting(shown, cells - 1)) + ELLIPSIS
+
+
+def wrapped(text: str, *, cells: int, most: int, indent: str = "") -> list[str]:
+    """Lines of text that should be visible already, broken at spaces, each in ``cells`` cells.
+
+    Args:
+        text: made `harmless`, not escaped again; spaces at its start stay.
+        cells: of a line, its indent included.
+        most: lines; what does not fit into these is cut off and marked.
+        indent: of every line but the first.
+    """
+    lines, line = [], ""
+    for word in _words(harmless(text)):
+        if line.strip() and width(line + word.rstrip(" ")) > cells:
+            lines.append(line.rstrip(" "))
+            line = indent
+        line += word
+        while width(line.rstrip(" ")) > cells:
+            kept = "".join(_fitting(line, cells))
+            lines.append(kept)
+            line = indent + line[len(kept) :]
+    lines.append(line.rstrip(" "))
+    if len(lines) > most:
+        rest = lines[most - 1] + " " + " ".join(each.strip() for each in lines[most:])
+        lines[most - 1 :] = [clip(rest, cells=cells)]
+    return lines
+
+
+def _words(text: str) -> list[str]:
+    """Words with the spaces behind them; spaces at the start belong to the first."""
+    return re.findall(r"^ *[^ ]+ *|[^ ]+ *", text)
 
 
 def width(text: str) -> int:

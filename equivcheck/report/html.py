@@ -19,7 +19,7 @@ from equivcheck.report.baseline_view import (
     legend,
     vs_base_words,
 )
-from equivcheck.report.blocks import MOST_DETAILS, SYMBOLS
+from equivcheck.report.blocks import MOST_DETAIL_LINES, SYMBOLS
 from equivcheck.report.common import COMMON_TITLE, failing_words, shared_words
 from equivcheck.report.events import EVENT_HEADER, event_cells, exercised_words
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
@@ -57,7 +57,7 @@ def render(view: RunView) -> str:
         text = template("report.html.j2").render(
             view=view,
             most=most,
-            most_details=MOST_DETAILS,
+            most_details=MOST_DETAIL_LINES,
             symbols={outcome.value: symbol for outcome, symbol in SYMBOLS.items()},
             counts=count_words(view),
             figures=figures,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from equivcheck.core.escape import clip, width
+from equivcheck.core.escape import clip, width, wrapped
 from equivcheck.report.baseline_view import VS_BASE, vs_base_words
-from equivcheck.report.blocks import SYMBOLS
+from equivcheck.report.blocks import MOST_LINES, SYMBOLS, WIDTH
 from equivcheck.report.view import GateRow, RunView, WorkloadRow
 
 WORKLOAD_HEADER = ("", "workload", "identical", "tokens", "acceptance (95 %)", "tokens/step")
@@ -60,6 +60,17 @@ def count_words(view: RunView) -> str:
     return "findings: " + " · ".join(
         f"{view.counts.get(outcome, 0)} {outcome}" for outcome in order
     )
+
+
+def gate_lines(view: RunView) -> Iterator[str]:
+    """One gate a row; what it found is wrapped and not cut."""
+    names = [gate_cells(row)[:2] for row in view.gates]
+    longest = max((width(text) for text in columns(names)), default=0)
+    for text, row in zip(columns(names), view.gates, strict=True):
+        start = text + " " * (longest - width(text) + 2)
+        yield from wrapped(
+            start + row.summary, cells=WIDTH, most=MOST_LINES, indent=" " * width(start)
+        )
 
 
 def columns(rows: Sequence[Sequence[str]], *, last_cells: int = MOST_CELLS) -> list[str]:

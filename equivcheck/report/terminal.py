@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from equivcheck.baselines.trend_words import TREND_HEADER, trend_cells
-from equivcheck.core.escape import clip, harmless
+from equivcheck.core.escape import clip, harmless, wrapped
 from equivcheck.core.findings import Outcome
 from equivcheck.report.baseline_view import box_lines, legend
-from equivcheck.report.blocks import SYMBOLS, WIDTH, block_lines
+from equivcheck.report.blocks import MOST_LINES, SYMBOLS, WIDTH, block_lines
 from equivcheck.report.common import common_lines
 from equivcheck.report.events import event_lines
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
@@ -23,7 +23,7 @@ from equivcheck.report.law import law_lines
 from equivcheck.report.layout import (
     columns,
     count_words,
-    gate_cells,
+    gate_lines,
     workload_table,
 )
 from equivcheck.report.view import RunView
@@ -41,7 +41,7 @@ def lines_of(view: RunView, *, most_blocks: int = MOST_BLOCKS) -> Iterator[str]:
 
 
 def _lines(view: RunView, *, most_blocks: int) -> Iterator[str]:
-    yield from textwrap.wrap(clip(view.headline, cells=3 * WIDTH), width=WIDTH)
+    yield from wrapped(view.headline, cells=WIDTH, most=MOST_LINES)
     yield clip(view.arms, cells=WIDTH)
     yield f"{count_words(view)} · run {view.run}"
     yield ""
@@ -60,7 +60,7 @@ def _lines(view: RunView, *, most_blocks: int) -> Iterator[str]:
         if off := off_words(view.grades):
             yield off
         yield ""
-    yield from columns([gate_cells(row) for row in view.gates], last_cells=70)
+    yield from gate_lines(view)
     if view.law:
         yield ""
         for text in law_lines(view.law):
@@ -68,7 +68,7 @@ def _lines(view: RunView, *, most_blocks: int) -> Iterator[str]:
     if view.common:
         yield ""
         for text in common_lines(view.common):
-            yield from textwrap.wrap(text, width=WIDTH, subsequent_indent=6 * " ")
+            yield from wrapped(text, cells=WIDTH, most=MOST_LINES, indent=6 * " ")
     for block in view.problems[:most_blocks]:
         yield ""
         yield from block_lines(block.finding, where=block.where)
@@ -77,7 +77,7 @@ def _lines(view: RunView, *, most_blocks: int) -> Iterator[str]:
         yield ""
         for block in view.near_ties[:MOST_NEAR_TIES]:
             line = f"~ near tie {block.finding.subject}: {block.finding.headline}"
-            yield clip(line, cells=WIDTH)
+            yield from wrapped(line, cells=WIDTH, most=MOST_LINES, indent="    ")
         yield from _more(len(view.near_ties) - MOST_NEAR_TIES, "near ties")
     if view.events:
         yield ""

@@ -117,11 +117,8 @@ def test_under_a_contract_the_first_other_logits_are_the_place() -> None:
 
 
 def test_a_workload_is_told_by_batching() -> None:
-    sound = [answer(number) for number in ALL]
-    evidence = run(
-        sound, **{SHUFFLED: [answer(n, parts_at=9) if n % 2 else answer(n) for n in ALL]}
-    )
-    found = told(evidence, "batching")
+    again = [answer(number, parts_at=9 if number % 2 else None) for number in ALL]
+    found = told(run([answer(number) for number in ALL], **{SHUFFLED: again}), "batching")
     assert found.failing == 12
     assert any(line.startswith("workload b: 12 of 12") for line in found.lines)
 

@@ -142,7 +142,8 @@ def test_a_contract_covers_the_logits_bits() -> None:
     case, summary = greedy.check(with_digests(evidence, arm=CANDIDATE, digests=(1, 2, 9, 9)))
     assert (case.outcome, summary.outcome) == (Outcome.FAIL, Outcome.FAIL)
     assert case.headline == (
-        "tokens are identical, but logits differ in their bits at output token 2, first of all: "
+        "tokens are identical, but logits differ in their bits at output token 2 "
+        "(sequence position 5), first of all: "
         "the identity contract is broken"
     )
     without = with_digests(make_run(cases=1), arm=TARGET, digests=(1, 2, 3, 4))
@@ -157,7 +158,7 @@ def test_a_divergence_shows_all_its_evidence() -> None:
     assert case.details == (
         "return fib(n - 1) +⟦ fib⟧   target: token 12",
         "return fib(n - 1) +⟦ f⟧   candidate: token 77",
-        "at output token 2; target has 4, candidate 4",
+        "at output token 2 (sequence position 5); target has 4, candidate 4",
         "candidate's verify step 1, draft slot 0 (an accepted draft)",
         "transformers fp32: -0.7 for target's token, -0.75 for candidate's; best is 12",
         "apart there by 0.05 nats = 0.4 ulp (bfloat16, logits near 20); allowed 8 ulp = 1 nats",

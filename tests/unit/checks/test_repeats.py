@@ -12,6 +12,7 @@ from equivcheck.checks import batching, determinism
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import Generation
 from equivcheck.core.settings import EngineSetup, Settings
+from equivcheck.records.asking_order import mixed_up
 from equivcheck.records.records import (
     CANDIDATE,
     CONTROL,
@@ -21,7 +22,13 @@ from equivcheck.records.records import (
     Arbitration,
     Evidence,
 )
-from tests.unit.make import make_capabilities, make_evidence, make_gaps, make_generation
+from tests.unit.make import (
+    make_capabilities,
+    make_evidence,
+    make_gaps,
+    make_generation,
+    make_steps,
+)
 
 SCORES = [(-0.1, 5, -3.0)] * 4
 SAME: dict[str, Any] = {"scores": SCORES, "logit_digests": (1, 2, 3, 4)}
@@ -46,8 +53,14 @@ CHANGES = {
         answer(finish_reason="stop"),
         "candidate ended with 'length' after 4 tokens, {arm} with 'stop' after 4",
     ),
-    "logits": (answer(**OTHER_LOGITS), "logits differ in their bits at output token 2, first"),
-    "scores": (answer(**OTHER_SCORES), "scores differ in their bits at output token 3, first"),
+    "logits": (
+        answer(**OTHER_LOGITS),
+        "logits differ in their bits at output token 2 (sequence position 5), first",
+    ),
+    "scores": (
+        answer(**OTHER_SCORES),
+        "scores differ in their bits at output token 3 (sequence position 6), first",
+    ),
 }
 
 
@@ -62,6 +75,31 @@ def test_under_a_contract_every_bit_counts(again: Generation, what: str, arm: st
     assert (case.subject, case.outcome, case.reason) == ("code/a", Outcome.FAIL, reason)
     assert what.format(arm=arm) in case.headline
     assert (summary.subject, summary.outcome) == ("code", Outcome.FAIL)
+
+
+def test_batching_says_in_which_rows_and_beside_whom() -> None:
+    told = make_capabilities(engine="native:gamma=4", identity="fixed-shape", batch_size=2)
+    keys = ("code/a", "code/b", "code/c")
+    first, second, third = mixed_up(keys, (), seed=0, company=1)
+    once = {key: answer(key=key, steps=make_steps((3, 3))) for key in keys}
+    again = once | {second: answer((10, 11, 77, 13), key=second, steps=make_steps((3, 3)))}
+    evidence = make_evidence(
+        {
+            TARGET: [*once.values()],
+            CANDIDATE: [*once.values()],
+            SHUFFLED: [again[key] for key in (first, second, third)],
+        },
+        arms=dict.fromkeys((TARGET, CANDIDATE, SHUFFLED), told),
+        settings=Settings(setup=EngineSetup(batch_size=2), seed=0),
+    )
+    case, _ = batching.check(evidence)
+    place = keys.index(second)
+    at_first = ("row 0 of 2, beside code/b", "row 1 of 2, beside code/a", "row 0 of 2, alone")
+    assert case.subject == second
+    assert case.details == (
+        f"at first in {at_first[place]}",
+        f"then in row 1 of 2, beside {first}",
+    )
 
 
 def test_the_same_answer_passes() -> None:

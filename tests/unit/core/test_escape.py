@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equivcheck.core.escape import clip, harmless, head, tail, visible, width
+from equivcheck.core.escape import clip, harmless, head, tail, visible, width, wrapped
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
 
@@ -86,3 +86,17 @@ def test_clipping_does_not_escape_again() -> None:
     assert clip("a\\\\b", cells=4) == "a\\\\b"
     assert clip("a\\\\bcd", cells=4) == "a\\\\…"
     assert clip("日本語", cells=5) == "日本…"
+
+
+@given(st.text(max_size=300), st.integers(8, 40), st.sampled_from(("", "  ")))
+def test_wrapped_lines_fit_and_lose_no_word(text: str, cells: int, indent: str) -> None:
+    lines = wrapped(text, cells=cells, most=1000, indent=indent)
+    assert all(width(line) <= cells for line in lines)
+    assert "".join("".join(lines).split(" ")) == "".join(harmless(text).split(" "))
+
+
+def test_what_does_not_fit_the_lines_is_cut_and_marked() -> None:
+    lines = wrapped("word " * 100, cells=20, most=3, indent="  ")
+    assert len(lines) == 3
+    assert lines[-1].endswith("…")
+    assert all(width(line) <= 20 for line in lines)

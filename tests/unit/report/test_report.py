@@ -168,9 +168,25 @@ def test_long_evidence_is_bounded() -> None:
         details=("y" * 1000,) * 100,
     )
     lines = list(block_lines(finding))
-    assert len(lines) <= 25
+    assert len(lines) <= 40
     assert all(width(line) <= 100 for line in lines)
-    assert lines[-1] == "    … 80 more lines in records.jsonl"
+    assert lines[-1] == "    … 95 more lines in records.jsonl"
+
+
+def test_reasons_are_wrapped_and_not_cut() -> None:
+    reason = "so: both arms name the identity contract " + " ".join(["packed"] * 30)
+    finding = Finding(
+        check="greedy",
+        subject="code/a",
+        outcome=Outcome.FAIL,
+        reason=Reason.DIVERGED,
+        headline=reason,
+        details=(reason, "second"),
+    )
+    lines = list(block_lines(finding))
+    assert "…" not in "".join(lines)
+    assert " ".join(" ".join(lines[1:-1]).split()) == f"{reason} {reason}"
+    assert all(width(line) <= 100 for line in lines)
 
 
 class Terminal(io.StringIO):
