@@ -15,7 +15,7 @@ import msgspec
 
 from equivcheck.core.bounds import Limits, out_of_bounds, too_long
 from equivcheck.core.engine import Engine
-from equivcheck.core.errors import LONGEST_MESSAGE, EngineError, describe
+from equivcheck.core.errors import LONGEST_MESSAGE, EngineError, EngineGoneError, describe
 from equivcheck.core.escape import head, visible
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.validation import unrecordable
@@ -34,12 +34,15 @@ def ask(engine: Engine, requests: Sequence[Request], *, arm: str) -> Iterator[Ge
     Raises:
         EngineError: the engine answered what it was not asked, or twice, gave something else than
             answers, or broke when it had answered everything.
+        EngineGoneError: it says that it can answer nothing more.
     """
     waiting = {request.key: request for request in requests}
     answers = _generate(engine, requests)
     while True:
         try:
             given = next(answers, _ENDED)
+        except EngineGoneError:
+            raise
         # An adapter may raise anything; a failure is recorded and never taken for an answer.
         except (Exception, SystemExit) as error:
             if not waiting:

@@ -33,6 +33,10 @@ class EngineError(EquivcheckError):
     """An engine is unknown, not installed, or broke while generating."""
 
 
+class EngineGoneError(EngineError):
+    """An engine can answer nothing more. The run ends, and resuming it asks what is missing."""
+
+
 class RecordsError(EquivcheckError):
     """A records file is missing, unreadable, or belongs to another run."""
 

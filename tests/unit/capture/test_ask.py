@@ -13,7 +13,7 @@ import pytest
 from equivcheck.capture.ask import ask, closing
 from equivcheck.core.cases import Sampling
 from equivcheck.core.engine import Capabilities
-from equivcheck.core.errors import LONGEST_MESSAGE, EngineError
+from equivcheck.core.errors import LONGEST_MESSAGE, EngineError, EngineGoneError
 from equivcheck.core.generation import Generation, Request
 from equivcheck.records.records import Failed
 from tests.unit.make import make_capabilities, make_generation, make_request, make_steps
@@ -105,6 +105,19 @@ def test_a_crash_is_told_in_one_line_with_its_kind() -> None:
     assert {len(words) for words in outcomes(Scripted(dies_verbosely))[1].values()} == {
         LONGEST_MESSAGE
     }
+
+
+def test_an_engine_that_is_gone_ends_the_run_and_is_not_asked_again() -> None:
+    def answer(requests: Sequence[Request]) -> Iterator[Generation]:
+        yield make_generation(key=requests[0].key)
+        raise EngineGoneError("killed")
+
+    engine = Scripted(answer)
+    answers = ask(engine, REQUESTS, arm="candidate")
+    assert next(answers) == make_generation(key="code/a")
+    with pytest.raises(EngineGoneError, match="killed"):
+        next(answers)
+    assert len(engine.calls) == 1
 
 
 def test_ending_early_is_a_failure() -> None:
