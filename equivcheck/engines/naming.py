@@ -12,6 +12,7 @@ from equivcheck.core.errors import SettingsError
 
 ISOLATED = "isolated"
 """Before a name: in a process of its own."""
+URLS = ("http://", "https://")
 
 
 class EngineSpec(Struct, frozen=True, kw_only=True):
@@ -26,12 +27,14 @@ class EngineSpec(Struct, frozen=True, kw_only=True):
     def parse(cls, text: str) -> Self:
         """Read a specification. Values are kept as text; `decode_options` gives them types.
 
+        A URL stands for ``http:url=URL``, by itself or in front of other options.
+
         Raises:
             SettingsError: no name, an option without a value, or one given twice.
         """
-        name, _, listed = (part.strip() for part in text.partition(":"))
+        name, listed = _parted(text)
         if isolated := name == ISOLATED:
-            name, _, listed = (part.strip() for part in listed.partition(":"))
+            name, listed = _parted(listed)
         if not name or name == ISOLATED:
             known = f"NAME or {ISOLATED}:NAME" if isolated else "NAME"
             raise SettingsError(
@@ -52,6 +55,14 @@ class EngineSpec(Struct, frozen=True, kw_only=True):
         listed = ",".join(f"{option}={value}" for option, value in self.options.items())
         named = f"{ISOLATED}:{self.name}" if self.isolated else self.name
         return f"{named}:{listed}" if listed else named
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """The name and what follows it."""
+    if text.strip().startswith(URLS):
+        return "http", f"url={text.strip()}"
+    name, _, listed = (part.strip() for part in text.partition(":"))
+    return name, f"url={listed}" if listed.startswith(URLS) else listed
 
 
 def in_full(spec: EngineSpec, tables: Mapping[str, EngineTable]) -> EngineSpec:

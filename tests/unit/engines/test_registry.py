@@ -104,6 +104,10 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
         ("native:", "native", {}),
         ("native:gamma=4", "native", {"gamma": "4"}),
         (" a : b = c , d = e=f ", "a", {"b": "c", "d": "e=f"}),
+        ("http://h:80", "http", {"url": "http://h:80"}),
+        (" https://h/v1,batch=4", "http", {"url": "https://h/v1", "batch": "4"}),
+        ("http:http://h:80,model=m", "http", {"url": "http://h:80", "model": "m"}),
+        ("http:url=http://h:80", "http", {"url": "http://h:80"}),
     ],
 )
 def test_parse(text: str, name: str, options: dict[str, str]) -> None:
@@ -218,7 +222,7 @@ def test_two_packages_with_one_name_are_refused(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_bundled_engines_are_known() -> None:
-    assert {"native", "transformers", "replay"} <= set(known_engines())
+    assert {"http", "native", "transformers", "replay"} <= set(known_engines())
 
 
 def test_knowing_engines_imports_none_of_them() -> None:

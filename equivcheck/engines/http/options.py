@@ -1,0 +1,71 @@
+"""What can follow ``http:``, and where its URL and its key come from."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import httpx
+from msgspec import Meta, Struct
+
+from equivcheck.core.engine import Rule
+from equivcheck.core.errors import SettingsError
+from equivcheck.core.escape import visible
+from equivcheck.engines.http.find import DialectName
+
+
+class HttpOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What can follow ``http:``."""
+
+    url: str
+    """Of the server, e.g. ``http://127.0.0.1:8000``; with or without ``/v1``."""
+    dialect: DialectName | None = None
+    """None: found by asking."""
+    model: str | None = None
+    """Its name on the server; None: the only one there."""
+    key_env: str | None = None
+    """Environment variable that holds the key. The key itself is never written down."""
+    batch: Annotated[int, Meta(ge=1, le=256)] | None = None
+    """Requests under way at once; None: the setup's batch size."""
+    gamma: Annotated[int, Meta(ge=1, le=63)] | None = None
+    """Draft tokens a step, where the server does not say."""
+    rule: Rule | None = None
+    """How drafts are verified, where the server does not say."""
+    timeout: Annotated[float, Meta(gt=0)] = 600.0
+    """Seconds that one answer may take."""
+    retries: Annotated[int, Meta(ge=0, le=20)] = 4
+    """How often a request is repeated where the server is busy or broke."""
+
+
+def base_url(url: str) -> str:
+    """The URL that paths are appended to.
+
+    Raises:
+        SettingsError: it is none, or holds more than a host and a path: a record would keep it.
+    """
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise SettingsError(f"http: url {visible(url)}: {error}") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise SettingsError(f"http: url {visible(url)}: write it as http://HOST:PORT")
+    if parsed.userinfo or parsed.query or parsed.fragment:
+        raise SettingsError(
+            "http: url: a name, password or query in it would be recorded; put the key into an "
+            "environment variable and name that with key_env="
+        )
+    return str(parsed).rstrip("/").removesuffix("/v1")
+
+
+def key_of(options: HttpOptions) -> str | None:
+    """The key, out of the environment; None: none is asked for.
+
+    Raises:
+        SettingsError: the variable is not set, or holds nothing.
+    """
+    if options.key_env is None:
+        return None
+    key = os.environ.get(options.key_env, "").strip()
+    if not key:
+        raise SettingsError(f"http: key_env: {options.key_env} is not set in the environment")
+    return key

@@ -1,0 +1,213 @@
+"""Dialect `vllm`: vLLM's OpenAI-compatible server, as of 0.32.
+
+Its cuts come as here, but for three: biases before penalties, min-p before top-p, and a floor of
+the temperature. Requests in which that matters are refused.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from equivcheck.core.cases import Sampling
+from equivcheck.core.errors import EngineError, EngineGoneError
+from equivcheck.core.generation import DraftCounts, Generation, Request
+from equivcheck.engines.http.completions import (
+    COMPLETIONS,
+    Answer,
+    card_now,
+    choose_model,
+    extended_body,
+    models,
+    only_choice,
+    swapped,
+    version_of,
+)
+from equivcheck.engines.http.counters import read_counters
+from equivcheck.engines.http.dialect import (
+    Asked,
+    Ending,
+    PairWords,
+    Told,
+    ended,
+    read,
+    trial_request,
+)
+from equivcheck.engines.http.wire import Reply, Wire
+
+FLOOR = 0.01
+"""Temperatures between 0 and this are raised to it."""
+RANGES = {
+    "temperature": (0.0, 2.0),
+    "presence_penalty": (-2.0, 2.0),
+    "frequency_penalty": (-2.0, 2.0),
+    "logit_bias": (-100.0, 100.0),
+}
+DOUBTFUL = {
+    "min_p": Sampling(temperature=1.0, min_p=0.1),
+    "logit_bias": Sampling(logit_bias={0: 1}),
+}
+"""Fields that the server may refuse as a whole where it speculates, and how that is tried."""
+
+
+class Speculation(Struct, frozen=True, kw_only=True):
+    """``metrics.speculative_decoding`` of one answer; steps without drafts are not counted."""
+
+    num_spec_steps: int
+    num_draft_tokens: int
+    num_accepted_draft_tokens: int
+    num_spec_tokens: int
+    acceptance_histogram: tuple[int, ...] = ()
+    """Steps by the number of drafts that they accepted."""
+
+    @property
+    def counts(self) -> DraftCounts:
+        """In this package's words."""
+        steps = self.acceptance_histogram
+        return DraftCounts(
+            drafted=self.num_draft_tokens,
+            accepted=self.num_accepted_draft_tokens,
+            steps=self.num_spec_steps,
+            accepted_by_slot=tuple(sum(steps[slot + 1 :]) for slot in range(len(steps) - 1)),
+        )
+
+
+class Metrics(Struct, frozen=True, kw_only=True):
+    """``metrics`` of one answer."""
+
+    speculative_decoding: Speculation | None = None
+
+
+class VllmAnswer(Answer, frozen=True, kw_only=True):
+    """An answer of ``/v1/completions``, with what it says of its drafts."""
+
+    metrics: Metrics | None = None
+    system_fingerprint: str | None = None
+
+
+class VllmDialect:
+    """vLLM in its own words."""
+
+    def __init__(self, wire: Wire, pair: PairWords, asked: Asked) -> None:
+        """Nothing is asked yet."""
+        self.wire, self.pair, self.asked = wire, pair, asked
+        self.model = ""
+        self.gamma = 0
+        self.fingerprint: str | None = None
+
+    def open(self) -> Told:
+        """Ask for model, version and counters, and try a few requests of one token."""
+        card = choose_model(models(self.wire), self.asked, wire=self.wire)
+        self.model = card.id
+        counters = read_counters(self.wire)
+        tried = self.ask(request := trial_request())
+        only_choice(tried.choices, request, wire=self.wire)
+        self.fingerprint = tried.system_fingerprint
+        speculation = tried.metrics and tried.metrics.speculative_decoding
+        slots = len(counters.by_slot) if counters else 0
+        self.gamma = self.asked.gamma or (speculation.num_spec_tokens if speculation else slots)
+        notes: tuple[str, ...] = ()
+        if self.gamma and not speculation:
+            notes = (
+                "its answers do not count their drafts: start it with "
+                "--per-request-spec-decode-metrics detailed, or ask with batch=1",
+            )
+        return Told(
+            versions={
+                "vllm": version_of(self.wire),
+                "model": PurePath(card.id).name,
+                "model.root": PurePath(card.root or "not told").name,
+            },
+            gamma=self.gamma,
+            counts=bool(speculation),
+            refuses=tuple(
+                name for name, law in DOUBTFUL.items() if self.gamma and self.refused(law)
+            ),
+            ranges=RANGES,
+            context=card.max_model_len,
+            notes=notes,
+        )
+
+    def identity(self) -> dict[str, str]:
+        """Name, root and length of the model; a fingerprint of the set-up is in each answer."""
+        card = card_now(self.model, wire=self.wire)
+        return {"model": card.id, "root": str(card.root), "length": str(card.max_model_len)}
+
+    def refusal(self, request: Request) -> str | None:
+        """Where the order of its cuts, or what it does below a length, is not that of a case."""
+        law = request.sampling
+        if 0 < law.temperature < FLOOR:
+            return f"temperature {law.temperature:g} would be raised to {FLOOR:g}"
+        if law.min_p and law.top_p < 1:
+            return "min_p would be cut before top_p"
+        if law.logit_bias and law.repetition_penalty != 1:
+            return "logit_bias would be added before repetition_penalty"
+        if law.min_new_tokens and request.ignore_eos:
+            return "min_new_tokens would ban the end of text, which is ignored"
+        if law.min_new_tokens and request.stop:
+            return "min_new_tokens would hold back stop strings"
+        return None
+
+    def answer(self, request: Request) -> Generation:
+        """One completion, ids in and ids out."""
+        reply = self.wire.post(COMPLETIONS, self.body(request))
+        return self.generation(request, self.decode(reply), seconds=reply.seconds)
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """The request in its words. Bans are said as what is allowed, for a bias is no ban."""
+        banned = set(request.sampling.banned_tokens)
+        allowed = [token for token in range(self.pair.vocab_size) if token not in banned]
+        return extended_body(
+            request, self.model, eos_token_ids=self.pair.eos_token_ids, no_top_k=-1
+        ) | {
+            "allowed_token_ids": allowed if banned else None,
+            "return_token_ids": True,
+        }
+
+    def generation(self, request: Request, answer: VllmAnswer, *, seconds: float) -> Generation:
+        """An answer in this package's words.
+
+        Raises:
+            EngineError: it has no ids, is one to another prompt, or did not end.
+            EngineGoneError: it comes from another set-up of the server.
+        """
+        choice = only_choice(answer.choices, request, wire=self.wire)
+        if answer.system_fingerprint != self.fingerprint:
+            raise EngineGoneError(
+                f"{self.wire.url}: {request.key} was answered by another server: its fingerprint "
+                f"is {answer.system_fingerprint}, and was {self.fingerprint}"
+            )
+        if wrong := swapped(request, choice, answer.usage):
+            raise EngineError(f"{self.wire.url}: {wrong}")
+        by_string = isinstance(choice.stop_reason, str)
+        token_ids, reason = ended(
+            choice.token_ids or (),
+            request,
+            self.pair,
+            Ending(choice.finish_reason == "stop", by_string, self.gamma),
+        )
+        speculation = answer.metrics and answer.metrics.speculative_decoding
+        return Generation(
+            key=request.key,
+            token_ids=token_ids,
+            finish_reason=reason,
+            prompt_tokens=len(request.prompt_ids),
+            counts=speculation.counts if speculation else None,
+            total_seconds=seconds,
+        )
+
+    def ask(self, request: Request) -> VllmAnswer:
+        """Put a request; the raw answer."""
+        return self.decode(self.wire.post(COMPLETIONS, self.body(request)))
+
+    def decode(self, reply: Reply) -> VllmAnswer:
+        """A reply as an answer."""
+        return read(reply, VllmAnswer, wire=self.wire, path=COMPLETIONS)
+
+    def refused(self, law: Sampling) -> bool:
+        """Whether the server refuses a sampling parameter altogether."""
+        request = msgspec.structs.replace(trial_request(), sampling=law)
+        return self.wire.post(COMPLETIONS, self.body(request)).status == 400
