@@ -88,15 +88,14 @@ class OpenaiDialect:
         if wrong := swapped(request, choice, answer.usage):
             raise EngineError(f"{self.wire.url}: {wrong}")
         found = choice.token_ids or ()
-        by_string = isinstance(choice.stop_reason, str)
+        stopped = choice.finish_reason == "stop"
+        by_string = stopped and isinstance(choice.stop_reason, str)
         if choice.finish_reason == "length" and len(found) < request.max_new_tokens:
             raise EngineError(
                 f"{self.wire.url}: {request.key} ended at {len(found)} of "
                 f"{request.max_new_tokens} tokens, at a limit of the server's own"
             )
-        token_ids, reason = ended(
-            found, request, self.pair, Ending(choice.finish_reason == "stop", by_string)
-        )
+        token_ids, reason = ended(found, request, self.pair, Ending(stopped, by_string))
         return Generation(
             key=request.key,
             token_ids=token_ids,

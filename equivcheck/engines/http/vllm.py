@@ -182,12 +182,13 @@ class VllmDialect:
             )
         if wrong := swapped(request, choice, answer.usage):
             raise EngineError(f"{self.wire.url}: {wrong}")
-        by_string = isinstance(choice.stop_reason, str)
+        stopped = choice.finish_reason == "stop"
+        by_string = stopped and isinstance(choice.stop_reason, str)
         token_ids, reason = ended(
             choice.token_ids or (),
             request,
             self.pair,
-            Ending(choice.finish_reason == "stop", by_string, self.gamma),
+            Ending(stopped, by_string, self.gamma),
         )
         speculation = answer.metrics and answer.metrics.speculative_decoding
         return Generation(
