@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "equivcheck.engines"
-URLS = ("http://", "https://")
 
 OpenEngine = Callable[[Mapping[str, str], EngineSetup], Engine]
 Options = TypeVar("Options", bound=Struct)

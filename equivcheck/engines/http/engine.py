@@ -24,7 +24,8 @@ from equivcheck.engines.http.find import DIALECTS, find_dialect
 from equivcheck.engines.http.fit import misfit
 from equivcheck.engines.http.options import HttpOptions, base_url, key_of
 from equivcheck.engines.http.wire import BrokeError, Wire
-from equivcheck.engines.registry import EngineSpec, decode_options
+from equivcheck.engines.naming import EngineSpec
+from equivcheck.engines.registry import decode_options
 from equivcheck.pairs.files import locate_pair
 
 BROKEN_IN_A_ROW = 3
