@@ -1,0 +1,165 @@
+"""``python -m benchmarks.engines``: the gate on engines that people ship, and its table.
+
+Each row is one ``equivcheck run`` in ``reports/engines``, whose ``equivcheck.toml`` says where the
+engines' environments are. What a row found is kept beside it, and rows that are there already are
+not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "reports" / "engines"
+COMMAND = (sys.executable, "-m", "equivcheck")
+GREEDY = "code json_sql chat multilingual creative"
+MIXED = "smoke"
+LAW = "sampling"
+NO_DRAWS = "--sampled none"
+
+
+class Row(NamedTuple):
+    """One run."""
+
+    name: str
+    suites: str
+    """Names of bundled suites."""
+    arguments: str
+    """Of ``equivcheck run``."""
+
+    @property
+    def command(self) -> list[str]:
+        """As typed in ``reports/engines``."""
+        suites = [f"../../suites/{suite}.jsonl" for suite in self.suites.split()]
+        return ["run", *suites, *shlex.split(self.arguments)]
+
+
+VLLM = "--target vllm --set control=vllm:batch=1 --threads 1"
+TINY_F16 = "--pair files/target.gguf"
+OPENVINO = (
+    f"--target openvino --candidate openvino:mode=lookup --set control=none --threads 1 {TINY_F16}"
+)
+ROWS = (
+    Row("vllm-ngram-greedy", GREEDY, f"{VLLM} --candidate vllm:mode=ngram {NO_DRAWS}"),
+    Row("vllm-draft-greedy", GREEDY, f"{VLLM} --candidate vllm:mode=draft_model {NO_DRAWS}"),
+    Row("vllm-ngram-mixed", MIXED, f"{VLLM} --candidate vllm:mode=ngram {NO_DRAWS}"),
+    Row("vllm-draft-mixed", MIXED, f"{VLLM} --candidate vllm:mode=draft_model {NO_DRAWS}"),
+    Row("vllm-plain-law", LAW, f"{VLLM} --candidate vllm:batch=4"),
+    Row("vllm-ngram-law", LAW, f"{VLLM} --candidate vllm:mode=ngram"),
+    Row("vllm-draft-law", LAW, f"{VLLM} --candidate vllm:mode=draft_model"),
+    Row(
+        "openvino-lookup-greedy", GREEDY, f"{OPENVINO} --candidate openvino:mode=lookup {NO_DRAWS}"
+    ),
+    Row("openvino-lookup-law", LAW, f"{OPENVINO} --candidate openvino:mode=lookup"),
+)
+
+
+def main() -> int:
+    """Run what is asked for and has not been, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", action="append", default=[], help="Part of a row's name.")
+    parser.add_argument("--table", action="store_true", help="Only write the table.")
+    given = parser.parse_args()
+    for row in ROWS:
+        wanted = not given.only or any(part in row.name for part in given.only)
+        if wanted and not given.table and not (FOLDER / f"{row.name}.json").exists():
+            print(f"== {row.name}: equivcheck {shlex.join(row.command)}", flush=True)
+            run(row)
+    (FOLDER / "README.md").write_text("\n".join(table()) + "\n")
+    return 0
+
+
+def run(row: Row) -> None:
+    """Run one row, and keep its report and the figures of the table."""
+    out = ROOT / "reports" / "runs" / "engines" / row.name
+    started = time.monotonic()
+    done = subprocess.run(
+        [*COMMAND, *row.command, "--out", str(out), "--fresh"], cwd=FOLDER, check=False
+    )
+    minutes = (time.monotonic() - started) / 60
+    told = subprocess.run(
+        [*COMMAND, "report", str(out), "--json"], capture_output=True, check=False, cwd=FOLDER
+    )
+    if not told.stdout:
+        print(f"== {row.name}: no report (exit {done.returncode})", file=sys.stderr)
+        return
+    view = json.loads(told.stdout)
+    figures = {
+        "name": row.name,
+        "command": f"equivcheck {shlex.join(row.command)}",
+        "exit": done.returncode,
+        "minutes": round(minutes, 1),
+        "versions": versions(out / "records.jsonl"),
+    } | {
+        field: view[field]
+        for field in ("headline", "workloads", "law", "gates", "near_ties", "environment")
+    }
+    (FOLDER / f"{row.name}.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (FOLDER / f"{row.name}.txt").write_text((out / "report.txt").read_text())
+
+
+def versions(records: Path) -> dict[str, str]:
+    """What the candidate's engine says of its versions."""
+    with records.open() as lines:
+        for line in lines:
+            record = json.loads(line)
+            if record["type"] == "header" and "candidate" in record.get("arms", {}):
+                found: dict[str, str] = record["arms"]["candidate"].get("versions", {})
+                return found
+            if record["type"] == "opened" and record.get("arm") == "candidate":
+                return dict(record["capabilities"].get("versions", {}))
+    return {}
+
+
+def table() -> Iterator[str]:
+    """The rows that were run, as a page."""
+    yield "# The gate on engines that people ship"
+    yield ""
+    yield "Written by `python -m benchmarks.engines`. Each row has its report (`ROW.txt`) and its"
+    yield "figures (`ROW.json`) here. Greedy suites hold greedy requests alone; in the mixed one,"
+    yield "greedy and sampled requests share a batch."
+    yield ""
+    yield "| row | verdict | identical | near ties | acceptance | sampled tokens | min |"
+    yield "|---|---|---:|---:|---:|---|---:|"
+    commands = []
+    for row in ROWS:
+        path = FOLDER / f"{row.name}.json"
+        if path.exists():
+            found = json.loads(path.read_text())
+            yield cells(found)
+            listed = ", ".join(f"{name} {told}" for name, told in found["versions"].items())
+            commands += ["", f"**{row.name}** ({listed})", "", "```sh", found["command"], "```"]
+            commands += ["", found["headline"]]
+    yield ""
+    yield "## Commands and first lines"
+    yield from commands
+
+
+def cells(found: Mapping[str, Any]) -> str:
+    """One row of the table."""
+    verdict = {0: "EQUIVALENT", 1: "NOT EQUIVALENT", 3: "INCONCLUSIVE"}.get(found["exit"], "error")
+    workloads = found["workloads"]
+    identical = sum(each["identical"] for each in workloads)
+    compared = sum(each["cases"] for each in workloads)
+    told = [each["acceptance"] for each in workloads if each["acceptance"] is not None]
+    acceptance = f"{min(told):.2f} to {max(told):.2f}" if told else "not told"
+    law = found["law"]
+    drawn = (
+        "none" if law is None else f"{law['tokens']:,}, {'refuted' if law['refuted'] else 'held'}"
+    )
+    return (
+        f"| {found['name']} | {verdict} | {identical}/{compared} | {len(found['near_ties'])} "
+        f"| {acceptance} | {drawn} | {found['minutes']} |"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
