@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from equivcheck.core.generation import Step as Step
     from equivcheck.core.generation import TokenScore as TokenScore
     from equivcheck.core.load_suites import load_suite as load_suite
+    from equivcheck.core.refusals import lacking as lacking
     from equivcheck.core.settings import EngineSetup as EngineSetup
     from equivcheck.core.settings import Settings as Settings
     from equivcheck.engines.device import load_setup as load_setup
@@ -69,6 +70,7 @@ _HOMES = {
     "core.errors": ("EngineError", "EquivcheckError", "PairError", "SettingsError"),
     "core.generation": ("DraftCounts", "Generation", "Request", "Step", "TokenScore"),
     "core.load_suites": ("load_suite",),
+    "core.refusals": ("lacking",),
     "core.settings": ("EngineSetup", "Settings"),
     "engines.device": ("load_setup",),
     "engines.registry": ("decode_options", "load_engine"),

@@ -132,6 +132,14 @@ class Arms(Mapping[str, Engine]):
             self[arm]
         return self._told[arm]
 
+    def heard(self) -> dict[str, Capabilities]:
+        """What decides which cases are asked: the same as a run begins and as it is resumed.
+
+        Of arms that are open one at a time, only the candidate is known as a run begins.
+        """
+        one = self.order == ONE_AT_A_TIME
+        return {arm: told for arm, told in self._told.items() if arm == CANDIDATE or not one}
+
     def open_all(self, *arms: str) -> None:
         """Open these arms before the run begins, unless they are to be open one at a time.
 

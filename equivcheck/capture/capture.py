@@ -20,6 +20,7 @@ from equivcheck.capture.fit import limited, refuse_too_long, refuse_unknown_ids
 from equivcheck.capture.header import make_header
 from equivcheck.capture.logbook import Logbook, Progress
 from equivcheck.capture.plan import Plan, make_plan, shuffle, warm_up, with_stored_prompts
+from equivcheck.capture.served import served
 from equivcheck.capture.threads import spin_briefly
 from equivcheck.checks.exercised import with_required_events
 from equivcheck.core.cases import Suite
@@ -108,9 +109,13 @@ def capture(
         Arms(settings, opening=opening, stored=stored.header if stored else None) as arms,
         ExitStack() as stack,
     ):
-        draws = plan_draws(settings, suites, plan, candidate=arms.told(CANDIDATE))
+        candidate = arms.told(CANDIDATE)
+        plan = served(plan, {CANDIDATE: candidate}, batch_size=settings.setup.batch_size)
+        draws = plan_draws(settings, suites, plan, candidate=candidate)
         add_drawing(arms, settings, draws)
         arms.open_all(*begin_with(plan.planned | draws.planned, stored))
+        plan = served(plan, arms.heard(), batch_size=settings.setup.batch_size)
+        draws = plan_draws(settings, suites, plan, candidate=candidate)
         header = make_header(
             settings,
             suites,

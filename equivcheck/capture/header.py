@@ -54,6 +54,7 @@ def make_header(
         git_dirty=git.dirty if git else None,
         draw_seed=draw_seed(settings),
         order=order,
+        left_out=plan.left_out,
     )
 
 

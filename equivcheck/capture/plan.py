@@ -15,7 +15,7 @@ from equivcheck.core.cases import Case, Suite
 from equivcheck.core.generation import Request
 from equivcheck.core.settings import Settings
 from equivcheck.records.asking_order import chunked, mixed_up
-from equivcheck.records.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET, Asked
+from equivcheck.records.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET, Asked, LeftOut
 from equivcheck.records.sample_keys import derive_seed
 
 Encode = Callable[[Case], Sequence[int]]
@@ -35,6 +35,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Chunks of all other cases."""
     planned: dict[str, tuple[str, ...]]
     """Arm to case keys, in the order of the suites."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Cases that are asked of no arm."""
 
     @property
     def chunks(self) -> tuple[Chunk, ...]:
@@ -78,11 +80,11 @@ def with_stored_prompts(plan: Plan, stored: Mapping[str, Asked]) -> Plan:
     def kept(request: Request) -> Request:
         return stored[request.key].request if request.key in stored else request
 
-    return Plan(
+    return replace(
+        plan,
         asked=tuple(replace(each, request=kept(each.request)) for each in plan.asked),
         probes=tuple(tuple(map(kept, chunk)) for chunk in plan.probes),
         others=tuple(tuple(map(kept, chunk)) for chunk in plan.others),
-        planned=plan.planned,
     )
 
 

@@ -6,12 +6,12 @@ give some, those that it gave are a selection.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from equivcheck.checks.subjects import RUN, plural
 from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome, Reason
-from equivcheck.records.records import CANDIDATE, DRAWING, TARGET, Evidence
+from equivcheck.records.records import CANDIDATE, DRAWING, TARGET, Evidence, LeftOut
 
 SHOWN = 5
 """Missing keys named per arm."""
@@ -55,7 +55,56 @@ def check(evidence: Evidence) -> list[Finding]:
                 n=answers,
             )
         )
-    return findings
+    return [*findings, *_left_out(evidence)]
+
+
+def _left_out(evidence: Evidence) -> Iterator[Finding]:
+    """Cases that no arm was asked, since an engine refuses what they need: no doubt on the rest."""
+    if words := left_out_words(evidence.header.left_out, asked=len(evidence.asked)):
+        by_need: dict[str, list[str]] = {}
+        for each in evidence.header.left_out:
+            need = f"{_joined(each.needs, 'and')} ({visible(each.engine)})"
+            by_need.setdefault(need, []).append(visible(each.key))
+        yield Finding(
+            check="complete",
+            subject=RUN,
+            outcome=Outcome.PASS,
+            reason=Reason.LEFT_OUT,
+            headline=f"the verdict rests {words}",
+            details=tuple(f"{need}: {', '.join(keys)}" for need, keys in by_need.items()),
+            n=len(evidence.header.left_out),
+        )
+
+
+def left_out_words(left_out: Sequence[LeftOut], *, asked: int) -> str:
+    """``on 170 of 178 cases; 8 need min_p or logit_bias, which vllm refuses``; empty: on all."""
+    if not left_out:
+        return ""
+    by_engine: dict[str, list[LeftOut]] = {}
+    for each in left_out:
+        by_engine.setdefault(each.engine, []).append(each)
+    clauses = [f"on {asked:,} of {plural(asked + len(left_out), 'case')}"]
+    for engine, cases in by_engine.items():
+        needs = list(dict.fromkeys(need for case in cases for need in case.needs))
+        shown = [*needs[:SHOWN], *(["more"] if len(needs) > SHOWN else [])]
+        verb = "needs" if len(cases) == 1 else "need"
+        clauses.append(
+            f"{len(cases)} {verb} {_joined(shown, 'or')}, which {visible(engine)} refuses"
+        )
+    return "; ".join(clauses)
+
+
+def why_left_out(evidence: Evidence, key: str) -> str | None:
+    """What a case needs and an engine refuses; None: it was asked."""
+    for each in evidence.header.left_out:
+        if each.key == key:
+            return f"it needs {_joined(each.needs, 'and')}, which {visible(each.engine)} refuses"
+    return None
+
+
+def _joined(names: Sequence[str], word: str) -> str:
+    *first, last = map(visible, names)
+    return f"{', '.join(first)} {word} {last}" if first else last
 
 
 def _failed_draws(evidence: Evidence) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from equivcheck.checks import CHECKS
+from equivcheck.checks.complete import left_out_words
 from equivcheck.checks.subjects import RUN, plural
 from equivcheck.core.findings import Finding, Outcome, Reason, worst
 from equivcheck.records.records import CANDIDATE, SAMPLED, TARGET, Evidence, Sealed
@@ -76,6 +77,8 @@ def judge(evidence: Evidence, *, finished: bool = True) -> Verdict:
     findings = found if finished else (INTERRUPTED, *found)
     outcome = worst([finding.outcome for finding in findings])
     sentence = _sentence(evidence, findings, outcome)
+    if rests := left_out_words(evidence.header.left_out, asked=len(evidence.asked)):
+        sentence = f"{sentence}, {rests}"
     return Verdict(
         outcome=outcome, headline=f"{_word(findings, outcome)} — {sentence}", findings=findings
     )

@@ -40,11 +40,14 @@ class Capabilities(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether `Generation.counts` is filled in: totals a request, where steps are not told."""
     drafter: DraftSource | None = None
     ends_with_eos: bool = True
-    """Whether `Generation.token_ids` holds the end-of-sequence id that ended the text."""
+    """Whether `Generation.token_ids` holds the end-of-sequence id that ended the text. If not,
+    `load_engine` adds it, which takes a pair with one such id."""
     refuses: tuple[str, ...] = ()
-    """Fields of `Sampling` and `Request` that the engine's public API lacks, e.g. ``min_p``."""
+    """Fields of `Sampling` and `Request` that the engine's public API lacks, e.g. ``min_p``. Cases
+    that need them are asked of no arm, and the verdict says so."""
     ranges: dict[str, tuple[float, float]] = {}
-    """Least and greatest value that the public API accepts, by field of `Sampling`."""
+    """Least and greatest value that the public API accepts, by field of `Sampling`; of each bias
+    for ``logit_bias``. A value at its default is needed by no case."""
     exclusive: bool = False
     """Whether the engine holds its device alone: no other engine may be open beside it."""
     identity: str | None = None

@@ -40,6 +40,7 @@ class Reason(enum.StrEnum):
     LOGPROBS = "logprobs"
     COUNTERS = "counters"
     MISSING = "missing"
+    LEFT_OUT = "left-out"
     HELD = "held"
     LAW_HELD = "law-held"
     LAW_BROKEN = "law-broken"

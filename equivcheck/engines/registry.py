@@ -25,6 +25,7 @@ from equivcheck.core.errors import (
 )
 from equivcheck.core.settings import EngineSetup
 from equivcheck.core.validation import explain, unrecordable
+from equivcheck.engines.ends import with_ends
 from equivcheck.engines.naming import EngineSpec, in_full
 from equivcheck.engines.opening import NO_RUN, Opening
 
@@ -94,7 +95,7 @@ def load_engine(spec: str, setup: EngineSetup, *, opening: Opening = NO_RUN) -> 
         raise EngineError(f"engine {spec!r} cannot be opened: {describe(error)}") from error
     if problem is not None:
         raise EngineError(f"engine {spec!r} cannot be used: {problem}")
-    return engine
+    return with_ends(engine, setup)
 
 
 def _isolated(full: EngineSpec, name: str, setup: EngineSetup, opening: Opening) -> Engine:

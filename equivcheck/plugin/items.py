@@ -15,6 +15,7 @@ import pytest
 
 from equivcheck.capture.draws.plan import may_be_drawn
 from equivcheck.checks import CHECKS
+from equivcheck.checks.complete import why_left_out
 from equivcheck.checks.exercised import required_events, with_required_events
 from equivcheck.checks.verdict import LAW_CHECK
 from equivcheck.core.cases import Case, Suite
@@ -180,6 +181,9 @@ class CaseItem(SuiteItem):
 
     def runtest(self) -> None:
         """Look up the findings about this case. None at all is not a pass."""
+        assert self.ours.evidence is not None
+        if why := why_left_out(self.ours.evidence, self.key):
+            pytest.skip(f"not asked: {why}")
         self.judge(self.ours.about_case(self.key, workload=self.suite.workload))
 
 

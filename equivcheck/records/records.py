@@ -55,6 +55,16 @@ class SuiteRef(Struct, frozen=True, kw_only=True):
     """Cases in the file; the selected ones are those with an `Asked` line."""
 
 
+class LeftOut(Struct, frozen=True, kw_only=True):
+    """A case that was asked of no arm, since an engine says that it refuses what the case needs."""
+
+    key: str
+    engine: str
+    """Name of the engine that refuses it."""
+    needs: tuple[str, ...]
+    """Fields of `Sampling` or `Request`, with the value where that is out of the engine's range."""
+
+
 class Header(Struct, frozen=True, kw_only=True, tag="header", omit_defaults=True):
     """The manifest: everything needed to repeat and to compare the run."""
 
@@ -79,6 +89,8 @@ class Header(Struct, frozen=True, kw_only=True, tag="header", omit_defaults=True
     """Seeds the draws of the arm `sampled`; fresh in the profile `release`."""
     order: Order = "in turn"
     """Whether arms answered in turn, all open, or one after the other, one open at a time."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Selected cases without an `Asked` line; the verdict rests on the others."""
 
 
 class ArmOpened(Struct, frozen=True, kw_only=True, tag="opened", omit_defaults=True):

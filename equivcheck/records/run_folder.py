@@ -98,7 +98,8 @@ def other_than_asked(evidence: Evidence, settings: Settings, suites: Sequence[Su
     if other := first_difference(header, wanted):
         return f"other settings: {other.field} is {other.found!r} there, {other.wanted!r} here"
     asked = {suite.key(case) for suite in suites for case in suite.cases}
-    for key in sorted(asked ^ set(header.planned.get(TARGET, ()))):
+    planned = {*header.planned.get(TARGET, ()), *(each.key for each in header.left_out)}
+    for key in sorted(asked ^ planned):
         return f"other cases: {key} is {'not among them' if key in asked else 'one of them'}"
     return None
 

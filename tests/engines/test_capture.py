@@ -97,6 +97,42 @@ def test_a_run_is_captured_scored_judged_and_reported(settings: Settings, tmp_pa
     assert told[-1] == ("scoring", len(told) - ANSWERS, len(told) - ANSWERS)
 
 
+def test_cases_that_an_engine_says_it_refuses_are_asked_of_no_arm(
+    settings: Settings, tmp_path: Path, wrap: Callable[..., list[Wrapped]]
+) -> None:
+    refuses = {"refuses": ("logit_bias",), "ranges": {"temperature": (0.0, 0.9)}}
+    wrap(settings.candidate, told=refuses)
+    verdict = run(settings, [SUITE], tmp_path / "first")
+    evidence = read_evidence(tmp_path / "first")
+    assert verdict.outcome is Outcome.PASS, verdict.headline
+    assert verdict.headline.endswith(
+        "on 8 of 10 cases; 2 need temperature=1 or logit_bias, which native refuses"
+    )
+    assert {each.key: each.needs for each in evidence.header.left_out} == {
+        "mixed/c4": ("temperature=1",),
+        "mixed/c5": ("logit_bias",),
+    }
+    assert counts(evidence) == {TARGET: 8, CANDIDATE: 8, CONTROL: 6, SHUFFLED: 2, REPEAT: 2}
+    (left_out,) = (each for each in verdict.findings if each.reason is Reason.LEFT_OUT)
+    assert left_out.details == (
+        "temperature=1 (native): mixed/c4",
+        "logit_bias (native): mixed/c5",
+    )
+    report = (tmp_path / "first" / "report.txt").read_text(encoding="utf-8")
+    assert "on 8 of 10 cases" in " ".join(report.split())
+    assert capture(settings, [SUITE], tmp_path / "first", resume=True)
+
+
+def test_where_every_case_is_refused_nothing_is_run(
+    settings: Settings, tmp_path: Path, wrap: Callable[..., list[Wrapped]]
+) -> None:
+    engines = wrap(settings.candidate, told={"refuses": ("stop",)})
+    with pytest.raises(SettingsError, match=r"no case is left: each of 1 needs .*/c0 needs stop"):
+        run(settings, [make_suite(count=1)], tmp_path / "first")
+    assert not (tmp_path / "first" / "records.jsonl").exists()
+    assert [each.closed for each in engines] == [1]
+
+
 def test_a_run_is_never_overwritten(settings: Settings, tmp_path: Path) -> None:
     one = make_suite(count=1, tokens=2)
     capture(settings, [one], tmp_path)
@@ -155,9 +191,15 @@ def test_a_resumed_run_asks_the_prompts_that_are_stored(
     assert verdict.outcome is Outcome.PASS, verdict.headline
 
 
-def test_a_candidate_that_answers_nothing_is_an_error(settings: Settings, tmp_path: Path) -> None:
+def test_a_candidate_that_answers_nothing_is_an_error(
+    settings: Settings, tmp_path: Path, wrap: Callable[..., list[Wrapped]]
+) -> None:
+    """What it refuses without having said so is a failed answer."""
     greedy_only = msgspec.structs.replace(settings, candidate="native:gamma=3,rule=greedy")
     sampled = msgspec.structs.replace(SUITE, cases=(SUITE.cases[2],), lines=(4,))
+    with pytest.raises(SettingsError, match="c2 needs temperature, which native refuses"):
+        capture(greedy_only, [sampled], tmp_path)
+    wrap(greedy_only.candidate, told={"sampled": True})
     with pytest.raises(EngineError, match=r"candidate \(native:.*\) answered none of 1 cases; of"):
         capture(greedy_only, [sampled], tmp_path)
 

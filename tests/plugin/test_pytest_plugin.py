@@ -41,6 +41,17 @@ def test_a_case_is_selected_by_its_node_id(project: Project) -> None:
     assert captured(project) == {"code/two"}
 
 
+def test_a_case_that_the_engine_says_it_refuses_is_skipped(project: Project) -> None:
+    banning = {"id": "banning", "prompt": "def f(", "sampling": {"banned_tokens": [7]}}
+    path = project.path / "suites/code.jsonl"
+    path.write_text(path.read_text() + json.dumps(banning) + "\n")
+    result = project.pytest("suites", "-rs", f"--equivcheck-candidate={TOY},lacks=banned_tokens")
+    assert result.ret == 0
+    assert result.parseoutcomes() == {"passed": 10, "skipped": 2}
+    result.stdout.fnmatch_lines(["*not asked: it needs banned_tokens, which toy refuses*"])
+    result.stdout.fnmatch_lines(["*on 3 of 4 cases; 1 needs banned_tokens, which toy refuses*"])
+
+
 def test_workloads_are_marks(project: Project) -> None:
     project.suite("json-sql", ["select"])
     result = project.pytest("suites", "-m", "json-sql", "--strict-markers", "-q")

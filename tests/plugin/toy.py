@@ -41,6 +41,8 @@ class ToyOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Part of the keys at which to kill the process, until a file ``survive`` is there."""
     leave: str | None = None
     """Part of the keys at which to leave Python, as if all were well."""
+    lacks: str | None = None
+    """A parameter that it says it refuses."""
     unopened: bool = False
     """Break while the engine is opened."""
     forgets: Literal["error", "exit"] | None = None
@@ -71,6 +73,7 @@ class ToyEngine:
             num_speculative_tokens=self.options.gamma,
             reports_steps=True,
             identity=self.options.contract,
+            refuses=(self.options.lacks,) if self.options.lacks else (),
         )
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:

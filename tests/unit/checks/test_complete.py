@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 from equivcheck.checks.complete import check
+from equivcheck.checks.verdict import judge
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.generation import Generation
-from equivcheck.records.records import CANDIDATE, TARGET
+from equivcheck.records.records import CANDIDATE, TARGET, LeftOut
 from tests.unit.make import make_evidence, make_generation
 
 KEYS = [f"code/c{index}" for index in range(8)]
@@ -46,3 +47,27 @@ def test_nothing_compared() -> None:
             Outcome.INCONCLUSIVE,
             Reason.NOTHING_COMPARED,
         )
+
+
+def test_cases_that_were_left_out_are_named_and_forbid_nothing() -> None:
+    left_out = (
+        LeftOut(key="code/d0", engine="vllm", needs=("min_p",)),
+        LeftOut(key="code/d1", engine="vllm", needs=("logit_bias", "min_p")),
+        LeftOut(key="code/d2", engine="vllm", needs=("min_p",)),
+        LeftOut(key="code/\x1b[2J", engine="other", needs=("stop",)),
+    )
+    evidence = make_evidence({TARGET: answers(8), CANDIDATE: answers(8)}, left_out=left_out)
+    all_in, told = check(evidence)
+    assert all_in.headline == "all 16 answers of 2 arms are in"
+    assert (told.outcome, told.reason) == (Outcome.PASS, Reason.LEFT_OUT)
+    rests = (
+        "on 8 of 12 cases; 3 need min_p or logit_bias, which vllm refuses; "
+        "1 needs stop, which other refuses"
+    )
+    assert told.headline == f"the verdict rests {rests}"
+    assert told.details == (
+        "min_p (vllm): code/d0, code/d2",
+        "logit_bias and min_p (vllm): code/d1",
+        "stop (other): code/\\x1b[2J",
+    )
+    assert judge(evidence).headline.endswith(rests)

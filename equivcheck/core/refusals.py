@@ -1,0 +1,39 @@
+"""What a request needs that an engine says it refuses: known before anything is decoded. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from equivcheck.core.cases import Sampling
+from equivcheck.core.engine import Capabilities
+from equivcheck.core.generation import Request
+
+OPTIONAL = {"stop": (), "stop_token_ids": (), "ignore_eos": False}
+"""Fields of `Request` that a case may leave out, and their values then."""
+REFUSABLE = (*Sampling.__struct_fields__, *OPTIONAL)
+"""Names that `Capabilities.refuses` may hold."""
+
+
+def lacking(told: Capabilities, request: Request) -> tuple[str, ...]:
+    """What a request needs and the engine does not serve: ``min_p``, ``temperature=5``."""
+    greedy_only = () if told.sampled else ("temperature",)
+    refused = [name for name in (*greedy_only, *told.refuses) if needs(request, name)]
+    return tuple(dict.fromkeys((*refused, *_outside(told, request.sampling))))
+
+
+def needs(request: Request, name: str) -> bool:
+    """Whether a request says something in a field of its own or of its sampling."""
+    if name in OPTIONAL:
+        return bool(getattr(request, name) != OPTIONAL[name])
+    plain = getattr(Sampling(), name, None)
+    return plain is not None and bool(getattr(request.sampling, name) != plain)
+
+
+def _outside(told: Capabilities, sampling: Sampling) -> Iterator[str]:
+    for name, (least, most) in told.ranges.items():
+        value = getattr(sampling, name, None)
+        if value == getattr(Sampling(), name, None):
+            continue
+        for each in value.values() if isinstance(value, dict) else (value,):
+            if isinstance(each, int | float) and not least <= each <= most:
+                yield f"{name}={each:g}"
