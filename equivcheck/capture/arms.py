@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from msgspec.structs import replace
 
 from equivcheck.capture.ask import closing
+from equivcheck.capture.control import open_control
 from equivcheck.core.engine import Capabilities, Engine
 from equivcheck.core.errors import OtherRunError
 from equivcheck.core.settings import EngineSetup, Order, Settings
@@ -61,6 +63,7 @@ class Arms(Mapping[str, Engine]):
         if settings.control is not None:
             self.places[CONTROL] = Place(settings.control, settings.setup)
         self.places[REPEAT] = self.places[CANDIDATE]
+        self._settings = settings
         self.writer: RecordsWriter | None = None
         """Gets what engines say of themselves that are opened after the header was written."""
         known = {} if stored is None else stored.arms
@@ -83,8 +86,7 @@ class Arms(Mapping[str, Engine]):
         if arm not in self._engines:
             if self.order == ONE_AT_A_TIME:
                 self.close(*self._engines)
-            place, opening = self.places[arm], replace(self._opening, arm=arm)
-            engine = load_engine(place.spec, place.setup, opening=opening)
+            engine = self._opened(arm)
             stack = ExitStack()
             stack.enter_context(closing(engine, arm=arm))
             self._open[arm], self._engines[arm] = stack, engine
@@ -154,6 +156,13 @@ class Arms(Mapping[str, Engine]):
     def described(self, *arms: str) -> dict[str, Capabilities]:
         """What is known of some arms, for the header of a run."""
         return {arm: self._told.get(arm) or not_opened(self.places[arm]) for arm in arms}
+
+    def _opened(self, arm: str) -> Engine:
+        open_engine = partial(load_engine, opening=replace(self._opening, arm=arm))
+        if arm == CONTROL:
+            target = self._told.get(TARGET)
+            return open_control(self._settings, target=target, open_engine=open_engine)
+        return open_engine(*self.places[arm])
 
     def _hear(self, arm: str, told: Capabilities) -> None:
         """Take down what an engine says of itself, and what follows for the others."""

@@ -195,7 +195,9 @@ def take_turns(book: Logbook, engines: Mapping[str, Engine]) -> None:
         warm_up_engine(book.plan, engine, arm=arm, needed=bool(book.missing(arm)))
     for chunk in book.plan.chunks:
         for arm, engine in engines.items():
-            book.put(engine, chunk, arm=arm)
+            alone = arm == CONTROL and engine.capabilities.batch_size == 1
+            for together in [(request,) for request in chunk] if alone else [chunk]:
+                book.put(engine, together, arm=arm)
 
 
 def warm_up_engine(plan: Plan, engine: Engine, *, arm: str, needed: bool) -> None:

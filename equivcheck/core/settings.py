@@ -53,8 +53,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     target: str = "native:gamma=0"
     """Engine of the reference arm: ``name`` or ``name:option=value,...``."""
     candidate: str = "native:gamma=4"
-    control: str | None = "native:gamma=0,width=1"
-    """Plain decoding at another width: gives `numerics` its budget. None: no control arm."""
+    control: str | None = AUTO
+    """Plain decoding of the target's kind with other kernel shapes: gives `numerics` its budget.
+    auto: of a native target at another width, of another engine by itself, one request at a time.
+    None: no control arm."""
     seed: Annotated[int, Meta(ge=0)] = 0
     probe_every: Annotated[int, Meta(ge=1)] = 4
     """Every n-th case of a suite also runs in the arms `repeat` and `shuffled`."""
