@@ -8,7 +8,6 @@ ends with that verdict. Where a process cannot fork (Windows), the verb runs uns
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -24,12 +23,12 @@ from msgspec import Struct
 
 from equivcheck.checks.verdict import EXIT_CODES
 from equivcheck.core.errors import EquivcheckError
+from equivcheck.core.processes import end_with_parent, how_it_ended
 from equivcheck.records.records_file import RECORDS_NAME, last_verdict
 
 COULD_NOT_RUN = 2
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if hasattr(signal, "SIGHUP") else ()
 _CODES = frozenset(EXIT_CODES.values())
-_PR_SET_PDEATHSIG = 1
 _LONGEST_REPORT = 2**16
 
 
@@ -77,7 +76,10 @@ def supervised(work: Callable[[], int], *, refuse: Callable[[str], int]) -> int:
         status = os.waitpid(child, 0)[1]
     report = _read_report(reader)
     if report is None:
-        return refuse(f"the process that ran the engines {_how(status)}; what was measured is kept")
+        how = how_it_ended(os.waitstatus_to_exitcode(status))
+        return refuse(
+            f"the process that ran the engines {how} before a verdict; what was measured is kept"
+        )
     if report.folder is None or report.code not in _CODES:
         return report.code
     if report.moved_to is not None:
@@ -102,7 +104,7 @@ def _read_report(reader: int) -> Report | None:
 
 def _work_and_leave(work: Callable[[], int], writer: int) -> NoReturn:
     """Run the verb, report, and leave without exit handlers or waiting for an engine's threads."""
-    _end_with_parent()
+    end_with_parent()
     # Signals of a terminal reach the parent alone, which hands them on once.
     os.setpgid(0, 0)
     try:
@@ -122,12 +124,6 @@ def _work_and_leave(work: Callable[[], int], writer: int) -> NoReturn:
     os._exit(code)
 
 
-def _end_with_parent() -> None:
-    """Have the system end this process when its parent ends, even by SIGKILL (Linux alone)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 @contextmanager
 def _passing_on(child: int) -> Iterator[None]:
     """Hand signals to the child, which knows how to end, and wait for it."""
@@ -142,12 +138,6 @@ def _passing_on(child: int) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _how(status: int) -> str:
-    if os.WIFSIGNALED(status):
-        return f"was ended by signal {os.WTERMSIG(status)} before a verdict"
-    return f"left with exit code {os.WEXITSTATUS(status)} before a verdict"
 
 
 def _stored_code(folder: Path) -> int | None:

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from equivcheck.pipeline.assertions import Cases, Comparison, compare
+from equivcheck.checks.verdict import judge
+from equivcheck.pipeline.assertions import Cases, Comparison, as_suites
+from equivcheck.plugin import making
 from equivcheck.plugin.session import read_settings
+from equivcheck.records.records_file import read_evidence
 
 if TYPE_CHECKING:
     import pytest
@@ -35,11 +38,18 @@ class EquivcheckRun:
         """Run both engines over the cases and judge; engines default to the settings'.
 
         Raises:
-            EquivcheckError: a case, a setting, the pair or an engine cannot be used.
+            EquivcheckError: a case, a setting, the pair or an engine cannot be used, or an engine
+                has taken the process away in which it ran.
+            Unforeseen: an error that is none of equivcheck's, raised in that process.
         """
         settings = msgspec.structs.replace(
             self.settings,
             candidate=candidate or self.settings.candidate,
             target=target or self.settings.target,
         )
-        return compare(settings, cases, self._temporary.mktemp("equivcheck"))
+        folder = self._temporary.mktemp("equivcheck")
+        making.make_run_apart(
+            making.Errand(settings=settings, suites=as_suites(cases), folder=str(folder))
+        )
+        evidence = read_evidence(folder)
+        return Comparison(verdict=judge(evidence), evidence=evidence, folder=folder)

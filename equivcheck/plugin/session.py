@@ -1,7 +1,4 @@
-"""One pytest session is one run: captured once, by whichever worker comes first, judged by all.
-
-PYTEST_DONT_REWRITE: engines are timed from here.
-"""
+"""One pytest session is one run: captured once, by whichever worker comes first, judged by all."""
 
 from __future__ import annotations
 
@@ -19,23 +16,16 @@ from equivcheck.checks.subjects import RUN
 from equivcheck.checks.verdict import LAW_CHECK, Verdict, about_case, judge
 from equivcheck.core.atomic_write import writing
 from equivcheck.core.cases import Suite
-from equivcheck.core.errors import EquivcheckError, OtherRunError
+from equivcheck.core.errors import EquivcheckError
 from equivcheck.core.escape import head, visible
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.load_settings import find_settings_file, load_settings
 from equivcheck.core.load_suites import select
 from equivcheck.core.settings import Settings
+from equivcheck.plugin import making
 from equivcheck.plugin.properties import RunNote, of_run
 from equivcheck.records.records_file import read_evidence
-from equivcheck.records.run_folder import (
-    LATEST,
-    clear,
-    lock,
-    make_room,
-    name_by_folder,
-    set_aside,
-    shown,
-)
+from equivcheck.records.run_folder import LATEST, lock, name_by_folder
 
 if TYPE_CHECKING:
     from equivcheck.records.records import Evidence
@@ -146,13 +136,13 @@ class Session:
         """
         if self.failure is None:
             return
-        words = str(self.failure).strip() or repr(self.failure)
         if isinstance(self.failure, EquivcheckError):
-            pytest.fail(words, pytrace=False)
+            pytest.fail(str(self.failure).strip() or repr(self.failure), pytrace=False)
         if self._told:
-            kind = type(self.failure).__name__
-            pytest.fail(f"{kind}: {words.splitlines()[0]} (traceback above)", pytrace=False)
+            pytest.fail(f"{_in_short(self.failure)} (traceback above)", pytrace=False)
         self._told = True
+        if isinstance(self.failure, making.Unforeseen):
+            pytest.fail(str(self.failure), pytrace=False)
         raise self.failure
 
     def raise_broken(self, key: str) -> None:
@@ -227,35 +217,25 @@ class Session:
         with writing(self.folder / MARKER_NAME):
             (self.folder / MARKER_NAME).unlink(missing_ok=True)
         try:
-            note = self._run()
+            note = making.make_run_apart(
+                making.Errand(settings=self.settings, suites=self.suites, folder=str(self.folder))
+            )
         except (Exception, SystemExit) as error:
-            self._leave(failure=f"{type(error).__name__}: {error}".splitlines()[0])
+            self._leave(failure=_in_short(error))
             raise
         self._leave(note=note)
-
-    def _run(self) -> str:
-        """Make the run, or go on with an interrupted one; what a reader should know of that."""
-        from equivcheck.pipeline.run import run
-
-        try:
-            start = make_room(self.folder, self.settings, self.suites)
-            resumed = start == "resumed"
-            run(self.settings, self.suites, self.folder, resume=resumed, make_way=clear)
-            return "an interrupted run was gone on with" if resumed else ""
-        except OtherRunError:
-            aside: list[Path] = []
-        run(
-            self.settings,
-            self.suites,
-            self.folder,
-            make_way=lambda folder: aside.append(set_aside(folder)),
-        )
-        return f"an unfinished run of something else is in {shown(aside[0])}"
 
     def _leave(self, *, failure: str | None = None, note: str = "") -> None:
         marker = Marker(session=self.id, failure=failure, note=note)
         with writing(self.folder / MARKER_NAME):
             (self.folder / MARKER_NAME).write_bytes(msgspec.json.encode(marker))
+
+
+def _in_short(error: BaseException) -> str:
+    """The first line of an error, behind its kind."""
+    words = str(error).strip() or repr(error)
+    named = words if isinstance(error, making.Unforeseen) else f"{type(error).__name__}: {words}"
+    return named.splitlines()[0]
 
 
 def read_marker(folder: Path, *, session: str) -> Marker | None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from equivcheck.pairs.load import load_pair
-from equivcheck.plugin import items, summary  # noqa: F401
+from equivcheck.plugin import items, making, summary  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = 'target = "toy"\ncandidate = "toy:gamma=2"\ncontrol = "toy"\n'
@@ -43,6 +43,15 @@ _REPLACED: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
 def _warm() -> None:
     """Load once what pytester would otherwise forget, and import again, after every run."""
     load_pair("tiny", dtype=torch.float32, device="cpu")
+
+
+@pytest.fixture(autouse=True)
+def _runs_made_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions in this process make their runs in it: a fresh process would load torch anew.
+
+    `test_leaving.py` has the real way.
+    """
+    monkeypatch.setattr(making, "make_run_apart", making.make_run)
 
 
 class Project:
@@ -86,9 +95,13 @@ class Project:
         """Run the command line in a process of its own."""
         return self._process("-m", "equivcheck", *arguments)
 
+    def alone(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run pytest in a process of its own."""
+        return self._process("-m", "pytest", *arguments)
+
     def distributed(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run pytest with two workers."""
-        return self._process("-m", "pytest", "-n2", *arguments)
+        return self.alone("-n2", *arguments)
 
     def _process(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         paths = os.pathsep.join([str(ROOT), str(self.path)])

@@ -133,7 +133,9 @@ def test_a_killed_run_is_gone_on_with_and_repeats_nothing(project: Project) -> N
     candidate = f"{TOY},kill=three,log=asked.log"
     left = project.equivcheck("run", "--candidate", candidate)
     assert left.returncode == 2
-    assert "was ended by signal 9 before a verdict; what was measured is kept" in left.stderr
+    assert (
+        "was ended by signal 9 (SIGKILL) before a verdict; what was measured is kept" in left.stderr
+    )
     killed = read_evidence(LATEST)
     before = (LATEST / RECORDS_NAME).read_bytes()
     assert killed.sealed is None

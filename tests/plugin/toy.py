@@ -43,6 +43,8 @@ class ToyOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Part of the keys at which to leave Python, as if all were well."""
     lacks: str | None = None
     """A parameter that it says it refuses."""
+    vanish: str | None = None
+    """Part of the keys at which the process ends with exit code 0, until a file ``survive``."""
     unopened: bool = False
     """Break while the engine is opened."""
     forgets: Literal["error", "exit"] | None = None
@@ -103,6 +105,8 @@ class ToyEngine:
             return
         if self._hit("interrupt", key):
             raise KeyboardInterrupt
+        if self._hit("vanish", key):
+            os._exit(0)
         if self._hit("kill", key):
             os.kill(os.getpid(), signal.SIGKILL)
 

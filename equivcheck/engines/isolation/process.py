@@ -22,6 +22,7 @@ from msgspec import Struct, json
 
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.escape import tail, visible
+from equivcheck.core.processes import how_it_ended
 from equivcheck.engines.isolation.frames import (
     HEAD,
     FrameError,
@@ -157,16 +158,7 @@ class EngineProcess:
         code = self._process.returncode
         if code is None:
             return "closed its connection and did not end"
-        if code < 0:
-            name = signal.Signals(-code).name if -code in set(signal.Signals) else "unknown"
-            return f"was ended by signal {-code} ({name})"
-        return f"left with exit code {code}"
-
-    def wait(self, *, seconds: float | None) -> bool:
-        """Whether it ends by itself within so many seconds."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
-        return self._process.returncode is not None
+        return how_it_ended(code)
 
     def end(self) -> None:
         """End it and all that it has started, and free what was held for it."""

@@ -73,7 +73,7 @@ def test_what_a_verb_returns_is_the_exit_code(code: int, tmp_path: Path) -> None
     [
         ("os._exit(0)", "left with exit code 0"),
         ("os.execv('/bin/true', ['true'])", "left with exit code 0"),
-        ("os.kill(os.getpid(), signal.SIGKILL)", "was ended by signal 9"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "was ended by signal 9 (SIGKILL)"),
         ("raise SystemExit(0)", "left with exit code 2"),
     ],
 )
