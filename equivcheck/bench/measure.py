@@ -1,7 +1,8 @@
 """Measures: opens all arms of a point, warms them up, asks them in turn, writes each answer down.
 
 Arms take turns prompt by prompt, and each round starts with another arm, so that a machine that
-slows down slows all of them. Nothing is computed between requests; what that costs is counted.
+slows down slows all of them. Where an engine holds its device alone, they are measured one after
+the other. Nothing is computed between requests; what that costs is counted.
 
 PYTEST_DONT_REWRITE: this code is timed.
 """
@@ -31,10 +32,12 @@ from equivcheck.core.errors import LONGEST_MESSAGE, EngineError, describe
 from equivcheck.core.generation import Generation, Request
 from equivcheck.engines.device import choose_device
 from equivcheck.engines.native import NativeEngine
+from equivcheck.engines.opening import Opening
 from equivcheck.engines.registry import lent, load_engine
 from equivcheck.metrics.bounds import overcounted
 from equivcheck.metrics.records import (
     Bench,
+    BenchArm,
     BenchHeader,
     Measured,
     Probed,
@@ -84,11 +87,37 @@ def measure(
                 question in asked for turn in turns for question in questions(header, turn, point)
             ):
                 continue
-            with ExitStack() as stack:
-                arms = open_arms(header, point=point, stack=stack)
-                prepare(header, arms, turns, writer, point=point, clock=clock)
-                sit(arms, turns, writer, point=point, asked=asked, clock=clock, progress=progress)
-                writer.append(*costs_of_arms(arms, point=point))
+            measure_point(
+                header, turns, writer, point=point, asked=asked, clock=clock, progress=progress
+            )
+
+
+def measure_point(
+    header: BenchHeader,
+    turns: Sequence[Turn],
+    writer: BenchWriter,
+    *,
+    point: int,
+    asked: set[Question],
+    clock: Clock,
+    progress: Progress | None,
+) -> None:
+    """Measure all arms in turn, or one after the other where one holds its device alone."""
+
+    def visit(arms: Mapping[str, Engine], *, alone: bool) -> None:
+        prepare(header, arms, turns, writer, point=point, clock=clock, alone=alone)
+        sit(arms, turns, writer, point=point, asked=asked, clock=clock, progress=progress)
+        writer.append(*costs_of_arms(arms, point=point))
+
+    with ExitStack() as stack:
+        if arms := open_together(header, point=point, stack=stack):
+            visit(arms, alone=False)
+            return
+    for arm in header.settings.arms:
+        wanted = [each for turn in turns for each in questions(header, turn, point)]
+        if any(each.arm == arm.name and each not in asked for each in wanted):
+            with closing(open_arm(header, arm, point=point), arm=arm.name) as engine:
+                visit({arm.name: engine}, alone=True)
 
 
 def turns_of(
@@ -113,26 +142,27 @@ def questions(header: BenchHeader, turn: Turn, point: int) -> list[Question]:
     ]
 
 
-def open_arms(header: BenchHeader, *, point: int, stack: ExitStack) -> dict[str, Engine]:
-    """Every arm's engine at a point, by name; the stack closes them."""
-    place = header.settings.points[point]
-    return {
-        arm.name: stack.enter_context(
-            closing(
-                load_engine(
-                    arm.spec,
-                    msgspec.structs.replace(
-                        header.settings.setup,
-                        pair=arm.pair,
-                        batch_size=place.batch_size,
-                        context=place.context,
-                    ),
-                ),
-                arm=arm.name,
-            )
-        )
-        for arm in header.settings.arms
-    }
+def open_together(header: BenchHeader, *, point: int, stack: ExitStack) -> dict[str, Engine] | None:
+    """Every arm's engine at a point, by name; the stack closes them. None: they may not be open
+    together.
+    """
+    order, opened = header.settings.order, dict[str, Engine]()
+    for arm in header.settings.arms if order != "one at a time" else ():
+        engine = stack.enter_context(closing(open_arm(header, arm, point=point), arm=arm.name))
+        opened[arm.name] = engine
+        if order == "auto" and engine.capabilities.exclusive:
+            return None
+    return opened or None
+
+
+def open_arm(header: BenchHeader, arm: BenchArm, *, point: int) -> Engine:
+    """The engine of an arm at a point."""
+    settings, place = header.settings, header.settings.points[point]
+    setup = msgspec.structs.replace(
+        settings.setup, pair=arm.pair, batch_size=place.batch_size, context=place.context
+    )
+    opening = Opening(arm=arm.name, tables=settings.engine, clock=settings.clock)
+    return load_engine(arm.spec, setup, opening=opening)
 
 
 def prepare(
@@ -143,6 +173,7 @@ def prepare(
     *,
     point: int,
     clock: Clock,
+    alone: bool,
 ) -> None:
     """Warm every arm up and write down what can be found out about it apart from timed work."""
     device, first = choose_device(header.settings.setup), turns[0].requests
@@ -165,6 +196,7 @@ def prepare(
                 step_bytes=reads.step,
                 weight_bytes=reads.weights,
                 position_bytes=reads.position,
+                alone=alone,
             )
         )
 

@@ -28,6 +28,7 @@ from equivcheck.decoding.drafters import Drafter, ModelDrafter
 from equivcheck.decoding.mixing import MixedDrafter
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.weights import Weights
+from equivcheck.engines.isolation.engine import IsolatedEngine
 from equivcheck.engines.native import NativeEngine
 from equivcheck.metrics.records import Bandwidth, Memory
 
@@ -49,7 +50,15 @@ class Working(NamedTuple):
 
 
 def measure_memory(engine: Engine, call: Callable[[], object], *, device: torch.device) -> Memory:
-    """What an arm holds, and what it takes on top while `call` has it answer."""
+    """What an arm holds, and what it takes on top while `call` has it answer.
+
+    Of an engine in another process nothing is known but that process's size, on a CPU.
+    """
+    if isinstance(engine, IsolatedEngine):
+        call()
+        if device.type != "cpu":
+            return Memory()
+        return Memory(process=engine.peak_bytes, measured_by="peak RSS of its process")
     working = working_memory(call, device=device)
     held = _held(engine)
     return Memory(

@@ -123,6 +123,9 @@ def command(
         tokens=tokens,
         repeats=repeats,
         warm_ups=warm_ups,
+        order=settings.arms,
+        clock=settings.clock,
+        engine=settings.engine,
     )
     chosen = load_suites(suites or [f"suites/{name}.jsonl" for name in SUITES])
     with lock(path.parent):

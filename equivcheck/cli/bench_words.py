@@ -35,6 +35,8 @@ def lines_of(summary: BenchSummary) -> Iterator[str]:
     if summary.unsealed:
         yield UNSEALED
     yield "ratios above 1 are faster; [95 % intervals] take prompts as the sample"
+    if any(each.alone for each in summary.facts):
+        yield "arms were measured one after the other: what slowed the machine, slowed some of them"
     for point in range(len(summary.points)):
         yield from _point_lines(summary, point=point)
     yield from _sweep_lines(summary)
@@ -80,6 +82,8 @@ def _point_lines(summary: BenchSummary, *, point: int) -> Iterator[str]:
     yield "memory, MiB"
     facts = [facts for facts in summary.facts if facts.point == point]
     yield from columns([_MEMORY, *(_memory_row(each) for each in facts)])
+    if any(each.memory.process is not None for each in facts):
+        yield "the peak of an engine in a process of its own is that of all that the process holds"
     for each in facts:
         yield from (f"{visible(each.arm)}: {visible(cost)}" for cost in each.costs)
 

@@ -12,8 +12,9 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from equivcheck.core.engine import Capabilities
+from equivcheck.core.engine_tables import Clock, EngineTable
 from equivcheck.core.generation import Generation
-from equivcheck.core.settings import EngineSetup
+from equivcheck.core.settings import EngineSetup, Order
 from equivcheck.metrics.chunks import in_chunks
 
 SCHEMA = 1
@@ -82,6 +83,12 @@ class BenchSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     repeats: int = 1
     warm_ups: int = 1
     """Requests an arm answers before it counts."""
+    order: Order | Literal["auto"] = "auto"
+    """auto: in turn, unless an engine says that it holds its device alone."""
+    clock: Clock = Clock()
+    """Limits on the time that engines in processes of their own take."""
+    engine: dict[str, EngineTable] = {}
+    """Engines by a name of the user's own, which arms may use."""
 
 
 class BenchHeader(Struct, frozen=True, kw_only=True, tag="header", omit_defaults=True):
@@ -115,11 +122,16 @@ class Memory(Struct, frozen=True, kw_only=True):
     """Caches of both; None where they grow with the text and count as `working`."""
     working: int | None = None
     """How far the peak rose above the resting level while one chunk was answered."""
-    measured_by: Literal["device allocator", "peak RSS"] | None = None
+    measured_by: Literal["device allocator", "peak RSS", "peak RSS of its process"] | None = None
+    process: int | None = None
+    """Of an engine in a process of its own: the peak of all that this process and what it has
+    started hold resident, libraries included."""
 
     @property
     def peak(self) -> int | None:
         """All of it; None where the weights are not known."""
+        if self.process is not None:
+            return self.process
         if self.target is None:
             return None
         return self.target + (self.draft or 0) + (self.kv or 0) + (self.working or 0)
@@ -142,6 +154,8 @@ class Probed(Struct, frozen=True, kw_only=True, tag="probe", omit_defaults=True)
     """Of these, weights: blocks, norms and head; of the embedding a step reads single rows."""
     position_bytes: int | None = None
     """Keys and values of one position of one row of the target's cache."""
+    alone: bool = False
+    """Whether arms were measured one after the other, with no other one open."""
 
 
 class Bandwidth(Struct, frozen=True, kw_only=True, tag="bandwidth"):

@@ -14,7 +14,7 @@ from equivcheck.metrics.estimates import (
 )
 from equivcheck.metrics.floor import floor_of, mean_context
 from equivcheck.metrics.latency import effective_latencies, latency_quantiles
-from equivcheck.metrics.records import STOCK, TARGET, Bench
+from equivcheck.metrics.records import STOCK, TARGET, Bench, Memory
 from equivcheck.metrics.speculation import ratio, speculation_of
 from equivcheck.metrics.summary import (
     OVERALL,
@@ -246,12 +246,14 @@ def facts(bench: Bench) -> Iterator[ArmFacts]:
     """What every arm is and holds where it was probed."""
     for point in range(len(bench.header.settings.points)):
         target = bench.probe(point=point, arm=TARGET)
-        whole = target.memory.peak if target else None
+        held = target.memory if target else Memory()
         for arm in bench.arms:
             probe = bench.probe(point=point, arm=arm)
             if probe is None:
                 continue
-            peak = probe.memory.peak
+            peak, whole = probe.memory.peak, held.peak
+            # A whole process, libraries included, and the tensors of an engine do not compare.
+            alike = (probe.memory.process is None) == (held.process is None)
             yield ArmFacts(
                 point=point,
                 arm=arm,
@@ -263,6 +265,7 @@ def facts(bench: Bench) -> Iterator[ArmFacts]:
                 identity=probe.capabilities.identity,
                 clock=probe.clock,
                 memory=probe.memory,
-                memory_overhead=None if peak is None or not whole else peak / whole,
+                memory_overhead=peak / whole if alike and peak is not None and whole else None,
                 costs=bench.spent_by(point=point, arm=arm),
+                alone=probe.alone,
             )

@@ -104,6 +104,8 @@ class ArmFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Peak memory over the target arm's."""
     costs: tuple[str, ...] = ()
     """What it has cost beside its steps, such as captured graphs; in its own words."""
+    alone: bool = False
+    """Whether it was measured with no other arm open, before or after them."""
 
 
 class BenchSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):

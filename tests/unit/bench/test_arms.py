@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from equivcheck.bench.arms import WORST, Sweeps, arms_of, points_of
+from equivcheck.core.engine_tables import EngineTable
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.settings import EngineSetup, Settings
 
@@ -121,3 +122,20 @@ def test_sweeps_that_cannot_be_read(given: list[str], message: str) -> None:
 def test_a_setting_that_no_engine_takes_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"--sweep: batch_size: "):
         points_of(EngineSetup(), Sweeps(batch=(1, 65)))
+
+
+def test_isolated_arms_and_those_of_tables_are_engines_too() -> None:
+    tables = {"fast": EngineTable(engine="native", isolated=True)}
+    settings = Settings(candidate="isolated:native:gamma=4", engine=tables)
+    arms = arms_of(settings, drafts=("isolated:native:gamma=12", "fast:gamma=2"), others=())
+    assert [arm.spec for arm in arms] == [
+        "native:gamma=0,width=16",
+        "native:gamma=0,width=1",
+        "isolated:native:gamma=12",
+        "fast:gamma=2",
+    ]
+    more = arms_of(settings, drafts=(), others=(), gammas=(2, 12), stock=False)
+    assert [arm.spec for arm in more[1:]] == [
+        "isolated:native:gamma=2,width=16",
+        "isolated:native:gamma=12",
+    ]

@@ -38,7 +38,9 @@ class FakeEngine:
     @property
     def capabilities(self) -> Capabilities:
         return make_capabilities(
-            engine="fake", num_speculative_tokens=0 if "plain" in self.options else 4
+            engine="fake",
+            num_speculative_tokens=0 if "plain" in self.options else 4,
+            exclusive="exclusive" in self.options,
         )
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
