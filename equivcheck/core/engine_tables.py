@@ -51,6 +51,13 @@ class EngineTable(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """Interpreter of that process, with the engine and equivcheck installed. None: this one."""
     env: dict[str, str] = {}
     """Environment variables of that process, on top of those of this one. Kept in records."""
+    start: str | None = None
+    """Command that starts the server whose URL `engine` is, on this machine. `env` is added to its
+    environment, and `open_seconds` and `close_seconds` are its limits. None: it runs already."""
+    ready: str | None = None
+    """Page of the server that answers with status 200 as soon as it can serve; None: its models."""
+    stop: str | None = None
+    """Command that ends the server; None: it is sent SIGTERM, as it is behind this command too."""
     open_seconds: Seconds | None = None
     answer_seconds: Seconds | None = None
     token_seconds: Annotated[float, Meta(ge=0)] | None = None

@@ -81,12 +81,27 @@ def in_full(spec: EngineSpec, tables: Mapping[str, EngineTable]) -> EngineSpec:
     except SettingsError as error:
         raise SettingsError(f"engine.{spec.name}: {error}") from error
     isolated = table.isolated or inner.isolated or spec.isolated
-    if not isolated and table.of_process:
+    if wrong := _wrong_server(table, inner, isolated=isolated):
+        raise SettingsError(f"engine.{spec.name}: {wrong}")
+    if not isolated and table.start is None and table.of_process:
         name = next(iter(table.of_process))
         raise SettingsError(
             f"engine.{spec.name}: {name} is of a process of its own; say isolated = true"
         )
     return EngineSpec(name=inner.name, options=inner.options | spec.options, isolated=isolated)
+
+
+def _wrong_server(table: EngineTable, inner: EngineSpec, *, isolated: bool) -> str | None:
+    """What does not go together where a table starts a server; None: nothing."""
+    if table.start is None:
+        given = [name for name in ("ready", "stop") if getattr(table, name) is not None]
+        return f"{given[0]} is of a server that is started; say start = COMMAND" if given else None
+    if inner.name != "http" or "url" not in inner.options:
+        return 'start is of a server; say which by engine = "http://127.0.0.1:PORT"'
+    if isolated or table.python is not None:
+        return "a server that is started has a process already; leave out isolated and python"
+    given = [name for name in ("answer_seconds", "token_seconds") if name in table.of_process]
+    return f"{given[0]} is of an isolated engine; say timeout=SECONDS in engine" if given else None
 
 
 def name_in(text: str) -> str:

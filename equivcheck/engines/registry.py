@@ -84,9 +84,13 @@ def load_engine(spec: str, setup: EngineSetup, *, opening: Opening = NO_RUN) -> 
     parsed = EngineSpec.parse(spec)
     try:
         full = in_full(parsed, opening.tables)
-        engine = (
-            _isolated(full, parsed.name, setup, opening) if full.isolated else _open(full, setup)
-        )
+        table = opening.tables.get(parsed.name)
+        if table is not None and table.start is not None:
+            engine = _served(full, parsed.name, setup, opening)
+        elif full.isolated:
+            engine = _isolated(full, parsed.name, setup, opening)
+        else:
+            engine = _open(full, setup)
         problem = _unusable(engine)
     except EquivcheckError:
         raise
@@ -113,6 +117,26 @@ def _isolated(full: EngineSpec, name: str, setup: EngineSetup, opening: Opening)
         clock=table.clock(opening.clock) if table else opening.clock,
         opening=opening,
     )
+
+
+def _served(full: EngineSpec, name: str, setup: EngineSetup, opening: Opening) -> Engine:
+    """Start the server of the table ``name`` and open the engine that asks it."""
+    from equivcheck.engines.http.options import base_url
+    from equivcheck.engines.http.server import ServedEngine, lend, release
+
+    table = opening.tables[name]
+    server = lend(
+        name,
+        table,
+        base_url(full.options["url"]),
+        log=opening.logs and opening.logs / f"{name}.server.log",
+        clock=table.clock(opening.clock),
+    )
+    try:
+        return ServedEngine(_open(full, setup), server)
+    except BaseException:
+        release(server)
+        raise
 
 
 def _open(parsed: EngineSpec, setup: EngineSetup) -> Engine:

@@ -40,7 +40,7 @@ def exchange(name: str) -> dict[str, Any]:
 class Stub:
     """A server that hands every request to a function, and remembers it."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, *, port: int = 0) -> None:
         self.handle = handle
         self.seen: list[tuple[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -76,7 +76,7 @@ class Stub:
             def log_message(self, format: str, *args: Any) -> None:
                 """Nothing."""
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
         self.thread.start()
