@@ -1,39 +1,77 @@
-"""``equivcheck engines``: which engines are installed, and whether they can be loaded here."""
+"""``equivcheck engines``: which engines are installed, and what one says when it is opened."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from equivcheck.cli.output import Output, json_option
+from equivcheck.cli.setup_options import read_settings, setup_options
+
+if TYPE_CHECKING:
+    from equivcheck.core.engine import Capabilities
+    from equivcheck.core.settings import Settings
 
 
 @click.command("engines")
+@click.argument("engine", required=False)
+@setup_options
 @json_option
-def command(*, as_json: bool) -> int:
-    """List the installed engines and try to import each.
+def command(*, engine: str | None, overrides: tuple[str, ...], as_json: bool, **flags: Any) -> int:
+    """List the installed engines and try to import each; or open ENGINE and show what it tells.
 
-    An engine is named in settings as NAME or NAME:option=value,... Packages add engines through
-    the entry point group equivcheck.engines.
+    An engine is named as NAME or NAME:option=value,..., a server by its URL, and one of the
+    settings by the name of its table. Packages add engines through the entry point group
+    equivcheck.engines.
     """
-    from equivcheck.engines.registry import known_engines
-    from equivcheck.report.layout import columns
-
     output = Output(as_json=as_json)
-    tried = {name: problem_of(place) for name, place in known_engines().items()}
-    rows = [
-        (name, "loads" if problem is None else f"cannot load: {problem}")
-        for name, problem in tried.items()
-    ]
-    output.say("\n".join(columns(rows, last_cells=100)) if rows else "no engine is installed")
-    output.document(
-        {
-            name: {"module": place, "loads": tried[name] is None, "problem": tried[name]}
-            for name, place in known_engines().items()
-        }
-    )
+    if engine is not None:
+        import msgspec
+
+        told = opened(engine, read_settings(flags, overrides))
+        output.say_lines(lines_of(told))
+        output.document(msgspec.to_builtins(told))
+        return 0
+    _list(output)
     return 0
+
+
+def opened(engine: str, settings: Settings) -> Capabilities:
+    """What an engine says of itself; it is opened for that, and closed.
+
+    Raises:
+        EquivcheckError: it cannot be opened.
+    """
+    from equivcheck.engines.opening import Opening
+    from equivcheck.engines.registry import load_engine
+
+    opening = Opening(tables=settings.engine, clock=settings.clock)
+    loaded = load_engine(engine, settings.setup, opening=opening)
+    try:
+        return loaded.capabilities
+    finally:
+        loaded.close()
+
+
+def lines_of(told: Capabilities) -> Iterator[str]:
+    """What an engine says of itself, a line a statement."""
+    gamma = told.num_speculative_tokens
+    yield f"engine    {told.engine}"
+    yield f"versions  {', '.join(f'{name} {each}' for name, each in told.versions.items())}"
+    yield f"drafts    {f'up to {gamma} a step, verified by {told.rule}' if gamma else 'none'}"
+    yield f"tells     {', '.join(_tells(told)) or 'tokens alone'}"
+    yield f"batch     {told.batch_size}"
+    if not told.sampled:
+        yield "refuses   temperatures above 0"
+    if told.refuses:
+        yield f"refuses   {', '.join(told.refuses)}"
+    for name, (least, most) in told.ranges.items():
+        yield f"range     {name} {least:g} to {most:g}"
+    for note in told.notes:
+        yield f"note      {note}"
 
 
 def problem_of(place: str) -> str | None:
@@ -47,3 +85,47 @@ def problem_of(place: str) -> str | None:
     if not hasattr(found, function):
         return f"{module} has no {function!r}"
     return None if callable(getattr(found, function)) else f"{place} is no function"
+
+
+def _list(output: Output) -> None:
+    from equivcheck.core.escape import visible
+    from equivcheck.engines.registry import known_engines
+
+    listed = {name: _described(place) for name, place in known_engines().items()}
+    for name, each in listed.items():
+        problem = each["problem"]
+        output.say_lines(
+            [
+                f"{visible(name)}: {'loads' if problem is None else f'cannot load: {problem}'}",
+                *(f"  {word}: {each[word]}" for word in ("does", "needs", "tells") if word in each),
+            ]
+        )
+    if not listed:
+        output.say("no engine is installed")
+    output.document(listed)
+
+
+def _described(place: str) -> dict[str, str | bool | None]:
+    """One entry of the list; what an engine is in words only where its module says so."""
+    from equivcheck.engines.about import About
+
+    problem = problem_of(place)
+    found: dict[str, str | bool | None] = {
+        "module": place,
+        "loads": problem is None,
+        "problem": problem,
+    }
+    if problem is None:
+        about = getattr(import_module(place.partition(":")[0]), "ABOUT", None)
+        if isinstance(about, About):
+            found |= {"does": about.does, "needs": about.needs, "tells": about.tells}
+    return found
+
+
+def _tells(told: Capabilities) -> Iterator[str]:
+    if told.reports_steps:
+        yield "verify steps"
+    if told.reports_counts:
+        yield "counts of drafts a request"
+    if told.reports_scores:
+        yield "log-probabilities"

@@ -229,6 +229,23 @@ def test_engines_says_what_is_wrong_with_one(
     )
 
 
+def test_engines_says_what_each_needs_and_tells(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["engines"]) == 0
+    assert "http: loads\n  does: a server by its URL" in capsys.readouterr().out
+
+
+def test_engines_opens_one_and_shows_what_it_tells(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["engines", TOY]) == 0
+    assert f"engine    {TOY}\n" in capsys.readouterr().out
+
+
+def test_engines_suggests_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["engines", "natvie:gamma=4"]) == 2
+    assert "no engine named 'natvie' (did you mean 'native'?)" in capsys.readouterr().err
+
+
 def test_doctor_reports_a_contract_its_probes_and_its_price(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
