@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -91,7 +92,7 @@ def _list(output: Output) -> None:
     from equivcheck.core.escape import visible
     from equivcheck.engines.registry import known_engines
 
-    listed = {name: _described(place) for name, place in known_engines().items()}
+    listed = {name: _described(name, place=place) for name, place in known_engines().items()}
     for name, each in listed.items():
         problem = each["problem"]
         output.say_lines(
@@ -105,9 +106,9 @@ def _list(output: Output) -> None:
     output.document(listed)
 
 
-def _described(place: str) -> dict[str, str | bool | None]:
+def _described(name: str, *, place: str) -> dict[str, str | bool | None]:
     """One entry of the list; what an engine is in words only where its module says so."""
-    from equivcheck.engines.about import About
+    from equivcheck.engines.about import BUNDLED, About
 
     problem = problem_of(place)
     found: dict[str, str | bool | None] = {
@@ -115,10 +116,10 @@ def _described(place: str) -> dict[str, str | bool | None]:
         "loads": problem is None,
         "problem": problem,
     }
-    if problem is None:
-        about = getattr(import_module(place.partition(":")[0]), "ABOUT", None)
-        if isinstance(about, About):
-            found |= {"does": about.does, "needs": about.needs, "tells": about.tells}
+    module = sys.modules.get(place.partition(":")[0])
+    about = getattr(module, "ABOUT", BUNDLED.get(name))
+    if isinstance(about, About):
+        found |= {"does": about.does, "needs": about.needs, "tells": about.tells}
     return found
 
 

@@ -1,4 +1,7 @@
-"""What an engine's module says of it before it is opened: `ABOUT`, for ``equivcheck engines``."""
+"""What the engines of this package do, need and tell, for ``equivcheck engines``. Imports none.
+
+An engine of another package says the same by a module constant ``ABOUT``.
+"""
 
 from __future__ import annotations
 
@@ -13,3 +16,32 @@ class About(Struct, frozen=True, kw_only=True):
     """Beside the pair."""
     tells: str
     """Of its drafts and tokens."""
+
+
+BUNDLED = {
+    "native": About(
+        does="the decoder of this package: plain, or speculative with a draft model or lookup",
+        needs="nothing",
+        tells="verify steps, drafts, log-probabilities",
+    ),
+    "transformers": About(
+        does="generate() of transformers: plain, assisted, or with prompt lookup",
+        needs="a draft model for mode=assisted",
+        tells="verify steps, log-probabilities",
+    ),
+    "flashspec": About(
+        does="the decoder of the package flashspec on the pair's models",
+        needs="pip install equivcheck[flashspec]; a draft model for mode=speculative",
+        tells="verify steps",
+    ),
+    "http": About(
+        does="a server by its URL: vllm, llamacpp, sglang, tensorrt-llm or openai",
+        needs="a running server, or a table with start = COMMAND (docs/engines.md)",
+        tells="counts of drafts a request, where the server does",
+    ),
+    "replay": About(
+        does="answers out of a records file",
+        needs="file=RECORDS",
+        tells="what was recorded",
+    ),
+}

@@ -22,7 +22,6 @@ from equivcheck.core.errors import EngineError, SettingsError
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import EngineSetup
 from equivcheck.decoding.contract import device_name
-from equivcheck.engines.about import About
 from equivcheck.engines.device import choose_device, configure_arithmetic, load_setup
 from equivcheck.engines.flashspec_answer import generation_of, refuse_what_it_lacks
 from equivcheck.engines.naming import EngineSpec
@@ -32,13 +31,6 @@ GAMMA = 4
 COMPOSITE: Literal["composite-g6-f2"] = "composite-g6-f2"
 COMPOSITE_GAMMA = 6
 PLAIN_NOTE = "the library has no plain decoding: its step is run with a draft slot that stays empty"
-
-
-ABOUT = About(
-    does="the decoder of the package flashspec on the pair's models",
-    needs="pip install equivcheck[flashspec]; a draft model for mode=speculative",
-    tells="verify steps",
-)
 
 
 class FlashspecOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

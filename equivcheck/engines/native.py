@@ -37,18 +37,11 @@ from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.prefill import chunk_on
 from equivcheck.decoding.reaching import reaches
 from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
-from equivcheck.engines.about import About
 from equivcheck.engines.device import configure_arithmetic, load_setup
 from equivcheck.engines.models import adopted, found_reaches, probed, taxed
 from equivcheck.engines.registry import decode_options
 from equivcheck.engines.serving import refusal
 from equivcheck.engines.timing import TRUNCATED, draft_cost
-
-ABOUT = About(
-    does="the decoder of this package: plain, or speculative with a draft model or lookup",
-    needs="nothing",
-    tells="verify steps, drafts, log-probabilities",
-)
 
 
 class NativeOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

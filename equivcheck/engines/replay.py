@@ -15,16 +15,9 @@ from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import EngineError, unknown_name
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import EngineSetup
-from equivcheck.engines.about import About
 from equivcheck.engines.registry import decode_options
 from equivcheck.records.records import CANDIDATE
 from equivcheck.records.sample_keys import drawn_request, parse_draw
-
-ABOUT = About(
-    does="answers out of a records file",
-    needs="file=RECORDS",
-    tells="what was recorded",
-)
 
 
 class ReplayOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -23,7 +23,6 @@ from equivcheck.core.errors import EngineError, SettingsError
 from equivcheck.core.generation import FinishReason, Generation, Request
 from equivcheck.core.settings import EngineSetup
 from equivcheck.decoding.contract import device_name
-from equivcheck.engines.about import About
 from equivcheck.engines.device import choose_device, configure_arithmetic, load_setup
 from equivcheck.engines.naming import EngineSpec
 from equivcheck.engines.registry import decode_options
@@ -39,12 +38,6 @@ from equivcheck.engines.transformers_config import (
 )
 from equivcheck.engines.transformers_steps import StepRecorder, Window, cut_steps
 from equivcheck.pairs.load import LoadedPair
-
-ABOUT = About(
-    does="generate() of transformers: plain, assisted, or with prompt lookup",
-    needs="a draft model for mode=assisted",
-    tells="verify steps, log-probabilities",
-)
 
 
 class TransformersOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

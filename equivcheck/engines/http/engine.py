@@ -18,7 +18,6 @@ from equivcheck.core.errors import EngineError, EngineGoneError
 from equivcheck.core.escape import visible
 from equivcheck.core.generation import DraftCounts, Generation, Request
 from equivcheck.core.settings import EngineSetup
-from equivcheck.engines.about import About
 from equivcheck.engines.http.counters import Counters, contradiction, read_counters
 from equivcheck.engines.http.dialect import Asked, PairWords
 from equivcheck.engines.http.find import DIALECTS, find_dialect
@@ -34,13 +33,6 @@ BROKEN_IN_A_ROW = 3
 REREADS = 5
 """How often counters are read again where they fall short: a server may write them with a delay."""
 REREAD_SECONDS = 0.2
-
-
-ABOUT = About(
-    does="a server by its URL: vllm, llamacpp, sglang, tensorrt-llm or openai",
-    needs="a running server, or a table with start = COMMAND (docs/engines.md)",
-    tells="counts of drafts a request, where the server does",
-)
 
 
 def open_engine(options: Mapping[str, str], setup: EngineSetup) -> HttpEngine:

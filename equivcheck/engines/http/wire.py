@@ -76,7 +76,7 @@ class Wire:
         Raises:
             BrokeError, EngineGoneError: as for `post`.
         """
-        return self._ask("GET", path, None)
+        return self._ask(path, content=None)
 
     def post(self, path: str, body: Any) -> Reply:
         """Put a request.
@@ -85,7 +85,7 @@ class Wire:
             BrokeError: the server broke on it, every time.
             EngineGoneError: the server is not there, too busy, or silent for too long.
         """
-        return self._ask("POST", path, msgspec.json.encode(body))
+        return self._ask(path, content=msgspec.json.encode(body))
 
     def close(self) -> None:
         """Break off what is being asked."""
@@ -107,7 +107,7 @@ class Wire:
             text = told if isinstance(told, str) else text
         return f"status {reply.status}: {head(self._without_key(text.strip()), cells=240)}"
 
-    def _ask(self, method: str, path: str, content: bytes | None) -> Reply:
+    def _ask(self, path: str, *, content: bytes | None) -> Reply:
         wait = FIRST_WAIT
         pause: float | None = None
         for attempt in range(self.retries + 1):
@@ -116,7 +116,7 @@ class Wire:
                 self._closed.wait(wait if pause is None else pause)
                 wait *= 2
             try:
-                reply, pause = self._once(method, path, content)
+                reply, pause = self._once(path, content=content)
             except EngineError as error:
                 if self._closed.is_set() or not isinstance(error, (AwayError, BrokeError)):
                     raise
@@ -129,9 +129,10 @@ class Wire:
             last = kind(f"{self.url}{path}: {self.said(reply)}")
         raise type(last)(f"{last} (asked {self.retries + 1} times)")
 
-    def _once(self, method: str, path: str, content: bytes | None) -> tuple[Reply, float | None]:
+    def _once(self, path: str, *, content: bytes | None) -> tuple[Reply, float | None]:
         """Ask once; the reply, and how long the server wants to be left alone."""
         started = time.perf_counter()
+        method = "GET" if content is None else "POST"
         headers = {} if content is None else {"Content-Type": "application/json"}
         body = bytearray()
         try:
