@@ -91,11 +91,13 @@ def void_details(void: Void) -> Iterator[str]:
 def blame(battery: Battery) -> str:
     """The part of the battery with the strongest evidence, as its stage or best alternative."""
     part = max(battery.parts, key=lambda name: battery.parts[name].highest)
-    if part == "output" and battery.best_alternative:
-        return alternative(battery.best_alternative)
+    if part == "output" and battery.explanation:
+        return alternative(battery.explanation)
     if part == "stages":
         tested = [name for name in STAGES if name in battery.stages]
         return STAGES[max(tested, key=lambda name: battery.stages[name].highest)]
+    if part == "output":
+        return f"{PARTS[part]}, and none of the known wrong distributions explains it"
     return PARTS[part]
 
 
@@ -172,8 +174,8 @@ def _details(evidence: Evidence, battery: Battery) -> Iterator[str]:
         yield f"of the stages: {_powers(battery.stages)}"
     if (void := battery.void) and battery.broken:
         yield f"void, as they rest on q: {'; '.join([*counted(void.events), _powers(void.stages)])}"
-    if best := battery.best_alternative:
-        yield f"the wrong law that fits best: {best}, {power(battery.alternatives[best])}"
+    if battery.broken:
+        yield _explanation(battery)
     yield (
         f"{plural(battery.tokens, 'token')} of {plural(len(scores.keys), 'draw')} of "
         f"{plural(len(battery.cases), 'case')}; alpha {battery.alpha:g} for the gate, "
@@ -202,6 +204,15 @@ def _details(evidence: Evidence, battery: Battery) -> Iterator[str]:
     if not battery.stages:
         yield "the engine tells no stages: only its output was tested, and dependence of draws"
     yield f"draws are seeded from {evidence.header.draw_seed}"
+
+
+def _explanation(battery: Battery) -> str:
+    """The wrong distribution that has most of the evidence for it, or that none has."""
+    best = battery.explanation
+    if best is None:
+        return "none of the known wrong distributions explains it"
+    won = f"{power(battery.alternatives[best])} of {power(battery.evidence)}"
+    return f"the known wrong distribution that explains it: {best}, {won}"
 
 
 def _visible(found: Preflight, *, alpha: float) -> str:

@@ -27,6 +27,7 @@ from equivcheck.report.judged import JUDGED_HEADER, judged_cells
 from equivcheck.report.latency import LATENCY_HEADER, drawn_up_to, latency_cells, milliseconds
 from equivcheck.report.law import BOUND_HEADER, LAW_HEADER
 from equivcheck.report.layout import acceptance_words, count_words, workload_cells
+from equivcheck.report.stages import STAGE_HEADER, STAGE_LEGEND, stage_cells
 from equivcheck.report.view import RunView
 
 if TYPE_CHECKING:
@@ -69,6 +70,9 @@ def render(view: RunView) -> str:
             grade_header=GRADE_HEADER,
             grade_cells=grade_cells,
             law_header=LAW_HEADER,
+            stage_header=STAGE_HEADER,
+            stage_legend=STAGE_LEGEND,
+            stage_cells=stage_cells,
             bound_header=BOUND_HEADER,
             latency_header=LATENCY_HEADER,
             latency_cells=latency_cells,

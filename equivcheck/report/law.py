@@ -10,6 +10,7 @@ from equivcheck.checks.law_words import margin_in_words, void_headline
 from equivcheck.checks.sampled import law_of, profile_of
 from equivcheck.records.records import Evidence
 from equivcheck.records.score_table import Support
+from equivcheck.report.stages import StageRow, stage_rows
 
 SHARES = tuple(share / 50 for share in range(1, 50))
 """At which the transform's distribution is kept."""
@@ -35,6 +36,8 @@ class LawView(Struct, frozen=True, kw_only=True):
     """What was tested, and the highest e-value against it."""
     bounds: tuple[tuple[str, str], ...]
     """What the profile requires to exclude, and what was excluded."""
+    stages: tuple[StageRow, ...] = ()
+    """Tokens by how they came to be emitted; empty where no steps are told."""
     void: str | None = None
     """That drafts contradict q, and by how much; None where they do not."""
 
@@ -80,6 +83,7 @@ def law_view(evidence: Evidence) -> LawView | None:
             (name, f"10^{peak.highest / math.log(10):.1f}") for name, peak in peaks.items()
         ),
         bounds=tuple(reached.items()),
+        stages=stage_rows(evidence, scores),
         void=void_headline(battery, battery.void) if battery.void else None,
     )
 

@@ -20,6 +20,7 @@ from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
 from equivcheck.report.judged import JUDGED_HEADER, judged_cells
 from equivcheck.report.law import law_lines
 from equivcheck.report.layout import count_words, gate_cells, workload_table
+from equivcheck.report.stages import STAGE_LEGEND, stage_table
 from equivcheck.report.view import Block, RunView
 
 MOST_BLOCKS = 10
@@ -65,6 +66,12 @@ def _lines(view: RunView) -> Iterator[str]:
         yield ""
         for text in law_lines(view.law):
             yield f"- {escape(text)}"
+        if view.law.stages:
+            yield ""
+            header, *rows = stage_table(view.law.stages)
+            yield from table(header, rows)
+            yield ""
+            yield STAGE_LEGEND
     if view.common:
         yield ""
         yield f"### {COMMON_TITLE}"

@@ -26,6 +26,7 @@ from equivcheck.report.layout import (
     gate_lines,
     workload_table,
 )
+from equivcheck.report.stages import STAGE_LEGEND, stage_table
 from equivcheck.report.view import RunView
 
 MOST_BLOCKS = 5
@@ -65,6 +66,9 @@ def _lines(view: RunView, *, most_blocks: int) -> Iterator[str]:
         yield ""
         for text in law_lines(view.law):
             yield from textwrap.wrap(text, width=WIDTH, subsequent_indent="  ")
+        yield from columns(stage_table(view.law.stages))
+        if view.law.stages:
+            yield from textwrap.wrap(STAGE_LEGEND, width=WIDTH)
     if view.common:
         yield ""
         for text in common_lines(view.common):

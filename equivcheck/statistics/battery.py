@@ -21,7 +21,7 @@ from equivcheck.statistics.crossing import crossing_process
 from equivcheck.statistics.culprits import culprits
 from equivcheck.statistics.draft_law import RESTS_ON_Q, Void, contradicted, is_known
 from equivcheck.statistics.excess import Excess, excess
-from equivcheck.statistics.impossible import Impossible, impossible_events
+from equivcheck.statistics.impossible import OUTSIDE, Impossible, impossible_events
 from equivcheck.statistics.margins import Margin, margins
 from equivcheck.statistics.output import OutputFactors
 from equivcheck.statistics.serial import serial_process
@@ -30,6 +30,8 @@ from equivcheck.statistics.wealth import Logs, mean_of
 
 POINTS = 200
 """Of the trajectory that is kept."""
+MOST = 0.5
+"""Share of the evidence, as a logarithm, from which a wrong law is said to explain it."""
 ALWAYS_NEEDED = ("log_ratio", "bin_mass", "pit_vocabulary", "pit_rank", "pit_ratio")
 """Columns that every token inside the support has; others may be empty where they do not apply."""
 
@@ -56,7 +58,9 @@ class Battery:
     stages: dict[str, Peak]
     """Each stage of the rejection rule that is not void; empty where stages do not apply."""
     alternatives: dict[str, float]
-    """Wrong law to the log wealth of a bet on it: when the battery failed, else at the end."""
+    """Wrong law to the log wealth of a bet on it, over all rows."""
+    evidence: float
+    """Log wealth of the strongest part, over all rows."""
     cases: dict[str, Peak]
     """Case to its own output e-process."""
     culprit_cases: tuple[str, ...]
@@ -82,6 +86,17 @@ class Battery:
         """The wrong law that fits best; None where no bet on any has won."""
         best = max(self.alternatives, key=lambda name: self.alternatives[name], default=None)
         return best if best is not None and self.alternatives[best] > 0.0 else None
+
+    @property
+    def explanation(self) -> str | None:
+        """The wrong law that fits best, where a bet on it alone wins most of the evidence.
+
+        None where none does, and where a token came that the law rules out: bets leave those out.
+        """
+        best = self.best_alternative
+        if best is None or OUTSIDE in self.impossible.counts:
+            return None
+        return best if self.alternatives[best] > MOST * self.evidence else None
 
 
 def evaluate(
@@ -130,7 +145,7 @@ def evaluate(
     )
     if void is not None:
         parts, by_stage = of_p, {BONUS: by_stage[BONUS]}
-    totals = factors.library_totals(rows=failed_after or scores.rows)
+    totals = factors.library_totals()
     cases = _peaks(by_case, scores)
     group_peaks = _peaks(by_group, scores)
     return Battery(
@@ -146,6 +161,9 @@ def evaluate(
         parts={name: peak_of(process, looks=looks) for name, process in parts.items()},
         stages={name: peak_of(process, looks=looks) for name, process in by_stage.items()},
         alternatives=dict(zip(scores.alternatives, totals.tolist(), strict=True)),
+        evidence=max(
+            (float(process[-1]) for process in parts.values() if process.size), default=0.0
+        ),
         cases=cases,
         culprit_cases=culprits({name: peak.highest for name, peak in cases.items()}, alpha=alpha),
         groups=group_peaks,

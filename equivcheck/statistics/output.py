@@ -49,6 +49,6 @@ class OutputFactors:
             return log_wealth(learned)
         return mean_of(log_wealth(library), log_wealth(learned))
 
-    def library_totals(self, *, rows: int) -> Logs:
-        """Log wealth of each alternative after so many rows of the table, [K]."""
-        return np.asarray(self.library[:rows].sum(axis=0), dtype=np.float64)
+    def library_totals(self) -> Logs:
+        """Log wealth of each alternative after all rows of the table, [K]."""
+        return np.asarray(self.library.sum(axis=0), dtype=np.float64)
