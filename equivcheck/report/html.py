@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from equivcheck.baselines.trend_words import TREND_HEADER, trend_cells
 from equivcheck.core.escape import ELLIPSIS, harmless
 from equivcheck.report import figures
+from equivcheck.report.acceptance import SLOT_HEADER, group_cells, group_tables, slot_cells
 from equivcheck.report.baseline_view import (
     VS_BASE,
     box_lines,
@@ -64,6 +65,10 @@ def render(view: RunView) -> str:
             figures=figures,
             workload_cells=workload_cells,
             acceptance_words=acceptance_words,
+            slot_header=SLOT_HEADER,
+            slot_cells=slot_cells,
+            group_tables=group_tables,
+            group_cells=group_cells,
             common_title=COMMON_TITLE,
             failing_words=failing_words,
             shared_words=shared_words,

@@ -7,6 +7,13 @@ from collections.abc import Iterator, Sequence
 
 from equivcheck.baselines.trend_words import TREND_HEADER, trend_cells
 from equivcheck.core.escape import harmless
+from equivcheck.report.acceptance import (
+    SLOT_HEADER,
+    AcceptanceView,
+    group_cells,
+    group_tables,
+    slot_cells,
+)
 from equivcheck.report.baseline_view import box_lines, legend
 from equivcheck.report.blocks import block_lines
 from equivcheck.report.common import COMMON_TITLE, failing_words, shared_words
@@ -72,6 +79,8 @@ def _lines(view: RunView) -> Iterator[str]:
             yield from table(header, rows)
             yield ""
             yield STAGE_LEGEND
+    if view.acceptance:
+        yield from _acceptance(view.acceptance)
     if view.common:
         yield ""
         yield f"### {COMMON_TITLE}"
@@ -103,6 +112,16 @@ def _lines(view: RunView) -> Iterator[str]:
     yield escape(" · ".join(view.environment))
     yield ""
     yield escape(view.evidence)
+
+
+def _acceptance(view: AcceptanceView) -> Iterator[str]:
+    yield ""
+    yield "### Acceptance"
+    yield ""
+    yield from table(SLOT_HEADER, [slot_cells(row) for row in view.slots])
+    for header, rows in group_tables(view):
+        yield ""
+        yield from table(header, [group_cells(row) for row in rows])
 
 
 def escape(text: str) -> str:

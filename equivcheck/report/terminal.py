@@ -13,6 +13,7 @@ from typing import TextIO
 from equivcheck.baselines.trend_words import TREND_HEADER, trend_cells
 from equivcheck.core.escape import clip, harmless, wrapped
 from equivcheck.core.findings import Outcome
+from equivcheck.report.acceptance import acceptance_lines
 from equivcheck.report.baseline_view import box_lines, legend
 from equivcheck.report.blocks import MOST_LINES, SYMBOLS, WIDTH, block_lines
 from equivcheck.report.common import common_lines
@@ -53,6 +54,10 @@ def _lines(view: RunView, *, most_blocks: int) -> Iterator[str]:
         yield from columns(workload_table(view, most=MOST_WORKLOADS))
         yield from _more(len(view.workloads) - MOST_WORKLOADS, "workloads")
         yield from _under_table(view)
+        yield ""
+    if view.acceptance:
+        for text in acceptance_lines(view.acceptance):
+            yield from wrapped(text, cells=WIDTH, most=MOST_LINES, indent="  ")
         yield ""
     if view.grades:
         graded = [grade_cells(row) for row in view.grades[:MOST_WORKLOADS]]

@@ -21,6 +21,7 @@ from equivcheck.core.findings import Finding, Interval, Outcome, Reason, worst
 from equivcheck.records.evidence_digest import evidence_digest
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence, Header
 from equivcheck.records.seal import UNSEALED
+from equivcheck.report.acceptance import AcceptanceView, acceptance_view
 from equivcheck.report.baseline_view import AgainstView, against_view
 from equivcheck.report.events import event_view
 from equivcheck.report.grades import GradeRow, grade_rows
@@ -85,6 +86,8 @@ class RunView(Struct, frozen=True, kw_only=True):
     grades: tuple[GradeRow, ...]
     """Empty where nothing has a grader."""
     gates: tuple[GateRow, ...]
+    acceptance: AcceptanceView | None
+    """None where no steps with drafts are told."""
     common: tuple[Diagnosis, ...]
     """What the failures of each check have in common."""
     problems: tuple[Block, ...]
@@ -126,6 +129,7 @@ def view_of(evidence: Evidence, verdict: Verdict) -> RunView:
         workloads=tuple(_workload_rows(evidence, verdict.findings, against)),
         grades=tuple(grade_rows(evidence)),
         gates=tuple(_gate_rows(verdict.findings)),
+        acceptance=acceptance_view(evidence),
         common=diagnoses(evidence, verdict.findings),
         problems=_problems(evidence, verdict.findings),
         near_ties=tuple(
