@@ -11,6 +11,7 @@ from typing import Any
 
 from equivcheck.core.engine import Engine
 from equivcheck.core.findings import Finding, Outcome
+from equivcheck.engines.ends import EndingEngine
 from equivcheck.testing.rules import RULES, apply_rule
 from equivcheck.testing.trial import PROMPT_IDS, PROMPT_TEXTS, Trial
 
@@ -37,6 +38,8 @@ def check_engine(
         prompts = PROMPT_IDS
         if tokenizer is not None:
             prompts = [tokenizer(text)["input_ids"] for text in PROMPT_TEXTS]
+    if tokenizer is not None and not engine.capabilities.ends_with_eos:
+        engine = EndingEngine(engine, eos_token_id=tokenizer.eos_token_id)
     trial = Trial(engine, prompts=prompts, tokenizer=tokenizer)
     return [apply_rule(rule, trial) for rule in RULES]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from msgspec import convert
+
 from equivcheck.core.cases import Sampling
 from equivcheck.records.divergence import first_divergence
 from equivcheck.testing.trial import Trial, shown
@@ -55,13 +57,13 @@ def leaks(trial: Trial) -> Iterator[str]:
     """A, then B with every parameter set, then A again."""
     before = trial.ask(trial.request())
     output = before.token_ids
-    heavy = Sampling(
-        temperature=0.0,
-        repetition_penalty=5.0,
-        presence_penalty=5.0,
-        logit_bias={output[0]: -50.0},
-        banned_tokens=output[:2],
-    )
+    fields = {
+        "repetition_penalty": trial.within("repetition_penalty", 5.0),
+        "presence_penalty": trial.within("presence_penalty", 5.0),
+        "logit_bias": {output[0]: trial.within("logit_bias", -50.0)},
+        "banned_tokens": output[:2],
+    }
+    heavy = convert({name: value for name, value in fields.items() if trial.serves(name)}, Sampling)
     # Where all of it at once is refused, a plain request from another prompt has to do.
     accepted = trial.accepts(trial.request(trial.prompts[-1], law=heavy))
     if not accepted:

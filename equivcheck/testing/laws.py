@@ -7,18 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from equivcheck.core.cases import Sampling
-from equivcheck.testing.ending import CERTAIN
-from equivcheck.testing.trial import Trial, shown
+from equivcheck.testing.ending import CERTAIN, DECISIVE
+from equivcheck.testing.trial import Trial, Untried, shown
 
 SEEDS = 4
+WARM = 1.5
+LONG = 48
+"""Tokens over which a weak penalty has the time to show."""
 HOT = 5.0
 """A temperature at which an untruncated draw is hardly ever the greedy one throughout."""
 
 
 def seeds(trial: Trial) -> Iterator[str]:
     """The same seed twice gives the same, other seeds give something else."""
-    law = Sampling(temperature=1.5)
+    law = Sampling(temperature=trial.within("temperature", WARM, enough=WARM))
+    if not trial.capabilities.sampled and trial.accepts(trial.request(law=law)):
+        yield f"it says that it cannot sample, and answered a request at temperature {WARM:g}"
+        return
     outputs = set()
     for seed in range(SEEDS):
         request = trial.request(law=law, seed=seed)
@@ -26,10 +34,8 @@ def seeds(trial: Trial) -> Iterator[str]:
         if first != again:
             yield f"asked the same twice with seed {seed}, it drew {shown(first)}, {shown(again)}"
         outputs.add(first)
-    if not trial.capabilities.sampled:
-        yield "it says that it cannot sample, and answered a request at temperature 1.5"
-    elif len(outputs) == 1:
-        yield f"{SEEDS} seeds at temperature 1.5 gave the same {len(*outputs)} tokens"
+    if len(outputs) == 1:
+        yield f"{SEEDS} seeds at temperature {WARM:g} gave the same {len(*outputs)} tokens"
 
 
 def banned(trial: Trial) -> Iterator[str]:
@@ -49,64 +55,94 @@ def bias(trial: Trial) -> Iterator[str]:
     free = trial.free()
     others = [token for token in (*free, *trial.prompts[0]) if token != free[0]]
     for token in others[:1]:
-        law = Sampling(logit_bias={token: CERTAIN})
+        strength = trial.within("logit_bias", CERTAIN, enough=DECISIVE)
+        law = Sampling(logit_bias={token: strength})
         output = trial.ask(trial.request(law=law, tokens=trial.slots)).token_ids
         if set(output) != {token}:
-            yield f"with a bias of {CERTAIN:g} on token {token} it gave {shown(output)}"
+            yield f"with a bias of {strength:g} on token {token} it gave {shown(output)}"
 
 
 def presence(trial: Trial) -> Iterator[str]:
     """A penalty that no logit can make up for: no token comes twice."""
-    yield from _no_repeat(trial, Sampling(presence_penalty=CERTAIN), "presence_penalty")
+    strength = trial.within("presence_penalty", CERTAIN)
+    yield from _no_repeat(trial, Sampling(presence_penalty=strength), "presence_penalty")
 
 
 def frequency(trial: Trial) -> Iterator[str]:
     """As for presence."""
-    yield from _no_repeat(trial, Sampling(frequency_penalty=CERTAIN), "frequency_penalty")
+    strength = trial.within("frequency_penalty", CERTAIN)
+    yield from _no_repeat(trial, Sampling(frequency_penalty=strength), "frequency_penalty")
 
 
 def _no_repeat(trial: Trial, law: Sampling, name: str) -> Iterator[str]:
-    # A bias makes one token so likely that without the penalty it would be all there is.
-    biased = Sampling(
-        presence_penalty=law.presence_penalty,
-        frequency_penalty=law.frequency_penalty,
-        logit_bias={trial.free()[0]: CERTAIN / 2},
-    )
-    for tried in (law, biased):
+    if getattr(law, name) < CERTAIN:
+        _changes_an_answer(trial, law, name)
+        return
+    laws = [law]
+    if trial.serves("logit_bias"):
+        # A bias makes one token so likely that without the penalty it would be all there is.
+        likely = {trial.free()[0]: trial.within("logit_bias", CERTAIN / 2)}
+        laws.append(replace(law, logit_bias=likely))
+    for tried in laws:
         output = trial.ask(trial.request(law=tried)).token_ids
         if len(set(output)) < len(output):
             yield f"with {name}={CERTAIN:g} tokens come twice: {shown(output)}"
             return
 
 
+def _changes_an_answer(trial: Trial, law: Sampling, name: str) -> None:
+    """Where a penalty that decides is not to be had, one that changes something has to do.
+
+    Raises:
+        Untried: it changes no answer, which a weak one need not.
+    """
+    for prompt in trial.prompts:
+        plain, penalised = (
+            trial.ask(trial.request(prompt, law=each, tokens=LONG)).token_ids
+            for each in (Sampling(), law)
+        )
+        if plain != penalised:
+            return
+    raise Untried(f"{name} goes up to {getattr(law, name):g}, and that changes no answer")
+
+
 def repetition(trial: Trial) -> Iterator[str]:
     """Very strong and very weak penalties change at least one answer."""
-    for penalty in (CERTAIN, 1 / CERTAIN):
+    strongest, weakest = (
+        trial.within("repetition_penalty", each) for each in (CERTAIN, 1 / CERTAIN)
+    )
+    for penalty in (strongest, weakest):
         law = Sampling(repetition_penalty=penalty)
         for prompt in trial.prompts:
             free = trial.free(prompt)
             if trial.ask(trial.request(prompt, law=law, tokens=len(free))).token_ids != free:
                 return
-    yield f"repetition_penalty={CERTAIN:g} and {1 / CERTAIN:g} change no answer"
+    told = f"repetition_penalty={strongest:g} and {weakest:g} change no answer"
+    if strongest < CERTAIN:
+        raise Untried(told)
+    yield told
 
 
 def top_k(trial: Trial) -> Iterator[str]:
     """One token kept is the greedy one, at any temperature."""
-    yield from _is_greedy(trial, Sampling(temperature=HOT, top_k=1), "top_k=1")
+    yield from _is_greedy(trial, Sampling(top_k=1), "top_k=1")
 
 
 def top_p(trial: Trial) -> Iterator[str]:
     """As for top_k: the most likely token alone already has more mass than that."""
-    yield from _is_greedy(trial, Sampling(temperature=HOT, top_p=1e-6), "top_p=1e-6")
+    least = trial.within("top_p", 1e-6, enough=1e-2)
+    yield from _is_greedy(trial, Sampling(top_p=least), f"top_p={least:g}")
 
 
 def min_p(trial: Trial) -> Iterator[str]:
     """As for top_k."""
-    yield from _is_greedy(trial, Sampling(temperature=HOT, min_p=1.0), "min_p=1")
+    most = trial.within("min_p", 1.0, enough=0.99)
+    yield from _is_greedy(trial, Sampling(min_p=most), f"min_p={most:g}")
 
 
 def _is_greedy(trial: Trial, law: Sampling, name: str) -> Iterator[str]:
-    free = trial.free()
+    free, hot = trial.free(), trial.within("temperature", HOT, enough=1.0)
+    law = replace(law, temperature=hot)
     output = trial.ask(trial.request(law=law, tokens=len(free))).token_ids
     if output != free:
-        yield f"with {name} at temperature {HOT:g} it gave {shown(output)}, not {shown(free)}"
+        yield f"with {name} at temperature {hot:g} it gave {shown(output)}, not {shown(free)}"

@@ -1,7 +1,8 @@
 """The rules of the protocol and how one is tried. What each rule does is in the files beside.
 
 A rule is a generator of sentences, each something the engine does wrong. Refusing a request with
-`EngineError` is never wrong where the rule is about something an engine may lack.
+`EngineError` is never wrong where the rule is about something an engine may lack. What it says that
+it refuses it is not asked, values are those that it takes, and what stays untried is said.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from equivcheck.core.errors import EngineError
 from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.testing import answers, ending, laws, self_report
-from equivcheck.testing.trial import RuleBroken, Trial
+from equivcheck.testing.trial import RuleBroken, Trial, Untried
 
 MOST_FAULTS = 5
 """Faults of one rule that are told."""
@@ -85,6 +86,7 @@ RULES = (
     _law("min-p", "min_p = 1 is greedy", laws.min_p),
     Rule("capabilities", "says what it is", self_report.capabilities, Reason.NOT_COMPARABLE),
     Rule("steps", "steps add up", self_report.steps, Reason.COUNTERS),
+    Rule("drafts", "drafts named as it says", self_report.drafts, Reason.COUNTERS),
     Rule("scores", "log-probabilities are possible", self_report.scores, Reason.LOGPROBS),
     Rule("close", "closes", self_report.closes, Reason.NOT_COMPARABLE),
 )
@@ -96,8 +98,15 @@ def apply_rule(rule: Rule, trial: Trial) -> Finding:
         return _finding(
             rule, Outcome.INCONCLUSIVE, "not tried: it takes a tokenizer", Reason.NOT_COMPARABLE
         )
+    faults: list[str] = []
     try:
-        faults = list(islice(rule.faults(trial), MOST_FAULTS))
+        for fault in islice(rule.faults(trial), MOST_FAULTS):
+            faults.append(fault)
+    except Untried as untried:
+        if not faults:
+            return _finding(
+                rule, Outcome.INCONCLUSIVE, f"not tried: {untried}", Reason.NOT_COMPARABLE
+            )
     except RuleBroken as broken:
         faults = [str(broken)]
     except EngineError as refusal:

@@ -7,10 +7,15 @@ from collections.abc import Iterator
 import msgspec
 
 from equivcheck.checks import counters, logprobs
+from equivcheck.core.cases import Sampling
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.generation import Generation, Request
+from equivcheck.core.refusals import REFUSABLE
 from equivcheck.core.settings import Settings
-from equivcheck.testing.trial import Trial
+from equivcheck.testing.trial import Trial, shown
+
+SEEDS = 4
+"""Draws from which drafts are taken that should be the same."""
 
 
 def capabilities(trial: Trial) -> Iterator[str]:
@@ -27,6 +32,14 @@ def capabilities(trial: Trial) -> Iterator[str]:
         yield "its capabilities read back differently from how they were stored"
     if trial.capabilities != told:
         yield "its capabilities change from one look to the next"
+    for name in told.refuses:
+        if name not in REFUSABLE:
+            yield f"its capabilities say that it refuses {name!r}, which no request has"
+    for name, (least, most) in told.ranges.items():
+        if name not in Sampling.__struct_fields__:
+            yield f"its capabilities give a range for {name!r}, which no request has"
+        elif least > most:
+            yield f"its capabilities give {name} a range from {least:g} to {most:g}"
 
 
 def steps(trial: Trial) -> Iterator[str]:
@@ -47,6 +60,32 @@ def steps(trial: Trial) -> Iterator[str]:
             f"it announces {told.num_speculative_tokens} draft tokens a step and drafted none in "
             f"{len(answers)} answers"
         )
+
+
+def drafts(trial: Trial) -> Iterator[str]:
+    """Drafts that are called certain are named, and the same after the same text."""
+    told = trial.capabilities
+    if told.drafter != "one-hot" or not told.reports_steps or not told.num_speculative_tokens:
+        return
+    warm = Sampling(temperature=trial.within("temperature", 1.0)) if told.sampled else Sampling()
+    drafted: dict[tuple[int, ...], tuple[int, ...]] = {}
+    for seed in range(SEEDS):
+        answer = trial.ask(trial.request(law=warm, seed=seed, tokens=4 * trial.slots))
+        start = 0
+        for step in answer.steps:
+            before, start = answer.token_ids[:start], start + step.emitted
+            if step.drafts is None and step.drafted:
+                yield "it calls its drafts certain, but its steps do not name them"
+                return
+            named = step.drafts or ()
+            first = drafted.setdefault(before, named)
+            alike = min(len(first), len(named))
+            if first[:alike] != named[:alike]:
+                yield (
+                    f"it calls its drafts certain, but after the same {len(before)} tokens it "
+                    f"drafted {shown(first)} and {shown(named)}"
+                )
+                return
 
 
 def scores(trial: Trial) -> Iterator[str]:

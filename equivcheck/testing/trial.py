@@ -10,6 +10,7 @@ from equivcheck.core.detokenise import Detokenise, detokeniser
 from equivcheck.core.engine import Capabilities, Engine
 from equivcheck.core.errors import EngineError
 from equivcheck.core.generation import Generation, Request
+from equivcheck.core.refusals import lacking
 
 PROMPT_TEXTS = (
     "def add(a, b):\n    return a +",
@@ -23,6 +24,10 @@ TOKENS = 12
 
 class RuleBroken(Exception):
     """What an engine did, in a sentence. Ends the rule that found it."""
+
+
+class Untried(Exception):
+    """Why a rule, or what is left of it, cannot be tried on this engine."""
 
 
 class Trial:
@@ -64,8 +69,12 @@ class Trial:
         ignore_eos: bool = True,
         **fields: Any,
     ) -> Request:
-        """A request under a key of its own; the first prompt unless another is given."""
+        """A request under a key of its own; the first prompt unless another is given.
+
+        The end of text is heeded where the engine cannot ignore it.
+        """
         self.asked += 1
+        ignore_eos = ignore_eos and self.serves("ignore_eos")
         return Request(
             key=f"trial/{self.asked}",
             prompt_ids=tuple(prompt or self.prompts[0]),
@@ -80,7 +89,10 @@ class Trial:
 
         Raises:
             RuleBroken: there is not exactly one, or it is under another key.
+            Untried: the engine says that it refuses what the request needs.
         """
+        if lacks := lacking(self.capabilities, request):
+            raise Untried(f"it takes {', '.join(lacks)}, which the engine says it refuses")
         answers = list(self.engine.generate([request]))
         if [answer.key for answer in answers] != [request.key]:
             keys = ", ".join(answer.key for answer in answers) or "nothing"
@@ -88,19 +100,50 @@ class Trial:
         return answers[0]
 
     def accepts(self, request: Request) -> bool:
-        """Have a request answered, unless the engine refuses it."""
+        """Have a request answered, whatever the engine says of itself, unless it refuses."""
         try:
-            self.ask(request)
+            return bool(list(self.engine.generate([request])))
         except EngineError:
             return False
-        return True
+
+    def serves(self, name: str) -> bool:
+        """Whether requests may have a field of `Request` or `Sampling`."""
+        return name not in self.capabilities.refuses
+
+    def within(self, name: str, value: float, *, enough: float | None = None) -> float:
+        """A parameter's value, or the nearest that the engine takes.
+
+        Args:
+            name: Of the parameter.
+            value: That a rule would like best.
+            enough: From which on, seen from `value`, the rule says something.
+
+        Raises:
+            Untried: the nearest is not enough.
+        """
+        least, most = self.capabilities.ranges.get(name, (value, value))
+        nearest = min(max(value, least), most)
+        if enough is not None and (nearest < enough if value >= enough else nearest > enough):
+            raise Untried(f"it takes a {name} of {enough:g}, and the engine stops at {nearest:g}")
+        return nearest
 
     def free(self, prompt: Sequence[int] | None = None) -> tuple[int, ...]:
-        """Greedy output of a prompt with nothing to end it but its length."""
+        """Greedy output of a prompt with nothing to end it but its length.
+
+        Where the engine cannot ignore the end of text, what comes before that.
+
+        Raises:
+            Untried: nothing comes before.
+        """
         key = tuple(prompt or self.prompts[0])
         if key not in self.free_answers:
             self.free_answers[key] = self.ask(self.request(key, tokens=max(TOKENS, self.slots)))
-        return self.free_answers[key].token_ids
+        answer = self.free_answers[key]
+        if self.serves("ignore_eos") or answer.finish_reason != "eos":
+            return answer.token_ids
+        if len(answer.token_ids) < 2:
+            raise Untried("it takes a text, and the engine cannot ignore the end of text")
+        return answer.token_ids[:-1]
 
 
 def shown(tokens: Sequence[int]) -> str:

@@ -141,7 +141,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
     "forgets frequency": (without(frequency_penalty=0.0), "frequency", "tokens come twice"),
     "forgets repetition": (without(repetition_penalty=1.0), "repetition", "change no answer"),
     "forgets top_k": (without(top_k=0), "top-k", "with top_k=1 at temperature 5 it gave"),
-    "forgets top_p": (without(top_p=1.0), "top-p", "with top_p=1e-6 at temperature 5 it gave"),
+    "forgets top_p": (without(top_p=1.0), "top-p", "with top_p=1e-06 at temperature 5 it gave"),
     "forgets min_p": (without(min_p=0.0), "min-p", "with min_p=1 at temperature 5 it gave"),
     "ignores seeds": (drawn_anew(), "seeds", "asked the same twice with seed 0, it drew"),
     "always has one seed": (
@@ -205,6 +205,36 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
         {"told": {"sampled": False}},
         "seeds",
         "it says that it cannot sample",
+    ),
+    "refuses what nobody asks": (
+        {"told": {"refuses": ("minp",), "ranges": {"heat": (0.0, 1.0)}}},
+        "capabilities",
+        "its capabilities say that it refuses 'minp', which no request has",
+    ),
+    "has a range that is none": (
+        {"told": {"ranges": {"temperature": (2.0, 0.0)}}},
+        "capabilities",
+        "its capabilities give temperature a range from 2 to 0",
+    ),
+    "bends a value it takes": (
+        without(presence_penalty=0.0) | {"told": {"ranges": {"logit_bias": (-100.0, 100.0)}}},
+        "presence",
+        "tokens come twice",
+    ),
+    "calls drawn drafts certain": (
+        {"told": {"drafter": "one-hot"}},
+        "drafts",
+        "it calls its drafts certain, but after the same",
+    ),
+    "names no draft that it calls certain": (
+        {
+            "told": {"drafter": "one-hot"},
+            "after": lambda answer: replace(
+                answer, steps=tuple(replace(step, drafts=None) for step in answer.steps)
+            ),
+        },
+        "drafts",
+        "its steps do not name them",
     ),
     "counts prompts wrong": (
         {"after": lambda answer: replace(answer, prompt_tokens=1)},
