@@ -15,6 +15,7 @@ from equivcheck.checks.events.seen import look
 from equivcheck.checks.events.vocabulary import BY_ID, EVENTS, Event, count
 from equivcheck.checks.subjects import RUN, plural
 from equivcheck.core.errors import SettingsError, unknown_name
+from equivcheck.core.escape import head
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.settings import ALL, AUTO, Settings
 from equivcheck.records.records import Evidence
@@ -32,7 +33,7 @@ def check(evidence: Evidence) -> list[Finding]:
     found = [
         count(seen, BY_ID[id])
         if id in IDS
-        else Event(id=id, sentence="", unknown="no event has this id")
+        else Event(id=head(id, cells=60), sentence="", unknown="no event has this id")
         for id in required
     ]
     missing = [event for event in found if not event.exercised]

@@ -64,6 +64,12 @@ def test_an_id_that_is_no_event_is_never_exercised() -> None:
         with_required_events(Settings(require_events=("near-ties",)))
 
 
+def test_what_a_file_says_cannot_reach_the_terminal() -> None:
+    (finding,) = check(run(Settings(require_events=("\x1b[2J" + "x" * 500,))))
+    assert "\x1b" not in "".join(finding.details)
+    assert len(finding.details) == 2
+
+
 @pytest.mark.parametrize(
     ("given", "profile", "required"),
     [
