@@ -11,6 +11,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from equivcheck.checks import tokens_alone
 from equivcheck.checks.law_words import (
     bounds_in_words,
@@ -25,6 +27,7 @@ from equivcheck.checks.subjects import RUN, command, plural
 from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.records.records import SAMPLED, Evidence
+from equivcheck.records.score_table import Support
 
 if TYPE_CHECKING:
     from equivcheck.records.score_table import ScoreTable
@@ -217,8 +220,18 @@ def _held_or_not(evidence: Evidence, battery: Battery) -> Finding:
         names = ", ".join(required.name for required in left)
         what = f"no departure in {tokens}, but {names} not excluded; {_draw_on(battery, left)}"
         return _finding(evidence, Outcome.INCONCLUSIVE, Reason.NOT_EXCLUDED, what, battery=battery)
-    what = f"{tokens} follow the target's law: {bounds_in_words(battery)}"
-    return _finding(evidence, Outcome.PASS, Reason.LAW_HELD, what, battery=battery)
+    judged = judged_tokens(evidence)
+    what = f"{plural(judged, 'token')} follow the target's law: {bounds_in_words(battery)}"
+    held = _finding(evidence, Outcome.PASS, Reason.LAW_HELD, what, battery=battery)
+    return msgspec.structs.replace(held, n=judged)
+
+
+def judged_tokens(evidence: Evidence) -> int:
+    """Drawn tokens that count for or against the law: neither at a cut's border nor at a tie."""
+    if evidence.scores is None:
+        return 0
+    support = evidence.scores.support
+    return int(((support == Support.INSIDE) | (support == Support.OUTSIDE)).sum())
 
 
 def _draw_on(battery: Battery, left: Sequence[Required]) -> str:

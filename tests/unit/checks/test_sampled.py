@@ -302,6 +302,8 @@ def test_the_border_of_a_cut_is_excused_only_as_often_as_arithmetic_crosses_it(
     assert finding.outcome is outcome
     if outcome is Outcome.INCONCLUSIVE:
         assert "60 at the border of a truncated law; arithmetic explains" in finding.headline
+    else:
+        assert finding.n == sound.rows - count
 
 
 def test_nothing_planned_says_nothing() -> None:
