@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from equivcheck.core.engine import Capabilities as Capabilities
     from equivcheck.core.engine import Engine as Engine
     from equivcheck.core.errors import EngineError as EngineError
+    from equivcheck.core.errors import EngineGoneError as EngineGoneError
     from equivcheck.core.errors import EquivcheckError as EquivcheckError
     from equivcheck.core.errors import PairError as PairError
     from equivcheck.core.errors import SettingsError as SettingsError
@@ -67,7 +68,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "core.cases": ("Case", "Sampling", "Suite"),
     "core.engine": ("Capabilities", "Engine"),
-    "core.errors": ("EngineError", "EquivcheckError", "PairError", "SettingsError"),
+    "core.errors": (
+        "EngineError",
+        "EngineGoneError",
+        "EquivcheckError",
+        "PairError",
+        "SettingsError",
+    ),
     "core.generation": ("DraftCounts", "Generation", "Request", "Step", "TokenScore"),
     "core.load_suites": ("load_suite",),
     "core.refusals": ("lacking",),

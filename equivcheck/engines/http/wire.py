@@ -123,7 +123,7 @@ class Wire:
                 last: EngineError = error
                 pause = None
                 continue
-            if reply.status != BUSY and not 500 <= reply.status <= 599:
+            if not _may_be_repeated(reply.status):
                 return reply
             kind = EngineGoneError if reply.status == BUSY else BrokeError
             last = kind(f"{self.url}{path}: {self.said(reply)}")
@@ -160,7 +160,7 @@ class Wire:
 
     def _asked_to_wait(self, response: httpx.Response) -> float | None:
         told = response.headers.get("Retry-After")
-        if told is None:
+        if told is None or not _may_be_repeated(response.status_code):
             return None
         try:
             seconds = float(told)
@@ -186,3 +186,8 @@ class Wire:
 
     def _without_key(self, text: str) -> str:
         return text if self.key is None else text.replace(self.key, "***")
+
+
+def _may_be_repeated(status: int) -> bool:
+    """Whether a status is about the server and not about the request."""
+    return status == BUSY or 500 <= status <= 599

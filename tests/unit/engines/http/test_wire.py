@@ -47,6 +47,11 @@ def test_a_server_that_asks_for_an_hour_ends_the_run(wire_to: WireTo) -> None:
         wire_to(stub.url).get("/x")
 
 
+def test_an_answer_is_taken_whatever_its_headers_ask(wire_to: WireTo) -> None:
+    with serving(failing(1, Reply({"ok": 1}, 200, {"Retry-After": "3600"}))) as stub:
+        assert wire_to(stub.url).get("/x").body == b'{"ok": 1}'
+
+
 def test_a_server_that_stays_busy_ends_the_run(wire_to: WireTo) -> None:
     busy = Reply({"error": {"message": "quota spent"}}, 429)
     with (
