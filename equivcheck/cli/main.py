@@ -28,6 +28,7 @@ VERBS = (
     "compare",
     "baseline",
     "replay",
+    "bundle",
     "report",
     "export",
     "bench",

@@ -27,6 +27,7 @@ MAY_IMPORT_FRAMEWORKS = {
     "engines.transformers_steps": "plugs into the library's hooks",
     "faults": "a fault overrides a seam of the decoder",
     "pairs": "loads and converts models and tokenizers",
+    "pipeline.repeating": "is the script of a bundle, which asks the library on its own",
     "scoring.arithmetic": "works on laws on the device",
     "scoring.columns": "reduces laws on the device",
     "scoring.forcing": "runs forward passes over what was generated",
