@@ -7,12 +7,12 @@ from typing import Literal
 
 from msgspec import Struct
 
-from equivcheck.capture.plan import chunked
 from equivcheck.checks.verdict import LAW_CHECK, judge
 from equivcheck.core.errors import RecordsError, did_you_mean
 from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome
 from equivcheck.core.generation import Request
+from equivcheck.records.asking_order import chunked
 from equivcheck.records.records import REPEAT, SAMPLED, Evidence
 
 Kind = Literal["tokens", "again", "draws"]
