@@ -43,8 +43,9 @@ class Capabilities(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether `Generation.token_ids` holds the end-of-sequence id that ended the text. If not,
     `load_engine` adds it, which takes a pair with one such id."""
     refuses: tuple[str, ...] = ()
-    """Fields of `Sampling` and `Request` that the engine's public API lacks, e.g. ``min_p``. Cases
-    that need them are asked of no arm, and the verdict says so."""
+    """Fields of `Sampling` and `Request` that the engine's public API lacks, e.g. ``min_p``, or
+    serves by themselves alone, e.g. ``min_p+top_p``. Cases that need them are asked of no arm, and
+    the verdict says so."""
     ranges: dict[str, tuple[float, float]] = {}
     """Least and greatest value that the public API accepts, by field of `Sampling`; of each bias
     for ``logit_bias``. A value at its default is needed by no case."""

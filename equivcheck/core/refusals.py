@@ -12,12 +12,18 @@ OPTIONAL = {"stop": (), "stop_token_ids": (), "ignore_eos": False}
 """Fields of `Request` that a case may leave out, and their values then."""
 REFUSABLE = (*Sampling.__struct_fields__, *OPTIONAL)
 """Names that `Capabilities.refuses` may hold."""
+TOGETHER = "+"
+"""Between names that an engine serves each by itself: ``min_p+top_p``."""
 
 
 def lacking(told: Capabilities, request: Request) -> tuple[str, ...]:
     """What a request needs and the engine does not serve: ``min_p``, ``temperature=5``."""
     greedy_only = () if told.sampled else ("temperature",)
-    refused = [name for name in (*greedy_only, *told.refuses) if needs(request, name)]
+    refused = [
+        names
+        for names in (*greedy_only, *told.refuses)
+        if all(needs(request, name) for name in names.split(TOGETHER))
+    ]
     return tuple(dict.fromkeys((*refused, *_outside(told, request.sampling))))
 
 

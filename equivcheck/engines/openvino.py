@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import EngineError, SettingsError, describe
 from equivcheck.core.generation import FinishReason, Generation, Request
+from equivcheck.core.refusals import lacking
 from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.naming import EngineSpec
 from equivcheck.engines.registry import decode_options
@@ -123,10 +124,9 @@ class OpenvinoEngine:
     def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
         """Decode requests one after the other."""
         for request in requests:
-            law = request.sampling
             problem = misfit(request, vocab=self.pair.vocab_size, context=self.setup.context)
-            if request.stop or law.logit_bias or law.banned_tokens:
-                problem = f"it has none of {', '.join(LACKS)}"
+            if needed := lacking(self.capabilities, request):
+                problem = f"it does not serve {' and '.join(needed)}"
             if problem:
                 raise EngineError(f"openvino: cannot serve {request.key}: {problem}")
         for request in requests:

@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import EngineError, SettingsError, describe
 from equivcheck.core.generation import FinishReason, Generation, Request
+from equivcheck.core.refusals import lacking
 from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.naming import EngineSpec
 from equivcheck.engines.registry import decode_options
@@ -30,8 +31,16 @@ OWN_WEIGHTS = ("eagle", "eagle3", "medusa")
 """Methods whose drafting head is a folder of its own: the option ``head``."""
 PLAIN_ONLY = ("min_p", "logit_bias")
 """Fields of `Sampling` that vLLM refuses when it speculates."""
+NOT_TOGETHER = (
+    "min_p+top_p",
+    "logit_bias+repetition_penalty",
+    "min_new_tokens+ignore_eos",
+    "min_new_tokens+stop",
+)
+"""vLLM cuts by min-p before top-p and adds biases before penalties; its least length bans the end
+of text even where that is ignored, and holds stop strings back."""
 RANGES = {
-    "temperature": (0.0, 2.0),
+    "temperature": (0.01, 2.0),
     "presence_penalty": (-2.0, 2.0),
     "frequency_penalty": (-2.0, 2.0),
     "logit_bias": (-100.0, 100.0),
@@ -176,7 +185,7 @@ class VllmEngine:
             rule="rejection",
             reports_counts=self.speculates,
             reports_scores=self.options.scores,
-            refuses=PLAIN_ONLY if self.speculates else (),
+            refuses=(PLAIN_ONLY if self.speculates else ()) + NOT_TOGETHER,
             ranges=RANGES,
             exclusive=True,
             versions={
@@ -193,6 +202,8 @@ class VllmEngine:
         """Decode requests together, as many at once as the batch has rows."""
         for request in requests:
             problem = misfit(request, vocab=self.pair.vocab_size, context=self.setup.context)
+            if needed := lacking(self.capabilities, request):
+                problem = f"it does not serve {' and '.join(needed)} as they are meant here"
             if problem:
                 raise EngineError(f"vllm: cannot serve {request.key}: {problem}")
         from vllm.exceptions import VLLMValidationError

@@ -10,7 +10,7 @@ from equivcheck.checks import counters, logprobs
 from equivcheck.core.cases import Sampling
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.generation import Generation, Request
-from equivcheck.core.refusals import REFUSABLE
+from equivcheck.core.refusals import REFUSABLE, TOGETHER
 from equivcheck.core.settings import Settings
 from equivcheck.testing.trial import Trial, shown
 
@@ -32,7 +32,7 @@ def capabilities(trial: Trial) -> Iterator[str]:
         yield "its capabilities read back differently from how they were stored"
     if trial.capabilities != told:
         yield "its capabilities change from one look to the next"
-    for name in told.refuses:
+    for name in [name for names in told.refuses for name in names.split(TOGETHER)]:
         if name not in REFUSABLE:
             yield f"its capabilities say that it refuses {name!r}, which no request has"
     for name, (least, most) in told.ranges.items():

@@ -56,3 +56,13 @@ def test_what_is_refused_and_out_of_range_is_said_as_both() -> None:
     told = make_capabilities(refuses=("min_p",), ranges={"temperature": (0.0, 1.0)})
     request = make_request(sampling=Sampling(temperature=1.5, min_p=0.2))
     assert lacking(told, request) == ("min_p", "temperature=1.5")
+
+
+def test_what_is_served_by_itself_can_be_refused_together() -> None:
+    told = make_capabilities(refuses=("min_p+top_p", "min_new_tokens+stop"))
+    both = make_request(sampling=Sampling(temperature=1.0, min_p=0.1, top_p=0.9))
+    assert lacking(told, both) == ("min_p+top_p",)
+    assert lacking(told, make_request(sampling=Sampling(temperature=1.0, min_p=0.1))) == ()
+    assert lacking(told, make_request(sampling=Sampling(temperature=1.0, top_p=0.9))) == ()
+    held = make_request(sampling=Sampling(min_new_tokens=3), stop=("x",))
+    assert lacking(told, held) == ("min_new_tokens+stop",)
