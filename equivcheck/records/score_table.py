@@ -56,7 +56,7 @@ class Support(IntEnum):
     OUTSIDE = 2
     TIED = 3
     """The border of the cut lies between tokens that tie exactly: which of them stay is a
-    convention, so nothing is held against the token."""
+    convention, so the token is not judged."""
 
 
 class Stage(IntEnum):

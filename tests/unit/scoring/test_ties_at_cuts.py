@@ -31,7 +31,7 @@ def support(logits: list[float], token: int, sampling: Sampling = TWO) -> tuple[
 
 
 @pytest.mark.parametrize("token", [0, 1, 2])
-def test_none_of_the_tied_tokens_is_held_against_a_decoder(token: int) -> None:
+def test_no_tied_token_is_judged(token: int) -> None:
     code, stage, ratio = support([3.0, 3.0, 3.0, -9.0], token)
     assert (code, stage, ratio) == (Support.TIED, Stage.UNKNOWN, 0.0)
 
