@@ -173,7 +173,8 @@ class ServedEngine:
             told = self.server.ended()
             if told is None:
                 raise
-            raise EngineGoneError(f"its server {told}{self.server.last_lines()}") from error
+            told = f"engine.{self.server.name}: its server {told}{self.server.last_lines()}"
+            raise EngineGoneError(told) from error
 
     def close(self) -> None:
         """Close the engine, and end the server if nobody else uses it."""
