@@ -15,7 +15,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   "$$p" $(RUNS) && { command -v "$$p"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install gate test quick lint structure pair clean bench
+.PHONY: help install gate test attack quick lint structure pair clean bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -45,6 +45,10 @@ test: $(STAMP) ## run the tests
 # The rooms that need no model, and the plugin as users meet it.
 QUICK := $(addprefix tests/unit/,core records statistics metrics baselines compare capture checks \
   report advise pipeline fault_matrix cli) $(wildcard tests/unit/test_*.py) tests/plugin/test_pytest_plugin.py
+
+attack: $(STAMP) ## try to break it: fuzz, kills, hostile engines and answers, flipped bits (20 minutes)
+	@echo "== attack, figures in reports/attack.md"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.attack --out reports/attack.md $(ARGS)
 
 quick: $(STAMP) ## the tests that need no model, in under a minute: the loop while working
 	@echo "== quick tests"

@@ -26,6 +26,8 @@ OUTCOMES: Mapping[State, Outcome] = {
     "inconclusive": Outcome.INCONCLUSIVE,
 }
 """All others pass: they hold, or there is nothing to hold."""
+MOST_LOG = 700.0
+"""Natural logarithm of nearly the largest float."""
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -186,9 +188,9 @@ def geometric_mean(ratios: Sequence[float]) -> Ratio | None:
         return Ratio(value=math.exp(centre))
     spread = math.sqrt(math.fsum((each - centre) ** 2 for each in logs) / (len(logs) - 1))
     half = student_quantile(0.5 + LEVEL / 2, freedom=len(logs) - 1) * spread / math.sqrt(len(logs))
-    return Ratio(
-        value=math.exp(centre), interval=Interval(math.exp(centre - half), math.exp(centre + half))
-    )
+    # An interval that leaves what a float can hold says nothing, and has ends all the same.
+    low, high = max(centre - half, -MOST_LOG), min(centre + half, MOST_LOG)
+    return Ratio(value=math.exp(centre), interval=Interval(math.exp(low), math.exp(high)))
 
 
 def _state(change: float, interval: Interval | None, *, terms: Terms) -> State:

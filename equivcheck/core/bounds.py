@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from equivcheck.core.generation import DraftCounts, Generation, Step
+from equivcheck.core.generation import DraftCounts, Generation, Step, TokenScore
 
 MOST_DRAFTED = 1024
 """Drafts in one step; the widest trees in use have a few hundred."""
@@ -66,18 +66,22 @@ def too_long(answer: Generation, limits: Limits) -> str | None:
 
 
 def _outside(answer: Generation, limits: Limits) -> Iterator[str]:
+    yield from _beyond("prompt_tokens", answer.prompt_tokens, 0, TOKEN_IDS[1])
     if limits.prompt is not None and answer.prompt_tokens != limits.prompt:
         yield f"prompt_tokens is {answer.prompt_tokens}, but the prompt has {limits.prompt}"
-    yield from _beyond("prompt_tokens", answer.prompt_tokens, 0, TOKEN_IDS[1])
     for name in ("prefill_seconds", "total_seconds"):
         yield from _no_time(name, getattr(answer, name))
     yield from _ids("token_ids", answer.token_ids, *TOKEN_IDS)
     yield from _ids("logit_digests", answer.logit_digests or (), *FINGERPRINTS)
     for at, step in enumerate(answer.steps):
+        if type(step) is not Step:  # A tuple is written in the same way.
+            yield f"steps[{at}] is of type {type(step).__name__}, not Step"
         yield from _step(step, at)
     if answer.counts is not None:
         yield from _counts(answer.counts, limits)
     for at, score in enumerate(answer.scores or ()):
+        if type(score) is not TokenScore:
+            yield f"scores[{at}] is of type {type(score).__name__}, not TokenScore"
         if not (math.isfinite(score.logprob) and math.isfinite(score.rival_logprob)):
             yield f"scores[{at}] is {score.logprob}, {score.rival_logprob}: not finite"
         yield from _beyond(f"scores[{at}].rival", score.rival, *TOKEN_IDS)

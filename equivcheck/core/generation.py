@@ -6,10 +6,10 @@ Plain records shared by engines, capture, scoring and checks; no torch here.
 from __future__ import annotations
 
 import hashlib
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from equivcheck.core.cases import Sampling
 
@@ -139,10 +139,14 @@ class Generation(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return Counts(0, 0) if told is None else Counts(told.drafted, told.accepted)
 
 
+Count = Annotated[int, Meta(ge=-(2**53), le=2**53)]
+"""Of drafts, as files hold it: larger ones have squares that no float holds."""
+
+
 class Counts(NamedTuple):
     """What one prompt adds to a pooled acceptance rate."""
 
-    drafted: int
+    drafted: Count
     """Draft tokens put to the target."""
-    accepted: int
+    accepted: Count
     """Of these, accepted; the bonus token is not counted."""

@@ -5,21 +5,25 @@ Nouns only. Taken from a run by `taking`, kept and compared by `baselines`.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from equivcheck.core.findings import Interval, Outcome
-from equivcheck.core.generation import Counts
+from equivcheck.core.generation import Count, Counts
 
 SCHEMA = 1
+
+
+Measured = Annotated[float, Meta(ge=1e-15, le=1e15)]
+"""Seconds, or a ratio of what was measured: outside of this nothing was."""
 
 
 class CaseFact(Struct, frozen=True, kw_only=True, array_like=True):
     """One case of a run."""
 
-    drafted: int
-    accepted: int
+    drafted: Count
+    accepted: Count
     outcome: Outcome
     """The worst of what was found about the case."""
     state: str
@@ -36,9 +40,9 @@ class CaseFact(Struct, frozen=True, kw_only=True, array_like=True):
 class CaseTimes(Struct, frozen=True, kw_only=True, array_like=True):
     """One chunk of prompts of a measurement; one prompt at batch size 1."""
 
-    target: float
+    target: Measured
     """Seconds a token, plain."""
-    candidate: float
+    candidate: Measured
     """Seconds a token, speculative."""
 
     @property
@@ -50,7 +54,7 @@ class CaseTimes(Struct, frozen=True, kw_only=True, array_like=True):
 class Ratio(Struct, frozen=True, kw_only=True):
     """A ratio within one run, candidate over target."""
 
-    value: float
+    value: Measured
     interval: Interval | None = None
     """95 %, by prompt."""
 
@@ -66,7 +70,7 @@ class BenchFigures(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Workload, then the chunk's first prompt."""
     p99_ratio: dict[str, Ratio] = {}
     """By workload: p99 of the effective latency a token; absent where not estimable."""
-    memory_overhead: float | None = None
+    memory_overhead: Measured | None = None
     """Peak memory over the target's."""
     diverged: dict[str, tuple[str, ...]] = {}
     """Workload to the first prompts with other tokens than the target's; it has no times."""

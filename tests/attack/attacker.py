@@ -12,6 +12,7 @@ from equivcheck.core.engine import Capabilities
 from equivcheck.core.generation import Generation, Request, Step
 from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.registry import decode_options
+from tests.attack.wild import WILD
 
 WAYS: dict[str, Callable[[Generation], Generation]] = {
     "drafted": lambda answer: replace(answer, steps=(Step(drafted=10**8, accepted=0, emitted=1),)),
@@ -24,8 +25,13 @@ WAYS: dict[str, Callable[[Generation], Generation]] = {
 }
 
 
+ALL: dict[str, Callable[[Generation], object]] = {**WAYS, **WILD}
+
+
 class AttackerOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     on: bool = False
+    drafts: bool = True
+    """Whether it says that it speculates."""
 
 
 class Attacker:
@@ -38,30 +44,35 @@ class Attacker:
             engine=f"attacker:on={self.options.on}",
             device="cpu",
             dtype=self.setup.dtype,
-            num_speculative_tokens=1,
+            num_speculative_tokens=int(self.options.drafts),
             reports_steps=True,
             identity="attacker",
         )
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
         for request in requests:
-            given = answer(request)
+            given = answer(request, drafts=self.options.drafts)
             force_setattr(request, "max_new_tokens", 1)
-            attack = WAYS.get(request.key.partition("/")[2]) if self.options.on else None
-            yield attack(given) if attack else given
+            attack = ALL.get(request.key.partition("/")[2]) if self.options.on else None
+            yield attack(given) if attack else given  # type: ignore[misc]
 
     def close(self) -> None:
         """Nothing to free."""
 
 
-def answer(request: Request) -> Generation:
-    """The same tokens by every arm, one a step."""
+def answer(request: Request, *, drafts: bool = True) -> Generation:
+    """The same tokens by every arm, one a step or, where drafts are taken, two and one in turn."""
+    asked = request.max_new_tokens
+    plain = (Step(drafted=0, accepted=0, emitted=1),) * asked
+    pair = (Step(drafted=1, accepted=1, emitted=2), Step(drafted=1, accepted=0, emitted=1))
+    whole, rest = divmod(asked, 3)
+    drafted = pair * whole + (Step(drafted=1, accepted=0, emitted=1),) * rest
     return Generation(
         key=request.key,
-        token_ids=tuple(range(300, 300 + request.max_new_tokens)),
+        token_ids=tuple(range(300, 300 + asked)),
         finish_reason="length",
         prompt_tokens=len(request.prompt_ids),
-        steps=(Step(drafted=1, accepted=0, emitted=1),) * request.max_new_tokens,
+        steps=drafted if drafts else plain,
     )
 
 

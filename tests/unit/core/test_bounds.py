@@ -32,6 +32,15 @@ MEANINGLESS: dict[str, tuple[dict[str, Any], str]] = {
         {"steps": make_steps((10**8, 0))},
         f"steps[0].drafted is 100000000, outside 0 to {MOST_DRAFTED}",
     ),
+    "steps that are none": ({"steps": ((1, 1, 1),)}, "steps[0] is of type tuple, not Step"),
+    "scores that are none": (
+        {"scores": ((-0.5, 1, -2.0),)},
+        "scores[0] is of type tuple, not TokenScore",
+    ),
+    "more digits than can be said": (
+        {"prompt_tokens": 10**5000},
+        "prompt_tokens is a number of 16610 bits, outside 0 to 2147483647",
+    ),
     "drafts below none": (
         {"steps": make_steps((0, 0), (-1, 0))},
         f"steps[1].drafted is -1, outside 0 to {MOST_DRAFTED}",
