@@ -46,7 +46,7 @@ def check(evidence: Evidence) -> list[Finding]:
         return []
     if evidence.header.settings.law_evidence == "tokens":
         return tokens_alone.check(evidence)
-    reason, doubt = _unfit(evidence)
+    reason, doubt = unfit(evidence)
     if reason is not None:
         return [_finding(evidence, Outcome.INCONCLUSIVE, reason, doubt)]
     battery = law_of(evidence)
@@ -100,7 +100,7 @@ def _evaluated(
         return visible(str(error))
 
 
-def _unfit(evidence: Evidence) -> tuple[Reason | None, str]:
+def unfit(evidence: Evidence) -> tuple[Reason | None, str]:
     """Why the evidence says nothing of the law; None where it does."""
     from equivcheck.statistics.preflight import most_needed, shortfalls
 

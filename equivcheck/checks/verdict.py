@@ -25,7 +25,8 @@ WORDS = {
     Outcome.INCONCLUSIVE: "INCONCLUSIVE",
 }
 IDENTITY_CHECKS = frozenset({"greedy", "coupled"})
-LAW_CHECK = "sampled"
+LAW_CHECKS = ("sampled", "replayed")
+"""About tokens that were drawn many times over; each may stand for a case that was drawn."""
 LIMIT_CHECKS = frozenset({"baseline", "acceptance"})
 """About what speculation gains, not about what it answers."""
 LIMIT_WORD = "LIMIT NOT MET"
@@ -104,7 +105,7 @@ def about_case(evidence: Evidence, findings: Sequence[Finding], key: str) -> lis
     found = [finding for finding in findings if finding.subject == key]
     drawn = key in evidence.header.planned.get(SAMPLED, ())
     if drawn and not any(finding.check in IDENTITY_CHECKS for finding in found):
-        found += [each for each in findings if (each.check, each.subject) == (LAW_CHECK, RUN)]
+        found += [each for each in findings if each.check in LAW_CHECKS and each.subject == RUN]
     return found
 
 
@@ -144,8 +145,9 @@ def _sentence(evidence: Evidence, findings: Sequence[Finding], outcome: Outcome)
     gravest = [finding for finding in findings if finding.outcome is outcome]
     if outcome is Outcome.FAIL and all(finding.check in LIMIT_CHECKS for finding in gravest):
         return f"{matched}, but {gravest[0].subject}: {gravest[0].headline}"
-    checks = ", ".join(dict.fromkeys(finding.check for finding in gravest))
-    if checks == LAW_CHECK and outcome is Outcome.FAIL:
+    names = tuple(dict.fromkeys(finding.check for finding in gravest))
+    checks = ", ".join(names)
+    if outcome is Outcome.FAIL and all(name in LAW_CHECKS for name in names):
         return f"{matched}, but {gravest[0].headline}" if cases else gravest[0].headline
     if outcome is Outcome.FAIL:
         return f"{matched}, but failed: {checks}" if cases or held else f"failed: {checks}"

@@ -101,6 +101,11 @@ def _step(step: Step, at: int) -> Iterator[str]:
             yield f"{where}.drafts has {len(step.drafts)} ids, more than {MOST_DRAFTED}"
         else:
             yield from _ids(f"{where}.drafts", step.drafts, *TOKEN_IDS)
+    told = step.draft_logprobs or ()
+    if len(told) > MOST_DRAFTED:
+        yield f"{where}.draft_logprobs has {len(told)} entries, more than {MOST_DRAFTED}"
+    elif not all(map(math.isfinite, told)):
+        yield f"{where}.draft_logprobs is not finite"
 
 
 def _counts(counts: DraftCounts, limits: Limits) -> Iterator[str]:

@@ -12,6 +12,9 @@ from equivcheck.core.generation import Generation, Request
 Rule = Literal["greedy", "coupled", "rejection"]
 """How drafts are verified: exact argmax; shared Gumbel noise; Leviathan and Chen's rejection."""
 
+PHILOX_STREAM = "philox4x32-10/1"
+"""Name of the random stream that docs/decoder.md defines: which number decides what."""
+
 DraftSource = Literal["model", "lookup", "one-hot"]
 """Whose distribution q the drafts have: the pair's draft model's, prompt lookup's, or one-hot on
 each draft (a deterministic drafter, whoever it is). None: nobody that could be run again."""
@@ -39,6 +42,9 @@ class Capabilities(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reports_counts: bool = False
     """Whether `Generation.counts` is filled in: totals a request, where steps are not told."""
     drafter: DraftSource | None = None
+    random_stream: str | None = None
+    """Whose random numbers sampled tokens are drawn with, e.g. `PHILOX_STREAM`. An engine that
+    names a stream claims that each of its draws follows from that, p and q. None: not told."""
     ends_with_eos: bool = True
     """Whether `Generation.token_ids` holds the end-of-sequence id that ended the text. If not,
     `load_engine` adds it, which takes a pair with one such id."""

@@ -64,6 +64,9 @@ class Step(Struct, frozen=True, kw_only=True, array_like=True):
     """The draft token that was rejected; None: none was, or the engine does not say."""
     drafts: tuple[int, ...] | None = None
     """The draft ids put to the target, `drafted` of them; None: the engine does not say."""
+    draft_logprobs: tuple[float, ...] | None = None
+    """ln q of each draft that was judged, from the very q that it was drawn from: the accepted ones
+    in order, then the rejected one if one was. None: the engine does not say."""
 
     @property
     def first_rejected(self) -> int | None:

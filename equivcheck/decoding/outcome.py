@@ -16,9 +16,9 @@ from equivcheck.decoding.verification import Proposal, Verified
 
 HEAD = 4
 """Per row: drafted, accepted, rejected draft token or -1, the drafter's forecast."""
-FIELDS = 6
-"""Per slot: token, log-probability, rival, rival's log-probability, logits fingerprint, draft or
--1."""
+FIELDS = 7
+"""Per slot: token, log-probability, rival, rival's log-probability, logits fingerprint, ln q of the
+draft in it, which is NaN where the rule uses no q, and the draft or -1."""
 
 
 class RowOutcome(NamedTuple):
@@ -32,6 +32,8 @@ class RowOutcome(NamedTuple):
     """accepted + 1 of them."""
     scores: list[TokenScore]
     digests: list[int]
+    draft_logprobs: tuple[float, ...] | None = None
+    """As in `Step`."""
     forecast: int = 0
     """What the drafter says of the next step; 0: nothing."""
     drafts: tuple[int, ...] = ()
@@ -82,6 +84,7 @@ def pack(
         rival,
         bits(rival_logit - total),
         fingerprints,
+        bits(told(verified)),
         drafts := torch.nn.functional.pad(proposal.tokens, (0, 1), value=-1),
     )
     drafted, accepted = proposal.lengths, verified.accepted
@@ -91,6 +94,13 @@ def pack(
         forecast = torch.zeros_like(drafted)
     head = torch.stack([drafted, accepted, rejected, forecast], dim=1)
     return torch.cat([head, torch.stack(columns, dim=-1).flatten(1)], dim=1)
+
+
+def told(verified: Verified) -> Tensor:
+    """ln q of the draft in each slot, fp32, [rows, slots]; NaN in the last, and where none is."""
+    if verified.draft_probs is None:
+        return torch.full(verified.tokens.shape, math.nan, device=verified.tokens.device)
+    return torch.nn.functional.pad(verified.draft_probs.log(), (0, 1), value=math.nan)
 
 
 def bits(values: Tensor) -> Tensor:
@@ -107,8 +117,10 @@ def unpack_row(row: list[int]) -> RowOutcome:
     """Read one row."""
     drafted, accepted, rejected, forecast = row[:HEAD]
     slots = [row[HEAD + FIELDS * slot :][:FIELDS] for slot in range(accepted + 1)]
-    floats = torch.tensor([[slot[1], slot[3]] for slot in slots], dtype=torch.int32)
-    logprobs = floats.view(torch.float32).tolist()
+    floats = torch.tensor([[slot[1], slot[3], slot[5]] for slot in slots], dtype=torch.int32)
+    numbers = floats.view(torch.float32).tolist()
+    judged = [number[2] for number in numbers[: accepted + (rejected >= 0)]]
+    tells = bool(judged) and not any(math.isnan(logprob) for logprob in judged)
     return RowOutcome(
         drafted=drafted,
         accepted=accepted,
@@ -118,9 +130,10 @@ def unpack_row(row: list[int]) -> RowOutcome:
             TokenScore(
                 logprob=rounded(logprob), rival=slot[2], rival_logprob=rounded(rival_logprob)
             )
-            for slot, (logprob, rival_logprob) in zip(slots, logprobs, strict=True)
+            for slot, (logprob, rival_logprob, _) in zip(slots, numbers, strict=True)
         ],
         digests=[slot[4] for slot in slots],
+        draft_logprobs=tuple(map(rounded, judged)) if tells else None,
         forecast=forecast,
         drafts=tuple(row[HEAD + FIELDS - 1 :: FIELDS][:drafted]),
     )

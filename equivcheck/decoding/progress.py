@@ -51,6 +51,7 @@ class Progress:
                 seconds=round(seconds, 7),
                 rejected=outcome.rejected,
                 drafts=outcome.drafts,
+                draft_logprobs=outcome.draft_logprobs,
             )
         )
         self.scores.extend(outcome.scores[:emitted])

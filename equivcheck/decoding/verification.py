@@ -35,6 +35,8 @@ class Verified(NamedTuple):
     """[rows, gamma + 1]: the accepted drafts, then one token of the target's, then junk."""
     accepted: Tensor
     """[rows]: accepted drafts; `accepted + 1` tokens are good."""
+    draft_probs: Tensor | None = None
+    """[rows, gamma]: q of each draft, as the rule used it; None: it uses none."""
 
 
 class VerificationRule(Protocol):
@@ -104,7 +106,8 @@ class RejectionRule:
         law = self.closing_law(laws, rows, accepted=accepted, rejected=rejected)
         closing = self.close(law, rows, accepted=accepted, rejected=rejected)
         tokens = torch.nn.functional.pad(proposal.tokens, (0, 1))
-        return Verified(tokens.scatter(1, accepted[:, None], closing), accepted)
+        told = draft_probs.gather(2, proposal.tokens[..., None])[..., 0]
+        return Verified(tokens.scatter(1, accepted[:, None], closing), accepted, told)
 
     def accepts(self, laws: Laws, proposal: Proposal, rows: Rows) -> Tensor:
         """Toss each draft's coin: true with probability min(1, p/q), [rows, gamma]."""

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct, structs
 from transformers import PreTrainedModel
 
 from equivcheck.core.detokenise import detokeniser
-from equivcheck.core.engine import Capabilities, DraftSource, Rule
+from equivcheck.core.engine import PHILOX_STREAM, Capabilities, DraftSource, Rule
 from equivcheck.core.errors import EngineError, SettingsError
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import EngineSetup
@@ -163,6 +163,7 @@ class NativeEngine:
             reports_scores=True,
             reports_rejected=True,
             drafter=self.drafter_kind,
+            random_stream=PHILOX_STREAM if self.options.rule != "greedy" else None,
             identity=self.contract.contract,
             versions={"torch": str(torch.__version__)},
             notes=(*self.pair.warnings, *self.tax, *self.slowed),

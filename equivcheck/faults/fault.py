@@ -59,6 +59,7 @@ SCHEDULES = {
     "batching": ("sampled",),
     "determinism": ("sampled",),
     "sampled": ("law",),
+    "replayed": ("law",),
 }
 """Check to the schedules on which a fault that it catches is run, unless the fault names others."""
 

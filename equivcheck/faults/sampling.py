@@ -43,6 +43,7 @@ def rule_fault(
     *,
     family: str,
     recreates: str,
+    caught_by: str = "sampled",
     label: Literal["lossy"] | None = None,
     draws: int = DRAWS,
 ) -> Callable[[Rule], Rule]:
@@ -59,7 +60,7 @@ def rule_fault(
             fault_id,
             family=family,
             recreates=recreates,
-            caught_by="sampled",
+            caught_by=caught_by,
             engine=ENGINE,
             label=label,
             draws=draws,

@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from equivcheck.checks.verdict import LAW_CHECK, judge
+from equivcheck.checks.verdict import LAW_CHECKS, judge
 from equivcheck.core.errors import RecordsError, did_you_mean
 from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome
@@ -24,7 +24,7 @@ REPEATED: dict[str, Kind] = {
     "coupled": "tokens",
     "determinism": "again",
     "batching": "again",
-    LAW_CHECK: "draws",
+    **dict.fromkeys(LAW_CHECKS, "draws"),
 }
 """Checks whose failures a script can repeat by asking engines alone."""
 
@@ -74,7 +74,7 @@ def subject_of(evidence: Evidence, key: str | None) -> Subject:
 
 
 def _fits(evidence: Evidence, finding: Finding, key: str | None) -> bool:
-    if finding.check == LAW_CHECK:
+    if finding.check in LAW_CHECKS:
         return key is None or finding.subject == key or key in evidence.header.planned[SAMPLED]
     return finding.subject in evidence.asked and key in (None, finding.subject)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from equivcheck.checks.verdict import EXIT_CODES, LAW_CHECK, about_case, judge
+from equivcheck.checks.verdict import EXIT_CODES, LAW_CHECKS, about_case, judge
 from equivcheck.core.cases import Case, Suite
 from equivcheck.core.errors import RecordsError, did_you_mean
 from equivcheck.core.escape import visible
@@ -82,7 +82,7 @@ def replay(
     found = _about(evidence, key)
     before = worst([finding.outcome for finding in found])
     asked = evidence.asked[key]
-    law = any(finding.check == LAW_CHECK for finding in found)
+    law = any(finding.check in LAW_CHECKS for finding in found)
     again = _run(evidence, [asked], law=law, progress=progress)
     told = _compare(evidence, again, key, before=before, alone=True, law=law)
     neighbours = [other for other in evidence.asked.values() if other.workload == asked.workload]
@@ -161,7 +161,7 @@ def _about(evidence: Evidence, key: str, *, law: bool = False) -> list[Finding]:
     findings = judge(evidence).findings
     found = about_case(evidence, findings, key)
     if law:
-        found += [each for each in findings if each.check == LAW_CHECK and each not in found]
+        found += [each for each in findings if each.check in LAW_CHECKS and each not in found]
     return [msgspec.structs.replace(finding, repeat=None) for finding in found]
 
 

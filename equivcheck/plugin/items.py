@@ -17,7 +17,7 @@ from equivcheck.capture.draws.plan import may_be_drawn
 from equivcheck.checks import CHECKS
 from equivcheck.checks.complete import why_left_out
 from equivcheck.checks.exercised import required_events, with_required_events
-from equivcheck.checks.verdict import LAW_CHECK
+from equivcheck.checks.verdict import LAW_CHECKS
 from equivcheck.core.cases import Case, Suite
 from equivcheck.core.errors import EquivcheckError, did_you_mean
 from equivcheck.core.findings import Finding, Outcome
@@ -71,14 +71,14 @@ class SuiteFile(pytest.File):
 
     def _applies(self, gate: str) -> bool:
         greedy = {case.sampling.greedy for case in self.suite.cases}
+        drawn = False in greedy and may_be_drawn(session_of(self.config).settings, self.suite)
         applies = {
             _SAMPLED_ONLY: False in greedy,
             _GREEDY_ONLY: True in greedy,
             _GRADED_ONLY: any(case.grader for case in self.suite.cases),
             _EVENTS: bool(required_events(with_required_events(session_of(self.config).settings))),
             **self._limits(),
-            LAW_CHECK: False in greedy
-            and may_be_drawn(session_of(self.config).settings, self.suite),
+            **dict.fromkeys(LAW_CHECKS, drawn),
         }
         return applies.get(gate, True)
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from equivcheck.records.replays import Replays
+
     Floats = NDArray[np.float32]
     Bytes = NDArray[np.uint8]
 
@@ -150,6 +152,8 @@ class ScoreTable:
     """`Twin`."""
     twin_prob: Floats
     """p of the twin's token, where there is one."""
+    replays: Replays | None = None
+    """Which token had to come in each row; None where the noise is not known."""
 
     @property
     def rows(self) -> int:

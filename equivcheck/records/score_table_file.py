@@ -15,6 +15,7 @@ import msgspec
 from equivcheck.core.errors import RecordsError
 from equivcheck.core.escape import head, visible
 from equivcheck.core.generation import Generation
+from equivcheck.records.replays import as_columns, joined, nothing_replayed, taken_out
 from equivcheck.records.score_table import BINS, ScoreTable
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ FORMAT = "equivcheck scores 1"
 """Value of the metadata's ``format``; another one is another file's."""
 NAMES = ("keys", "alternatives", "draft_law")
 """Fields of `ScoreTable` that are no tensors."""
+REPLAYS = "replays"
+"""The field that is several tensors, or none."""
 ABOUT = "outputs"
 """Key of the metadata: `digest_of_outputs` that the scores are about. Older files have none."""
 WIDE = ("bin_mass", "draft_mass", "recovered_mass")
@@ -61,6 +64,8 @@ def write_scores(path: Path, table: ScoreTable, *, about: str | None = None) -> 
     from safetensors.numpy import save
 
     tensors = {name: np.ascontiguousarray(getattr(table, name)) for name in column_names()}
+    if table.replays is not None:
+        tensors |= as_columns(table.replays)
     told = {name: json.dumps(getattr(table, name)) for name in NAMES} | {"format": FORMAT}
     if about is not None:
         told[ABOUT] = about
@@ -97,7 +102,9 @@ def digest_of_outputs(keys: Sequence[str], outputs: Mapping[str, Generation]) ->
             (each.drafted, each.accepted, each.emitted, each.first_rejected)
             for each in output.steps
         ]
-        digest.update(msgspec.json.encode((key, output.token_ids, steps)))
+        told = [each.draft_logprobs for each in output.steps if each.draft_logprobs is not None]
+        about = (key, output.token_ids, steps, *([told] if told else []))
+        digest.update(msgspec.json.encode(about))
     return digest.hexdigest()
 
 
@@ -184,7 +191,7 @@ def digest_of(path: Path) -> str:
 def column_names() -> tuple[str, ...]:
     """Fields of `ScoreTable` that are tensors."""
     names = (field.name for field in dataclasses.fields(ScoreTable))
-    return tuple(name for name in names if name not in NAMES)
+    return tuple(name for name in names if name not in (*NAMES, REPLAYS))
 
 
 def checked(tensors: dict[str, NDArray[Any]], told: dict[str, str]) -> ScoreTable:
@@ -194,6 +201,7 @@ def checked(tensors: dict[str, NDArray[Any]], told: dict[str, str]) -> ScoreTabl
         ValueError: something is missing, unknown, or of another shape or kind; names the column.
     """
     names = {name: parsed(told, name) for name in NAMES}
+    replays = taken_out(tensors)
     columns = column_names()
     for name in columns:
         if name not in tensors:
@@ -214,7 +222,15 @@ def checked(tensors: dict[str, NDArray[Any]], told: dict[str, str]) -> ScoreTabl
     for name in columns:
         if name != "starts":
             check_column(name, tensors[name], rows=rows, alternatives=len(alternatives))
-    return ScoreTable(keys=keys, alternatives=alternatives, draft_law=names["draft_law"], **tensors)
+    if replays is not None and len(replays.came) != rows:
+        raise ValueError(f"column replay_came: of {len(replays.came)} rows, expected {rows}")
+    return ScoreTable(
+        keys=keys,
+        alternatives=alternatives,
+        draft_law=names["draft_law"],
+        replays=replays,
+        **tensors,
+    )
 
 
 def parsed(told: dict[str, str], name: str) -> Any:
@@ -272,10 +288,14 @@ def concatenate(tables: Sequence[ScoreTable]) -> ScoreTable:
         for name in column_names()
         if name != "starts"
     }
+    replays = None
+    if any(table.replays is not None for table in tables):
+        replays = joined([table.replays or nothing_replayed(table.rows) for table in tables])
     return ScoreTable(
         keys=tuple(key for table in tables for key in table.keys),
         starts=np.concatenate([*starts, offsets[-1:]]).astype(np.int64),
         alternatives=first.alternatives,
         draft_law=first.draft_law,
+        replays=replays,
         **columns,
     )

@@ -144,17 +144,46 @@ def border(ordered: Tensor, upto: Tensor, sampling: Sampling, *, band: int) -> B
         sampling: says what is cut.
         band: 1 is the widest cut that arithmetic may make, -1 the narrowest, 0 the one asked for.
     """
+    return cut_at(
+        ordered,
+        upto,
+        sampling,
+        tokens=band * TOP_K_BAND,
+        mass=band * TOP_P_BAND,
+        nats=-math.log1p(-band * MIN_P_BAND),
+    )
+
+
+def cut_at(
+    ordered: Tensor,
+    upto: Tensor,
+    sampling: Sampling,
+    *,
+    tokens: int,
+    mass: float | Tensor,
+    nats: float | Tensor,
+) -> Border:
+    """Where the cut falls if each of its measures is moved.
+
+    Args:
+        ordered: falling log-probabilities, [rows, vocab].
+        upto: their probabilities, summed.
+        sampling: says what is cut.
+        tokens: added to top-k.
+        mass: added to top-p, [rows, 1] or one for all.
+        nats: that a token may lie lower than min-p asks for, likewise.
+    """
     vocab = ordered.shape[1]
     size = torch.full_like(ordered[:, :1], vocab, dtype=torch.int64)
     if sampling.top_k:
-        size.clamp_(max=max(1, sampling.top_k + band * TOP_K_BAND))
+        size.clamp_(max=max(1, sampling.top_k + tokens))
     if sampling.top_p < 1.0:
         # A token stays while the mass before it falls short of what is asked for.
-        reach = (sampling.top_p + band * TOP_P_BAND) * upto.gather(1, size - 1)
+        reach = (sampling.top_p + mass) * upto.gather(1, size - 1)
         size = torch.minimum(size, torch.searchsorted(upto, reach) + 1)
     if sampling.min_p:
-        share = min(1.0, sampling.min_p * (1.0 - band * MIN_P_BAND))
-        least = ordered[:, :1] + math.log(share)
+        share = torch.as_tensor(math.log(sampling.min_p) - nats).to(ordered)
+        least = ordered[:, :1] + share.clamp(max=0.0)
         size = torch.minimum(size, torch.searchsorted(-ordered, -least, right=True))
     return Border(
         last=ordered.gather(1, size - 1), log_mass=upto.gather(1, size - 1).log(), size=size

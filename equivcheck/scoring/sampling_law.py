@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from equivcheck.core.engine import DraftSource
+from equivcheck.core.engine import DraftSource, Rule
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import Settings
@@ -29,7 +29,9 @@ from equivcheck.scoring.neighbours import Neighbours
 from equivcheck.scoring.penalties import changes_logits, penalise_output
 from equivcheck.scoring.places import Places, places, within
 from equivcheck.scoring.reference import ends_of, widened
+from equivcheck.scoring.replay import FINE, Replayer, Slack
 from equivcheck.scoring.table import TableBuilder
+from equivcheck.scoring.turns import turns
 
 WINDOW_ELEMENTS = 2**24
 """Logits that a window of outputs may hold, of each model: bounds memory."""
@@ -73,6 +75,7 @@ class LawScorer:
         eos_token_ids: Sequence[int],
         drafter: DraftSource | None,
         stages: bool = True,
+        replays: Rule | None = None,
     ) -> None:
         """Load the pair and widen it to the precision of arbitration.
 
@@ -81,6 +84,7 @@ class LawScorer:
             eos_token_ids: what ends an output.
             drafter: who drafts in the engine; None: a shadow stands in, by ``settings.shadow``.
             stages: whether the engine follows the rejection rule and says what it rejected.
+            replays: the rule by which tokens are replayed; None: their noise is not known.
 
         Raises:
             PairError: the pair cannot be loaded.
@@ -101,6 +105,8 @@ class LawScorer:
         self.kind, name = kind, LAW_NAMES[kind]
         self.draft_law = f"shadow {name}" if shadow else name
         self.stages = stages and not shadow
+        self.replays = replays
+        self.knows_q = kind != "model" and not shadow
         # Drafts that are certain need no model: which they are stands in the text or the steps.
         models = [pair.target, pair.draft] if kind == "model" else [pair.target]
         self.teachers = [Teacher(widened(model, settings.arbitration)) for model in models]
@@ -132,13 +138,17 @@ class LawScorer:
             one_hot=self.kind == "one-hot",
         )
         builder = TableBuilder([request.key for request, _ in asked], where)
+        replayer = None
+        if self.replays is not None:
+            replayer = Replayer(turns(asked, rule=self.replays), knows_q=self.knows_q)
         for stretch in self.stretches(asked, where):
-            for row, found in self.reduced(stretch, where):
+            for row, found in self.reduced(stretch, where, replayer):
                 builder.fill(row, {name: each.cpu().numpy() for name, each in found.items()})
         builder.rule_out(alien)
         self.tokens += len(where.token)
         self.seconds += time.perf_counter() - started
-        return builder.table(draft_law=self.draft_law)
+        replays = None if replayer is None else replayer.found
+        return builder.table(draft_law=self.draft_law, replays=replays)
 
     def stretches(
         self, asked: Sequence[tuple[Request, Generation]], where: Places
@@ -161,8 +171,10 @@ class LawScorer:
                     row=int(where.starts[found[window.output]]) + window.first,
                 )
 
-    def reduced(self, stretch: Stretch, where: Places) -> Iterator[tuple[int, dict[str, Tensor]]]:
-        """Columns of a stretch, block by block, each with its first row."""
+    def reduced(
+        self, stretch: Stretch, where: Places, replayer: Replayer | None
+    ) -> Iterator[tuple[int, dict[str, Tensor]]]:
+        """Columns of a stretch, block by block, each with its first row; replayed on the way."""
         elements = CPU_BLOCK if self.device.type == "cpu" else DEVICE_BLOCK
         size = max(1, elements // stretch.logits[0].shape[1])
         for start in range(0, len(stretch.logits[0]), size):
@@ -181,8 +193,14 @@ class LawScorer:
                 twin_token=self.tensor(where.twin_token[rows]),
             )
             magnitude = torch.stack([logits.abs().amax(dim=-1) for logits in raw]).amax(dim=0)
-            slack = self.coarseness * magnitude / stretch.request.sampling.temperature
-            yield row, columns(target, draft, drawn, slack=slack.clamp(min=LEAST_SLACK))
+            logit = magnitude / stretch.request.sampling.temperature
+            slack = (self.coarseness * logit).clamp(min=LEAST_SLACK)
+            if replayer is not None:
+                fine = max(self.coarseness, FINE) * logit
+                both = Slack(slack, torch.minimum(slack, fine))
+                sampling = stretch.request.sampling
+                replayer.replay(row, target, draft, slack=both, sampling=sampling)
+            yield row, columns(target, draft, drawn, slack=slack)
 
     def law(self, logits: Tensor, stretch: Stretch, *, first: int) -> Law:
         """The law behind raw logits [tokens, vocab] from the output's `first` token on."""

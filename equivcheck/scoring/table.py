@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equivcheck.records.replays import Replays
 from equivcheck.records.score_table import ALTERNATIVES, BINS, ScoreTable, Support, Twin
 from equivcheck.scoring.places import Places
 
@@ -64,7 +65,7 @@ class TableBuilder:
         self.columns["log_ratio"][rows] = 0.0
         self.columns["surprisal"][rows] = np.inf
 
-    def table(self, *, draft_law: str) -> ScoreTable:
+    def table(self, *, draft_law: str, replays: Replays | None = None) -> ScoreTable:
         """The finished table."""
         where, columns = self.where, dict(self.columns)
         columns["crossing_mass"] = np.where(
@@ -82,5 +83,6 @@ class TableBuilder:
             ends=where.ends,
             crossed=crossed,
             twin=where.twin,
+            replays=replays,
             **columns,
         )

@@ -31,10 +31,12 @@ MAY_IMPORT_FRAMEWORKS = {
     "scoring.arithmetic": "works on laws on the device",
     "scoring.columns": "reduces laws on the device",
     "scoring.forcing": "runs forward passes over what was generated",
+    "scoring.intervals": "works on rows of logits",
     "scoring.laws": "works on rows of logits",
     "scoring.penalties": "works on rows of logits",
     "scoring.reduction": "reduces laws on the device",
     "scoring.reference": "runs the reference's forward pass",
+    "scoring.replay": "takes laws from the device, row by row",
     "scoring.sampling_law": "brings models, laws and outputs together",
     "scoring.wrong_laws": "reduces laws on the device",
 }

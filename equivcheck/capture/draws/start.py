@@ -86,7 +86,8 @@ def look_ahead(plan: DrawPlan, evidence: Evidence) -> Preflight:
         own = list(_answers(plan, evidence, arm=CANDIDATE))
         named = any(step.drafts for _, answer in own for step in answer.steps)
         answers, drafter = (own, drafter) if named else (answers, "lookup")
-    scorer = open_scorer(header, drafter=drafter)
+    # The target's answers are not draws of the arm that is replayed.
+    scorer = open_scorer(header, drafter=drafter, replays=False)
     return preflight(scorer.score(answers), tokens=nothing.tokens)
 
 
@@ -103,8 +104,12 @@ def _answers(plan: DrawPlan, evidence: Evidence, *, arm: str = TARGET) -> Iterat
             yield case, generation
 
 
-def open_scorer(header: Header, *, drafter: DraftSource | None) -> Scorer:
-    """The scorer of a run, drafts being `drafter`'s; it remembers what it has scored."""
+def open_scorer(header: Header, *, drafter: DraftSource | None, replays: bool = True) -> Scorer:
+    """The scorer of a run, drafts being `drafter`'s; it remembers what it has scored.
+
+    It replays what can be replayed, unless told not to.
+    """
+    from equivcheck.scoring.replay import can_be_replayed
     from equivcheck.scoring.sampling_law import LawScorer
 
     arm = header.arms[SAMPLED]
@@ -113,6 +118,7 @@ def open_scorer(header: Header, *, drafter: DraftSource | None) -> Scorer:
         eos_token_ids=header.eos_token_ids,
         drafter=drafter,
         stages=arm.tells_stages,
+        replays=arm.rule if replays and can_be_replayed(arm) else None,
     )
 
 
@@ -127,13 +133,14 @@ def promising(found: Preflight | None, header: Header) -> bool:
 
 
 def refuter(header: Header) -> Refuted:
-    """A pure function that says whether scores refute the law at the profile's level.
+    """A pure function that says whether scores refute the law, by replay or at the profile's level.
 
     In the first eighth of the budget only what needs no draft law counts: drafts that contradict q
     have to have had the time to come.
     """
     from equivcheck.statistics.battery import evaluate
     from equivcheck.statistics.profiles import PROFILES
+    from equivcheck.statistics.replayed import replayed
 
     profile = PROFILES[header.settings.profile]
     stages = header.arms[SAMPLED].tells_stages
@@ -145,6 +152,9 @@ def refuter(header: Header) -> Refuted:
             alpha_pass=profile.alpha_pass,
             stages=stages,
         )
+        replay = replayed(table, void=found.void is not None)
+        if replay is not None and replay.wrong:
+            return True
         early = table.rows < budget_of(header) / CHECKPOINTS
         return found.broken_alone if early else found.broken
 

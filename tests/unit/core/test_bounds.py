@@ -41,6 +41,14 @@ MEANINGLESS: dict[str, tuple[dict[str, Any], str]] = {
         {"prompt_tokens": 10**5000},
         "prompt_tokens is a number of 16610 bits, outside 0 to 2147483647",
     ),
+    "q of a draft that is no number": (
+        {"steps": (Step(drafted=1, accepted=1, emitted=2, draft_logprobs=(math.nan,)),)},
+        "steps[0].draft_logprobs is not finite",
+    ),
+    "q of many drafts": (
+        {"steps": (Step(drafted=1, accepted=1, emitted=2, draft_logprobs=(0.0,) * 1025),)},
+        f"steps[0].draft_logprobs has 1025 entries, more than {MOST_DRAFTED}",
+    ),
     "drafts below none": (
         {"steps": make_steps((0, 0), (-1, 0))},
         f"steps[1].drafted is -1, outside 0 to {MOST_DRAFTED}",

@@ -52,6 +52,36 @@ def test_what_is_packed_comes_out() -> None:
         assert score.rival_logprob == pytest.approx(float(others.max()), abs=1e-5)
 
 
+def test_q_of_each_judged_draft_is_told() -> None:
+    verified = Verified(
+        torch.tensor([[4, 5, 6], [7, 8, 9]]),
+        torch.tensor([2, 0]),
+        torch.tensor([[0.5, 0.25], [0.125, 0.9]]),
+    )
+    proposal = Proposal(torch.tensor([[4, 5], [3, 0]]), torch.tensor([2, 1]), None)
+    packed = pack(
+        verified,
+        proposal,
+        penalised=torch.zeros(2, 3, 20),
+        fingerprints=torch.zeros(2, 3).long(),
+    )
+    first, second = (row.draft_logprobs for row in unpack(packed))
+    assert first == pytest.approx((-0.6931472, -1.3862944))
+    assert second == pytest.approx((-2.0794415,))
+
+
+def test_a_rule_without_q_tells_none() -> None:
+    verified = Verified(torch.tensor([[4, 5]]), torch.tensor([1]))
+    proposal = Proposal(torch.tensor([[4]]), torch.tensor([1]), None)
+    packed = pack(
+        verified,
+        proposal,
+        penalised=torch.zeros(1, 2, 20),
+        fingerprints=torch.zeros(1, 2).long(),
+    )
+    assert unpack(packed)[0].draft_logprobs is None
+
+
 def test_a_banned_token_has_a_finite_score() -> None:
     logits = torch.zeros(1, 1, 4)
     logits[0, 0, 2] = -torch.inf

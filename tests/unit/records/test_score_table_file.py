@@ -11,11 +11,13 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from equivcheck.core.errors import RecordsError
 from equivcheck.core.generation import Generation
+from equivcheck.records.replays import Replays, nothing_replayed
 from equivcheck.records.score_table import ScoreTable
 from equivcheck.records.score_table_file import (
     SCORES_NAME,
@@ -55,6 +57,67 @@ def part(table: ScoreTable, first: int, last: int) -> ScoreTable:
     }
     starts = table.starts[first : last + 1] - table.starts[first]
     return dataclasses.replace(table, keys=table.keys[first:last], starts=starts, **columns)
+
+
+def replays_of(rows: int) -> Replays:
+    found = nothing_replayed(rows)
+    return dataclasses.replace(found, token=np.arange(rows, dtype=np.int32))
+
+
+def test_replays_survive_the_disk(path: Path) -> None:
+    write_scores(path, dataclasses.replace(TABLE, replays=replays_of(TABLE.rows)))
+    found = read_scores(path)
+    assert found.replays is not None
+    np.testing.assert_array_equal(found.replays.token, np.arange(TABLE.rows))
+    assert_equal(dataclasses.replace(found, replays=None), TABLE)
+
+
+def test_a_file_without_replays_has_none_of_their_columns(path: Path) -> None:
+    write_scores(path, TABLE)
+    with safe_open(path, framework="numpy") as file:
+        assert not any(name.startswith("replay") for name in file.keys())  # noqa: SIM118
+    assert read_scores(path).replays is None
+
+
+def test_replays_are_joined_with_rows_that_were_not_replayed() -> None:
+    whole = dataclasses.replace(TABLE, replays=replays_of(TABLE.rows))
+    joined = concatenate([TABLE, whole]).replays
+    assert joined is not None
+    assert joined.token[: TABLE.rows].tolist() == [-1] * TABLE.rows
+    assert joined.token[TABLE.rows :].tolist() == list(range(TABLE.rows))
+    assert concatenate([TABLE, TABLE]).replays is None
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"replay_off": None}, "column replay_off is missing"),
+        ({"replay_token": np.zeros(TABLE.rows, np.float32)}, "replay_token is missing, or no row"),
+        ({"replay_gap": np.zeros(3, np.float32)}, "replay_gap is not as long as replay_came"),
+    ],
+)
+def test_torn_replays_are_refused_by_name(
+    path: Path, change: dict[str, NDArray[Any] | None], told: str
+) -> None:
+    write_scores(path, dataclasses.replace(TABLE, replays=replays_of(TABLE.rows)))
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors |= {name: values for name, values in change.items() if values is not None}
+    for name, values in change.items():
+        if values is None:
+            del tensors[name]
+    save_file(tensors, path, metadata=metadata)
+    with pytest.raises(RecordsError, match=told):
+        read_scores(path)
+
+
+def test_what_is_told_of_q_is_part_of_what_scores_are_about() -> None:
+    silent = make_generation(key="a#1", steps=make_steps((1, 1)))
+    step = msgspec.structs.replace(silent.steps[0], draft_logprobs=(-0.5,))
+    telling = msgspec.structs.replace(silent, steps=(step,))
+    one, other = (digest_of_outputs(["a#1"], {"a#1": each}) for each in (silent, telling))
+    assert one != other
 
 
 def test_a_table_survives_the_disk(path: Path) -> None:

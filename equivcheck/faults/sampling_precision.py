@@ -1,0 +1,47 @@
+"""Rejection sampling a hair off: too little for thousands of tokens to show, and known by replay.
+
+Each keeps the output within half a percent of the target's distribution. The noise being known, a
+single token tells.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from equivcheck.decoding.rows import Rows
+from equivcheck.decoding.verification import Laws, Proposal, RejectionRule
+from equivcheck.faults.sampling import coins, drafted_probs, rule_fault
+
+POWER = 0.97
+
+
+@rule_fault(
+    "acceptance-power",
+    family="F1",
+    recreates="sglang #7702 (in kind)",
+    caught_by="replayed",
+)
+class AcceptsByPower(RejectionRule):
+    """A draft is accepted with probability min(1, p/q) to the power .97."""
+
+    def accepts(self, laws: Laws, proposal: Proposal, rows: Rows) -> Tensor:
+        """Take the power."""
+        target, draft = drafted_probs(laws, proposal)
+        coin = coins(rows, slots=proposal.tokens.shape[1])[..., 0]
+        return coin < (target / draft) ** POWER
+
+
+@rule_fault(
+    "residual-bfloat16",
+    family="F2",
+    recreates="vLLM #51367 (in kind)",
+    caught_by="replayed",
+)
+class RoundsResidual(RejectionRule):
+    """The residual is computed in bfloat16."""
+
+    def residual(self, laws: Laws, rows: Rows) -> Tensor:
+        """Round both laws and their difference."""
+        rounded = Laws(laws.target.to(torch.bfloat16), laws.draft.to(torch.bfloat16))
+        return super().residual(rounded, rows).to(laws.target.dtype)

@@ -1,0 +1,98 @@
+"""The rules, replayed: with known noise, which token had to come.
+
+Written from docs/decoder.md, in fp64; `decoding/verification.py` is the other implementation, and
+they share no code. Every law comes as an interval, since the engine's arithmetic may have moved it;
+only what falls the other way throughout the interval is another decision, all else a near tie.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equivcheck.records.replays import NO_TOKEN, Came
+
+Floats = NDArray[np.float64]
+
+NOISE_SLACK = 2.0**-15
+"""Nats by which an engine's fp32 arithmetic may move noise, and what it is added to. The
+exponential -ln(1 - u) is good to 2 units in the last place, 2.4e-7 in the logarithm; Gumbel noise
+and the logarithms that can win lie within 32 nats, where such a unit is 1.9e-6, and are rounded at
+most four times: 7.9e-6 in all. Four times that is excused."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Interval:
+    """Logarithms of one law's probabilities, [vocab] each; -inf where a token is ruled out."""
+
+    low: Floats
+    exact: Floats
+    """By the scorer's own arithmetic."""
+    high: Floats
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Replayed:
+    """One decision."""
+
+    came: Came
+    token: int
+    gap: float
+    """Nats from the decision that had to be made."""
+
+
+def toss(coin: float, *, target: tuple[float, float, float], draft: float, taken: bool) -> Replayed:
+    """Replay the coin about one draft: it is accepted where ``coin * q < p``.
+
+    Args:
+        coin: in (0, 1).
+        target: ln p of the draft, at least, exactly and at most.
+        draft: ln q of it.
+        taken: whether the draft was accepted.
+    """
+    low, exact, high = (logprob - draft - math.log(coin) for logprob in target)
+    if taken == (exact > 0):
+        sure = low > NOISE_SLACK if taken else high < -NOISE_SLACK
+        return Replayed(came=Came.AS_IT_MUST if sure else Came.TIE_KEPT, token=NO_TOKEN, gap=0.0)
+    beyond = high < -NOISE_SLACK if taken else low > NOISE_SLACK
+    came = Came.OTHER_COIN if beyond else Came.TIE_FLIPPED
+    return Replayed(came=came, token=NO_TOKEN, gap=abs(exact))
+
+
+def draw(law: Interval, noise: Floats, *, token: int) -> Replayed:
+    """Replay a draw: the largest of log-law plus Gumbel noise comes.
+
+    Args:
+        law: a constant on all of it changes nothing.
+        noise: [vocab].
+        token: that came.
+    """
+    exact = law.exact + noise
+    best = int(exact.argmax())
+    low, high = law.low + noise, law.high + noise
+    if token == best:
+        rival = np.delete(high, best).max(initial=-np.inf)
+        sure = low[best] > rival + 2 * NOISE_SLACK
+        return Replayed(came=Came.AS_IT_MUST if sure else Came.TIE_KEPT, token=best, gap=0.0)
+    surest = np.delete(low, token).max(initial=-np.inf)
+    came = Came.OTHER_TOKEN if surest > high[token] + 2 * NOISE_SLACK else Came.TIE_FLIPPED
+    # Where nothing is left of a residual, every token is as good.
+    gap = float(exact[best] - exact[token]) if exact[best] > -np.inf else 0.0
+    return Replayed(came=came, token=best, gap=gap)
+
+
+def residual(target: Interval, draft: Interval) -> Interval:
+    """What the target gives beyond the draft, unnormalised: max(p - q, 0)."""
+
+    def beyond(more: Floats, less: Floats) -> Floats:
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(np.maximum(np.exp(more) - np.exp(less), 0.0)))
+
+    return Interval(
+        low=beyond(target.low, draft.high),
+        exact=beyond(target.exact, draft.exact),
+        high=beyond(target.high, draft.low),
+    )

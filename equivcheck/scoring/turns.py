@@ -1,0 +1,91 @@
+"""Which draw of the rule each token came from, and what the engine told of q there."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equivcheck.core.engine import Rule
+from equivcheck.core.generation import Generation, Request
+from equivcheck.records.score_table import Stage
+from equivcheck.scoring.noise import StreamKey, Use, key_of
+from equivcheck.scoring.trace import NOTHING, tells_rejected, traced
+
+UNKNOWN = 255
+"""In the place of a `Use`: which one is not known."""
+DRAWS = {Stage.ACCEPTED: Use.COIN, Stage.RECOVERED: Use.RESIDUAL, Stage.BONUS: Use.PLAIN}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Turns:
+    """Columns of [N], N the tokens of all outputs in order."""
+
+    keys: tuple[StreamKey, ...]
+    """Of each output."""
+    output: NDArray[np.int64]
+    """Which output."""
+    position: NDArray[np.int64]
+    """In the sequence, the prompt's tokens counted."""
+    use: NDArray[np.uint8]
+    """Of the noise: COIN alone where a draft was accepted, RESIDUAL after a coin; or `UNKNOWN`."""
+    token: NDArray[np.int64]
+    draft: NDArray[np.int64]
+    """Accepted or rejected here; `NOTHING` elsewhere."""
+    told: NDArray[np.float64]
+    """ln q of that draft by the engine's word; NaN where it says nothing."""
+
+
+def turns(asked: Sequence[tuple[Request, Generation]], *, rule: Rule) -> Turns:
+    """Read the outputs of an engine that draws by `rule`."""
+    rows = [
+        (place, len(request.prompt_ids) + at, *turn)
+        for place, (request, generation) in enumerate(asked)
+        for at, turn in enumerate(turns_of(generation, rule=rule))
+    ]
+    output, position, use, token, draft, told = zip(*rows, strict=True) if rows else [()] * 6
+    return Turns(
+        keys=tuple(key_of(request) for request, _ in asked),
+        output=np.array(output, np.int64),
+        position=np.array(position, np.int64),
+        use=np.array(use, np.uint8),
+        token=np.array(token, np.int64),
+        draft=np.array(draft, np.int64),
+        told=np.array(told, np.float64),
+    )
+
+
+class Turn(NamedTuple):
+    """One token."""
+
+    use: int
+    token: int
+    draft: int
+    told: float
+
+
+def turns_of(generation: Generation, *, rule: Rule) -> Iterator[Turn]:
+    """The turns of one output."""
+    if rule == "coupled":
+        for token in generation.token_ids:
+            yield Turn(Use.SHARED, token, NOTHING, math.nan)
+        return
+    stages = rule == "rejection" and tells_rejected([generation])
+    steps = traced(generation, stages=stages)
+    for token, step, told in zip(generation.token_ids, steps, told_by(generation), strict=True):
+        yield Turn(DRAWS.get(step.stage, UNKNOWN), token, step.draft, told)
+
+
+def told_by(generation: Generation) -> list[float]:
+    """What the engine told of q in each token's place; NaN where it told nothing."""
+    found: list[float] = []
+    for step in generation.steps:
+        told = step.draft_logprobs or ()
+        found += [told[at] if at < len(told) else math.nan for at in range(step.emitted)]
+    length = len(generation.token_ids)
+    # As in `traced`: what no step accounts for is the first token.
+    return ([math.nan] * (length - len(found)) + found)[:length]

@@ -1,0 +1,213 @@
+"""Tokens of real engines, replayed: sound ones come as they must, others are told apart."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import pytest
+
+from equivcheck.core.cases import Sampling
+from equivcheck.core.engine import PHILOX_STREAM, Rule
+from equivcheck.core.generation import ROUND_MARK, Generation, Request
+from equivcheck.core.settings import EngineSetup, Settings
+from equivcheck.engines.registry import load_engine
+from equivcheck.records.replays import Came, RestsOn
+from equivcheck.records.score_table import ScoreTable
+from equivcheck.scoring.replay import can_be_replayed
+from equivcheck.scoring.sampling_law import LawScorer
+from equivcheck.statistics.replayed import Replayed, replayed
+from tests.unit.make import make_capabilities
+
+LAWS = (
+    Sampling(temperature=1.0),
+    Sampling(temperature=0.8, top_p=0.9),
+    Sampling(temperature=1.3),
+    Sampling(temperature=1.2, top_k=20),
+    Sampling(temperature=1.0, min_p=0.05),
+    Sampling(
+        temperature=0.9,
+        repetition_penalty=1.2,
+        frequency_penalty=0.3,
+        logit_bias={7: 1.5},
+        banned_tokens=(9,),
+        min_new_tokens=6,
+        top_p=0.95,
+    ),
+)
+REJECTION = "native:gamma=4,rule=rejection"
+
+
+def requests(rounds: int) -> list[Request]:
+    return [
+        Request(
+            key=f"law/c{case}{ROUND_MARK}{number}",
+            prompt_ids=tuple(range(20 + 5 * (case % 3), 60)),
+            max_new_tokens=24,
+            sampling=law,
+            seed=1000 * case + number,
+        )
+        for number in range(rounds)
+        for case, law in enumerate(LAWS)
+    ]
+
+
+Draws = Sequence[tuple[Request, Generation]]
+
+
+@functools.cache
+def drawn(spec: str, setup: EngineSetup, rounds: int = 8) -> Draws:
+    engine = load_engine(spec, msgspec.structs.replace(setup, batch_size=16))
+    asked = requests(rounds)
+    answers = {answer.key: answer for answer in engine.generate(asked)}
+    engine.close()
+    return [(request, answers[request.key]) for request in asked]
+
+
+def scored(
+    draws: Draws, setup: EngineSetup, *, rule: Rule = "rejection", drafter: str | None = "model"
+) -> ScoreTable:
+    scorer = LawScorer(
+        Settings(setup=setup),
+        eos_token_ids=(0,),
+        drafter=drafter,  # type: ignore[arg-type]
+        replays=rule,
+    )
+    return scorer.score(draws)
+
+
+def judged(table: ScoreTable, *, void: bool = False) -> Replayed:
+    found = replayed(table, void=void)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        REJECTION,
+        "native:gamma=1,rule=rejection",
+        "native:gamma=7,rule=rejection,adaptive=true",
+        "native:gamma=4,rule=rejection,width=16",
+    ],
+)
+def test_every_token_of_a_sound_decoder_comes_as_it_must(spec: str, setup: EngineSetup) -> None:
+    table = scored(drawn(spec, setup), setup)
+    found = judged(table)
+    assert found.replayed == found.tokens == table.rows > 700
+    assert (found.wrong, found.flipped) == (0, 0)
+    assert found.about_q > 100
+    assert found.finely
+    assert found.ties < found.tokens / 100
+
+
+def test_plain_and_coupled_tokens_rest_on_p_alone(setup: EngineSetup) -> None:
+    for spec, rule in (
+        ("native:gamma=0,rule=rejection", "rejection"),
+        ("native:gamma=4", "coupled"),
+    ):
+        found = judged(scored(drawn(spec, setup), setup, rule=rule))  # type: ignore[arg-type]
+        assert (found.replayed, found.wrong, found.about_q) == (found.tokens, 0, 0)
+
+
+def test_copied_drafts_have_a_known_q(setup: EngineSetup) -> None:
+    draws = drawn("native:gamma=4,rule=rejection,drafter=lookup", setup)
+    found = judged(scored(draws, setup, drafter="lookup"))
+    assert (found.replayed, found.wrong, found.left_out) == (found.tokens, 0, {})
+    assert found.about_q > 100
+    assert not found.finely
+
+
+def test_of_drafters_in_turn_all_is_replayed_or_left_out(setup: EngineSetup) -> None:
+    draws = drawn("native:gamma=4,rule=rejection,drafter=mixed", setup)
+    found = judged(scored(draws, setup, drafter=None))
+    assert found.wrong == 0
+    assert found.replayed > 50
+    assert sum(found.left_out.values()) == found.tokens - found.replayed
+
+
+@pytest.mark.parametrize(
+    ("fault", "tokens"),
+    [
+        ("acceptance-power", 1500),
+        ("lenience", 1500),
+        ("leak-5", 1500),
+        ("recovers-from-target", 1500),
+        ("recovery-shares-noise", 1500),
+        ("stream-shared-rejection", 1500),
+        ("temperature-2", 1500),
+    ],
+)
+def test_a_fault_shows_in_a_few_tokens(fault: str, tokens: int, setup: EngineSetup) -> None:
+    found = judged(scored(drawn(f"{REJECTION},fault={fault}", setup, 12), setup))
+    assert found.wrong > 0
+    assert found.first is not None
+    assert found.first.row < tokens
+
+
+def test_a_residual_in_half_precision_shows(setup: EngineSetup) -> None:
+    """By few tokens, as it moves few."""
+    table = scored(drawn(f"{REJECTION},fault=residual-bfloat16", setup, 60), setup)
+    found = judged(table)
+    assert found.tokens_wrong > 0
+    assert found.coins_wrong == 0
+
+
+@pytest.mark.parametrize("fault", ["draft-position-late", "draft-layer-missing"])
+def test_a_worse_drafter_is_not_accused(fault: str, setup: EngineSetup) -> None:
+    """It uses the law that it drafts from, and tells it; the scorer's is another one."""
+    found = judged(scored(drawn(f"{REJECTION},fault={fault}", setup), setup))
+    assert (found.wrong, found.about_q) == (0, 0)
+    assert found.replayed > 30
+    assert "they rest on q, and the drafter's is another one" in found.left_out
+
+
+def test_without_a_word_about_q_what_rests_on_it_is_left_out(setup: EngineSetup) -> None:
+    silent = [
+        (
+            request,
+            msgspec.structs.replace(
+                answer,
+                steps=tuple(
+                    msgspec.structs.replace(step, draft_logprobs=None) for step in answer.steps
+                ),
+            ),
+        )
+        for request, answer in drawn(f"{REJECTION},fault=lenience", setup, 12)
+    ]
+    table = scored(silent, setup)
+    found = judged(table)
+    assert table.replays is not None
+    assert set(np.unique(table.replays.rests_on)) == {RestsOn.P, RestsOn.UNTOLD_Q}
+    assert (found.wrong, found.about_q) == (0, 0)
+
+
+def test_drafts_that_contradict_q_void_what_rests_on_it(setup: EngineSetup) -> None:
+    table = scored(drawn(f"{REJECTION},fault=lenience", setup, 12), setup)
+    assert judged(table).wrong > 0
+    found = judged(table, void=True)
+    assert (found.wrong, found.about_q) == (0, 0)
+    assert found.replayed > 50
+
+
+def test_tokens_that_no_step_accounts_for_are_left_out(setup: EngineSetup) -> None:
+    request, answer = drawn(REJECTION, setup)[0]
+    blank = msgspec.structs.replace(answer, steps=())
+    table = scored([(request, blank)], setup)
+    found = judged(table)
+    assert table.replays is not None
+    assert (table.replays.came == Came.NOT_REPLAYED).all()
+    assert found.left_out == {"no step says which draw of the rule they came from": found.tokens}
+
+
+def test_only_a_known_stream_is_replayed() -> None:
+    def told(rule: Rule, stream: str | None) -> bool:
+        return can_be_replayed(make_capabilities(rule=rule, random_stream=stream))
+
+    assert told("rejection", PHILOX_STREAM)
+    assert told("coupled", PHILOX_STREAM)
+    assert not told("greedy", PHILOX_STREAM)
+    assert not told("rejection", "mersenne/1")
+    assert not told("rejection", None)

@@ -1,0 +1,111 @@
+"""Each decision of the rules by hand: what has to come, what is a near tie, what cannot come."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from equivcheck.records.replays import NO_TOKEN, Came
+from equivcheck.scoring.rule import NOISE_SLACK, Interval, draw, residual, toss
+
+P = np.log([0.5, 0.3, 0.2])
+Q = np.log([0.2, 0.3, 0.5])
+SILENT = np.zeros(3)
+
+
+def law(logs: np.ndarray, *, slack: float = 1e-3) -> Interval:
+    return Interval(low=logs - slack, exact=logs, high=logs + slack)
+
+
+def tossed(coin: float, *, odds: float, taken: bool, slack: float = 1e-3) -> Came:
+    """The draft has q = 1/2 and p = odds / 2."""
+    exact = math.log(odds / 2)
+    target = (exact - slack, exact, exact + slack)
+    return toss(coin, target=target, draft=math.log(0.5), taken=taken).came
+
+
+def test_a_draft_is_taken_where_coin_times_q_is_below_p() -> None:
+    assert tossed(0.59, odds=0.6, taken=True) is Came.AS_IT_MUST
+    assert tossed(0.61, odds=0.6, taken=False) is Came.AS_IT_MUST
+    assert tossed(0.59, odds=0.6, taken=False) is Came.OTHER_COIN
+    assert tossed(0.61, odds=0.6, taken=True) is Came.OTHER_COIN
+
+
+def test_a_likelier_draft_is_always_taken() -> None:
+    assert tossed(1 - 2.0**-24, odds=1.2, taken=True) is Came.AS_IT_MUST
+    assert tossed(1 - 2.0**-24, odds=1.2, taken=False) is Came.OTHER_COIN
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_coin_within_the_arithmetic_is_a_near_tie(taken: bool) -> None:
+    below, above = 0.6 * math.exp(-5e-4), 0.6 * math.exp(5e-4)
+    assert tossed(below, odds=0.6, taken=taken) is (Came.TIE_KEPT if taken else Came.TIE_FLIPPED)
+    assert tossed(above, odds=0.6, taken=taken) is (Came.TIE_FLIPPED if taken else Came.TIE_KEPT)
+
+
+def test_a_draft_without_probability_is_never_taken() -> None:
+    never = -1e9
+    for taken, came in ((True, Came.OTHER_COIN), (False, Came.AS_IT_MUST)):
+        assert toss(1e-9, target=(never, never, never), draft=-1.0, taken=taken).came is came
+
+
+def test_the_largest_of_law_and_noise_comes() -> None:
+    noise = np.array([0.0, 0.0, 2.0])
+    found = draw(law(P), noise, token=2)
+    assert (found.came, found.token, found.gap) == (Came.AS_IT_MUST, 2, 0.0)
+    other = draw(law(P), noise, token=0)
+    assert (other.came, other.token) == (Came.OTHER_TOKEN, 2)
+    assert other.gap == pytest.approx(math.log(0.2) + 2 - math.log(0.5))
+
+
+def test_a_draw_within_the_arithmetic_is_a_near_tie() -> None:
+    noise = np.array([0.0, math.log(0.5 / 0.3) - 5e-4, -9.0])
+    assert draw(law(P), noise, token=0).came is Came.TIE_KEPT
+    assert draw(law(P), noise, token=1).came is Came.TIE_FLIPPED
+    assert draw(law(P, slack=1e-5), noise, token=1).came is Came.OTHER_TOKEN
+    assert draw(law(P, slack=1e-5), noise, token=0).came is Came.AS_IT_MUST
+
+
+def test_noise_itself_is_never_exact() -> None:
+    noise = np.array([0.0, math.log(0.5 / 0.3) - NOISE_SLACK, -9.0])
+    assert draw(law(P, slack=0.0), noise, token=1).came is Came.TIE_FLIPPED
+
+
+def test_a_constant_on_the_whole_law_changes_nothing() -> None:
+    noise = np.array([0.3, 1.0, -0.2])
+    for token in range(3):
+        one, other = draw(law(P), noise, token=token), draw(law(P + 7), noise, token=token)
+        assert (one.came, one.token) == (other.came, other.token)
+        assert one.gap == pytest.approx(other.gap)
+
+
+def test_a_token_that_is_cut_cannot_come() -> None:
+    cut = np.array([P[0], P[1], -np.inf])
+    noise = np.array([0.0, 0.0, 20.0])
+    found = draw(law(cut), noise, token=2)
+    assert (found.came, found.token, found.gap) == (Came.OTHER_TOKEN, 0, math.inf)
+
+
+def test_the_residual_is_what_the_target_gives_beyond_the_draft() -> None:
+    left = residual(law(P, slack=0.0), law(Q, slack=0.0))
+    np.testing.assert_allclose(np.exp(left.exact), [0.3, 0.0, 0.0])
+    assert draw(left, SILENT, token=0).came is Came.AS_IT_MUST
+    assert draw(left, SILENT, token=2).came is Came.OTHER_TOKEN
+
+
+def test_cancellation_widens_the_interval_of_a_residual() -> None:
+    """The second token has p = q: whether anything is left there, only arithmetic can say."""
+    left = residual(law(P), law(Q))
+    assert left.low[1] == -np.inf < left.high[1]
+    assert np.exp(left.high[0]) - np.exp(left.low[0]) == pytest.approx(2e-3 * 0.7, rel=0.01)
+
+
+def test_where_nothing_is_left_nobody_is_accused() -> None:
+    left = residual(law(P, slack=0.0), law(P, slack=0.0))
+    for token in range(3):
+        found = draw(left, SILENT, token=token)
+        assert found.came in (Came.TIE_KEPT, Came.TIE_FLIPPED)
+        assert found.gap == 0.0
+    assert toss(0.5, target=(0.0, 0.0, 0.0), draft=0.0, taken=True).token == NO_TOKEN
