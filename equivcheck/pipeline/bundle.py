@@ -84,9 +84,30 @@ def _facts(
         "models": _models(settings.setup.pair),
         "setup": msgspec.to_builtins(setup),
         "eos_token_ids": header.eos_token_ids,
+        "exact": _exact(evidence),
+        "near_tie_ulps": settings.near_tie_ulps,
+        "parted": None if redact else _parted(evidence, subject),
         "event": event and msgspec.to_builtins(event) | {"words": ORDER_WORDS[event.order]},
         "requests": [_request(each, redact=redact) for each in subject.batch],
     }
+
+
+def _exact(evidence: Evidence) -> bool:
+    """Whether both arms name one identity contract, so that nothing is excused."""
+    names = {evidence.header.arms[arm].identity for arm in (CANDIDATE, TARGET)}
+    return len(names) == 1 and None not in names
+
+
+def _parted(evidence: Evidence, subject: Subject) -> list[int] | None:
+    """Place, candidate's and target's token where they parted; None: not between these two."""
+    found = [evidence.captured.get(arm, {}).get(subject.key) for arm in (CANDIDATE, TARGET)]
+    if subject.kind != "tokens" or None in found:
+        return None
+    one, other = (each.generation.token_ids if each else () for each in found)
+    for place, (mine, theirs) in enumerate(zip(one, other, strict=False)):
+        if mine != theirs:
+            return [place, mine, theirs]
+    return None
 
 
 def _request(request: Request, *, redact: bool) -> dict[str, Any]:

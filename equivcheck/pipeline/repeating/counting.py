@@ -1,4 +1,4 @@
-"""Count one event of known probability in drawn tokens: a part of a bundle's script."""
+"""Ask transformers' forward pass what tokens are worth: a part of a bundle's script."""
 
 from __future__ import annotations
 
@@ -22,6 +22,22 @@ def threshold(tokens: int, share: float) -> int:
         if tail > 10.0**POWER_OF_ALPHA:
             return count + 1
     return 0
+
+
+def gap_at(facts: dict[str, Any], prefix: list[int], one: int, other: int) -> tuple[float, float]:
+    """Nats between two tokens by transformers in float32, and what arithmetic may make of it.
+
+    Allowed are `near_tie_ulps` steps between the dtype's numbers where the larger logit lies.
+    """
+    import torch
+
+    model = loaded(facts, "target").float()
+    with torch.inference_mode():
+        row = model(torch.tensor([prefix])).logits[0, -1]
+    logits = (float(row[one]), float(row[other]))
+    bits = {"float32": 23, "bfloat16": 7, "float16": 10}[facts["setup"].get("dtype", "float32")]
+    exponent = math.frexp(max(map(abs, logits)))[1] - 1
+    return abs(logits[0] - logits[1]), facts["near_tie_ulps"] * math.ldexp(1.0, exponent - bits)
 
 
 def placing(facts: dict[str, Any], *, order: str) -> Callable[..., list[float]]:

@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from equivcheck.pipeline.repeating.asking import Ask, CannotRepeatError, Requests, opened
-from equivcheck.pipeline.repeating.counting import placing, threshold
+from equivcheck.pipeline.repeating.counting import gap_at, placing, threshold
 
 
 def main() -> int:
@@ -54,6 +54,8 @@ def repeat() -> int:
     )
     parser.add_argument("--seed", type=int, default=1, help="of the tokens that are drawn")
     given = parser.parse_args()
+    # Bits are promised by the engines of the run alone.
+    facts["exact"] &= facts["engines"] == {"candidate": given.candidate, "target": given.target}
     facts["models"] = {"target": given.model, "draft": given.draft}
     fill_in(facts["requests"], given.records)
     candidate = opened(given.candidate, facts)
@@ -67,7 +69,8 @@ def repeat() -> int:
 def repeat_tokens(facts: dict[str, Any], candidate: Ask, target: Ask) -> int:
     """The same batch to both: is the case answered with the same token ids?"""
     key, batch = facts["key"], facts["requests"]
-    return compared(key, candidate(batch)[key], target(batch)[key], names=("candidate", "target"))
+    answers = {"candidate": candidate(batch)[key], "target": target(batch)[key]}
+    return compared(facts, answers, exact=facts["exact"])
 
 
 def repeat_again(facts: dict[str, Any], candidate: Ask) -> int:
@@ -75,23 +78,50 @@ def repeat_again(facts: dict[str, Any], candidate: Ask) -> int:
     key, batch = facts["key"], facts["requests"]
     first = candidate(batch)[key]
     alone = [request for request in batch if request["key"] == key]
+    codes = [0]
     for name, other in (("again", batch), ("in another order", batch[::-1]), ("alone", alone)):
-        if compared(key, candidate(other)[key], first, names=(name, "at first")):
-            return 1
-    return 0
+        answers = {name: candidate(other)[key], "at first": first}
+        codes.append(compared(facts, answers, exact=facts["exact"] or other is batch))
+    return 1 if 1 in codes else max(codes)
 
 
-def compared(key: str, one: list[int], other: list[int], *, names: tuple[str, str]) -> int:
-    """Say whether two answers are the same, and where they part."""
+def compared(facts: dict[str, Any], answers: dict[str, list[int]], *, exact: bool) -> int:
+    """Say whether two answers are the same, and where they part; the exit code.
+
+    Where arithmetic may differ, a near tie that parts them decides nothing, nor does a place that
+    cannot be looked at.
+    """
+    key, names, (one, other) = facts["key"], " and ".join(answers), answers.values()
     if one == other:
-        say(f"{key}: the same {len(one)} token ids, {names[0]} and {names[1]}")
+        say(f"{key}: the same {len(one)} token ids, {names}")
         return 0
     pairs = zip(one, other, strict=False)
     place = next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
-    say(f"THE BUG IS THERE: {key} parts at output token {place}, counted from 0")
-    for name, answer in zip(names, (one, other), strict=True):
+    doubt = None if exact else tie(facts, one, other, place=place)
+    said = f"NOT DECIDED, {doubt}" if doubt else "THE BUG IS THERE"
+    say(f"{said}: {key} parts at output token {place}, counted from 0")
+    for name, answer in answers.items():
         say(f"  {name}: {answer[: place + 1][-8:]} ({len(answer)} tokens)")
-    return 1
+    return 2 if doubt else 1
+
+
+def tie(facts: dict[str, Any], one: list[int], other: list[int], *, place: int) -> str | None:
+    """Why arithmetic alone may have parted two answers; None: it has not."""
+    if place == min(len(one), len(other)):
+        return None
+    if facts["parted"] == [place, one[place], other[place]]:
+        # Where the two parted in the run as well, which looked at how near they are.
+        return None
+    request = next(each for each in facts["requests"] if each["key"] == facts["key"])
+    if request.get("sampling"):
+        return "it parts elsewhere than in the run, and is not plain greedy decoding"
+    try:
+        gap, allowed = gap_at(facts, request["prompt_ids"] + one[:place], one[place], other[place])
+    except (ImportError, OSError) as error:
+        return (
+            f"it parts elsewhere than in the run, and no model says how near a tie it is ({error})"
+        )
+    return f"a near tie of {gap:.3g} nats, {allowed:.3g} allowed" if gap <= allowed else None
 
 
 def repeat_draws(facts: dict[str, Any], candidate: Ask, *, seed: int) -> int:

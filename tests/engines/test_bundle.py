@@ -8,10 +8,8 @@ import os
 import runpy
 import subprocess
 import sys
-import threading
 import zipfile
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,6 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from scipy.stats import binom
 
 from equivcheck.cli.bundle import command
 from equivcheck.core.errors import RecordsError
@@ -28,8 +25,7 @@ from equivcheck.core.settings import Settings
 from equivcheck.pipeline.bundle import MOST_BYTES, bundle
 from equivcheck.pipeline.bundle_event import event_of, share_of
 from equivcheck.pipeline.repeating import repeat
-from equivcheck.pipeline.repeating.asking import opened
-from equivcheck.pipeline.repeating.counting import placing, threshold
+from equivcheck.pipeline.repeating.counting import placing
 from equivcheck.pipeline.run import run
 from equivcheck.records.records import Evidence
 from equivcheck.records.records_file import read_evidence
@@ -253,57 +249,32 @@ def test_the_scripts_places_are_those_that_scoring_found(drawn: Evidence) -> Non
                 assert least - 1e-4 <= place <= most + 1e-4
 
 
-def test_an_answer_that_changes_is_found_and_one_that_does_not_is_not(
-    capsys: pytest.CaptureFixture[str],
+def test_a_near_tie_is_no_bug_where_arithmetic_may_differ(
+    diverged: tuple[Path, Evidence], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    facts = {"key": "a", "requests": [{"key": "a"}, {"key": "b"}]}
-    assert repeat.repeat_again(facts, lambda batch: {each["key"]: [1, 2] for each in batch}) == 0
-    # Depends on who stands beside it.
-    assert repeat.repeat_again(facts, lambda batch: {each["key"]: [len(batch)] for each in batch})
-    assert "a parts at output token 0, counted from 0\n  alone: [1]" in capsys.readouterr().out
+    request = diverged[1].asked["few/sql"].request
+    best, wrong = (
+        diverged[1].captured[arm]["few/sql"].generation.token_ids[0]
+        for arm in ("target", "candidate")
+    )
+    facts: dict[str, Any] = {
+        **{"key": "few/sql", "exact": False, "parted": None, "near_tie_ulps": 8.0},
+        **{"models": {}, "setup": {"pair": "tiny", "dtype": "float32"}},
+        "requests": [{"key": "few/sql", "prompt_ids": list(request.prompt_ids)}],
+    }
 
+    def code(**changed: Any) -> int:
+        asks = [lambda batch, token=token: {"few/sql": [token]} for token in (wrong, best)]
+        return repeat.repeat_tokens(facts | changed, *asks)
 
-@pytest.mark.parametrize("dialect", ["vllm", "llamacpp"])
-def test_servers_are_asked_by_http(dialect: str) -> None:
-    seen: list[tuple[str, dict[str, Any]]] = []
-
-    class Server(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.reply({"data": [{"id": "m"}]})
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            seen.append((self.path, body))
-            ids = [*body["prompt"], 7]
-            self.reply(
-                {"tokens": ids} if "n_predict" in body else {"choices": [{"token_ids": ids}]}
-            )
-
-        def reply(self, data: object) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(json.dumps(data).encode())
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    request = {"key": "a", "prompt_ids": [1, 2], "max_new_tokens": 3, "seed": 2**32 - 1}
-    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        spec = f"http:url=http://127.0.0.1:{server.server_port}/v1,dialect={dialect}"
-        answers = opened(spec, {})([request, request | {"key": "b", "prompt_ids": [5]}])
-        server.shutdown()
-    assert answers == {"a": [1, 2, 7], "b": [5, 7]}
-    path, body = min(seen, key=lambda each: -len(each[1]["prompt"]))
-    assert path == {"vllm": "/v1/completions", "llamacpp": "/completion"}[dialect]
-    assert (body["temperature"], body["top_p"], body["seed"]) == (0.0, 1.0, 2**31 - 1)
-    assert body["top_k"] == {"vllm": -1, "llamacpp": 0}[dialect]
-
-
-def test_the_threshold_is_the_least_count_that_chance_reaches_so_rarely() -> None:
-    for tokens, share in ((500, 0.1), (4000, 0.02), (1000, 0.98)):
-        least = threshold(tokens, share)
-        assert binom.sf(least - 1, tokens, share) <= 1e-6 < binom.sf(least - 2, tokens, share)
+    assert code() == 1
+    # So many steps that any gap is within them.
+    assert code(near_tie_ulps=1e9) == 2
+    assert "NOT DECIDED, a near tie of " in capsys.readouterr().out
+    assert code(near_tie_ulps=1e9, exact=True) == 1
+    assert code(near_tie_ulps=1e9, parted=[0, wrong, best]) == 1
+    assert code(near_tie_ulps=1e9, parted=[0, best, wrong]) == 2
+    assert code(models={"target": "/nowhere"}) == 2
 
 
 def test_no_event_is_made_of_draws_that_follow_the_target(drawn: Evidence) -> None:
