@@ -101,6 +101,18 @@ def test_accepted_is_what_the_drafts_say(steps: tuple[Step, ...], what: str) -> 
     assert list(faults_of(answer, SPECULATIVE)) == [what]
 
 
+def test_a_rule_that_draws_may_draw_the_rejected_draft_again() -> None:
+    steps = (Step(drafted=2, accepted=1, emitted=2, drafts=(0, 1)),)
+    draws = make_capabilities(num_speculative_tokens=4, reports_steps=True, rule="rejection")
+    answer = make_generation(range(2), steps=steps)
+    assert list(faults_of(answer, draws)) == []
+    assert list(faults_of(answer, SPECULATIVE))
+    fewer = (Step(drafted=3, accepted=0, emitted=1, drafts=(0, 1, 2)), *make_steps((0, 0)))
+    assert list(faults_of(make_generation(range(2), steps=fewer), draws)) == []
+    more = (Step(drafted=2, accepted=2, emitted=2, drafts=(0, 9)),)
+    assert list(faults_of(make_generation(range(2), steps=more), draws))
+
+
 @given(
     drafts=st.lists(st.integers(0, 2), max_size=4),
     own=st.lists(st.integers(0, 2), min_size=5, max_size=5),
