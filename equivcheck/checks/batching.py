@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from equivcheck.checks.budget import ALPHA, compare
 from equivcheck.checks.company_words import seat_words
-from equivcheck.checks.near_ties import weigh
+from equivcheck.checks.near_ties import untold, weigh
 from equivcheck.checks.repeats import Repeated, repeats
 from equivcheck.checks.subjects import RUN, plural, repeat_command
 from equivcheck.core.findings import Finding, Outcome, Reason
@@ -81,9 +81,10 @@ def _against_control(evidence: Evidence, cases: list[Repeated]) -> Finding:
     flips = {key for key, differs in control.items() if differs}
     result = compare(cases=held, candidate=parted, control=flips)
     rate = f"{CONTROL} parts on {result.control} of {result.cases}, p = {result.p_value:.2g}"
-    unexplained = parted - _explained(evidence)
+    unexplained = parted - explained(evidence, arm=SHUFFLED)
     if result.p_value <= ALPHA:
-        outcome, reason = Outcome.FAIL, Reason.BATCH_DEPENDENT
+        outcome = Outcome.INCONCLUSIVE if untold(evidence) else Outcome.FAIL
+        reason = Reason.BATCH_DEPENDENT
         words = f"more often than arithmetic explains ({rate})"
     elif unexplained:
         outcome, reason = Outcome.INCONCLUSIVE, Reason.NO_ARBITRATION
@@ -97,8 +98,8 @@ def _against_control(evidence: Evidence, cases: list[Repeated]) -> Finding:
     return _finding(outcome, reason, f"{same}: {words}", n=len(cases))
 
 
-def _explained(evidence: Evidence) -> set[str]:
-    """Cases on which both arms equal the target or leave it at a proven near tie."""
+def explained(evidence: Evidence, *, arm: str) -> set[str]:
+    """Cases on which candidate and ``arm`` equal the target or leave it at a proven near tie."""
     arbitrations = {(found.key, found.arm): found for found in evidence.arbitrations}
 
     def at_most_a_tie(pair: Pair) -> bool:
@@ -109,11 +110,11 @@ def _explained(evidence: Evidence) -> set[str]:
         weighed = weigh(pair, found, evidence.header.settings)
         return greedy and weighed.reason is Reason.NUMERICS
 
-    explained = [
-        {pair.key for pair in join(evidence, arm=arm) if at_most_a_tie(pair)}
-        for arm in (CANDIDATE, SHUFFLED)
+    ties = [
+        {pair.key for pair in join(evidence, arm=each) if at_most_a_tie(pair)}
+        for each in (CANDIDATE, arm)
     ]
-    return set.intersection(*explained)
+    return set.intersection(*ties)
 
 
 def _finding(outcome: Outcome, reason: Reason, headline: str, *, n: int) -> Finding:

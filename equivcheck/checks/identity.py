@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from equivcheck.checks.budget import ALPHA, Comparison, compare
 from equivcheck.checks.divergence import describe
-from equivcheck.checks.near_ties import Weighed, ended_differently
+from equivcheck.checks.near_ties import Weighed, ended_differently, no_yardstick, untold
 from equivcheck.checks.repeats import first_other_logits
 from equivcheck.checks.subjects import RUN, at_token, plural, repeat_command
 from equivcheck.core.findings import Finding, Outcome, Reason, worst
@@ -84,7 +84,10 @@ def _compare(evidence: Evidence, pair: Pair, *, weigh: Weigh) -> Compared:
     if contract:
         because = f"both arms name the identity contract {contract!r}, which excuses nothing"
         return Compared(pair, Weighed(Outcome.FAIL, Reason.DIVERGED, because), arbitration)
-    return Compared(pair, weigh(pair, arbitration, evidence.header.settings), arbitration)
+    weighed = weigh(pair, arbitration, evidence.header.settings)
+    if pair.token_differs:
+        weighed = no_yardstick(weighed, arm=untold(evidence))
+    return Compared(pair, weighed, arbitration)
 
 
 def _case_finding(evidence: Evidence, case: Compared, *, check: str) -> Finding:
@@ -190,18 +193,22 @@ def _budgets(
         )
         return
     alpha = ALPHA / (len(gathered) + 1)
+    doubt = untold(evidence)
     held = {case.pair.key for cases in gathered.values() for case in cases} & set(control)
     for workload, cases in gathered.items():
         of_workload = {case.pair.key for case in cases} & held
         result = compare(cases=of_workload, candidate=parted[workload], control=flips)
         if result.p_value <= alpha:
-            yield _budget_finding(check, workload, result, alpha=alpha)
+            yield _budget_finding(check, workload, result, alpha=alpha, doubt=doubt)
     result = compare(cases=held, candidate=every, control=flips)
-    yield _budget_finding(check, RUN, result, alpha=alpha)
+    yield _budget_finding(check, RUN, result, alpha=alpha, doubt=doubt)
 
 
-def _budget_finding(check: str, subject: str, result: Comparison, *, alpha: float) -> Finding:
+def _budget_finding(
+    check: str, subject: str, result: Comparison, *, alpha: float, doubt: str | None
+) -> Finding:
     over = result.p_value <= alpha
+    over_is = Outcome.FAIL if doubt is None else Outcome.INCONCLUSIVE
     counts = (
         f"{result.candidate} of {plural(result.cases, 'case')}, {CONTROL} "
         f"{result.control} (p = {result.p_value:.2g}, fails at {alpha:.1g})"
@@ -209,7 +216,7 @@ def _budget_finding(check: str, subject: str, result: Comparison, *, alpha: floa
     return Finding(
         check=check,
         subject=subject,
-        outcome=Outcome.FAIL if over else Outcome.PASS,
+        outcome=over_is if over else Outcome.PASS,
         reason=Reason.NUMERICS_OVER_BUDGET if over else Reason.NUMERICS,
         headline=f"{'more near ties than arithmetic explains' if over else 'near ties in budget'}: "
         f"{counts}",

@@ -17,11 +17,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from equivcheck.core.engine import UNTOLD
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.generation import TokenScore
 from equivcheck.core.settings import Dtype, Settings
 from equivcheck.records.divergence import Pair
-from equivcheck.records.records import Arbitration, Gap
+from equivcheck.records.records import CANDIDATE, TARGET, Arbitration, Evidence, Gap
 
 _MANTISSA_BITS: dict[Dtype, int] = {"float32": 23, "bfloat16": 7, "float16": 10}
 _LEAST_EXPONENT: dict[Dtype, int] = {"float32": -126, "bfloat16": -126, "float16": -14}
@@ -37,6 +38,23 @@ class Weighed(NamedTuple):
     reason: Reason
     because: str
     """The deciding fact, half a sentence."""
+
+
+def untold(evidence: Evidence) -> str | None:
+    """The first arm whose engine does not say in which numbers it computes; None: both do.
+
+    Where one does not, there is no yardstick: a gap of any width may be arithmetic.
+    """
+    arms = evidence.header.arms
+    told = ((arm, arms[arm].dtype) for arm in (CANDIDATE, TARGET) if arm in arms)
+    return next((arm for arm, dtype in told if dtype == UNTOLD), None)
+
+
+def no_yardstick(weighed: Weighed, *, arm: str | None) -> Weighed:
+    """What a divergence of tokens amounts to where an arm (None: none) tells no dtype."""
+    if arm is None or weighed.outcome is not Outcome.FAIL:
+        return weighed
+    return _unknown(f"{arm} does not say in which dtype it computes; {weighed.because}")
 
 
 def ulp(dtype: Dtype, magnitude: float) -> float:

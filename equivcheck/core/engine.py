@@ -14,6 +14,8 @@ Rule = Literal["greedy", "coupled", "rejection"]
 
 PHILOX_STREAM = "philox4x32-10/1"
 """Name of the random stream that docs/decoder.md defines: which number decides what."""
+UNTOLD = "not told"
+"""The `Capabilities.dtype` of an engine that does not say in which numbers it computes."""
 
 DraftSource = Literal["model", "lookup", "one-hot"]
 """Whose distribution q the drafts have: the pair's draft model's, prompt lookup's, or one-hot on
@@ -27,6 +29,8 @@ class Capabilities(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Registry name and options in force, e.g. ``native:gamma=4``; enough to build it again."""
     device: str
     dtype: str
+    """As in `EngineSetup.dtype`, or UNTOLD: then no token that differs is proof of a fault, as
+    nobody can say what its arithmetic may do."""
     threads: int | None = None
     batch_size: int = 1
     num_speculative_tokens: int = 0
@@ -55,6 +59,9 @@ class Capabilities(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ranges: dict[str, tuple[float, float]] = {}
     """Least and greatest value that the public API accepts, by field of `Sampling`; of each bias
     for ``logit_bias``. A value at its default is needed by no case."""
+    steady_company: bool = True
+    """Whether requests that are given together are decoded together, each time in the same way;
+    False: their timing decides, as on a server."""
     exclusive: bool = False
     """Whether the engine holds its device alone: no other engine may be open beside it."""
     identity: str | None = None

@@ -66,8 +66,11 @@ def judged(settings: Settings, folder: Path, *, resume: bool = False) -> tuple[V
     return verdict, read_evidence(folder)
 
 
-def by_url(setup: EngineSetup, target: Stub, candidate: Stub) -> Settings:
-    return Settings(setup=setup, target=target.url, candidate=candidate.url, sampled=None)
+def by_url(
+    setup: EngineSetup, target: Stub, candidate: Stub, *, dtype: str = ",dtype=float32"
+) -> Settings:
+    urls = (f"{each.url}{dtype}" for each in (target, candidate))
+    return Settings(setup=setup, target=next(urls), candidate=next(urls), sampled=None)
 
 
 def test_two_urls_and_a_verdict(serve: Serve, setup: EngineSetup, tmp_path: Path) -> None:
@@ -95,6 +98,16 @@ def test_a_fault_behind_a_url_is_caught(
     assert verdict.outcome is Outcome.FAIL
     failed = {each.check for each in verdict.findings if each.outcome is Outcome.FAIL}
     assert "greedy" in failed
+
+
+def test_without_a_dtype_nobody_is_accused_for_a_token(
+    serve: Serve, setup: EngineSetup, tmp_path: Path
+) -> None:
+    candidate = serve("native:gamma=3,fault=row-off-by-one")
+    settings = by_url(setup, serve("native:gamma=0"), candidate, dtype="")
+    verdict, _ = judged(settings, tmp_path / "run")
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "greedy" in {each.check for each in verdict.findings if each.outcome is not Outcome.PASS}
 
 
 def test_a_run_whose_server_died_is_resumed(

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from equivcheck.capture.plan import Chunk, Plan
-from equivcheck.core.engine import Capabilities
+from equivcheck.core.engine import UNTOLD, Capabilities
 from equivcheck.core.generation import Request
 from equivcheck.core.settings import AUTO, EngineSetup, Settings
 from equivcheck.engines.naming import EngineSpec, read_spec
@@ -71,7 +71,9 @@ def plan_draws(
     """
     of_law = {suite.key(case) for suite in suites if suite.law for case in suite.cases}
     requests = [each.request for each in plan.asked]
-    off = settings.sampled is None or not candidate.sampled
+    # Weights judge draws only where it is known in which numbers the engine computes.
+    no_judge = candidate.dtype == UNTOLD and settings.law_evidence == "scores"
+    off = settings.sampled is None or not candidate.sampled or no_judge
     drawn = () if off else (each for each in requests if not each.sampling.greedy)
     every = candidate.rule == "rejection"
     return DrawPlan(

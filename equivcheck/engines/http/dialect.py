@@ -51,6 +51,8 @@ class Told(Struct, frozen=True, kw_only=True):
     sampled: bool = True
     refuses: tuple[str, ...] = ()
     ranges: dict[str, tuple[float, float]] = {}
+    quantised: str | None = None
+    """How its weights are packed, where that is no dtype; None: they are not, or it is not told."""
     context: int | None = None
     """Positions a request may take; None: not told."""
     slots: int | None = None

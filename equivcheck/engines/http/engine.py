@@ -14,7 +14,7 @@ import msgspec
 
 from equivcheck.core.detokenise import detokeniser
 from equivcheck.core.engine import Capabilities
-from equivcheck.core.errors import EngineError, EngineGoneError
+from equivcheck.core.errors import EngineError, EngineGoneError, SettingsError
 from equivcheck.core.escape import visible
 from equivcheck.core.generation import DraftCounts, Generation, Request
 from equivcheck.core.settings import EngineSetup
@@ -22,7 +22,7 @@ from equivcheck.engines.http.counters import Counters, contradiction, read_count
 from equivcheck.engines.http.dialect import Asked, PairWords
 from equivcheck.engines.http.find import DIALECTS, find_dialect
 from equivcheck.engines.http.fit import misfit
-from equivcheck.engines.http.options import HttpOptions, base_url, key_of
+from equivcheck.engines.http.options import HttpOptions, base_url, dtype_of, key_of
 from equivcheck.engines.http.wire import BrokeError, Wire
 from equivcheck.engines.naming import EngineSpec
 from equivcheck.engines.registry import decode_options
@@ -51,6 +51,7 @@ class HttpEngine:
 
     def __init__(self, options: HttpOptions, setup: EngineSetup) -> None:
         """Find out dialect, model and what the server tells; no weights are loaded."""
+        self.dtype = dtype_of(options, setup)
         files = locate_pair(setup.pair)
         self.options, self.setup, self.files = options, setup, files
         self.wire = Wire(
@@ -71,6 +72,11 @@ class HttpEngine:
                 self.wire, words, Asked(options.model, options.gamma, options.rule)
             )
             self.told = self.dialect.open()
+            if options.dtype and self.told.quantised:
+                raise SettingsError(
+                    f"{self.wire.url}: its weights are {visible(self.told.quantised)}, so what its "
+                    f"arithmetic may do follows from no dtype; leave out dtype={options.dtype}"
+                )
             self.identity = self.dialect.identity()
             self.counted = read_counters(self.wire) is not None
         except BaseException:
@@ -86,7 +92,8 @@ class HttpEngine:
         return Capabilities(
             engine=str(EngineSpec(name="http", options=self.in_force)),
             device="not told",
-            dtype=self.setup.dtype,
+            dtype=self.dtype,
+            steady_company=self.width == 1,
             batch_size=min(self.width, told.slots or self.width),
             num_speculative_tokens=told.gamma,
             rule=told.rule,

@@ -134,6 +134,7 @@ class LlamacppDialect:
             counts=self.speculates,
             rule=self.asked.rule or rule_of(types),
             refuses=REFUSES,
+            quantised=packed(self.props.model_ftype),
             context=self.props.context,
             slots=self.props.total_slots,
         )
@@ -264,6 +265,12 @@ def rule_of(types: str) -> Rule:
     model may draw its drafts, which the server does not say; then only the distribution is claimed.
     """
     return "coupled" if types == "none" or types.startswith("ngram") else "rejection"
+
+
+def packed(ftype: str | None) -> str | None:
+    """A file's type, where its weights are no plain numbers: products are then rounded as well."""
+    plain = ftype is None or ftype.removeprefix("all ").split(" ")[0] in ("F32", "F16", "BF16")
+    return None if plain else ftype
 
 
 def not_as_asked(settings: InForce, body: dict[str, Any]) -> str | None:

@@ -8,9 +8,10 @@ from typing import Annotated
 import httpx
 from msgspec import Meta, Struct
 
-from equivcheck.core.engine import Rule
+from equivcheck.core.engine import UNTOLD, Rule
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.escape import visible
+from equivcheck.core.settings import Dtype, EngineSetup
 from equivcheck.engines.http.find import DialectName
 
 
@@ -27,6 +28,9 @@ class HttpOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """Environment variable that holds the key. The key itself is never written down."""
     batch: Annotated[int, Meta(ge=1, le=256)] | None = None
     """Requests under way at once; None: the setup's batch size."""
+    dtype: Dtype | None = None
+    """In which numbers the server computes; no server says so. None: tokens that differ prove
+    nothing by themselves."""
     gamma: Annotated[int, Meta(ge=1, le=63)] | None = None
     """Draft tokens a step, where the server does not say."""
     rule: Rule | None = None
@@ -69,3 +73,17 @@ def key_of(options: HttpOptions) -> str | None:
     if not key:
         raise SettingsError(f"http: key_env: {options.key_env} is not set in the environment")
     return key
+
+
+def dtype_of(options: HttpOptions, setup: EngineSetup) -> str:
+    """What is known of the numbers that a server computes in.
+
+    Raises:
+        SettingsError: it was said, and the run's yardstick for near ties is another.
+    """
+    if options.dtype not in (None, setup.dtype):
+        raise SettingsError(
+            f"http: dtype={options.dtype}, and setup.dtype is {setup.dtype}; say "
+            f"--dtype {options.dtype}"
+        )
+    return options.dtype or UNTOLD

@@ -17,7 +17,7 @@ from equivcheck.capture.draws.plan import (
 )
 from equivcheck.capture.plan import make_plan
 from equivcheck.core.cases import Case, Sampling, Suite
-from equivcheck.core.engine import Rule
+from equivcheck.core.engine import UNTOLD, Rule
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.records.records import SAMPLED, SAMPLED_TARGET
 from tests.unit.capture.draws.fakes import CASES, COMPANY, PLAN
@@ -66,6 +66,14 @@ def test_nothing_is_drawn_where_that_is_off_or_the_candidate_cannot_sample() -> 
     plan = make_plan(Settings(), SUITES, encode=lambda case: [1])
     cannot = make_capabilities(rule="greedy", sampled=False)
     assert plan_draws(Settings(), SUITES, plan, candidate=cannot).planned == {}
+
+
+def test_weights_judge_no_draws_of_an_engine_that_tells_no_dtype() -> None:
+    told = make_capabilities(rule="rejection", dtype=UNTOLD)
+    plan = make_plan(DEFAULTS, SUITES, encode=lambda case: [1, 2])
+    assert not plan_draws(DEFAULTS, SUITES, plan, candidate=told).cases
+    tokens = msgspec.structs.replace(DEFAULTS, law_evidence="tokens")
+    assert plan_draws(tokens, SUITES, plan, candidate=told).cases
 
 
 def test_where_tokens_are_the_evidence_the_target_draws_too() -> None:

@@ -11,7 +11,7 @@ from equivcheck.core.cases import Sampling
 from equivcheck.core.errors import EngineError, EngineGoneError, SettingsError
 from equivcheck.core.generation import DraftCounts, Generation, Request
 from equivcheck.engines.http.dialect import Asked, PairWords
-from equivcheck.engines.http.llamacpp import LlamacppDialect, rule_of
+from equivcheck.engines.http.llamacpp import LlamacppDialect, packed, rule_of
 from equivcheck.engines.http.wire import Wire
 
 from .stub import EOS, Reply, exchange, serving
@@ -172,3 +172,11 @@ def test_every_field_is_said_in_this_packages_order(wire_to: WireTo, words: Pair
     assert body["logit_bias"] == [[3, 1.5], [8, False]]
     assert not body["cache_prompt"]
     assert body["repeat_last_n"] == 0
+
+
+@pytest.mark.parametrize(
+    ("ftype", "told"),
+    [("all F32", None), ("F16", None), ("BF16", None), (None, None), ("Q4_1", "Q4_1")],
+)
+def test_packed_weights_are_no_dtype(ftype: str | None, told: str | None) -> None:
+    assert packed(ftype) == told

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from equivcheck.core.cases import Sampling
+from equivcheck.core.engine import UNTOLD
 from equivcheck.core.errors import EngineError, SettingsError
 from equivcheck.core.generation import DraftCounts, Request
 from equivcheck.engines.http.counters import Counters, contradiction, parse
@@ -60,6 +61,16 @@ def test_what_is_written_down(engine_at: Opened, monkeypatch: pytest.MonkeyPatch
     assert told.reports_counts
     assert not told.reports_steps
     assert told.versions["vllm"] == "0.32.0"
+
+
+def test_a_dtype_is_what_the_user_says_and_nothing_else(engine_at: Opened) -> None:
+    with serving(FakeVllm()) as stub:
+        assert engine_at(stub.url).capabilities.dtype == UNTOLD
+        told = engine_at(stub.url, dtype="float32", batch=1).capabilities
+        assert (told.dtype, told.steady_company) == ("float32", True)
+        assert not engine_at(stub.url).capabilities.steady_company
+        with pytest.raises(SettingsError, match=r"setup\.dtype is float32; say --dtype bfloat16"):
+            engine_at(stub.url, dtype="bfloat16")
 
 
 class Silent(FakeVllm):
