@@ -7,7 +7,7 @@ being installed. Its module is imported when it is opened, not before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -90,7 +90,7 @@ def load_engine(spec: str, setup: EngineSetup, *, opening: Opening = NO_RUN) -> 
         elif full.isolated:
             engine = _isolated(full, parsed.name, setup, opening)
         else:
-            engine = _open(full, setup)
+            engine = _open(full, setup, also=opening.tables)
         problem = _unusable(engine)
     except EquivcheckError:
         raise
@@ -133,13 +133,14 @@ def _served(full: EngineSpec, name: str, setup: EngineSetup, opening: Opening) -
         clock=table.clock(opening.clock),
     )
     try:
-        return ServedEngine(_open(full, setup), server)
+        return ServedEngine(_open(full, setup, also=opening.tables), server)
     except BaseException:
         release(server)
         raise
 
 
-def _open(parsed: EngineSpec, setup: EngineSetup) -> Engine:
+def _open(parsed: EngineSpec, setup: EngineSetup, *, also: Collection[str]) -> Engine:
+    """Open an engine here; `also` are further names, for a suggestion."""
     if parsed.name in _lent:
         return _lent[parsed.name](parsed.options, setup)
     entries = _entry_points()
@@ -149,7 +150,7 @@ def _open(parsed: EngineSpec, setup: EngineSetup) -> Engine:
             f"equivcheck itself is not installed; try: pip install -e ."
         )
     if parsed.name not in entries:
-        raise EngineError(unknown_name("engine", parsed.name, entries))
+        raise EngineError(unknown_name("engine", parsed.name, {*entries, *also}))
     entry = entries[parsed.name]
     try:
         open_engine: OpenEngine = entry.load()

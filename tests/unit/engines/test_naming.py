@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from equivcheck.core.engine_tables import EngineTable
-from equivcheck.core.errors import SettingsError
+from equivcheck.core.errors import EngineError, SettingsError
+from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.naming import EngineSpec, name_in, read_spec
+from equivcheck.engines.opening import Opening
+from equivcheck.engines.registry import load_engine
 
 TABLES = {
     "fast": EngineTable(engine="native:gamma=4,drafter=lookup", isolated=True),
@@ -56,3 +59,8 @@ def test_what_is_no_name(text: str, told: str) -> None:
 def test_the_name_in_a_text() -> None:
     assert name_in("isolated:native:gamma=4") == name_in("native:gamma=4") == "native"
     assert name_in("org/model+org/draft") == "org/model+org/draft"
+
+
+def test_an_unknown_name_is_told_with_those_of_tables() -> None:
+    with pytest.raises(EngineError, match=r"no engine named 'fsat' \(did you mean 'fast'\?\)"):
+        load_engine("fsat", EngineSetup(), opening=Opening(tables={"fast": TABLES["fast"]}))

@@ -27,7 +27,7 @@ from tests.unit.engines.isolation.unruly import install
 from tests.unit.make import make_request
 
 QUICK = Clock(open_seconds=60, answer_seconds=60, token_seconds=0, close_seconds=60)
-IMPATIENT = Clock(open_seconds=60, answer_seconds=2, token_seconds=0, close_seconds=2)
+IMPATIENT = Clock(open_seconds=60, answer_seconds=5, token_seconds=0, close_seconds=5)
 
 Open = Callable[..., Engine]
 
@@ -150,7 +150,7 @@ def test_an_answer_that_does_not_come_is_a_failure_with_the_last_output(opened: 
     with closing(opened(clock=IMPATIENT)) as engine:
         answers, failed = asked(engine, "a", "hang", "b")
         assert sorted(answers) == ["a", "b"]
-        assert "its process said nothing for 2 s while it answered" in failed["hang"]
+        assert "its process said nothing for 5 s while it answered" in failed["hang"]
         assert "(answer_seconds), and was ended" in failed["hang"]
         assert failed["hang"].endswith("last output: waiting for the device")
 
