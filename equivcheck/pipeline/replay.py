@@ -2,7 +2,8 @@
 
 The request is taken from the records as token ids, so a suite that changed since does not matter.
 A case that parted only because of its neighbours would look mended alone; so before a failure is
-called fixed, the case's whole workload runs again.
+called fixed, the case is asked in the batch that it was asked in, in that order, and then behind
+all that was asked before. Where the test of draws failed, the case's whole workload runs again.
 """
 
 from __future__ import annotations
@@ -17,10 +18,19 @@ import msgspec
 from msgspec import Struct
 
 from equivcheck.checks.verdict import EXIT_CODES, LAW_CHECKS, about_case, judge
-from equivcheck.core.cases import Case, Suite
+from equivcheck.core.cases import Suite
 from equivcheck.core.errors import RecordsError, did_you_mean
 from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome, worst
+from equivcheck.core.settings import Settings
+from equivcheck.pipeline.company import (
+    arm_of,
+    cases_of,
+    companies,
+    in_company,
+    suite_of,
+    suite_order,
+)
 from equivcheck.records.records import CANDIDATE, Asked, Evidence
 from equivcheck.records.same_run import first_difference
 
@@ -85,52 +95,52 @@ def replay(
     law = any(finding.check in LAW_CHECKS for finding in found)
     again = _run(evidence, [asked], law=law, progress=progress)
     told = _compare(evidence, again, key, before=before, alone=True, law=law)
-    neighbours = [other for other in evidence.asked.values() if other.workload == asked.workload]
-    if told.status is not Status.FIXED or alone or len(neighbours) == 1:
+    if told.status is not Status.FIXED or alone:
         return told
-    again = _run(evidence, neighbours, law=law, progress=progress)
-    return _compare(evidence, again, key, before=before, alone=False, law=law)
+    neighbours = [other for other in evidence.asked.values() if other.workload == asked.workload]
+    if law and len(neighbours) > 1:
+        again = _run(evidence, neighbours, law=law, progress=progress)
+        return _compare(evidence, again, key, before=before, alone=False, law=law)
+    arm = arm_of(next((each.check for each in found if each.outcome is Outcome.FAIL), ""))
+    for keys in companies(evidence, key, arm=arm):
+        if told.status is Status.FIXED and len(keys) > 1:
+            again = _run_together(evidence, keys, key, arm=arm, progress=progress)
+            told = _compare(evidence, again, key, before=before, alone=False, law=law)
+    return told
 
 
 def _run(
     evidence: Evidence, asked: Sequence[Asked], *, law: bool, progress: Progress | None
 ) -> Evidence:
-    """Run cases again; with ``law`` those that are sampled are drawn again too."""
+    """Run cases of one workload again; with ``law`` the sampled ones are drawn again too."""
+    stored, first = evidence.header.settings, asked[0]
+    keys = [each.request.key for each in asked]
+    cases = cases_of(evidence, keys, workload=first.workload)
+    suite = suite_of(cases, workload=first.workload, path=first.path)
+    suite = msgspec.structs.replace(suite, lines=tuple(each.line for each in asked), law=law)
+    settings = stored if law else msgspec.structs.replace(stored, sampled=None)
+    return _run_suite(suite, settings, progress=progress)
+
+
+def _run_together(
+    evidence: Evidence, keys: Sequence[str], key: str, *, arm: str, progress: Progress | None
+) -> Evidence:
+    """Run a case again in its company, in the order in which the arm was asked."""
+    asked = evidence.asked[key]
+    settings = in_company(evidence.header.settings)
+    cases = cases_of(evidence, keys, workload=asked.workload)
+    ordered = suite_order(cases, settings, arm=arm)
+    suite = suite_of(ordered, workload=asked.workload, path=asked.path)
+    return _run_suite(suite, settings, progress=progress)
+
+
+def _run_suite(suite: Suite, settings: Settings, *, progress: Progress | None) -> Evidence:
     from equivcheck.pipeline.run import run
     from equivcheck.records.records_file import read_evidence
 
     with tempfile.TemporaryDirectory(prefix="equivcheck-replay-") as folder:
-        suite = msgspec.structs.replace(_suite_of(asked), law=law)
-        stored = evidence.header.settings
-        settings = stored if law else msgspec.structs.replace(stored, sampled=None)
         run(settings, (suite,), Path(folder), resume=False, progress=progress)
         return read_evidence(folder)
-
-
-def _suite_of(asked: Sequence[Asked]) -> Suite:
-    """The stored requests as a suite; the seeds stored in them keep their random streams."""
-    return Suite(
-        path=asked[0].path,
-        workload=asked[0].workload,
-        description="replayed",
-        cases=tuple(_case_of(each) for each in asked),
-        lines=tuple(each.line for each in asked),
-        digest="",
-    )
-
-
-def _case_of(asked: Asked) -> Case:
-    request = asked.request
-    return Case(
-        id=request.key.partition("/")[2],
-        token_ids=request.prompt_ids,
-        max_new_tokens=request.max_new_tokens,
-        sampling=request.sampling,
-        stop=request.stop,
-        stop_token_ids=request.stop_token_ids,
-        ignore_eos=request.ignore_eos,
-        seed=request.seed,
-    )
 
 
 def _compare(

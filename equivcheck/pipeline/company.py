@@ -1,0 +1,104 @@
+"""The company in which a stored case was decoded, as cases of one suite, in the order of asking.
+
+A suite names one workload, and a request's key also names its random streams: the case keeps its
+key, and neighbours of other workloads get new ones. Their seeds stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from equivcheck.core.cases import Case, Suite
+from equivcheck.core.settings import Settings
+from equivcheck.records.asking_order import company_of, mixed_up
+from equivcheck.records.company import seats_of
+from equivcheck.records.records import CANDIDATE, SHUFFLED, Asked, Evidence
+
+Item = TypeVar("Item")
+
+
+def companies(evidence: Evidence, key: str, *, arm: str) -> Iterator[list[str]]:
+    """Keys that an arm was asked together with a case, in order: its own go, then all up to it."""
+    seats = seats_of(evidence, arm)
+    if key not in seats:
+        return
+    own = list(seats[key].together)
+    yield own
+    earlier = {seat.turn: seat.together for seat in seats.values() if seat.turn < seats[key].turn}
+    if earlier:
+        yield [each for turn in sorted(earlier) for each in earlier[turn]] + own
+
+
+def cases_of(evidence: Evidence, keys: Sequence[str], *, workload: str) -> list[Case]:
+    """Stored requests as cases of a suite of this workload; seeds keep their random streams."""
+    cases, taken = [], set()
+    for key in keys:
+        asked = evidence.asked[key]
+        home, _, name = key.partition("/")
+        if home != workload:
+            name = f"{home}.{name}"[:90]
+        while name in taken:
+            name += "x"
+        taken.add(name)
+        cases.append(case_of(asked, id=name))
+    return cases
+
+
+def case_of(asked: Asked, *, id: str) -> Case:
+    """One stored request as a case."""
+    request = asked.request
+    return Case(
+        id=id,
+        token_ids=request.prompt_ids,
+        max_new_tokens=request.max_new_tokens,
+        sampling=request.sampling,
+        stop=request.stop,
+        stop_token_ids=request.stop_token_ids,
+        ignore_eos=request.ignore_eos,
+        seed=request.seed,
+    )
+
+
+def suite_of(cases: Sequence[Case], *, workload: str, path: str) -> Suite:
+    """Cases as a suite file would hold them."""
+    return Suite(
+        path=path,
+        workload=workload,
+        description="replayed",
+        cases=tuple(cases),
+        lines=tuple(range(2, 2 + len(cases))),
+        digest="",
+    )
+
+
+def in_company(settings: Settings, *, check: str | None = None) -> Settings:
+    """Settings with which a run asks the cases of a suite in batches in their order.
+
+    With ``check`` those with which it can fail on every case.
+    """
+    changed = msgspec.structs.replace(settings, probe_every=1, sampled=None, baseline=None)
+    return msgspec.structs.replace(changed, rescore_every=1) if check == "logprobs" else changed
+
+
+def suite_order(asked: Sequence[Item], settings: Settings, *, arm: str) -> list[Item]:
+    """In which order cases have to stand in a suite for an arm to be asked them in this one.
+
+    Under `in_company` the candidate is asked in the suite's order, and `shuffled` in a permutation
+    of it that follows from the seed.
+    """
+    if arm != SHUFFLED:
+        return list(asked)
+    company = company_of(settings.setup.batch_size)
+    places = mixed_up(range(len(asked)), (), seed=settings.seed, company=company)
+    suite = list(asked)
+    for item, place in zip(asked, places, strict=True):
+        suite[place] = item
+    return suite
+
+
+def arm_of(check: str) -> str:
+    """The arm whose company a check's failure is about."""
+    return SHUFFLED if check == "batching" else CANDIDATE
