@@ -110,7 +110,7 @@ def _reference(pair: Pair, arbitration: Arbitration | None, settings: Settings) 
             f"{name}: {_nats(target)} for {pair.base}'s token, {_nats(ours)} for {pair.arm}'s; "
             f"best is {arbitration.best}"
         )
-        yield f"apart there by {_margin(abs(target - ours), arbitration.magnitude, settings)}"
+        yield f"apart by {_margin(abs(target - ours), arbitration.magnitude, settings)}"
     for arm, gaps in ((pair.base, arbitration.target_gaps), (pair.arm, arbitration.arm_gaps)):
         if gaps:
             widest = max(gaps, key=lambda gap: gap.gap)

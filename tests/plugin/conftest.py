@@ -35,7 +35,7 @@ _REPLACED: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r" · [0-9a-f]{7}\*? · ", " · "),
     # What the bundled pair has to say of the toy's tokens changes when it is trained anew.
     (r"^( +).*⟦(?:.*)⟧", r"\1<context>⟦<piece>⟧"),
-    (r"^( +(?:transformers|apart there|\w+'s whole output).*)", _without_figures),
+    (r"^( +(?:transformers|apart by|\w+'s whole output).*)", _without_figures),
 )
 
 

@@ -161,7 +161,7 @@ def test_a_divergence_shows_all_its_evidence() -> None:
         "at output token 2 (sequence position 5); target has 4, candidate 4",
         "candidate's verify step 1, draft slot 0 (an accepted draft)",
         "transformers fp32: -0.7 for target's token, -0.75 for candidate's; best is 12",
-        "apart there by 0.05 nats = 0.4 ulp (bfloat16, logits near 20); allowed 8 ulp = 1 nats",
+        "apart by 0.05 nats = 0.4 ulp (bfloat16, logits near 20); allowed 8 ulp = 1 nats",
         "target's whole output: at most 0 nats under the reference's best, at token 0",
         "candidate's whole output: at most 0.05 nats under the reference's best, at token 2",
         "so: both arms name the identity contract 'fixed-shape', which excuses nothing",
@@ -213,7 +213,7 @@ def test_a_missing_magnitude_is_said() -> None:
     evidence = msgspec.structs.replace(evidence, arbitrations=(arbitration,))
     case = greedy.check(evidence)[0]
     assert case.outcome is Outcome.INCONCLUSIVE
-    assert "apart there by 0.05 nats, logits of unknown size" in case.details
+    assert "apart by 0.05 nats, logits of unknown size" in case.details
 
 
 def test_stopping_early_is_shown_as_an_end() -> None:
