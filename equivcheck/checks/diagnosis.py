@@ -96,9 +96,7 @@ def _cases(
     for key, index in at.items():
         asked, seat = evidence.asked[key], seats.get(key)
         answer = evidence.captured[arm][key].generation
-        places = place_features(
-            asked.request, answer, refilled=seat is not None and seat.served > 0
-        )
+        places = place_features(asked.request, answer)
         known = index is not None and places and key in failing
         cases.append(
             Case(
@@ -179,7 +177,7 @@ def _of_draws(evidence: Evidence, failing: frozenset[str]) -> list[Case]:
         for draw in found if impossible else ():
             if key in impossible and impossible[key].key == draw.key:
                 at = len(places) + impossible[key].position
-            places += place_features(asked.request, draw, refilled=False)
+            places += place_features(asked.request, draw)
         own = case_features(evidence, asked, None)
         cases.append(Case(own=own, places=places, failing=key in named, at=at))
     return cases

@@ -30,7 +30,6 @@ OUTPUT_TOKEN = "output token"
 SLOT = "draft slot"
 ACCEPTED_BEFORE = "drafts accepted in the step before"
 FIRST_STEP = "in the first verify step"
-FIRST_AFTER_REFILL = "in the first step after its row was refilled"
 BORDERS = (16, 64)
 """Sequence positions of which multiples are borders of pages and of prefill chunks."""
 _CASES = ("stop", "stop_token_ids", "ignore_eos")
@@ -53,10 +52,10 @@ def case_features(evidence: Evidence, asked: Asked, seat: Seat | None) -> Thing:
     return Thing(numbers, frozenset(traits))
 
 
-def place_features(request: Request, answer: Generation, *, refilled: bool) -> list[Thing]:
+def place_features(request: Request, answer: Generation) -> list[Thing]:
     """What is known of each token of an answer; places after the last reported step know less."""
     prompt = len(request.prompt_ids)
-    steps = list(_step_features(answer, prompt=prompt, refilled=refilled))
+    steps = list(_step_features(answer, prompt=prompt))
     return [
         Thing(
             {OUTPUT_TOKEN: index, SEQUENCE_POSITION: prompt + index}
@@ -67,9 +66,9 @@ def place_features(request: Request, answer: Generation, *, refilled: bool) -> l
     ]
 
 
-def _step_features(answer: Generation, *, prompt: int, refilled: bool) -> Iterator[Thing]:
+def _step_features(answer: Generation, *, prompt: int) -> Iterator[Thing]:
     """By token, as far as steps are reported."""
-    after = {FIRST_STEP, *([FIRST_AFTER_REFILL] if refilled else ())}
+    after = {FIRST_STEP}
     before: dict[str, int] = {}
     start = prompt
     for step in answer.steps:

@@ -9,6 +9,8 @@ from equivcheck.checks.diagnosis import Diagnosis, diagnoses
 from equivcheck.checks.verdict import judge
 from equivcheck.core.cases import Sampling
 from equivcheck.core.generation import Generation
+from equivcheck.core.settings import EngineSetup, Settings
+from equivcheck.records.asking_order import mixed_up
 from equivcheck.records.records import CANDIDATE, REPEAT, SHUFFLED, TARGET, Evidence
 from tests.unit.make import (
     make_capabilities,
@@ -54,7 +56,9 @@ def answer(number: int, *, parts_at: int | None = None, **fields: Any) -> Genera
     )
 
 
-def run(candidate: Sequence[Generation], **arms: Sequence[Generation]) -> Evidence:
+def run(
+    candidate: Sequence[Generation], *, batch_size: int = 8, **arms: Sequence[Generation]
+) -> Evidence:
     requests = [
         make_request(
             key(number),
@@ -69,7 +73,11 @@ def run(candidate: Sequence[Generation], **arms: Sequence[Generation]) -> Eviden
         CANDIDATE: candidate,
     } | arms
     return make_evidence(
-        answers, requests=requests, arms={arm: ARMS[arm] for arm in answers}, vocab_size=1000
+        answers,
+        requests=requests,
+        arms={arm: ARMS[arm] for arm in answers},
+        settings=Settings(setup=EngineSetup(batch_size=batch_size), seed=0),
+        vocab_size=1000,
     )
 
 
@@ -143,3 +151,21 @@ def test_an_answer_that_ends_early_failed_at_its_last_token() -> None:
     evidence = run([*short, *(answer(number) for number in range(8, CASES))])
     assert told(evidence, "greedy").failing == 8
     assert told(evidence, "stopping").failing == 8
+
+
+def test_the_first_step_after_a_refill_is_told() -> None:
+    """All answers take as many steps, so rows are refilled in the order of asking."""
+    queue = mixed_up([key(number) for number in ALL], (), seed=0, company=2)
+    numbers = [int(each.partition("/c")[2]) for each in queue]
+    again = [
+        answer(number, parts_at=place % 5 if place >= 4 else None)
+        for place, number in enumerate(numbers)
+    ]
+    sound = [answer(number) for number in ALL]
+    evidence = run(sound, batch_size=4, **{SHUFFLED: again})
+    found = told(evidence, "batching")
+    assert found.failing == 20
+    assert found.lines == (
+        "in the first verify step: 20 of 20 failing places, 100 of 700 others",
+        "in a refilled row: 20 of 20 failing cases, 0 of 4 passing",
+    )
