@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from equivcheck.checks.diagnosis import Diagnosis, diagnoses
@@ -57,7 +57,10 @@ def answer(number: int, *, parts_at: int | None = None, **fields: Any) -> Genera
 
 
 def run(
-    candidate: Sequence[Generation], *, batch_size: int = 8, **arms: Sequence[Generation]
+    candidate: Sequence[Generation],
+    arms: Mapping[str, Sequence[Generation]] | None = None,
+    *,
+    batch_size: int = 8,
 ) -> Evidence:
     requests = [
         make_request(
@@ -71,7 +74,7 @@ def run(
     answers = {
         TARGET: [answer(number, drafts=False) for number in range(CASES)],
         CANDIDATE: candidate,
-    } | arms
+    } | dict(arms or {})
     return make_evidence(
         answers,
         requests=requests,
@@ -118,7 +121,7 @@ def test_under_a_contract_the_first_other_logits_are_the_place() -> None:
             else answer(number, logit_digests=digests)
             for number in ALL
         ],
-        **{TARGET: [answer(number, drafts=False, logit_digests=digests) for number in ALL]},
+        {TARGET: [answer(number, drafts=False, logit_digests=digests) for number in ALL]},
     )
     lines = told(evidence, "greedy").lines
     assert lines[0].startswith("output token 19: 12 of 12 failing places")
@@ -126,7 +129,7 @@ def test_under_a_contract_the_first_other_logits_are_the_place() -> None:
 
 def test_a_workload_is_told_by_batching() -> None:
     again = [answer(number, parts_at=9 if number % 2 else None) for number in ALL]
-    found = told(run([answer(number) for number in ALL], **{SHUFFLED: again}), "batching")
+    found = told(run([answer(number) for number in ALL], {SHUFFLED: again}), "batching")
     assert found.failing == 12
     assert any(line.startswith("workload b: 12 of 12") for line in found.lines)
 
@@ -162,7 +165,7 @@ def test_the_first_step_after_a_refill_is_told() -> None:
         for place, number in enumerate(numbers)
     ]
     sound = [answer(number) for number in ALL]
-    evidence = run(sound, batch_size=4, **{SHUFFLED: again})
+    evidence = run(sound, {SHUFFLED: again}, batch_size=4)
     found = told(evidence, "batching")
     assert found.failing == 20
     assert found.lines == (
