@@ -14,10 +14,14 @@ from equivcheck.checks.company_words import seat_words
 from equivcheck.checks.near_ties import untold, weigh
 from equivcheck.checks.repeats import Repeated, repeats
 from equivcheck.checks.subjects import RUN, plural, repeat_command
+from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.records.company import Seat, seats_of
 from equivcheck.records.divergence import Pair, join
 from equivcheck.records.records import CANDIDATE, CONTROL, SHUFFLED, Evidence, by_workload
+
+MOST_SHOWN = 5
+"""Cases whose rows and neighbours are told where one finding is about all."""
 
 
 def check(evidence: Evidence) -> list[Finding]:
@@ -95,7 +99,22 @@ def _against_control(evidence: Evidence, cases: list[Repeated]) -> Finding:
     else:
         outcome, reason = Outcome.PASS, Reason.NUMERICS
         words = f"the others are near ties ({rate})"
-    return _finding(outcome, reason, f"{same}: {words}", n=len(cases))
+    return _finding(
+        outcome, reason, f"{same}: {words}", n=len(cases), details=_parted(evidence, cases)
+    )
+
+
+def _parted(evidence: Evidence, cases: list[Repeated]) -> tuple[str, ...]:
+    """Where the first cases part, and where each was decoded."""
+    before, then = seats_of(evidence, CANDIDATE), seats_of(evidence, SHUFFLED)
+    parted = [case for case in cases if case.tokens_differ]
+    lines: list[str] = []
+    for case in parted[:MOST_SHOWN]:
+        lines.append(f"{visible(case.pair.key)}: {case.differences[0]}")
+        lines += _seats(case.pair.key, before=before, then=then)
+    if len(parted) > MOST_SHOWN:
+        lines.append(f"and {plural(len(parted) - MOST_SHOWN, 'case')} more")
+    return tuple(lines)
 
 
 def explained(evidence: Evidence, *, arm: str) -> set[str]:
@@ -117,7 +136,15 @@ def explained(evidence: Evidence, *, arm: str) -> set[str]:
     return set.intersection(*ties)
 
 
-def _finding(outcome: Outcome, reason: Reason, headline: str, *, n: int) -> Finding:
+def _finding(
+    outcome: Outcome, reason: Reason, headline: str, *, n: int, details: tuple[str, ...] = ()
+) -> Finding:
     return Finding(
-        check="batching", subject=RUN, outcome=outcome, reason=reason, headline=headline, n=n
+        check="batching",
+        subject=RUN,
+        outcome=outcome,
+        reason=reason,
+        headline=headline,
+        details=details,
+        n=n,
     )

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from equivcheck.checks.subjects import plural
+from equivcheck.checks.subjects import at_token, plural
 from equivcheck.core.escape import visible
 from equivcheck.records.records import Evidence, Preflight
+from equivcheck.records.sample_keys import parse_draw
 from equivcheck.records.score_table import ONE_HOT_LAW
 
 if TYPE_CHECKING:
@@ -157,7 +158,8 @@ def _details(evidence: Evidence, battery: Battery) -> Iterator[str]:
     scores, found = evidence.scores, evidence.preflight
     assert scores is not None
     if first := battery.impossible.first:
-        yield f"first impossible event: {visible(first.key)}, token {first.position}"
+        at = at_token(evidence, parse_draw(first.key).case, first.position)
+        yield f"first impossible event: {visible(first.key)}, {at}"
     if leaning := direction(battery):
         yield leaning
     if 0 < len(battery.culprit_groups) < len(battery.groups):

@@ -189,3 +189,10 @@ def test_differing_more_often_than_the_control_fails() -> None:
     for explained in (True, False):
         finding = verdict_of(cases=12, parted=range(11), control_parted=[], explained=explained)
         assert (finding.outcome, finding.reason) == (Outcome.FAIL, Reason.BATCH_DEPENDENT)
+
+
+def test_without_a_contract_the_first_cases_that_part_are_told_with_their_company() -> None:
+    run = shuffled_run(cases=12, parted=range(12), control_parted=[], explained=False)
+    (finding,) = batching.check(run)
+    assert finding.details[0] == "code/c0: tokens part at output token 2 of 4 (sequence position 5)"
+    assert finding.details[-1] == "and 7 cases more"

@@ -173,7 +173,8 @@ def test_an_impossible_event_needs_no_statistics() -> None:
     finding = law_finding(evidence_of(dataclasses.replace(sound, support=support)))
     assert (finding.outcome, finding.reason) == (Outcome.FAIL, Reason.IMPOSSIBLE)
     assert "1 token that the target rules out (0 allowed)" in finding.headline
-    assert finding.details[0] == "first impossible event: code/1#1, token 3"
+    first = "code/1#1, output token 3 (sequence position 6)"
+    assert finding.details[0] == f"first impossible event: {first}"
 
 
 def test_the_parameters_that_are_broken_are_named() -> None:
