@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -12,6 +11,7 @@ import msgspec
 
 from equivcheck.checks.verdict import judge
 from equivcheck.core.findings import Outcome
+from equivcheck.engines.opening import Opening
 from equivcheck.pipeline.company import in_company, suite_of, suite_order
 from equivcheck.records.divergence import shared_contract
 from equivcheck.records.records import CANDIDATE, SHUFFLED, TARGET, Evidence
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Trials:
-    """Target and candidate of a stored run, opened once, for many tries."""
+    """Target and candidate of a stored run, for many tries."""
 
     def __init__(self, evidence: Evidence, key: str, *, check: str, arm: str) -> None:
-        """Open the engines.
+        """Open nothing yet.
 
         Args:
             evidence: the stored run.
@@ -34,9 +34,9 @@ class Trials:
             arm: `CANDIDATE`, or `SHUFFLED` for what is asked in one go and refilled.
 
         Raises:
-            EquivcheckError: an engine or the pair cannot be loaded.
+            PairError: the pair's tokenizer cannot be had.
         """
-        from equivcheck.capture.capture import open_engines
+        from equivcheck.capture.arms import Arms
         from equivcheck.core.detokenise import detokeniser
         from equivcheck.pairs.load import load_tokenizer
 
@@ -45,16 +45,16 @@ class Trials:
         settings = in_company(evidence.header.settings, check=check)
         self.settings = msgspec.structs.replace(settings, control=None)
         self.detokenise = detokeniser(load_tokenizer(self.settings.setup.pair))
-        self.stack = ExitStack()
-        self.engines = open_engines(self.settings, self.stack)
+        opening = Opening(tables=settings.engine, clock=settings.clock)
+        self.arms = Arms(self.settings, opening=opening, stored=None)
 
     def __enter__(self) -> Self:
-        """The engines are open."""
+        """To be closed in the end."""
         return self
 
     def __exit__(self, *_: object) -> None:
         """Close the engines."""
-        self.stack.close()
+        self.arms.close(TARGET, CANDIDATE)
 
     def fails(self, asked: Sequence[Case]) -> bool:
         """Whether the case fails by the check, asked in this order and company."""
@@ -70,10 +70,7 @@ class Trials:
         planned = {TARGET: (self.key,), CANDIDATE: keys}
         if self.arm == SHUFFLED:
             planned[SHUFFLED] = keys
-        told = {
-            arm: self.engines[TARGET if arm == TARGET else CANDIDATE].capabilities
-            for arm in planned
-        }
+        told = {arm: self.arms.told(TARGET if arm == TARGET else CANDIDATE) for arm in planned}
         header = msgspec.structs.replace(
             self.evidence.header, settings=self.settings, planned=planned, arms=told, suites=()
         )
@@ -88,11 +85,11 @@ class Trials:
                     detokenise=self.detokenise,
                     progress=None,
                 )
-                for chunk in plan.chunks:
-                    for arm, engine in self.engines.items():
-                        book.put(engine, chunk, arm=arm)
+                for arm in (TARGET, CANDIDATE):
+                    for chunk in plan.chunks:
+                        book.put(self.arms[arm], chunk, arm=arm)
                 if self.arm == SHUFFLED:
-                    ask_shuffled(book, self.engines[CANDIDATE], settings=self.settings)
+                    ask_shuffled(book, self.arms[CANDIDATE], settings=self.settings)
             found = read_evidence(path)
             # Under a contract nothing is excused, so no reference has to say why arms parted.
             if self.check == "logprobs" or shared_contract(found) is None:
