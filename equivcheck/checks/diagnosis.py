@@ -5,9 +5,10 @@ Says nothing where chance explains it (`commonalities`), and decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
@@ -36,8 +37,22 @@ if TYPE_CHECKING:
     from equivcheck.statistics.battery import Battery
     from equivcheck.statistics.impossible import Event
 
-Gather = Callable[[Evidence, frozenset[str]], list[Case]]
-"""From evidence and the keys of failing cases to all cases that the check looked at."""
+MOST_PLACES = 40_000
+"""Tokens that are looked at for one check: of larger runs every so many cases, which takes a second
+or two and no more."""
+
+
+class Looked(NamedTuple):
+    """What is looked at of the cases of one check."""
+
+    cases: list[Case]
+    failing: int
+    """Of all cases, also those left out."""
+    every: int
+
+
+Gather = Callable[[Evidence, frozenset[str]], Looked]
+"""From evidence and the keys of failing cases to the cases that the check judged."""
 
 
 class Diagnosis(Struct, frozen=True, kw_only=True):
@@ -47,7 +62,9 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
     failing: int
     """Cases."""
     cases: int
-    """That the check looked at."""
+    """That the check judged."""
+    looked: int
+    """Cases of these that `lines` rest on; all, but for large runs."""
     lines: tuple[str, ...]
     """At most three, the most telling first; empty: nothing that chance does not explain."""
 
@@ -60,17 +77,23 @@ def diagnoses(evidence: Evidence, findings: Sequence[Finding]) -> tuple[Diagnosi
         if not failed:
             continue
         keys = frozenset(each.subject for each in failed if each.subject in evidence.asked)
-        cases = gather(evidence, keys)
-        failing = sum(case.failing for case in cases)
+        cases, failing, every = gather(evidence, keys)
         if failing > 1:
-            lines = tuple(common(cases))
-            told.append(Diagnosis(check=check, failing=failing, cases=len(cases), lines=lines))
+            told.append(
+                Diagnosis(
+                    check=check,
+                    failing=failing,
+                    cases=every,
+                    looked=len(cases),
+                    lines=tuple(common(cases)),
+                )
+            )
     return tuple(told)
 
 
 def _of_pairs(
     evidence: Evidence, failing: frozenset[str], *, arm: str, base: str, greedy: bool | None = None
-) -> list[Case]:
+) -> Looked:
     """Cases of which two answers are compared; ``greedy`` selects them."""
     exact = shared_contract(evidence, arm=arm, base=base) is not None
     places = {}
@@ -89,13 +112,15 @@ def _parts_at(pair: Pair, *, exact: bool) -> int | None:
 
 def _cases(
     evidence: Evidence, arm: str, at: dict[str, int | None], *, failing: frozenset[str]
-) -> list[Case]:
+) -> Looked:
     """Cases as an arm answered them; ``at`` is an output index of each, that of its failure."""
-    seats = seats_of(evidence, arm)
+    seats, answers = seats_of(evidence, arm), evidence.captured[arm]
     cases = []
-    for key, index in at.items():
-        asked, seat = evidence.asked[key], seats.get(key)
-        answer = evidence.captured[arm][key].generation
+    for key in _thinned(
+        at, failing, lengths={key: len(answers[key].generation.token_ids) for key in at}
+    ):
+        asked, seat, index = evidence.asked[key], seats.get(key), at[key]
+        answer = answers[key].generation
         places = place_features(asked.request, answer)
         known = index is not None and places and key in failing
         cases.append(
@@ -107,7 +132,22 @@ def _cases(
                 at=min(index, len(places) - 1) if known and index is not None else None,
             )
         )
-    return cases
+    return Looked(cases, len(failing & set(at)), len(at))
+
+
+def _thinned(
+    keys: Iterable[str], failing: frozenset[str], *, lengths: Mapping[str, int]
+) -> list[str]:
+    """Every so many of the failing cases, and of the others, so that places keep to their most."""
+    kept: list[str] = []
+    keys = list(keys)
+    for chosen in (
+        [key for key in keys if key in failing],
+        [key for key in keys if key not in failing],
+    ):
+        tokens = sum(lengths[key] for key in chosen)
+        kept += chosen[:: math.ceil(max(1, 2 * tokens) / MOST_PLACES)]
+    return kept
 
 
 def _of_outputs(
@@ -115,7 +155,7 @@ def _of_outputs(
     failing: frozenset[str],
     *,
     at: Callable[[Evidence, str], int | None] = lambda *_: None,
-) -> list[Case]:
+) -> Looked:
     """Cases of which single answers are judged, as the candidate answered them."""
     keys = [key for key in evidence.asked if key in evidence.captured.get(CANDIDATE, {})]
     return _cases(evidence, CANDIDATE, {key: at(evidence, key) for key in keys}, failing=failing)
@@ -134,7 +174,7 @@ def _stop_at(evidence: Evidence, key: str) -> int | None:
     return min(found, default=len(tokens) - 1)
 
 
-def _of_scores(evidence: Evidence, failing: frozenset[str]) -> list[Case]:
+def _of_scores(evidence: Evidence, failing: frozenset[str]) -> Looked:
     """Cases of which the candidate's log-probabilities were judged by a reference, or failed."""
     references = {each.key: each for each in evidence.rescored if each.arm == CANDIDATE}
     answers = evidence.captured.get(CANDIDATE, {})
@@ -160,11 +200,11 @@ def _wrong_logprob(evidence: Evidence, key: str, reference: Rescored | None) -> 
     return None
 
 
-def _of_draws(evidence: Evidence, failing: frozenset[str]) -> list[Case]:
+def _of_draws(evidence: Evidence, failing: frozenset[str]) -> Looked:
     """Prompts that were drawn: with what cannot be drawn, else those whose draws stand out."""
     battery = law_of(evidence)
     if battery is None:
-        return []
+        return Looked([], 0, 0)
     impossible = _first_impossible(evidence, battery)
     named = frozenset(impossible) or failing | frozenset(battery.culprit_cases)
     draws: dict[str, list[Generation]] = {}
@@ -175,12 +215,14 @@ def _of_draws(evidence: Evidence, failing: frozenset[str]) -> list[Case]:
         asked, at = evidence.asked[key], None
         places: list[Thing] = []
         for draw in found if impossible else ():
-            if key in impossible and impossible[key].key == draw.key:
+            first = key in impossible and impossible[key].key == draw.key
+            if first:
                 at = len(places) + impossible[key].position
-            places += place_features(asked.request, draw)
+            if first or len(places) < MOST_PLACES // len(draws):
+                places += place_features(asked.request, draw)
         own = case_features(evidence, asked, None)
         cases.append(Case(own=own, places=places, failing=key in named, at=at))
-    return cases
+    return Looked(cases, len(named & set(draws)), len(draws))
 
 
 def _first_impossible(evidence: Evidence, battery: Battery) -> dict[str, Event]:

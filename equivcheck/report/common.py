@@ -12,7 +12,8 @@ NOTHING = "nothing that chance does not explain"
 
 def failing_words(told: Diagnosis) -> str:
     """``greedy, 59 of 95 cases``."""
-    return f"{told.check}, {told.failing:,} of {told.cases:,} cases"
+    looked = f", {told.looked:,} of them looked at" if told.looked < told.cases else ""
+    return f"{told.check}, {told.failing:,} of {told.cases:,} cases{looked}"
 
 
 def shared_words(told: Diagnosis) -> tuple[str, ...]:

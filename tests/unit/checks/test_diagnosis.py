@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pytest
+
+from equivcheck.checks import diagnosis
 from equivcheck.checks.diagnosis import Diagnosis, diagnoses
 from equivcheck.checks.verdict import judge
 from equivcheck.core.cases import Sampling
@@ -12,6 +15,7 @@ from equivcheck.core.generation import Generation
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.records.asking_order import mixed_up
 from equivcheck.records.records import CANDIDATE, REPEAT, SHUFFLED, TARGET, Evidence
+from equivcheck.report.common import failing_words
 from tests.unit.make import (
     make_capabilities,
     make_evidence,
@@ -172,3 +176,14 @@ def test_the_first_step_after_a_refill_is_told() -> None:
         "in the first verify step: 20 of 20 failing places, 100 of 700 others",
         "in a refilled row: 20 of 20 failing cases, 0 of 4 passing",
     )
+
+
+def test_of_a_large_run_a_part_is_looked_at_and_all_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(diagnosis, "MOST_PLACES", CASES * TOKENS // 2)
+    evidence = run([answer(number, parts_at=15 if number % 3 else None) for number in ALL])
+    found = told(evidence, "greedy")
+    assert (found.failing, found.cases, found.looked) == (16, 24, 10)
+    assert found.lines[0] == "output token 15: 6 of 6 failing places, 4 of 294 others"
+    assert failing_words(found) == "greedy, 16 of 24 cases, 10 of them looked at"
