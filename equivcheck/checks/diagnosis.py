@@ -114,7 +114,7 @@ def _cases(
     evidence: Evidence, arm: str, at: dict[str, int | None], *, failing: frozenset[str]
 ) -> Looked:
     """Cases as an arm answered them; ``at`` is an output index of each, that of its failure."""
-    seats, answers = seats_of(evidence, arm), evidence.captured[arm]
+    seats, answers = seats_of(evidence, arm), evidence.captured.get(arm, {})
     cases = []
     for key in _thinned(
         at, failing, lengths={key: len(answers[key].generation.token_ids) for key in at}

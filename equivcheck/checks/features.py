@@ -6,6 +6,7 @@ Positions, steps, slots and rows count from 0.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 import msgspec
 
@@ -55,7 +56,7 @@ def case_features(evidence: Evidence, asked: Asked, seat: Seat | None) -> Thing:
 def place_features(request: Request, answer: Generation) -> list[Thing]:
     """What is known of each token of an answer; places after the last reported step know less."""
     prompt = len(request.prompt_ids)
-    steps = list(_step_features(answer, prompt=prompt))
+    steps = list(islice(_step_features(answer, prompt=prompt), len(answer.token_ids)))
     return [
         Thing(
             {OUTPUT_TOKEN: index, SEQUENCE_POSITION: prompt + index}

@@ -56,7 +56,9 @@ def seats_of(evidence: Evidence, arm: str) -> dict[str, Seat]:
     for turn, together in enumerate(_asked_together(evidence, arm)):
         taken = {}
         if told.engine.partition(":")[0] == ROWS_KNOWN:
-            taken = _rows_taken(evidence, arm, together, rows=told.batch_size)
+            # More rows than requests are never used; records may name any number.
+            rows = max(1, min(told.batch_size, len(together)))
+            taken = _rows_taken(evidence, arm, together, rows=rows)
         for key in together:
             if key in answered:
                 bare = Seat(together=together, turn=turn, rows=told.batch_size)

@@ -60,7 +60,7 @@ def stage_rows(evidence: Evidence, scores: ScoreTable) -> tuple[StageRow, ...]:
     import numpy as np
 
     draws = list(evidence.draws.get(SAMPLED, {}).values())
-    if not all(draw.steps for draw in draws):
+    if any(sum(step.emitted for step in draw.steps) != len(draw.token_ids) for draw in draws):
         return ()
     roles = np.asarray([_ROLES.index(role) for draw in draws for role in _roles(draw)])
     if roles.shape != scores.surprisal.shape:

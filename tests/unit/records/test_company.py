@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from equivcheck.capture.plan import Chunk, make_plan, shuffle
 from equivcheck.core.cases import Case, Sampling, Suite
@@ -116,3 +117,11 @@ def test_an_arm_has_no_company_that_it_was_not_asked() -> None:
 
 def test_arms_that_never_ran_have_no_seats() -> None:
     assert seats_of(ran(WANTED), "elsewhere") == {}
+
+
+@pytest.mark.parametrize("rows", [-5, 0, 10**15])
+def test_any_number_of_rows_can_be_read(rows: int) -> None:
+    told = msgspec.structs.replace(NATIVE, batch_size=rows)
+    evidence = ran(WANTED)
+    header = msgspec.structs.replace(evidence.header, arms={SHUFFLED: told})
+    assert seats_of(msgspec.structs.replace(evidence, header=header), SHUFFLED)
