@@ -71,8 +71,9 @@ def main() -> int:
             variance += float(((logp.exp() * logp**2).sum(-1) - entropy**2).sum())
             tokens += len(drawn)
     score = excess / math.sqrt(variance)
-    print(
-        f"{method}: {tokens} tokens, surprisal - entropy {excess / tokens:+.4f} nats, z {score:+.2f}"
+    mean = excess / tokens
+    sys.stdout.write(
+        f"{method}: {tokens} tokens, surprisal - entropy {mean:+.4f} nats, z {score:+.2f}\n"
     )
     return 1 if abs(score) > LIMIT else 0
 
