@@ -38,7 +38,7 @@ def check(evidence: Evidence) -> list[Finding]:
             repeat=command("judge", evidence.header.run),
             estimate=float(found.wrong),
             limit=0.0,
-            n=found.replayed,
+            n=found.replayed if found.first is None else found.first.row + 1,
         )
     ]
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 from equivcheck.capture.environment import git_state
 from equivcheck.checks.diagnosis import diagnoses
 from equivcheck.checks.subjects import RUN
-from equivcheck.checks.verdict import Verdict
+from equivcheck.checks.verdict import LAW_CHECKS, Verdict
 from equivcheck.core.errors import describe
 from equivcheck.core.findings import Finding, Outcome
 from equivcheck.core.settings import Settings
@@ -138,7 +138,7 @@ def run_to_the_end(job: Job, settings: Settings, folder: Path) -> Verdict:
     """Run, and draw one budget after another until the law is refuted or all is drawn."""
     verdict = run(settings, job.suites, folder)
     for _ in range(further_budgets(job)):
-        if by_check(verdict.findings).get("sampled") is Outcome.FAIL:
+        if by_check(verdict.findings).get(job.entry.caught_by) is Outcome.FAIL:
             break
         verdict = run(settings, job.suites, folder, resume=True, more=True)
     return verdict
@@ -205,7 +205,7 @@ def detection(
     if finding is None:
         return None, None
     if finding.subject not in made_for:
-        return None, finding.n if finding.check == "sampled" else None
+        return None, finding.n if finding.check in LAW_CHECKS else None
     upto = made_for[: made_for.index(finding.subject) + 1]
     captured = evidence.captured[CANDIDATE]
     before = sum(len(captured[key].generation.token_ids) for key in upto[:-1] if key in captured)

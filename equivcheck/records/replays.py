@@ -54,6 +54,8 @@ class RestsOn(IntEnum):
     """q, and the engine told another one."""
     UNTOLD_Q = 4
     """q, of which the engine told nothing."""
+    CUT_Q = 5
+    """q, and the engine told one that a cut would give which arithmetic may have moved."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

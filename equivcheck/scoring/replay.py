@@ -81,7 +81,8 @@ class Replayer:
         found.slack[rows] = nats
         if not self.knows_q:
             found.off[rows] = np.nan_to_num(off / as_numbers(slack.fine))
-        found.rests_on[rows] = self.rests_on(rows, off=off, slack=nats)
+        cut = self.within_cuts(rows, draft, drafts, slack=slack.most)
+        found.rests_on[rows] = self.rests_on(rows, off=off, cut=cut, slack=nats)
 
         def bounded(places: Rows, slack: Tensor) -> tuple[Bounded, Bounded]:
             chosen = torch.from_numpy(places).to(slack.device)
@@ -122,10 +123,29 @@ class Replayer:
                 came[at] = self.note(rows[at], token)
         return came
 
-    def rests_on(self, rows: slice, *, off: Numbers, slack: Numbers) -> NDArray[np.uint8]:
-        """`RestsOn` of some rows, where the q that was told is off so many nats."""
+    def within_cuts(
+        self, rows: slice, draft: Law, tokens: Tensor, *, slack: Tensor
+    ) -> NDArray[np.bool_]:
+        """Where the told ln q of the drafts may come of a cut that arithmetic has moved."""
+        nats, told = as_numbers(slack) + TOLD_SLACK, self.told[rows]
+        low = as_numbers(draft.lowest(tokens, slack=slack)) - nats
+        high = as_numbers(draft.highest(tokens, slack=slack)) + nats
+        return np.asarray((low <= told) & (told <= high))
+
+    def rests_on(
+        self, rows: slice, *, off: Numbers, cut: NDArray[np.bool_], slack: Numbers
+    ) -> NDArray[np.uint8]:
+        """`RestsOn` of some rows.
+
+        Args:
+            rows: which.
+            off: nats that the told q is off.
+            cut: where a moved cut explains it.
+            slack: nats that arithmetic explains.
+        """
         use = self.turns.use[rows]
-        about_q = np.where(off > slack + TOLD_SLACK, RestsOn.OTHER_Q, RestsOn.Q)
+        other = np.where(cut, RestsOn.CUT_Q, RestsOn.OTHER_Q)
+        about_q = np.where(off > slack + TOLD_SLACK, other, RestsOn.Q)
         about_q = np.where(np.isnan(off), RestsOn.UNTOLD_Q, about_q)
         if self.knows_q:
             about_q = np.full_like(about_q, RestsOn.Q)

@@ -25,6 +25,7 @@ not measured, may then be four times coarser than the draft's."""
 LEFT_OUT = {
     RestsOn.NOTHING: "no step says which draw of the rule they came from",
     RestsOn.UNTOLD_Q: "they rest on q, of which the engine tells nothing",
+    RestsOn.CUT_Q: "they rest on q, whose cut falls where arithmetic decides",
 }
 
 

@@ -133,14 +133,13 @@ def promising(found: Preflight | None, header: Header) -> bool:
 
 
 def refuter(header: Header) -> Refuted:
-    """A pure function that says whether scores refute the law, by replay or at the profile's level.
+    """A pure function that says whether scores refute the law at the profile's level.
 
     In the first eighth of the budget only what needs no draft law counts: drafts that contradict q
     have to have had the time to come.
     """
     from equivcheck.statistics.battery import evaluate
     from equivcheck.statistics.profiles import PROFILES
-    from equivcheck.statistics.replayed import replayed
 
     profile = PROFILES[header.settings.profile]
     stages = header.arms[SAMPLED].tells_stages
@@ -152,9 +151,6 @@ def refuter(header: Header) -> Refuted:
             alpha_pass=profile.alpha_pass,
             stages=stages,
         )
-        replay = replayed(table, void=found.void is not None)
-        if replay is not None and replay.wrong:
-            return True
         early = table.rows < budget_of(header) / CHECKPOINTS
         return found.broken_alone if early else found.broken
 

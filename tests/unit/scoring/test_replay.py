@@ -184,6 +184,26 @@ def test_without_a_word_about_q_what_rests_on_it_is_left_out(setup: EngineSetup)
     assert (found.wrong, found.about_q) == (0, 0)
 
 
+def test_a_q_that_a_moved_cut_explains_leaves_out_one_token(setup: EngineSetup) -> None:
+    """The engine's nucleus may hold one token more, and all of q is then a little lower."""
+    draws = [pair for pair in drawn(REJECTION, setup) if pair[0].sampling.top_p == 0.9]
+    whole = judged(scored(draws, setup))
+    request, answer = draws[0]
+    at = next(i for i, step in enumerate(answer.steps) if step.draft_logprobs)
+
+    def moved(nats: float) -> Draws:
+        told = answer.steps[at].draft_logprobs
+        assert told is not None
+        step = msgspec.structs.replace(answer.steps[at], draft_logprobs=(told[0] - nats, *told[1:]))
+        steps = (*answer.steps[:at], step, *answer.steps[at + 1 :])
+        return [(request, msgspec.structs.replace(answer, steps=steps)), *draws[1:]]
+
+    near = judged(scored(moved(0.0015), setup))
+    assert (near.wrong, near.about_q) == (0, whole.about_q - 1)
+    far = judged(scored(moved(0.5), setup))
+    assert (far.wrong, far.about_q) == (0, 0)
+
+
 def test_drafts_that_contradict_q_void_what_rests_on_it(setup: EngineSetup) -> None:
     table = scored(drawn(f"{REJECTION},fault=lenience", setup, 12), setup)
     assert judged(table).wrong > 0
