@@ -18,6 +18,10 @@ STEP_WIDTHS = range(2, BLOCK)
 """Windows of a decoding step; prompts are read in wider ones, drafts in windows of 1."""
 
 
+WRAPS_AT = 128
+"""What the positions of a counter of 8 bits with a sign start anew at."""
+
+
 def other_kind(model: StaticModel, kind: type[StaticModel]) -> StaticModel:
     """The same weights under another forward pass."""
     other = copy.copy(model)
@@ -48,6 +52,15 @@ class OnePosition(StaticModel):
         )
 
 
+class WrappingPositions(StaticModel):
+    """Rotates the slots of a step by positions that have 7 bits."""
+
+    def standing(self, positions: Tensor) -> Standing:
+        """Lose the higher bits."""
+        wraps = positions.shape[1] in STEP_WIDTHS
+        return super().standing(positions % WRAPS_AT if wraps else positions)
+
+
 @fault("positions-over-advance", family="F10", recreates="vLLM #44697", caught_by="greedy")
 class StartsLate(RemembersRejection):
     """After a rejection the next window's positions are too far on by what was rejected."""
@@ -73,3 +86,18 @@ class RotatesOnce(Decoder):
     def __init__(self, model: StaticModel, **options: Any) -> None:
         """Decode with the first slot's rotation."""
         super().__init__(other_kind(model, OnePosition), **options)
+
+
+@fault(
+    "positions-wrap",
+    family="F10",
+    recreates="tpu-inference #2756 (at 128)",
+    caught_by="greedy",
+    schedules=("borders",),
+)
+class WrapsPositions(Decoder):
+    """A step's positions are counted in 8 bits with a sign: from 128 on they start anew."""
+
+    def __init__(self, model: StaticModel, **options: Any) -> None:
+        """Decode with the wrapped rotation."""
+        super().__init__(other_kind(model, WrappingPositions), **options)

@@ -35,7 +35,7 @@ class AcceptsByPower(RejectionRule):
 @rule_fault(
     "residual-bfloat16",
     family="F2",
-    recreates="vLLM #51367 (in kind)",
+    recreates="vLLM #46665 (in kind)",
     caught_by="replayed",
 )
 class RoundsResidual(RejectionRule):
