@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -148,3 +149,19 @@ class DraftsForFewRows(Decoder):
         tokens = proposal.tokens.clone()
         tokens[2:] = tokens[1]
         return proposal._replace(tokens=tokens, log_law=None)
+
+
+@fault(
+    "draft-prompt-unread",
+    family="F20",
+    recreates="vLLM #47926",
+    breaks="speed",
+    caught_by="acceptance",
+)
+class DraftsWithoutPrompt(Decoder):
+    """The draft model never reads a prompt: its cache holds what the row's last request left."""
+
+    def introduce(self, lengths: Mapping[int, int]) -> None:
+        """Count what a new row holds as read."""
+        self.drafted_at |= {row: at for row, at in lengths.items() if row not in self.drafted_at}
+        super().introduce(lengths)
