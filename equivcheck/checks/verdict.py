@@ -25,7 +25,8 @@ WORDS = {
     Outcome.INCONCLUSIVE: "INCONCLUSIVE",
 }
 IDENTITY_CHECKS = frozenset({"greedy", "coupled"})
-LAW_CHECKS = ("sampled", "replayed")
+LAW_CHECK = "sampled"
+LAW_CHECKS = (LAW_CHECK, "replayed")
 """About tokens that were drawn many times over; each may stand for a case that was drawn."""
 LIMIT_CHECKS = frozenset({"baseline", "acceptance"})
 """About what speculation gains, not about what it answers."""

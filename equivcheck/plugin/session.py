@@ -13,7 +13,7 @@ import pytest
 from msgspec import Struct
 
 from equivcheck.checks.subjects import RUN
-from equivcheck.checks.verdict import LAW_CHECKS, Verdict, about_case, judge
+from equivcheck.checks.verdict import LAW_CHECK, Verdict, about_case, judge
 from equivcheck.core.atomic_write import writing
 from equivcheck.core.cases import Suite
 from equivcheck.core.errors import EquivcheckError
@@ -99,8 +99,8 @@ class Session:
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise pytest.UsageError(f"equivcheck: two suites define the case {twice[0]!r}")
         self.suites = select([suite for suite, _ in wanted.values()], names)
-        laws = [item for item in self.collected if item.name in LAW_CHECKS and not item.keys]
-        # Draws cost minutes, and are judged by these gates alone.
+        laws = [item for item in self.collected if item.name == LAW_CHECK and not item.keys]
+        # Draws cost minutes. They come with this gate; `replayed` judges them if they are there.
         if laws and not any(item in running for item in laws):
             self.settings = msgspec.structs.replace(self.settings, sampled=None)
         for item in chosen:
