@@ -48,7 +48,10 @@ QUICK := $(addprefix tests/unit/,core records statistics metrics baselines compa
 
 attack: $(STAMP) ## try to break it: fuzz, kills, hostile engines and answers, flipped bits (20 minutes)
 	@echo "== attack, figures in reports/attack.md"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.attack --out reports/attack.md $(ARGS)
+	@mkdir -p reports/runs
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.attack --kept reports/runs/attack.json \
+	  --out reports/attack.md $(ARGS)
+	@rm reports/runs/attack.json
 
 quick: $(STAMP) ## the tests that need no model, in under a minute: the loop while working
 	@echo "== quick tests"

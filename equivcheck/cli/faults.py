@@ -99,10 +99,21 @@ def command(
     counted = tally(results)
     output.say_lines(lines_of(results))
     output.say(sentence(counted))
+    missing = _missing(entries, results) if stored else ()
+    if missing:
+        names = ", ".join(missing[:10]) + (", …" if missing[10:] else "")
+        output.say(f"without a result: {len(missing)} of {len(entries)} entries: {names}")
     for name in rendered:
         note(f"{name}: wrote {', '.join(render(Path(name), results))}")
-    output.document(document_of(results, counted))
-    return counted.exit_code
+    document = document_of(results, counted, missing=missing)
+    output.document(document)
+    return document.exit_code
+
+
+def _missing(entries: Sequence[Fault], results: Sequence[Result]) -> tuple[str, ...]:
+    """Entries that nothing is known of."""
+    found = {result.id for result in results}
+    return tuple(entry.id for entry in entries if entry.id not in found)
 
 
 def _chosen(only: Sequence[str]) -> list[Fault]:

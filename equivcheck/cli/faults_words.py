@@ -14,6 +14,8 @@ from equivcheck.fault_matrix.share import Share
 from equivcheck.fault_matrix.tally import Tally, sentence
 from equivcheck.report.layout import columns
 
+NOT_KNOWN = 3
+
 
 class Rate(Struct, frozen=True, kw_only=True):
     """Some of many, for machines."""
@@ -48,11 +50,15 @@ class Document(Struct, frozen=True, kw_only=True):
     """The median fault's tokens to detection."""
     entries: tuple[Entry, ...]
     results: tuple[Result, ...]
+    missing: tuple[str, ...]
+    """Entries without a result, as a folder may hold few."""
     exit_code: int
 
 
-def document_of(results: Sequence[Result], counted: Tally) -> Document:
-    """The matrix for machines."""
+def document_of(
+    results: Sequence[Result], counted: Tally, *, missing: Sequence[str] = ()
+) -> Document:
+    """The matrix for machines; where entries are missing it is not known whether all is well."""
     return Document(
         summary=sentence(counted),
         detected=_rate(counted.detected),
@@ -60,7 +66,8 @@ def document_of(results: Sequence[Result], counted: Tally) -> Document:
         tokens=counted.tokens,
         entries=tuple(map(_entry, by_entry(results))),
         results=tuple(results),
-        exit_code=counted.exit_code,
+        missing=tuple(missing),
+        exit_code=counted.exit_code or (NOT_KNOWN if missing else 0),
     )
 
 

@@ -48,13 +48,12 @@ class Output:
     def document(self, data: object) -> None:
         """Print one compact line of JSON, where it was asked for."""
         if self.as_json:
-            _write(
-                # As bytes: JSON is UTF-8 whatever stdout is for words.
-                msgspec.json.encode(
-                    msgspec.to_builtins(data, str_keys=True), order="deterministic"
-                ),
-                sys.stdout,
-            )
+            from equivcheck.core.escape import escaped_json
+
+            tree = msgspec.to_builtins(data, str_keys=True)
+            text = escaped_json(msgspec.json.encode(tree, order="deterministic").decode())
+            # As bytes: JSON is UTF-8 whatever stdout is for words.
+            _write(text.encode(), sys.stdout)
 
 
 def open_streams() -> None:

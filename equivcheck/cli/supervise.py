@@ -36,9 +36,11 @@ class Report(Struct, frozen=True, kw_only=True):
     """What a verb's process says as the last thing it does."""
 
     code: int
-    folder: str | None = None
-    """Of the run whose verdict the code is; None: the verb gives no verdict of a run."""
-    moved_to: str | None = None
+    folder: bytes | None = None
+    """Of the run whose verdict the code is, in bytes, for a path need not be UTF-8; None: the verb
+    gives no verdict of a run.
+    """
+    moved_to: bytes | None = None
     """Where the same folder is now that the working directory is another one."""
 
 
@@ -83,9 +85,11 @@ def supervised(work: Callable[[], int], *, refuse: Callable[[str], int]) -> int:
     if report.folder is None or report.code not in _CODES:
         return report.code
     if report.moved_to is not None:
-        return refuse(f"an engine changed the working directory: the run is in {report.moved_to}")
-    if report.code != _stored_code(Path(report.folder)):
-        return refuse(f"{report.folder}: the records do not end with the verdict that was printed")
+        place = os.fsdecode(report.moved_to)
+        return refuse(f"an engine changed the working directory: the run is in {place}")
+    folder = Path(os.fsdecode(report.folder))
+    if report.code != _stored_code(folder):
+        return refuse(f"{folder}: the records do not end with the verdict that was printed")
     return report.code
 
 
@@ -115,8 +119,8 @@ def _work_and_leave(work: Callable[[], int], writer: int) -> NoReturn:
     report = Report(code=code)
     if _Run.given is not None:
         now = _Run.given.absolute()
-        moved_to = None if now == _Run.folder else str(now)
-        report = Report(code=code, folder=str(_Run.folder), moved_to=moved_to)
+        moved_to = None if now == _Run.folder else os.fsencode(now)
+        report = Report(code=code, folder=os.fsencode(str(_Run.folder)), moved_to=moved_to)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()

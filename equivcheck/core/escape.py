@@ -16,6 +16,8 @@ ELLIPSIS = "…"
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _COMBINING = frozenset({"Mn", "Me", "Mc"})
 _SPACES = frozenset({"Zs"})
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7e]")
+"""In JSON what is below the space is escaped already."""
 
 
 def visible(text: str) -> str:
@@ -26,6 +28,11 @@ def visible(text: str) -> str:
 def harmless(text: str) -> str:
     """The same for text that may be visible already: its backslashes stay as they are."""
     return "\\".join(visible(part) for part in text.split("\\"))
+
+
+def escaped_json(document: str) -> str:
+    """The same JSON with what a reader could not see as JSON's own escapes: ``\\u202e``."""
+    return _BEYOND_ASCII.sub(_in_json, document)
 
 
 def head(text: str, *, cells: int) -> str:
@@ -105,6 +112,15 @@ def _piece(character: str) -> str:
     return (
         _escaped(character) if category in _HIDDEN or character == "\\" or odd_space else character
     )
+
+
+def _in_json(found: re.Match[str]) -> str:
+    character = found[0]
+    if unicodedata.category(character) not in _HIDDEN:
+        return character
+    units = character.encode("utf-16-be", "surrogatepass")
+    pairs = range(0, len(units), 2)
+    return "".join(f"\\u{int.from_bytes(units[at : at + 2], 'big'):04x}" for at in pairs)
 
 
 def _escaped(character: str) -> str:

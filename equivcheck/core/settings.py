@@ -57,7 +57,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Plain decoding of the target's kind with other kernel shapes: gives `numerics` its budget.
     auto: of a native target at another width, of another engine by itself, one request at a time.
     None: no control arm."""
-    seed: Annotated[int, Meta(ge=0)] = 0
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     probe_every: Annotated[int, Meta(ge=1)] = 4
     """Every n-th case of a suite also runs in the arms `repeat` and `shuffled`."""
     rescore_every: Annotated[int, Meta(ge=1)] = 8

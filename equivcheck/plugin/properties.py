@@ -21,6 +21,7 @@ class RunNote(Struct, frozen=True, kw_only=True):
     session: str
     """Names the pytest session; shared by its workers."""
     folder: str
+    """From the one that pytest was started in."""
     selected: int
     """Items."""
     collected: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections import Counter
 from collections.abc import Iterable
@@ -73,6 +74,7 @@ class Session:
         workerinput: dict[str, str] = getattr(config, "workerinput", {})
         self.id = workerinput.get("testrunuid", uuid.uuid4().hex)
         out = config.getoption("--equivcheck-out")
+        self.started_in = config.invocation_params.dir
         self.folder = Path(config.invocation_params.dir, out) if out else config.rootpath / LATEST
         self.collected: list[Selectable] = []
         self.suites: tuple[Suite, ...] = ()
@@ -107,7 +109,8 @@ class Session:
             self._homes.setdefault(item.name, item)
         note = RunNote(
             session=self.id,
-            folder=str(self.folder),
+            # Relative: a report that is passed on says nothing of the machine.
+            folder=os.path.relpath(self.folder, self.started_in),
             selected=len(chosen),
             collected=len(self.collected),
         )

@@ -24,7 +24,8 @@ MOST_WORKLOADS = 12
 def write_summary(terminal: pytest.TerminalReporter, run_property: str) -> None:
     """Write the section, from the records that the session left."""
     note = read_note(run_property)
-    marker = read_marker(Path(note.folder), session=note.session)
+    folder = terminal.config.invocation_params.dir / note.folder
+    marker = read_marker(folder, session=note.session)
     terminal.section("equivcheck")
     if marker is None or marker.failure is not None:
         told = marker.failure if marker else _error(terminal)
@@ -33,7 +34,7 @@ def write_summary(terminal: pytest.TerminalReporter, run_property: str) -> None:
         return
     if marker.note:
         terminal.line(harmless(f"note: {marker.note}"))
-    for line in _lines(note):
+    for line in _lines(note, folder):
         terminal.line(harmless(line))
 
 
@@ -47,9 +48,9 @@ def _error(terminal: pytest.TerminalReporter) -> str | None:
     return None
 
 
-def _lines(note: RunNote) -> Iterator[str]:
+def _lines(note: RunNote, folder: Path) -> Iterator[str]:
     try:
-        evidence = read_evidence(note.folder)
+        evidence = read_evidence(folder)
     except RecordsError as error:
         yield f"NO VERDICT — {error}"
         return

@@ -11,7 +11,6 @@ import json
 import platform
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -50,15 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="share of the long form's tries")
     parser.add_argument("--seed", type=int, default=20261130)
     parser.add_argument("--out", type=Path, help="Markdown with the figures")
-    parser.add_argument("--json", type=Path, help="the same for machines")
+    parser.add_argument("--kept", type=Path, help="JSON with them; kinds in it are not run again")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    found: list[Tally] = []
-    started = time.monotonic()
+    found = kept(given.kept)
     with tempfile.TemporaryDirectory(prefix="attack-") as folder:
-        for kind in given.only:
+        for kind in sorted(set(given.only) - {tally.kind for tally in found}, key=[*KINDS].index):
             attack, tries = KINDS[kind]
             place = Path(folder) / kind
             place.mkdir()
@@ -70,13 +68,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 say(f"{told}, {tally.seconds:.0f} s")
                 for failure in tally.failures[:5]:
                     say(f"  {failure}")
-    seconds = time.monotonic() - started
-    if given.json:
-        given.json.write_text(json.dumps([asdict(tally) for tally in found]))
+            if given.kept:
+                given.kept.write_text(json.dumps([asdict(tally) for tally in found]))
     if given.out:
-        given.out.write_text(page(found, seed=given.seed, seconds=seconds), encoding="utf-8")
+        given.out.write_text(page(found, seed=given.seed), encoding="utf-8")
         say(f"written: {given.out}")
     return int(any(tally.failures for tally in found))
+
+
+def kept(path: Path | None) -> list[Tally]:
+    """What an earlier, interrupted run has found."""
+    if path is None or not path.is_file():
+        return []
+    return [Tally(**each) for each in json.loads(path.read_text())]
 
 
 def say(text: str) -> None:
@@ -85,14 +89,15 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def page(found: Sequence[Tally], *, seed: int, seconds: float) -> str:
+def page(found: Sequence[Tally], *, seed: int) -> str:
     """The figures as Markdown."""
+    minutes = sum(tally.seconds for tally in found) / 60
     kinds = list(dict.fromkeys(tally.kind for tally in found))
     lines = [
         "# Attack",
         "",
         f"Written by `make attack` on Python {platform.python_version()}, seed {seed}, in "
-        f"{seconds / 60:.0f} minutes at one thread. A failure is a traceback, a hang, a wrong exit "
+        f"{minutes:.0f} minutes at one thread. A failure is a traceback, a hang, a wrong exit "
         f"code, lost or changed evidence.",
         "",
         "| kind | tries | failures | seconds |",

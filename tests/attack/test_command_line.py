@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,10 +12,12 @@ import pytest
 
 from equivcheck.cli.main import run
 from tests.attack.make import equivcheck, make_run
+from tests.unit.seals import reseal
 
 LONG = "n" * 300
 SETTINGS = {
     "deep": (f"a = {'[' * 5000}{']' * 5000}\n", "equivcheck.toml: not valid TOML: nested too"),
+    "a seed": ("seed = 9223372036854775808\n", "equivcheck.toml: seed: expected `int` <= 9223"),
     "digits": (f"seed = {'1' * 4301}\n", "equivcheck.toml: not valid TOML: Exceeds the limit"),
 }
 ARGUMENTS: dict[str, tuple[list[str], str]] = {
@@ -63,6 +66,32 @@ def test_arguments_that_cannot_be_used_are_named(
     said = capsys.readouterr().err
     assert told in said
     assert said.count("\n") == 1
+
+
+def test_a_folder_whose_name_is_no_utf_8_costs_no_verdict(tmp_path: Path) -> None:
+    named = os.fsencode(tmp_path) + b"/r\xff"
+    make_run(Path(os.fsdecode(named)))
+    script = "from equivcheck.cli.main import main; main(['judge', 'records.jsonl'])"
+    code = "from equivcheck.cli import supervise; from pathlib import Path; "
+    code += "supervise.rests_on(Path('.')); "
+    done = subprocess.run([sys.executable, "-c", code + script], cwd=named, capture_output=True)
+    assert b"Traceback" not in done.stderr
+    assert b"the records do not end with the verdict" in done.stderr
+
+
+def test_json_shows_what_a_reader_could_not_see(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_run(tmp_path, differs=True)
+    hostile = "code/\u202eeno\u009b[31m\U000e0001é"
+    text = path.read_text(encoding="utf-8").replace("code/two", hostile)
+    path.write_text(text, encoding="utf-8")
+    reseal(path)
+    assert run(["judge", str(path), "--json"]) in (1, 3)
+    out = capsys.readouterr().out
+    assert not any(mark in out for mark in ("\u202e", "\u009b", "\U000e0001"))
+    assert "\\u202eeno\\u009b[31m\\udb40\\udc01é" in out
+    assert hostile in json.dumps(json.loads(out), ensure_ascii=False)
 
 
 def shell(redirection: str, *arguments: str) -> int:

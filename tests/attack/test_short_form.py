@@ -21,7 +21,7 @@ SCALES = {"fuzz": 0.014, "kills": 0.04, "engines": 0.07, "answers": 0.8, "flips"
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_try_fails(kind: str, tmp_path: Path) -> None:
     told = tmp_path / "told.json"
-    command = [sys.executable, "-m", "tests.attack", "--only", kind, "--json", str(told)]
+    command = [sys.executable, "-m", "tests.attack", "--only", kind, "--kept", str(told)]
     done = subprocess.run(
         [*command, "--scale", str(SCALES[kind]), "--out", str(tmp_path / "attack.md")],
         cwd=ROOT,

@@ -84,6 +84,7 @@ def test_collecting_runs_nothing(project: Project) -> None:
 
 def test_junit_has_the_line_the_message_and_the_figures(project: Project) -> None:
     project.pytest("suites", WRONG, "--junitxml=junit.xml", "-o", "junit_family=xunit1")
+    assert str(project.path) not in (project.path / "junit.xml").read_text(encoding="utf-8")
     cases = ElementTree.parse(project.path / "junit.xml").getroot().iter("testcase")
     found = {case.get("name"): case for case in cases}
     assert (found["two"].get("file"), found["two"].get("line")) == ("suites/code.jsonl", "2")

@@ -104,17 +104,21 @@ def test_stored_results_are_shown(folder: Path, capsys: pytest.CaptureFixture[st
     assert "✓ caught      F8       no-trim      greedy  after 1,234 tokens" in lines
     assert "✗ MISSED      F8       cache-reset  greedy" in lines
     assert "✓ equivalent  control  sound" in lines
-    assert lines[-2].startswith("cache-reset: equivalent: NOT EQUIVALENT")
-    assert lines[-2].endswith("did not occur: an event")
-    assert lines[-1].startswith("1 of 2 seeded faults caught")
+    assert lines[-3].startswith("cache-reset: equivalent: NOT EQUIVALENT")
+    assert lines[-3].endswith("did not occur: an event")
+    assert lines[-2].startswith("1 of 2 seeded faults caught")
+    assert lines[-1].startswith("without a result: ")
 
 
 def test_one_document_for_machines(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    verb = ["faults", "--stored", "--only", "no-*", "--json", "--out", str(folder)]
-    assert cli.run(verb) == 0
+    asked = ["--only", "no-trim", "--only", "verify-greedy"]
+    assert cli.run(["faults", "--stored", *asked, "--json", "--out", str(folder)]) == 3
     document = json.loads(capsys.readouterr().out)
     assert msgspec.convert(document["results"][0], Result) == make_result()
-    assert (document["exit_code"], len(document["results"])) == (0, 1)
+    assert (document["exit_code"], len(document["results"])) == (3, 1)
+    assert document["missing"] == ["verify-greedy"]
+    assert cli.run(["faults", "--stored", "--only", "no-trim", "--out", str(folder)]) == 0
+    assert "without a result" not in capsys.readouterr().out
 
 
 def test_seeds_of_a_fault_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,7 +166,7 @@ def test_all_of_a_kind_have_a_name(
     for result in (make_result(), make_result(id="leak-1", family="F1"), make_control()):
         append(tmp_path, result)
     options = [part for name in only for part in ("--only", name)]
-    assert cli.run(["faults", "--stored", "--out", str(tmp_path), "--json", *options]) == 0
+    assert cli.run(["faults", "--stored", "--out", str(tmp_path), "--json", *options]) == 3
     document = json.loads(capsys.readouterr().out)
     assert [entry["id"] for entry in document["entries"]] == ids
 
