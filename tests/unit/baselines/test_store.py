@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -22,7 +23,7 @@ from equivcheck.compare.render import trend_lines
 from equivcheck.core.errors import EquivcheckError
 from equivcheck.core.generation import Counts
 from equivcheck.records.baseline_record import Baseline, Point
-from tests.unit.baselines.make import even_cases, make_baseline
+from tests.unit.baselines.make import even_cases, make_baseline, make_case
 
 
 def test_what_is_written_reads_back_a_case_a_line(tmp_path: Path) -> None:
@@ -147,3 +148,26 @@ def test_the_nearest_folder_above_is_used(tmp_path: Path, monkeypatch: pytest.Mo
     assert read_baseline("main") == make_baseline()
     monkeypatch.chdir(tmp_path)
     assert path_of("main") == FOLDER / "main.json"
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (
+            {"cases": {"code/0": make_case(2**60, 1)}},
+            "cases[...][0]: expected `int` <= 9007",
+        ),
+        (
+            {"history": (Point(created="", run="r0", counts={"code": Counts(1, 10**30)}),)},
+            "history[0].counts[...][1]: expected",
+        ),
+    ],
+)
+def test_counts_that_nothing_can_be_calculated_with_are_refused(
+    fields: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "main.json"
+    path.write_text(text_of(make_baseline(**fields)), encoding="utf-8")
+    with pytest.raises(BaselineError) as caught:
+        read_baseline(str(path))
+    assert told in str(caught.value)
