@@ -46,7 +46,7 @@ test: $(STAMP) ## run the tests
 QUICK := $(addprefix tests/unit/,core records statistics metrics baselines compare capture checks \
   report advise pipeline fault_matrix cli) $(wildcard tests/unit/test_*.py) tests/plugin/test_pytest_plugin.py
 
-attack: $(STAMP) ## try to break it: fuzz, kills, hostile engines and answers, flipped bits (20 minutes)
+attack: $(STAMP) ## try to break it: fuzz, kills, hostile engines and answers, flipped bits (half an hour)
 	@echo "== attack, figures in reports/attack.md"
 	@mkdir -p reports/runs
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.attack --kept reports/runs/attack.json \

@@ -21,7 +21,7 @@ class RunNote(Struct, frozen=True, kw_only=True):
     session: str
     """Names the pytest session; shared by its workers."""
     folder: str
-    """From the one that pytest was started in."""
+    """From the one that pytest was started in: a JUnit file says nothing of the machine's."""
     selected: int
     """Items."""
     collected: int

@@ -74,7 +74,6 @@ class Session:
         workerinput: dict[str, str] = getattr(config, "workerinput", {})
         self.id = workerinput.get("testrunuid", uuid.uuid4().hex)
         out = config.getoption("--equivcheck-out")
-        self.started_in = config.invocation_params.dir
         self.folder = Path(config.invocation_params.dir, out) if out else config.rootpath / LATEST
         self.collected: list[Selectable] = []
         self.suites: tuple[Suite, ...] = ()
@@ -109,8 +108,7 @@ class Session:
             self._homes.setdefault(item.name, item)
         note = RunNote(
             session=self.id,
-            # Relative: a report that is passed on says nothing of the machine.
-            folder=os.path.relpath(self.folder, self.started_in),
+            folder=os.path.relpath(self.folder, self.config.invocation_params.dir),
             selected=len(chosen),
             collected=len(self.collected),
         )

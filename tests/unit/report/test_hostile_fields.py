@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import unicodedata
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -112,8 +113,9 @@ def test_a_profile_is_fit_for_publishing() -> None:
 class Lines:
     """What pytest's reporter is asked to print."""
 
-    def __init__(self) -> None:
+    def __init__(self, started_in: Path) -> None:
         self.text = ""
+        self.config = SimpleNamespace(invocation_params=SimpleNamespace(dir=started_in))
 
     def section(self, title: str) -> None:
         self.line(title)
@@ -127,8 +129,8 @@ def test_pytest_sums_up_without_them(failure: str | None, tmp_path: Path) -> Non
     folder = store(hostile_evidence(), tmp_path / "run").parent
     marker = Marker(session="s", failure=failure, note=HOSTILE)
     (folder / MARKER_NAME).write_bytes(msgspec.json.encode(marker))
-    note = RunNote(folder=str(folder), session="s", selected=1, collected=1)
-    lines = Lines()
+    note = RunNote(folder=folder.name, session="s", selected=1, collected=1)
+    lines = Lines(folder.parent)
     write_summary(lines, msgspec.json.encode(note).decode())  # type: ignore[arg-type]
     assert_quiet(lines.text)
     assert "FORGED" in lines.text
