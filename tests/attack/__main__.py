@@ -33,8 +33,8 @@ KINDS: dict[str, tuple[Attack, int]] = {
 WORDS = {
     "fuzz": "fuzzed inputs to every reader: read or refused in a sentence, within 20 seconds and "
     "4 GiB",
-    "kills": "killed runs, and two undisturbed: no pass before their end, and the same command goes on to the "
-    "undisturbed run's exit code and evidence",
+    "kills": "killed runs, and two undisturbed: no pass before their end, and the same command "
+    "goes on to the undisturbed run's exit code and evidence",
     "engines": "hostile engines, not lossless: never exit code 0, no hang",
     "answers": "hostile answers: one failed answer each, or the end of a run that did not pass",
     "flips": "single bits flipped in the evidence of a passing run: refused, or unfinished where "
