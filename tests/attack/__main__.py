@@ -96,9 +96,9 @@ def page(found: Sequence[Tally], *, seed: int) -> str:
     lines = [
         "# Attack",
         "",
-        f"Written by `make attack` on Python {platform.python_version()}, seed {seed}, in "
-        f"{minutes:.0f} minutes at one thread. A failure is a traceback, a hang, a wrong exit "
-        f"code, lost or changed evidence.",
+        f"Written by `python -m tests.attack` on Python {platform.python_version()}, seed {seed}, "
+        f"in {minutes:.0f} minutes, all kinds added up. A failure is a traceback, a hang, a wrong "
+        f"exit code, lost or changed evidence.",
         "",
         "| kind | tries | failures | seconds |",
         "|---|---:|---:|---:|",
