@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 from equivcheck.core.cases import Sampling
-from equivcheck.core.engine import Capabilities
 from equivcheck.core.generation import Request
 
 OPTIONAL = {"stop": (), "stop_token_ids": (), "ignore_eos": False}
@@ -16,7 +16,26 @@ TOGETHER = "+"
 """Between names that an engine serves each by itself: ``min_p+top_p``."""
 
 
-def lacking(told: Capabilities, request: Request) -> tuple[str, ...]:
+class Told(Protocol):
+    """What an engine says of the requests it serves, as `Capabilities` do."""
+
+    @property
+    def sampled(self) -> bool:
+        """Whether it draws at all."""
+        ...
+
+    @property
+    def refuses(self) -> tuple[str, ...]:
+        """As in `Capabilities`."""
+        ...
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """As in `Capabilities`."""
+        ...
+
+
+def lacking(told: Told, request: Request) -> tuple[str, ...]:
     """What a request needs and the engine does not serve: ``min_p``, ``temperature=5``."""
     greedy_only = () if told.sampled else ("temperature",)
     refused = [
@@ -35,7 +54,7 @@ def needs(request: Request, name: str) -> bool:
     return plain is not None and bool(getattr(request.sampling, name) != plain)
 
 
-def _outside(told: Capabilities, sampling: Sampling) -> Iterator[str]:
+def _outside(told: Told, sampling: Sampling) -> Iterator[str]:
     for name, (least, most) in told.ranges.items():
         value = getattr(sampling, name, None)
         if value == getattr(Sampling(), name, None):

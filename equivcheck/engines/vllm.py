@@ -23,7 +23,13 @@ from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.naming import EngineSpec
 from equivcheck.engines.registry import decode_options
 from equivcheck.engines.serving import misfit
-from equivcheck.engines.vllm_answer import counts_of, scores_of, untouched
+from equivcheck.engines.vllm_answer import (
+    NOT_TOGETHER,
+    RANGES,
+    counts_of,
+    scores_of,
+    untouched,
+)
 from equivcheck.pairs.files import locate_pair
 
 Method = Literal["plain", "ngram", "draft_model", "eagle", "eagle3", "mtp", "medusa", "suffix"]
@@ -31,20 +37,6 @@ OWN_WEIGHTS = ("eagle", "eagle3", "medusa")
 """Methods whose drafting head is a folder of its own: the option ``head``."""
 PLAIN_ONLY = ("min_p", "logit_bias")
 """Fields of `Sampling` that vLLM refuses when it speculates."""
-NOT_TOGETHER = (
-    "min_p+top_p",
-    "logit_bias+repetition_penalty",
-    "min_new_tokens+ignore_eos",
-    "min_new_tokens+stop",
-)
-"""vLLM cuts by min-p before top-p and adds biases before penalties; its least length bans the end
-of text even where that is ignored, and holds stop strings back."""
-RANGES = {
-    "temperature": (0.01, 2.0),
-    "presence_penalty": (-2.0, 2.0),
-    "frequency_penalty": (-2.0, 2.0),
-    "logit_bias": (-100.0, 100.0),
-}
 
 
 class VllmOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -203,7 +195,7 @@ class VllmEngine:
         for request in requests:
             problem = misfit(request, vocab=self.pair.vocab_size, context=self.setup.context)
             if needed := lacking(self.capabilities, request):
-                problem = f"it does not serve {' and '.join(needed)} as they are meant here"
+                problem = f"it does not serve {' and '.join(needed)}"
             if problem:
                 raise EngineError(f"vllm: cannot serve {request.key}: {problem}")
         from vllm.exceptions import VLLMValidationError

@@ -1,4 +1,4 @@
-"""Read what vLLM says of a request's drafts and log-probabilities."""
+"""What vLLM serves as it is meant here, and what it says of a request's drafts and scores."""
 
 from __future__ import annotations
 
@@ -6,6 +6,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from equivcheck.core.generation import DraftCounts, Request, TokenScore
+
+NOT_TOGETHER = (
+    "min_p+top_p",
+    "logit_bias+repetition_penalty",
+    "min_new_tokens+ignore_eos",
+    "min_new_tokens+stop",
+)
+"""vLLM cuts by min-p before top-p and adds biases before penalties; its least length bans the end
+of text even where that is ignored, and holds stop strings back."""
+RANGES = {
+    # Temperatures between 0 and the first are raised to it.
+    "temperature": (0.01, 2.0),
+    "presence_penalty": (-2.0, 2.0),
+    "frequency_penalty": (-2.0, 2.0),
+    "logit_bias": (-100.0, 100.0),
+}
 
 
 def untouched(request: Request) -> bool:

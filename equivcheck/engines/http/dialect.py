@@ -83,10 +83,6 @@ class Dialect(Protocol):
         """
         ...
 
-    def refusal(self, request: Request) -> str | None:
-        """Why a request cannot be asked as it stands, beside `Told.refuses` and `Told.ranges`."""
-        ...
-
     def answer(self, request: Request) -> Generation:
         """Put a request and read the answer.
 

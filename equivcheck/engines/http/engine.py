@@ -131,8 +131,7 @@ class HttpEngine:
         problems: list[EngineError] = []
         fitting: list[Request] = []
         for request in requests:
-            wrong = misfit(request, self.told, vocab=self.files.vocab_size)
-            if wrong := wrong or self.dialect.refusal(request):
+            if wrong := misfit(request, self.told, vocab=self.files.vocab_size):
                 told = f"http: cannot serve {visible(request.key)}: {self.name}: {wrong}"
                 problems.append(EngineError(told))
             else:

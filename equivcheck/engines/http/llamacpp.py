@@ -37,6 +37,8 @@ REFUSES = (
     "min_new_tokens",
     "stop_token_ids",
     "ignore_eos",
+    # It adds biases before penalties.
+    "logit_bias+repetition_penalty",
 )
 CERTAIN = 1e4
 """A bias that no logit makes up for."""
@@ -149,13 +151,6 @@ class LlamacppDialect:
             "build": str(now.build_info),
             "context": str(now.context),
         }
-
-    def refusal(self, request: Request) -> str | None:
-        """Where the order of its penalties is not that of a case."""
-        law = request.sampling
-        if law.logit_bias and law.repetition_penalty != 1:
-            return "logit_bias would be added before repetition_penalty"
-        return None
 
     def answer(self, request: Request) -> Generation:
         """One completion, ids in and ids out.

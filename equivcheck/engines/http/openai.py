@@ -29,8 +29,8 @@ from equivcheck.engines.http.dialect import (
     read,
     trial_request,
 )
-from equivcheck.engines.http.vllm import RANGES
 from equivcheck.engines.http.wire import Wire
+from equivcheck.engines.vllm_answer import RANGES
 
 REFUSES = (
     "top_k",
@@ -71,10 +71,6 @@ class OpenaiDialect:
         """Name and root of the model."""
         card = card_now(self.model, wire=self.wire)
         return {"model": card.id, "root": str(card.root)}
-
-    def refusal(self, request: Request) -> str | None:
-        """Nothing beside what it lacks."""
-        return None
 
     def answer(self, request: Request) -> Generation:
         """One completion, ids in and ids out.

@@ -26,8 +26,9 @@ from equivcheck.engines.http.wire import Wire
 
 GENERATE = "/generate"
 SERVER_INFO = "/get_server_info"
-REFUSES = ("repetition_penalty", "banned_tokens")
-"""Whether its repetition penalty counts the prompt is not documented."""
+REFUSES = ("repetition_penalty", "banned_tokens", "min_new_tokens+ignore_eos")
+"""Whether its repetition penalty counts the prompt is not documented; its least length bans the end
+of text even where that is ignored."""
 
 
 class ServerInfo(Struct, frozen=True, kw_only=True):
@@ -104,12 +105,6 @@ class SglangDialect:
         now = self.look()
         names = ("model_path", "version", "speculative_algorithm", "speculative_num_draft_tokens")
         return {name: str(getattr(now, name)) for name in names}
-
-    def refusal(self, request: Request) -> str | None:
-        """Least lengths would ban the end of text where it is ignored."""
-        if request.sampling.min_new_tokens and request.ignore_eos:
-            return "min_new_tokens would ban the end of text, which is ignored"
-        return None
 
     def answer(self, request: Request) -> Generation:
         """One completion, ids in and ids out.

@@ -65,10 +65,6 @@ class TensorrtLlmDialect:
         """Name of the model."""
         return {"model": card_now(self.model, wire=self.wire).id}
 
-    def refusal(self, request: Request) -> str | None:
-        """Nothing beside what it lacks."""
-        return None
-
     def answer(self, request: Request) -> Generation:
         """One completion, ids in and ids out.
 

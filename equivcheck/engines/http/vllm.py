@@ -1,7 +1,6 @@
 """Dialect `vllm`: vLLM's OpenAI-compatible server, as of 0.32.
 
-Its cuts come as here, but for three: biases before penalties, min-p before top-p, and a floor of
-the temperature. Requests in which that matters are refused.
+Requests in which its order of cuts would matter are refused (`vllm_answer.NOT_TOGETHER`).
 """
 
 from __future__ import annotations
@@ -37,15 +36,8 @@ from equivcheck.engines.http.dialect import (
     trial_request,
 )
 from equivcheck.engines.http.wire import Reply, Wire
+from equivcheck.engines.vllm_answer import NOT_TOGETHER, RANGES
 
-FLOOR = 0.01
-"""Temperatures between 0 and this are raised to it."""
-RANGES = {
-    "temperature": (0.0, 2.0),
-    "presence_penalty": (-2.0, 2.0),
-    "frequency_penalty": (-2.0, 2.0),
-    "logit_bias": (-100.0, 100.0),
-}
 DOUBTFUL = {
     "min_p": Sampling(temperature=1.0, min_p=0.1),
     "logit_bias": Sampling(logit_bias={0: 1}),
@@ -123,8 +115,9 @@ class VllmDialect:
             },
             gamma=self.gamma,
             counts=bool(speculation),
-            refuses=tuple(
-                name for name, law in DOUBTFUL.items() if self.gamma and self.refused(law)
+            refuses=(
+                *(name for name, law in DOUBTFUL.items() if self.gamma and self.refused(law)),
+                *NOT_TOGETHER,
             ),
             ranges=RANGES,
             context=card.max_model_len,
@@ -135,21 +128,6 @@ class VllmDialect:
         """Name, root and length of the model; a fingerprint of the set-up is in each answer."""
         card = card_now(self.model, wire=self.wire)
         return {"model": card.id, "root": str(card.root), "length": str(card.max_model_len)}
-
-    def refusal(self, request: Request) -> str | None:
-        """Where the order of its cuts, or what it does below a length, is not that of a case."""
-        law = request.sampling
-        if 0 < law.temperature < FLOOR:
-            return f"temperature {law.temperature:g} would be raised to {FLOOR:g}"
-        if law.min_p and law.top_p < 1:
-            return "min_p would be cut before top_p"
-        if law.logit_bias and law.repetition_penalty != 1:
-            return "logit_bias would be added before repetition_penalty"
-        if law.min_new_tokens and request.ignore_eos:
-            return "min_new_tokens would ban the end of text, which is ignored"
-        if law.min_new_tokens and request.stop:
-            return "min_new_tokens would hold back stop strings"
-        return None
 
     def answer(self, request: Request) -> Generation:
         """One completion, ids in and ids out."""

@@ -230,4 +230,4 @@ def test_what_it_cannot_serve_comes_behind_what_it_can(engine_at: Opened) -> Non
         came, error = take(engine_at(stub.url), [hot, *REQUESTS])
         assert len(came) == 4
         assert len(stub.asked("/v1/completions")) == 7  # with three trials
-    assert "cannot serve code/hot: vllm: temperature 5 is outside of 0 to 2" in str(error)
+    assert "cannot serve code/hot: vllm: it does not serve temperature=5" in str(error)

@@ -10,9 +10,11 @@ import pytest
 from equivcheck.core.cases import Sampling
 from equivcheck.core.errors import EngineError, EngineGoneError
 from equivcheck.core.generation import DraftCounts, Request
+from equivcheck.core.refusals import lacking
 from equivcheck.engines.http.dialect import Asked, PairWords
 from equivcheck.engines.http.vllm import VllmAnswer, VllmDialect
 from equivcheck.engines.http.wire import Wire
+from equivcheck.engines.vllm_answer import NOT_TOGETHER
 
 from .stub import EOS, FakeVllm, Reply, exchange, serving
 
@@ -145,22 +147,26 @@ def test_ends_of_text_that_are_ignored_are_no_stops(dialect: VllmDialect) -> Non
 
 
 @pytest.mark.parametrize(
-    ("law", "more", "why"),
+    ("law", "more", "needs"),
     [
-        (Sampling(temperature=0.001), {}, "raised to 0.01"),
-        (Sampling(temperature=1.0, min_p=0.1, top_p=0.9), {}, "min_p would be cut before top_p"),
-        (Sampling(repetition_penalty=1.1, logit_bias={1: 1.0}), {}, "added before"),
-        (Sampling(min_new_tokens=2), {"ignore_eos": True}, "ban the end of text"),
-        (Sampling(min_new_tokens=2), {"stop": ("x",)}, "hold back stop strings"),
+        (Sampling(temperature=0.001), {}, "temperature=0.001"),
+        (Sampling(temperature=1.0, min_p=0.1, top_p=0.9), {}, "min_p+top_p"),
+        (
+            Sampling(repetition_penalty=1.1, logit_bias={1: 1.0}),
+            {},
+            "logit_bias+repetition_penalty",
+        ),
+        (Sampling(min_new_tokens=2), {"ignore_eos": True}, "min_new_tokens+ignore_eos"),
+        (Sampling(min_new_tokens=2), {"stop": ("x",)}, "min_new_tokens+stop"),
     ],
 )
 def test_where_its_order_matters_it_is_not_asked(
-    dialect: VllmDialect, law: Sampling, more: dict[str, object], why: str
+    wire_to: WireTo, words: PairWords, law: Sampling, more: dict[str, object], needs: str
 ) -> None:
     request = Request(key="a", prompt_ids=(4,), max_new_tokens=6, sampling=law)
-    refusal = dialect.refusal(msgspec.structs.replace(request, **more))
-    assert refusal is not None
-    assert why in refusal
+    with serving(FakeVllm()) as stub:
+        told = VllmDialect(wire_to(stub.url), words, Asked(None, None, None)).open()
+    assert lacking(told, msgspec.structs.replace(request, **more)) == (needs,)
 
 
 class Picky(FakeVllm):
@@ -177,11 +183,12 @@ def test_what_it_tells_as_it_is_opened(wire_to: WireTo, words: PairWords) -> Non
         told = VllmDialect(wire_to(stub.url), words, Asked(None, None, None)).open()
     assert told.versions == {"vllm": "0.32.0", "model": "m", "model.root": "model"}
     assert (told.gamma, told.counts, told.context) == (4, True, 1024)
-    assert told.refuses == ("min_p", "logit_bias")
+    assert told.refuses == ("min_p", "logit_bias", *NOT_TOGETHER)
 
 
 def test_a_version_that_refuses_nothing_is_asked_everything(
     wire_to: WireTo, words: PairWords
 ) -> None:
     with serving(FakeVllm()) as stub:
-        assert VllmDialect(wire_to(stub.url), words, Asked(None, None, None)).open().refuses == ()
+        told = VllmDialect(wire_to(stub.url), words, Asked(None, None, None)).open()
+    assert told.refuses == NOT_TOGETHER
