@@ -48,8 +48,10 @@ VLLM = "--target vllm --threads 1"
 MENDED = "--target vllm-mended --threads 1"
 OPENVINO = (
     "--target openvino --candidate openvino:mode=lookup --set control=none --threads 1 "
-    "--pair files/target.gguf"
+    "--pair files/f16/target.gguf"
 )
+LLAMACPP = "--target llamacpp --set control=llamacpp:batch=1 --threads 1"
+SERVER = "--target vllm-server --set control=vllm-server:batch=1 --threads 1"
 SMOLLM2 = "--pair smollm2 --dtype bfloat16"
 ROWS = (
     Row("vllm-ngram-alone", GREEDY, f"{ALONE} --candidate vllm:mode=ngram,batch=1 {NO_DRAWS}"),
@@ -76,6 +78,10 @@ ROWS = (
     Row("vllm-draft-law", LAW, f"{VLLM} --candidate vllm:mode=draft_model"),
     Row("vllm-mended-ngram-law", LAW, f"{MENDED} --candidate vllm-mended:mode=ngram"),
     Row("vllm-mended-draft-law", LAW, f"{MENDED} --candidate vllm-mended:mode=draft_model"),
+    Row("vllm-server-ngram", MIXED, f"{SERVER} --candidate vllm-server-ngram {NO_DRAWS}"),
+    Row("llamacpp-ngram", GREEDY, f"{LLAMACPP} --candidate llamacpp-ngram {NO_DRAWS}"),
+    Row("llamacpp-draft", GREEDY, f"{LLAMACPP} --candidate llamacpp-draft {NO_DRAWS}"),
+    Row("llamacpp-ngram-law", LAW, f"{LLAMACPP} --candidate llamacpp-ngram"),
     Row("openvino-lookup", GREEDY, f"{OPENVINO} {NO_DRAWS}"),
     Row("openvino-lookup-law", LAW, OPENVINO),
 )
