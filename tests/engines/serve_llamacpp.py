@@ -1,7 +1,7 @@
-"""llama.cpp's own server, from the package xllamacpp: ``serve_llamacpp.py MODEL PORT [DRAFTS]``.
+"""Run llama.cpp's own server (xllamacpp): ``serve_llamacpp.py MODEL PORT [DRAFTS]``.
 
-DRAFTS is ``ngram`` or the GGUF file of a draft model. Weights, cache and attention compute in float32
-where the files hold float32. Runs until it is ended; needs nothing of equivcheck.
+DRAFTS is ``ngram`` or the GGUF file of a draft model. Where files hold float32, cache and attention
+compute in it. Runs until it is ended; needs nothing of equivcheck.
 """
 
 from __future__ import annotations
