@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "reports" / "engines"
 COMMAND = (sys.executable, "-m", "equivcheck")
 GREEDY = "code json_sql chat multilingual creative"
+FEW = "code chat"
 MIXED = "smoke"
 LAW = "sampling"
 NO_DRAWS = "--sampled none"
@@ -54,18 +55,18 @@ LLAMACPP = "--target llamacpp --set control=llamacpp:batch=1 --threads 1"
 SERVER = "--target vllm-server --set control=vllm-server:batch=1 --threads 1"
 SMOLLM2 = "--pair smollm2 --dtype bfloat16"
 ROWS = (
-    Row("vllm-ngram-alone", GREEDY, f"{ALONE} --candidate vllm:mode=ngram,batch=1 {NO_DRAWS}"),
+    Row("vllm-ngram-alone", FEW, f"{ALONE} --candidate vllm:mode=ngram,batch=1 {NO_DRAWS}"),
     Row(
         "vllm-draft-alone",
-        GREEDY,
+        FEW,
         f"{ALONE} --candidate vllm:mode=draft_model,batch=1 {NO_DRAWS}",
     ),
-    Row("vllm-ngram-batch", GREEDY, f"{VLLM} --candidate vllm:mode=ngram {NO_DRAWS}"),
-    Row("vllm-draft-batch", MIXED, f"{VLLM} --candidate vllm:mode=draft_model {NO_DRAWS}"),
-    Row("vllm-mended-ngram", GREEDY, f"{MENDED} --candidate vllm-mended:mode=ngram {NO_DRAWS}"),
+    Row("vllm-ngram-batch", FEW, f"{VLLM} --candidate vllm:mode=ngram {NO_DRAWS}"),
+    Row("vllm-draft-batch", FEW, f"{VLLM} --candidate vllm:mode=draft_model {NO_DRAWS}"),
+    Row("vllm-mended-ngram", FEW, f"{MENDED} --candidate vllm-mended:mode=ngram {NO_DRAWS}"),
     Row(
         "vllm-mended-draft",
-        GREEDY,
+        FEW,
         f"{MENDED} --candidate vllm-mended:mode=draft_model {NO_DRAWS}",
     ),
     Row(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from msgspec import Struct
+
 from equivcheck.core.cases import Sampling
 from equivcheck.core.generation import Request
 
@@ -14,6 +16,16 @@ REFUSABLE = (*Sampling.__struct_fields__, *OPTIONAL)
 """Names that `Capabilities.refuses` may hold."""
 TOGETHER = "+"
 """Between names that an engine serves each by itself: ``min_p+top_p``."""
+
+
+class LeftOut(Struct, frozen=True, kw_only=True):
+    """A case that was asked of no arm, since an engine says that it refuses what the case needs."""
+
+    key: str
+    engine: str
+    """Name of the engine that refuses it."""
+    needs: tuple[str, ...]
+    """Fields of `Sampling` or `Request`, with the value where that is out of the engine's range."""
 
 
 class Told(Protocol):

@@ -16,6 +16,7 @@ from msgspec import UNSET, Struct, UnsetType
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.findings import Finding, Outcome
 from equivcheck.core.generation import Generation, Request
+from equivcheck.core.refusals import LeftOut as LeftOut
 from equivcheck.core.settings import Order, Settings
 from equivcheck.records.baseline_record import Against
 
@@ -53,16 +54,6 @@ class SuiteRef(Struct, frozen=True, kw_only=True):
     digest: str
     cases: int
     """Cases in the file; the selected ones are those with an `Asked` line."""
-
-
-class LeftOut(Struct, frozen=True, kw_only=True):
-    """A case that was asked of no arm, since an engine says that it refuses what the case needs."""
-
-    key: str
-    engine: str
-    """Name of the engine that refuses it."""
-    needs: tuple[str, ...]
-    """Fields of `Sampling` or `Request`, with the value where that is out of the engine's range."""
 
 
 class Header(Struct, frozen=True, kw_only=True, tag="header", omit_defaults=True):

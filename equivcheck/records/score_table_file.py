@@ -48,9 +48,7 @@ CODES = (
 
 
 def write_scores(path: Path, table: ScoreTable, *, about: str | None = None) -> None:
-    """Write a table so that a reader finds the old file or the new one, never half of it.
-
-    The same table gives the same bytes.
+    """Write the same bytes for the same table. A reader finds the old file or the new one.
 
     Args:
         path: Where it goes.

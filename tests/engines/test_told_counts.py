@@ -8,11 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from equivcheck.capture import capture as capturing
+from equivcheck.capture import arms
 from equivcheck.core.engine import Capabilities, Engine
 from equivcheck.core.findings import Outcome
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import EngineSetup, Settings
+from equivcheck.engines.opening import Opening
 from equivcheck.engines.registry import load_engine
 from equivcheck.pipeline.run import run
 from equivcheck.records.records_file import read_evidence
@@ -59,11 +60,11 @@ def test_a_lossless_engine_that_only_counts_is_equivalent(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def load(spec: str, wanted: EngineSetup) -> Engine:
-        engine = load_engine(spec, wanted)
+    def load(spec: str, wanted: EngineSetup, *, opening: Opening) -> Engine:
+        engine = load_engine(spec, wanted, opening=opening)
         return CountsOnly(engine, by_slot=by_slot, steps=steps) if spec == CANDIDATE else engine
 
-    monkeypatch.setattr(capturing, "load_engine", load)
+    monkeypatch.setattr(arms, "load_engine", load)
     settings = Settings(setup=setup, candidate=CANDIDATE, sampled=None)
     verdict = run(settings, [make_suite()], tmp_path / "counted")
     assert verdict.outcome is Outcome.PASS, verdict.headline

@@ -11,6 +11,7 @@ from equivcheck.cli import main as cli
 from equivcheck.core.engine import Engine
 from equivcheck.core.load_suites import load_suite
 from equivcheck.core.settings import EngineSetup
+from equivcheck.engines.opening import Opening
 from equivcheck.engines.registry import load_engine
 from tests.plugin.conftest import Project
 
@@ -29,11 +30,11 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Engines opened, in order."""
     names: list[str] = []
 
-    def counted(spec: str, setup: EngineSetup) -> Engine:
+    def counted(spec: str, setup: EngineSetup, *, opening: Opening) -> Engine:
         names.append(spec)
-        return load_engine(spec, setup)
+        return load_engine(spec, setup, opening=opening)
 
-    monkeypatch.setattr("equivcheck.capture.capture.load_engine", counted)
+    monkeypatch.setattr("equivcheck.capture.arms.load_engine", counted)
     return names
 
 

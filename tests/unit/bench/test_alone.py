@@ -20,6 +20,7 @@ from equivcheck.metrics.summarise import summarise
 from tests.unit.bench.test_measure import ARMS, KEYS, make_header, measure
 from tests.unit.engines.isolation.unruly import install
 from tests.unit.make import make_request
+from tests.unit.seals import reseal
 
 ONE_AFTER_THE_OTHER = ["target"] * len(KEYS) + ["fast"] * len(KEYS)
 
@@ -60,6 +61,7 @@ def test_an_arm_that_is_measured_is_not_opened_again(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="out of memory"):
         measure(path, headed(order="one at a time", option="breaks=code/c"))
     path.write_bytes(path.read_bytes().replace(b"fake:breaks=code/c", b"fake"))
+    reseal(path)
     log = measure(path, headed(order="one at a time"), resume=True)
     assert not any(line.startswith("plain") for line in log)
     bench = read_bench(path)

@@ -61,7 +61,8 @@ def test_only_the_engine_can_say_what_it_drafts(
             seen.append((self.drafter, asked[0][1].steps))
             return super().score(asked)
 
-    def opened(header: Header, *, drafter: DraftSource | None) -> Looker:
+    def opened(header: Header, *, drafter: DraftSource | None, replays: bool) -> Looker:
+        assert not replays
         return Looker(drafter)
 
     monkeypatch.setattr(start, "open_scorer", opened)
