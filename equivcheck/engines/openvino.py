@@ -24,7 +24,7 @@ from equivcheck.pairs.files import locate_pair
 from equivcheck.pairs.sources import resolve
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
-LACKS = ("logit_bias", "banned_tokens", "stop")
+LACKS = ("logit_bias", "banned_tokens", "stop", "ignore_eos+stop_token_ids")
 """Without a counterpart in `GenerationConfig`. Stop strings it has, but it leaves out the tokens
 that complete one, so that where an output ended cannot be told."""
 RANGES = {"presence_penalty": (-2.0, 2.0), "frequency_penalty": (-2.0, 2.0), "min_p": (0.0, 0.999)}
@@ -177,7 +177,8 @@ class OpenvinoEngine:
         config.presence_penalty = law.presence_penalty
         config.frequency_penalty = law.frequency_penalty
         ends = () if request.ignore_eos else self.pair.eos_token_ids
-        # ignore_eos would switch off every stop id.
+        # That switches off every stop id.
+        config.ignore_eos = request.ignore_eos
         config.stop_token_ids = {*ends, *request.stop_token_ids}
         if self.options.mode == "lookup":
             config.num_assistant_tokens = self.options.gamma

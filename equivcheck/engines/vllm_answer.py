@@ -31,10 +31,10 @@ def untouched(request: Request) -> bool:
     return neutral and not (law.logit_bias or law.banned_tokens or law.min_new_tokens)
 
 
-def counts_of(metrics: Any) -> DraftCounts | None:
-    """A request's drafts, from vLLM's count of the steps that drafted."""
+def counts_of(metrics: Any) -> DraftCounts:
+    """A request's drafts, from vLLM's count of the steps that drafted; None: none did."""
     if metrics is None:
-        return None
+        return DraftCounts(drafted=0, accepted=0, steps=0)
     accepted = metrics.per_step_accepted
     return DraftCounts(
         steps=len(accepted),

@@ -19,7 +19,7 @@ def test_counts_are_those_of_the_steps_that_drafted() -> None:
     assert counts_of(metrics) == DraftCounts(
         steps=3, drafted=11, accepted=6, accepted_by_slot=(2, 2, 1, 1)
     )
-    assert counts_of(None) is None
+    assert counts_of(None) == DraftCounts(drafted=0, accepted=0, steps=0)
 
 
 def test_the_rival_is_the_most_likely_other_token() -> None:
