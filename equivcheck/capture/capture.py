@@ -21,7 +21,6 @@ from equivcheck.capture.header import make_header
 from equivcheck.capture.logbook import Logbook, Progress
 from equivcheck.capture.plan import Plan, make_plan, shuffle, warm_up, with_stored_prompts
 from equivcheck.capture.served import served
-from equivcheck.capture.threads import spin_briefly
 from equivcheck.checks.exercised import with_required_events
 from equivcheck.core.cases import Suite
 from equivcheck.core.detokenise import detokeniser
@@ -87,7 +86,6 @@ def capture(
         EngineError: an engine cannot be opened, breaks the protocol, or answers no case at all.
         RecordsError: the folder holds records already, or those of another run.
     """
-    spin_briefly()
     settings = with_required_events(settings)
     from equivcheck.pairs.load import load_tokenizer
     from equivcheck.pairs.prompts import encode

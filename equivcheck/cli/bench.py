@@ -90,14 +90,12 @@ def command(
     target's; otherwise the exit code is 1, and 3 of an unfinished measurement. An interrupted one
     is gone on with.
     """
-    from equivcheck.capture.threads import spin_briefly
     from equivcheck.metrics.records_file import bench_path, read_bench
 
     path = bench_path(out)
     settings = read_settings(flags, overrides)
     if show:
         return _say(read_bench(path), path, limits=settings.workload, as_json=as_json)
-    spin_briefly()
     import msgspec
 
     from equivcheck.bench.arms import Sweeps, arms_of, points_of

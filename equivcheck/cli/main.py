@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from equivcheck import __version__
+from equivcheck.capture.threads import spin_briefly
 from equivcheck.cli.output import Output, forgiving, open_streams, say_error
 from equivcheck.cli.supervise import COULD_NOT_RUN, supervised
 from equivcheck.core.errors import EquivcheckError, SettingsError, did_you_mean
@@ -90,6 +91,7 @@ def equivcheck() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    spin_briefly()
     open_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from equivcheck.capture.threads import spin_briefly
 from equivcheck.core.cases import Case, Suite
 from equivcheck.core.engine import Capabilities, Engine
 from equivcheck.core.errors import SuiteError
@@ -103,6 +104,7 @@ def compare(settings: Settings, cases: Cases, folder: Path) -> Comparison:
     Raises:
         EquivcheckError: the run cannot be made, or the folder holds an unfinished other one.
     """
+    spin_briefly()
     from equivcheck.pipeline.run import run
     from equivcheck.records.records_file import read_evidence
     from equivcheck.records.run_folder import clear, lock, make_room

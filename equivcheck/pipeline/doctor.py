@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from equivcheck.capture.threads import spin_briefly
 from equivcheck.core.settings import Settings
 
 TOKENS = 64
@@ -59,7 +58,6 @@ def examine(settings: Settings) -> Diagnosis:
     Raises:
         EquivcheckError: the pair or the engine cannot be loaded.
     """
-    spin_briefly()
     from equivcheck.capture.environment import fingerprint
     from equivcheck.decoding.contract import probe_contract
     from equivcheck.engines.native import NativeEngine

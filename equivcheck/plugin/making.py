@@ -22,6 +22,7 @@ from typing import NoReturn
 import msgspec
 from msgspec import Struct
 
+from equivcheck.capture.threads import spin_briefly
 from equivcheck.core import errors
 from equivcheck.core.cases import Suite
 from equivcheck.core.errors import EngineError, EquivcheckError, OtherRunError, describe
@@ -67,6 +68,7 @@ def make_run(errand: Errand) -> str:
     Raises:
         EquivcheckError: it cannot be made.
     """
+    spin_briefly()
     from equivcheck.pipeline.run import run
 
     settings, suites, folder = errand.settings, errand.suites, Path(errand.folder)
