@@ -21,6 +21,7 @@ from equivcheck.capture.header import make_header
 from equivcheck.capture.logbook import Logbook, Progress
 from equivcheck.capture.plan import Plan, make_plan, shuffle, warm_up, with_stored_prompts
 from equivcheck.capture.served import served
+from equivcheck.capture.thread_choice import TimeThreads, with_threads
 from equivcheck.checks.exercised import with_required_events
 from equivcheck.core.cases import Suite
 from equivcheck.core.detokenise import detokeniser
@@ -47,7 +48,7 @@ from equivcheck.records.records_file import (
     read_evidence,
 )
 
-__all__ = ["MakeWay", "Progress", "capture"]
+__all__ = ["MakeWay", "Progress", "TimeThreads", "capture"]
 
 MakeWay = Callable[[Path], object]
 """Called with the folder of the run."""
@@ -65,6 +66,7 @@ def capture(
     resume: bool = False,
     make_way: MakeWay | None = None,
     more: bool = False,
+    time_threads: TimeThreads | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Ask every arm what the plan says; the path of the records file.
@@ -78,6 +80,8 @@ def capture(
         make_way: Takes away what a new run replaces, when its first answer is there and no sooner:
             until then it may turn out that it cannot be made. None: an occupied folder is refused.
         more: Draw another budget of sampled tokens, on top of what was drawn.
+        time_threads: Chooses the number of CPU threads of a new run where none is set and all
+            engines compute with this process's torch. None: torch's own stays.
         progress: Told after each answer.
 
     Raises:
@@ -97,6 +101,9 @@ def capture(
         refuse_unknown_ids(plan.asked, vocab=load_setup(settings.setup).vocab_size)
     path = folder / RECORDS_NAME
     stored = interrupted_evidence(path) if resume else None
+    settings, timed = with_threads(
+        settings, stored=stored.header if stored else None, time_threads=time_threads
+    )
     opening = Opening(
         tables=settings.engine,
         clock=settings.clock,
@@ -122,6 +129,7 @@ def capture(
             arms=arms.described(*(arm for arm in arms if arm != REPEAT)),
             order=arms.order,
             run=folder.resolve().name,
+            threads_timed=timed,
         )
         if resume:
             writer, evidence = RecordsWriter.resume(path, header)

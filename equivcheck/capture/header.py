@@ -26,6 +26,7 @@ def make_header(
     arms: Mapping[str, Capabilities],
     order: Order,
     run: str,
+    threads_timed: bool = False,
 ) -> Header:
     """The manifest of a run whose arms have said what they are."""
     pair = load_setup(settings.setup)
@@ -54,6 +55,7 @@ def make_header(
         git_dirty=git.dirty if git else None,
         draw_seed=draw_seed(settings),
         order=order,
+        threads_timed=threads_timed,
         left_out=plan.left_out,
     )
 

@@ -159,6 +159,7 @@ def _capture(
     more: bool = False,
 ) -> None:
     from equivcheck.cli.progress import shown_progress
+    from equivcheck.engines.thread_timing import timed_threads
     from equivcheck.pipeline.run import run
     from equivcheck.records.run_folder import clear
 
@@ -170,6 +171,7 @@ def _capture(
             resume=resumed,
             make_way=clear,
             more=more,
+            time_threads=timed_threads,
             progress=progress,
         )
 

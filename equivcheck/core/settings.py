@@ -25,7 +25,8 @@ class EngineSetup(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     device: str = "auto"
     """auto: cuda where there is one, else cpu."""
     threads: Annotated[int, Meta(ge=1)] | None = None
-    """CPU threads; None keeps torch's own choice. Part of the identity contract."""
+    """CPU threads. None: torch's own number, or one where `equivcheck run` times that as clearly
+    faster. Part of the identity contract."""
     batch_size: Annotated[int, Meta(ge=1, le=64)] = 8
     context: Annotated[int, Meta(ge=64)] = 1024
     """Most positions (prompt and output) a request may take; the static cache's length."""

@@ -57,7 +57,8 @@ def load_setup(setup: EngineSetup) -> LoadedPair:
 def device_facts(setup: EngineSetup) -> dict[str, str]:
     """What only torch knows of the place a run happens in. Stable within one installation."""
     device = choose_device(setup)
-    facts = {"device": device.type, "threads": str(torch.get_num_threads())}
+    # Those asked for count, whether an engine has been opened with them yet or not.
+    facts = {"device": device.type, "threads": str(setup.threads or torch.get_num_threads())}
     if device.type == "cuda":
         known = torch.cuda.get_device_properties(device)
         facts |= {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from equivcheck.baselines.adopt import adopt_baseline
-from equivcheck.capture.capture import MakeWay, Progress, capture
+from equivcheck.capture.capture import MakeWay, Progress, TimeThreads, capture
 from equivcheck.checks.verdict import Verdict, judge
 from equivcheck.core.cases import Suite
 from equivcheck.core.settings import Settings
@@ -25,17 +25,25 @@ def run(
     resume: bool = False,
     make_way: MakeWay | None = None,
     more: bool = False,
+    time_threads: TimeThreads | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
     """Plan, capture, score, grade, judge and report one run in ``folder``.
 
-    ``resume``, ``make_way`` and ``more`` are `capture`'s.
+    ``resume``, ``make_way``, ``more`` and ``time_threads`` are `capture`'s.
 
     Raises:
         EquivcheckError: the run cannot be made. What was captured is kept and can be resumed.
     """
     records = capture(
-        settings, suites, folder, resume=resume, make_way=make_way, more=more, progress=progress
+        settings,
+        suites,
+        folder,
+        resume=resume,
+        make_way=make_way,
+        more=more,
+        time_threads=time_threads,
+        progress=progress,
     )
     score(records, progress=progress)
     grade_answers(records, suites, progress=progress)

@@ -69,17 +69,31 @@ def make_run(errand: Errand) -> str:
         EquivcheckError: it cannot be made.
     """
     spin_briefly()
+    from equivcheck.engines.thread_timing import timed_threads
     from equivcheck.pipeline.run import run
 
     settings, suites, folder = errand.settings, errand.suites, Path(errand.folder)
     try:
         start = make_room(folder, settings, suites)
         resumed = start == "resumed"
-        run(settings, suites, folder, resume=resumed, make_way=clear)
+        run(
+            settings,
+            suites,
+            folder,
+            resume=resumed,
+            make_way=clear,
+            time_threads=timed_threads,
+        )
         return "an interrupted run was gone on with" if resumed else ""
     except OtherRunError:
         aside: list[Path] = []
-    run(settings, suites, folder, make_way=lambda folder: aside.append(set_aside(folder)))
+    run(
+        settings,
+        suites,
+        folder,
+        make_way=lambda folder: aside.append(set_aside(folder)),
+        time_threads=timed_threads,
+    )
     return f"an unfinished run of something else is in {shown(aside[0])}"
 
 

@@ -80,6 +80,8 @@ class Header(Struct, frozen=True, kw_only=True, tag="header", omit_defaults=True
     """Seeds the draws of the arm `sampled`; fresh in the profile `release`."""
     order: Order = "in turn"
     """Whether arms answered in turn, all open, or one after the other, one open at a time."""
+    threads_timed: bool = False
+    """Whether ``settings.setup.threads`` was chosen by timing, and not set."""
     left_out: tuple[LeftOut, ...] = ()
     """Selected cases without an `Asked` line; the verdict rests on the others."""
 

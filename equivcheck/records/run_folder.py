@@ -22,7 +22,7 @@ from equivcheck.core.validation import decoded
 from equivcheck.records.journal import LONGEST_LINE, whole_lines
 from equivcheck.records.records import TARGET, Evidence, SuiteRef
 from equivcheck.records.records_file import RECORDS_NAME, read_evidence
-from equivcheck.records.same_run import first_difference
+from equivcheck.records.same_run import first_difference, with_stored_threads
 from equivcheck.records.score_table_file import SCORES_NAME
 
 REPORTS = Path("reports")
@@ -84,7 +84,7 @@ def other_than_asked(evidence: Evidence, settings: Settings, suites: Sequence[Su
     sizes = {ref.path: ref.cases for ref in header.suites}
     wanted = msgspec.structs.replace(
         header,
-        settings=settings,
+        settings=with_stored_threads(settings, header),
         suites=tuple(
             SuiteRef(
                 path=suite.path,

@@ -1,7 +1,7 @@
 """Decide whether a records file may be gone on with: it has to be the same run in all that matters.
 
-Pure: compares two headers. Run id, creation time, the engines' remarks, limits on their time and
-the seed of the draws, which may be a fresh one, can differ.
+Pure: compares two headers. Run id, creation time, the engines' remarks, limits on their time, the
+seed of the draws, which may be a fresh one, and whose choice the threads were can differ.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from equivcheck.core.errors import OtherRunError
+from equivcheck.core.settings import Settings
+from equivcheck.records.records import Header
 
-_FREE = frozenset({"run", "created", "draw_seed"})
+_FREE = frozenset({"run", "created", "draw_seed", "threads_timed"})
 _FREE_TAILS = ("notes", "open_seconds", "answer_seconds", "token_seconds", "close_seconds")
 """Engines' remarks may hold measured figures; a run that was too slow may go on with more time."""
 
@@ -45,6 +48,17 @@ def refuse_other_run(path: Path, *, found: Struct, wanted: Struct) -> None:
             f"{path}: belongs to another run: {difference.field} is {_shown(difference.found)} "
             f"there and {_shown(difference.wanted)} here"
         )
+
+
+def with_stored_threads(settings: Settings, stored: Header) -> Settings:
+    """Settings as asked for, with the number of threads that a stored run chose by timing.
+
+    A number that is asked for stays: if it is another one, so is the run.
+    """
+    if settings.setup.threads is not None or not stored.threads_timed:
+        return settings
+    setup = replace(settings.setup, threads=stored.settings.setup.threads)
+    return replace(settings, setup=setup)
 
 
 def _differences(found: Any, wanted: Any, path: str) -> Iterator[Difference]:

@@ -31,8 +31,9 @@ from equivcheck.report.law import LawView, law_view
 from equivcheck.statistics.acceptance_rate import acceptance_by_workload
 
 _IDENTITY_CHECKS = ("greedy", "coupled")
-_TOLD = ("python", "torch", "transformers", "cpu", "gpu", "cores")
-"""Of the environment, what the first screen shows; records have all of it."""
+_TOLD = ("python", "torch", "transformers", "threads", "cpu", "gpu", "cores")
+"""Of the environment, what the first screen shows, threads where they were chosen by timing;
+records have all of it."""
 MOST_CELLS = 255
 """Of a run's or a workload's name: as many as a folder's may have."""
 
@@ -141,11 +142,7 @@ def view_of(evidence: Evidence, verdict: Verdict) -> RunView:
         ),
         law=law_view(evidence),
         latencies=tuple(latency_rows(evidence)),
-        environment=tuple(
-            f"{name} {head(header_value, cells=60)}"
-            for name in _TOLD
-            if (header_value := evidence.header.environment.get(name))
-        ),
+        environment=_environment(evidence.header),
         appendix=appendix_of(evidence, verdict.findings),
         evidence_digest=evidence_digest(evidence),
         unsealed=evidence.unsealed,
@@ -153,6 +150,15 @@ def view_of(evidence: Evidence, verdict: Verdict) -> RunView:
         events=event_view(evidence),
         judged=judged_of(evidence),
     )
+
+
+def _environment(header: Header) -> tuple[str, ...]:
+    facts = dict(header.environment)
+    if header.threads_timed:
+        facts["threads"] = f"{header.settings.setup.threads}, chosen by timing"
+    else:
+        facts.pop("threads", None)
+    return tuple(f"{name} {head(value, cells=60)}" for name in _TOLD if (value := facts.get(name)))
 
 
 def _arms(header: Header) -> str:

@@ -35,5 +35,6 @@ def test_threads_are_set_and_told() -> None:
         assert facts == {"device": "cpu", "threads": "1"}
         configure_arithmetic(EngineSetup())
         assert torch.get_num_threads() == 1
+        assert device_facts(EngineSetup(device="cpu", threads=3))["threads"] == "3"
     finally:
         torch.set_num_threads(before)

@@ -21,6 +21,7 @@ MAY_IMPORT_FRAMEWORKS = {
     "engines.flashspec": "hands the pair's modules to a library that is built on torch",
     "engines.models": "keeps the decoder's models",
     "engines.native": "opens the decoder",
+    "engines.thread_timing": "sets torch's threads and times its products",
     "engines.timing": "times the decoder's steps",
     "engines.transformers": "runs the library itself",
     "engines.transformers_config": "speaks the library's words",
