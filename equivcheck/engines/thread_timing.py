@@ -53,7 +53,6 @@ def timed_threads(setup: EngineSetup, *, times: Times | None = None) -> int | No
     return 1 if one < CLEARLY * usually else usual
 
 
-@torch.inference_mode()
 def product_seconds(
     setup: EngineSetup, threads: tuple[int, int]
 ) -> tuple[list[float], list[float]]:
@@ -87,6 +86,7 @@ def _factors(setup: EngineSetup) -> list[tuple[Tensor, Tensor]]:
     ]
 
 
+@torch.inference_mode()
 def _seconds(factors: list[tuple[Tensor, Tensor]], *, threads: int, least: float) -> float:
     """Of all products once, repeated for `least` seconds."""
     torch.set_num_threads(threads)
