@@ -9,8 +9,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-import msgspec
-
 from equivcheck.checks.events.seen import look
 from equivcheck.checks.events.vocabulary import BY_ID, EVENTS, Event, count
 from equivcheck.checks.subjects import RUN, plural
@@ -79,9 +77,7 @@ def with_required_events(settings: Settings) -> Settings:
     Raises:
         SettingsError: no event has one of the ids.
     """
-    if settings.require_events == AUTO and settings.profile == "release":
-        return msgspec.structs.replace(settings, require_events=ALL)
     for id in required_events(settings):
         if id not in IDS:
             raise SettingsError(f"require_events: {unknown_name('event', id, IDS)}")
-    return settings
+    return settings.in_full()

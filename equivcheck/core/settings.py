@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
 from equivcheck.core.engine_tables import Clock, EngineTable
@@ -101,3 +102,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Engines by a name of one's own: ``[tool.equivcheck.engine.NAME]``."""
     workload: dict[str, WorkloadLimits] = {}
     """Limits by workload. Token identity needs none: it is always held."""
+
+    def in_full(self) -> Settings:
+        """The settings with what their profile requires written out, as a run's header has them."""
+        if self.require_events == AUTO and self.profile == "release":
+            return msgspec.structs.replace(self, require_events=ALL)
+        return self

@@ -84,7 +84,7 @@ def other_than_asked(evidence: Evidence, settings: Settings, suites: Sequence[Su
     sizes = {ref.path: ref.cases for ref in header.suites}
     wanted = msgspec.structs.replace(
         header,
-        settings=with_stored_threads(settings, header),
+        settings=with_stored_threads(settings.in_full(), header),
         suites=tuple(
             SuiteRef(
                 path=suite.path,

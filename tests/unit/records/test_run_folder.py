@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from equivcheck.checks.subjects import repeat_command
@@ -108,6 +109,12 @@ def test_an_unfinished_run_of_the_same_is_resumed_and_kept(tmp_path: Path) -> No
     before = path.read_bytes()
     assert make_room(tmp_path, Settings(), [SUITE]) == "resumed"
     assert path.read_bytes() == before
+
+
+def test_an_unfinished_run_whose_profile_requires_events_is_resumed(tmp_path: Path) -> None:
+    asked = Settings(profile="release")
+    store(tmp_path, stored=msgspec.structs.replace(header(), settings=asked.in_full()))
+    assert make_room(tmp_path, asked, [SUITE]) == "resumed"
 
 
 def test_a_run_killed_in_its_header_starts_anew(tmp_path: Path) -> None:
