@@ -266,7 +266,7 @@ def answers(engine: Engine, requests: Chunk, *, arm: str) -> list[Generation]:
     copies = own_copies(requests)
     try:
         given: list[object] = list(engine.generate(copies))
-    # An adapter may raise anything; here it ends the measurement, which can be gone on with.
+    # An adapter may raise anything; here it ends the measurement, which can be resumed.
     except (Exception, SystemExit) as error:
         raise EngineError(f"arm {arm} broke: {describe(error)}") from error
     answered = (as_answer(each, who=f"arm {arm}") for each in given)

@@ -53,7 +53,7 @@ class Arms(Mapping[str, Engine]):
         Args:
             settings: Engines and order.
             opening: How engines are opened in this run.
-            stored: Header of the run that is gone on with; what its arms said of themselves is
+            stored: Header of the run that is resumed; what its arms said of themselves is
                 known, and they have to say it again.
         """
         self.places = {
@@ -81,7 +81,7 @@ class Arms(Mapping[str, Engine]):
 
         Raises:
             EquivcheckError: it cannot be opened.
-            OtherRunError: it is another engine than the run that is gone on with had.
+            OtherRunError: it is another engine than the run that is resumed had.
         """
         if arm not in self._engines:
             if self.order == ONE_AT_A_TIME:

@@ -35,7 +35,7 @@ def check(evidence: Evidence) -> list[Finding]:
 
 
 def _case_finding(evidence: Evidence, case: Repeated, *, outcome: Outcome) -> Finding:
-    by_chance = "" if outcome is Outcome.FAIL else ", in company that timing decides"
+    by_chance = "" if outcome is Outcome.FAIL else ", in a batch that timing decides"
     return Finding(
         check="determinism",
         subject=case.pair.key,

@@ -88,7 +88,7 @@ def command(
 
     Batch size is 1 unless it is given or swept. A speedup is printed only where all tokens are the
     target's; otherwise the exit code is 1, and 3 of an unfinished measurement. An interrupted one
-    is gone on with.
+    is resumed.
     """
     from equivcheck.metrics.records_file import bench_path, read_bench
 

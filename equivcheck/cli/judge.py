@@ -14,7 +14,7 @@ def command(*, run: str, as_json: bool) -> int:
     """Judge the records of RUN (folder, records file or run id) again, without a model.
 
     The same records give the same bytes, on any machine. A run that is unfinished is judged but
-    given no verdict line, so that it can still be gone on with.
+    given no verdict line, so that it can still be resumed.
     """
     from equivcheck.cli.printing import print_verdict
     from equivcheck.pipeline.rejudge import rejudge

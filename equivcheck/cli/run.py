@@ -64,7 +64,7 @@ def command(
     """Run candidate and target over SUITES (files or folders; default: suites) and judge them.
 
     A finished run in the folder is replaced, or drawn on with --continue; an unfinished one with
-    the same settings is gone on with. Ctrl-C keeps what is done.
+    the same settings is resumed. Ctrl-C keeps what is done.
     """
     from equivcheck.cli.printing import print_run
     from equivcheck.cli.supervise import rests_on

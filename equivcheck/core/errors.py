@@ -42,7 +42,7 @@ class RecordsError(EquivcheckError):
 
 
 class OtherRunError(RecordsError):
-    """Records cannot be gone on with: they belong to another run."""
+    """Records cannot be resumed: they belong to another run."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -290,7 +290,7 @@ class Decoder:
     def clear(self) -> None:
         """Forget whatever an abandoned run has left behind."""
         self.runner.forget()
-        # New ones, so that an abandoned run that is gone on with sees its own replaced.
+        # New ones, so that an abandoned run that is resumed sees its own replaced.
         self.seats = [None] * len(self.seats)
         for row in range(len(self.seats)):
             self.rows.release(row)

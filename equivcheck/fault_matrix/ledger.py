@@ -1,4 +1,4 @@
-"""The ledger: one JSON line a result, appended as they come; a killed proof is gone on with."""
+"""The ledger: one JSON line a result, appended as they come; a killed proof is resumed."""
 
 from __future__ import annotations
 

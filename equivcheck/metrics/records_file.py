@@ -105,7 +105,7 @@ def is_unfinished(path: Path) -> bool:
 
 
 def _read_to_end(path: Path) -> tuple[Bench, Place]:
-    """A measurement, and where it is gone on with."""
+    """A measurement, and where it is resumed."""
     if not path.is_file():
         raise RecordsError(f"{path}: no such measurement; equivcheck bench makes one")
     lines, end = [], BEGIN

@@ -84,7 +84,7 @@ def make_run(errand: Errand) -> str:
             make_way=clear,
             time_threads=timed_threads,
         )
-        return "an interrupted run was gone on with" if resumed else ""
+        return "an interrupted run was resumed" if resumed else ""
     except OtherRunError:
         aside: list[Path] = []
     run(

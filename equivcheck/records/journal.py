@@ -1,7 +1,7 @@
 """Journals: files of JSON lines, each written whole as it comes.
 
 A process killed at any moment leaves complete lines and at most one torn tail. The tail is never
-read, and is cut off when the journal is gone on with. Lines are sealed, as `seal.py` says; a
+read, and is cut off when the journal is resumed. Lines are sealed, as `seal.py` says; a
 journal whose first line has no seal was written before there were any, and stays without.
 """
 
@@ -77,7 +77,7 @@ class SealedLine(NamedTuple):
 
 
 def sealed_lines(path: Path) -> Iterator[SealedLine]:
-    """Every complete line, each held to its seal.
+    """Every complete line, checked against its seal.
 
     Raises:
         RecordsError: a line was changed, removed, doubled or moved after it was written; names the
@@ -108,7 +108,7 @@ def _ends(file: IO[bytes]) -> bool:
 
 
 class Place(NamedTuple):
-    """Where a journal is gone on with."""
+    """Where a journal is resumed."""
 
     offset: int
     """Bytes of complete lines."""

@@ -162,7 +162,7 @@ def read_evidence(path: str | Path, *, scores: bool = True) -> Evidence:
 
 
 def interrupted_evidence(path: Path) -> Evidence | None:
-    """What a file that may be gone on with holds, without scores; None: not even a header.
+    """What a file that may be resumed holds, without scores; None: not even a header.
 
     Raises:
         RecordsError: a line other than a torn last one cannot be used.

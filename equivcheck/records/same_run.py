@@ -1,4 +1,4 @@
-"""Decide whether a records file may be gone on with: it has to be the same run in all that matters.
+"""Decide whether a records file may be resumed: it has to be the same run in all that matters.
 
 Pure: compares two headers. Run id, creation time, the engines' remarks, limits on their time, the
 seed of the draws, which may be a fresh one, and whose choice the threads were can differ.

@@ -1,4 +1,4 @@
-"""Runs that are killed at random times and at each kind of write, judged, and gone on with."""
+"""Runs that are killed at random times and at each kind of write, judged, and resumed."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def one_kill(
     prepare: Callable[[], object],
     after: float | None = None,
 ) -> None:
-    """Kill one run: no pass before its end, and the undisturbed one once it was gone on with."""
+    """Kill one run: no pass before its end, and the undisturbed one once it was resumed."""
     plan.make(folder)
     forked(RUN, folder, prepare=prepare, kill_after=after)
     out = folder / "out"

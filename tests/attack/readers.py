@@ -269,7 +269,7 @@ def models(folder: Path) -> list[Reader]:
 
 
 def in_front(way: Way, end: Callable[[bytes], int]) -> Way:
-    """The way, held to what stands in front of a model's weights and says where they are."""
+    """The way, for what stands in front of a model's weights and says where they are."""
 
     def damage(chance: random.Random, content: bytes) -> bytes:
         return way(chance, content[: end(content)]) + content[end(content) :]

@@ -1,4 +1,4 @@
-"""Whole runs that test a law, on a small random pair: complete, killed, refuted, gone on with."""
+"""Whole runs that test a law, on a small random pair: complete, killed, refuted, resumed."""
 
 from __future__ import annotations
 

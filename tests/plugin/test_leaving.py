@@ -34,7 +34,7 @@ def test_an_engine_that_leaves_with_0_is_an_error_of_every_item(
     project.write("survive", "")
     again = project.alone("suites", f"--equivcheck-candidate={TOY},vanish=two", *arguments)
     assert again.returncode == 0, again.stdout
-    assert "note: an interrupted run was gone on with" in again.stdout
+    assert "note: an interrupted run was resumed" in again.stdout
 
 
 def test_other_tests_of_the_session_go_on(project: Project) -> None:

@@ -126,7 +126,7 @@ def interrupted(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_an_interrupted_run_is_gone_on_with(project: Project, interrupted: str) -> None:
     result = project.pytest("suites", f"--equivcheck-candidate={interrupted}")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["note: an interrupted run was gone on with"])
+    result.stdout.fnmatch_lines(["note: an interrupted run was resumed"])
 
 
 def test_another_interrupted_run_is_set_aside(project: Project, interrupted: str) -> None:

@@ -135,7 +135,7 @@ def test_other_neighbours_are_no_proof_without_a_dtype(dtype: str, outcome: Outc
 def test_in_company_by_chance_another_answer_is_no_failure() -> None:
     findings = determinism.check(make_run(arm=REPEAT, parted=[1], steady=False))
     assert [each.outcome for each in findings] == [Outcome.INCONCLUSIVE] * 2
-    assert "in company that timing decides, candidate answered differently" in findings[0].headline
+    assert "in a batch that timing decides, candidate answered differently" in findings[0].headline
     steady = determinism.check(make_run(arm=REPEAT, parted=[1]))
     assert [each.outcome for each in steady] == [Outcome.FAIL] * 2
 
