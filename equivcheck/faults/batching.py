@@ -64,6 +64,24 @@ class SharesParameters(Decoder):
 
 
 @fault(
+    "temperature-of-row-before",
+    family="F15",
+    recreates="vLLM #42638",
+    caught_by="coupled",
+    schedules=("mixed",),
+)
+class TakesNeighboursTemperature(Decoder):
+    """Verified drafts are judged at the temperature of the row before, 1 where that is greedy."""
+
+    def sharpened(self, penalised: Tensor) -> Tensor:
+        """Move the temperatures on by a row in all slots but the last."""
+        controls = self.rows.controls
+        moved = controls.safe_temperature.roll(1)
+        others = sharpen(penalised, with_other(controls, safe_temperature=moved))
+        return torch.cat([others[:, :-1], super().sharpened(penalised)[:, -1:]], dim=1)
+
+
+@fault(
     "sentinel-as-count",
     family="F15",
     recreates="vLLM #27077",
