@@ -21,10 +21,14 @@ ROWS = 8
 CONTEXT = 256
 PAGES = (62, 63, 64, 65, 66, 127, 128)
 """Prompt lengths around the borders of pages and of prefill chunks."""
+SHARED = (16, 22, 64, 70)
+"""Leading tokens that prompts share."""
 FORCED, MORE_FORCED = 1e3, 1e6
 """Biases that decide a choice, the second over the first."""
 TIED = 2.0**30
 """A bias under which fp32 logits of any size come out equal: an exact tie."""
+HOT = 100.0
+"""The highest temperature: at lower ones fp32 keeps nothing of the noise beside such a bias."""
 
 Encode = Callable[[str], Sequence[int]]
 
@@ -128,7 +132,7 @@ def penalised(write: Writer) -> Iterator[Case]:
         Sampling(logit_bias=common),
         Sampling(logit_bias=comma),
         Sampling(temperature=0.8, presence_penalty=1.0, frequency_penalty=0.5),
-        Sampling(repetition_penalty=1.1, logit_bias=common),
+        Sampling(temperature=0.9, repetition_penalty=1.1, logit_bias=common),
     )
     prompts = (*write.repetitive[:4], *write.varied[:4])
     for prompt, law in zip(prompts, laws, strict=True):
@@ -155,6 +159,21 @@ def endings(write: Writer) -> Iterator[Case]:
         yield Case(id="", prompt=prompt, max_new_tokens=32, stop=(ending,))
 
 
+def strings(write: Writer) -> Iterator[Case]:
+    """Stop strings that end inside a token, in each slot, and some that span whole tokens.
+
+    The text is one word again and again, whose first space a stop string leaves out. The last is
+    never met: its text is free, so that drafts are rejected here as well.
+    """
+    word, prompts = " man", iter(write.varied)
+    law = Sampling(logit_bias={write.ids(word)[0]: FORCED})
+    inside = [word * tokens + word[:-1] for tokens in range(5)]
+    for stop in (*inside, word * 2, word * 4):
+        prompt = next(prompts)
+        yield Case(id="", prompt=prompt, max_new_tokens=16, sampling=law, stop=(stop[1:],))
+    yield Case(id="", prompt=next(prompts), max_new_tokens=32, stop=("king of the sea",))
+
+
 def budgets(write: Writer) -> Iterator[Case]:
     """Token limits from 1 to beyond a block."""
     for limit, prompt in enumerate(write.repetitive, start=1):
@@ -176,12 +195,24 @@ def repeats(write: Writer) -> Iterator[Case]:
         yield Case(id="", prompt=prompts[index // 2 % 4], max_new_tokens=20, sampling=law)
 
 
+def prefixes(write: Writer) -> Iterator[Case]:
+    """Pairs of prompts that share pages and differ behind, at a border of pages and inside one."""
+    for shared in SHARED:
+        start = write.filler(shared)
+        for _ in range(2):
+            yield Case(
+                id="", token_ids=start + write.filler(24), max_new_tokens=16, ignore_eos=True
+            )
+
+
 def ties(write: Writer) -> Iterator[Case]:
-    """Exact ties between two tokens in greedy rows, beside sampled ones."""
-    first, second = write.ids(" man")[0], write.ids(" king")[0]
+    """Exact ties: of two tokens in greedy rows, and across a cut in sampled ones beside them."""
+    words = [write.ids(word)[0] for word in (" man", " king", " sea")]
+    best = Sampling(logit_bias=dict.fromkeys(words[:2], TIED))
+    across = Sampling(temperature=HOT, top_k=2, logit_bias=dict.fromkeys(words, TIED))
     for index, (prompt, law) in enumerate(zip(write.varied, LAWS, strict=False)):
-        planted = Sampling(logit_bias={first: TIED, second: TIED})
-        yield Case(id="", prompt=prompt, max_new_tokens=12, sampling=law if index % 2 else planted)
+        planted = (best, across, best, law)[index % 4]
+        yield Case(id="", prompt=prompt, max_new_tokens=12, sampling=planted)
 
 
 def bans(write: Writer) -> Iterator[Case]:
@@ -225,9 +256,11 @@ WRITERS: dict[str, Callable[[Writer], Iterator[Case]]] = {
         mixed,
         penalised,
         endings,
+        strings,
         budgets,
         borders,
         repeats,
+        prefixes,
         ties,
         bans,
         recurrent,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from equivcheck.decoding.decoder import Decoder
+from equivcheck.decoding.transforms import HIDDEN
 from equivcheck.decoding.verification import Proposal, Verified, leading
 from equivcheck.faults.fault import control, fault
 
@@ -26,6 +27,25 @@ class TakesLastOfTie(Decoder):
         last = target_law.shape[-1] - 1 - target_law.flip(-1).argmax(dim=-1)
         chosen = torch.where(self.rows.controls.greedy[:, None], last, verified.tokens)
         return Verified(chosen, leading(chosen[:, :-1] == proposal.tokens, proposal.lengths))
+
+
+@fault(
+    "tied-at-cut",
+    family="F19",
+    recreates="vLLM #50979",
+    caught_by="coupled",
+    schedules=("ties",),
+)
+class KeepsTies(Decoder):
+    """Verified slots keep every token tied with the last that a cut keeps, plain decoding one."""
+
+    def sharpened(self, penalised: Tensor) -> Tensor:
+        """Cut by value in all slots but the last."""
+        law = super().sharpened(penalised)
+        scaled = penalised / self.rows.controls.safe_temperature[:, None, None]
+        border = torch.where(law > HIDDEN, scaled, torch.inf).amin(dim=-1, keepdim=True)
+        tied = torch.where(scaled == border, scaled, law)
+        return torch.cat([tied[:, :-1], law[:, -1:]], dim=1)
 
 
 @fault("verify-in-bf16", family="F19", recreates="vLLM #54506", caught_by="greedy")

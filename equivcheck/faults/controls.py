@@ -17,7 +17,7 @@ FEW = ("plain", "sampled", "penalised", "mixed", "budgets", "repeats")
 ALL = (*FEW, "endings", "borders")
 
 
-@control("sound", schedules=(*ALL, "bans", "ties", "repetitive", "long"))
+@control("sound", schedules=(*ALL, "strings", "prefixes", "bans", "ties", "repetitive", "long"))
 class Sound(Decoder):
     """The decoder as it is."""
 

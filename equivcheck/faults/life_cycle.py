@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from equivcheck.core.generation import Request
@@ -75,3 +76,41 @@ class TrustsPrefix(Decoder):
                 for buffer in (*self.cache.keys, *self.cache.values):
                     buffer[row, end // PAGE * PAGE - PAGE : end] = 0.0
             self.known.add(request.prompt_ids)
+
+
+@fault(
+    "prefix-hit-page-too-long",
+    family="F16",
+    recreates="Mooncake #4153",
+    caught_by="greedy",
+    schedules=("prefixes",),
+)
+class TakesPageTooMany(Decoder):
+    """Of a prompt that shares pages with it, a row takes over one page more than they share."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """No row holds a prompt yet."""
+        super().__init__(*args, **options)
+        self.held: dict[int, tuple[int, ...]] = {}
+
+    def read_prompts(self, arrived: Mapping[int, Request]) -> None:
+        """Read, then copy the page behind what is shared with a prompt read before."""
+        super().read_prompts(arrived)
+        self.held = {row: prompt for row, prompt in self.held.items() if row not in arrived}
+        for row, request in arrived.items():
+            for other, prompt in self.held.items():
+                pages = common(request.prompt_ids, prompt) // PAGE
+                if pages and prompt != request.prompt_ids:
+                    taken = slice(
+                        pages * PAGE, min((pages + 1) * PAGE, len(request.prompt_ids) - 1)
+                    )
+                    for buffer in (*self.cache.keys, *self.cache.values):
+                        buffer[row, taken] = buffer[other, taken]
+                    break
+            self.held[row] = request.prompt_ids
+
+
+def common(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many leading tokens two prompts share."""
+    pairs = zip(one, other, strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -90,6 +90,23 @@ class PenalisesBonus(OtherControls):
 
 
 @fault(
+    "penalties-greedy-only",
+    family="F12",
+    recreates="vLLM #42744 (in kind)",
+    caught_by="coupled",
+    schedules=PENALISED,
+)
+class PenalisesGreedyRows(OtherControls):
+    """Penalties, biases and bans do not reach verified drafts of sampled rows."""
+
+    def penalised(self, logits: Tensor, proposal: Proposal) -> Tensor:
+        """Leave all slots but the last of sampled rows as they are."""
+        law = super().penalised(logits, proposal)
+        kept = torch.where(self.rows.controls.greedy[:, None, None], law, logits)
+        return torch.cat([kept[:, :-1], law[:, -1:]], dim=1)
+
+
+@fault(
     "rejected-counted",
     family="F12",
     recreates="vmlx-swift #357",

@@ -86,6 +86,23 @@ class BlockTextRules(StopRules):
         return any(stop in text for stop in self.request.stop)
 
 
+class TokenEndRules(StopRules):
+    """Takes a stop string for complete only where a token ends with it."""
+
+    def completes_stop_string(self) -> bool:
+        """Look at the end of the text."""
+        return self.detokenise(self.output).endswith(self.request.stop)
+
+
+class OneTokenRules(StopRules):
+    """Searches the text of each token by itself."""
+
+    def completes_stop_string(self) -> bool:
+        """Search the last token's text."""
+        text = self.detokenise(self.output[-1:])
+        return any(stop in text for stop in self.request.stop)
+
+
 class TextlessRules(StopRules):
     """Knows no stop strings."""
 
@@ -163,6 +180,34 @@ class SearchesBlockEnds(OtherRules):
     """Stop strings are searched once a block, in a window too short for the block."""
 
     rules = BlockTextRules
+
+
+@fault(
+    "stop-string-at-token-end",
+    family="F11",
+    recreates="vLLM #3572",
+    breaks="interface",
+    caught_by="stopping",
+    schedules=("strings",),
+)
+class StopsAtTokenEnds(OtherRules):
+    """A stop string that ends inside a token is not seen."""
+
+    rules = TokenEndRules
+
+
+@fault(
+    "stop-string-in-one-token",
+    family="F11",
+    recreates="mlx-knife #68",
+    breaks="interface",
+    caught_by="stopping",
+    schedules=("strings",),
+)
+class SearchesTokens(OtherRules):
+    """A stop string that spans several tokens is not seen."""
+
+    rules = OneTokenRules
 
 
 @fault(

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from equivcheck.core.cases import Suite
-from equivcheck.fault_matrix.schedules import CONTEXT, PAGES, ROWS, WRITERS, schedule
+from equivcheck.core.ties import ties_at_cut
+from equivcheck.fault_matrix.schedules import CONTEXT, PAGES, ROWS, SHARED, WRITERS, schedule
 
 
 def encode(text: str) -> Sequence[int]:
@@ -39,6 +40,28 @@ def test_bans_are_of_what_would_be_certain() -> None:
     banned = [case.sampling.banned_tokens for case in cases]
     assert len(set(banned)) == ROWS
     assert all({*case.sampling.logit_bias} == {*case.sampling.banned_tokens} for case in cases)
+
+
+def test_pairs_of_prompts_share_pages_and_differ_behind() -> None:
+    prompts = [case.token_ids or () for case in written("prefixes").cases]
+    for shared, one, other in zip(SHARED, prompts[::2], prompts[1::2], strict=True):
+        assert one[:shared] == other[:shared]
+        assert one != other
+
+
+def test_stop_strings_end_inside_a_token_in_each_slot_and_span_some() -> None:
+    stops = ["".join(case.stop) for case in written("strings").cases]
+    assert stops[:5] == ["man " * tokens + "ma" for tokens in range(5)]
+    assert stops[5:7] == ["man man", "man man man man"]
+
+
+def test_ties_are_of_best_tokens_and_across_a_cut() -> None:
+    ties = schedule("ties", seed=0, encode=lambda text: encode(text[::-1]), eos=0)
+    laws = [case.sampling for case in ties.cases]
+    across = [law for law in laws if ties_at_cut(law)]
+    assert len(across) == 2
+    assert not any(law.greedy for law in across)
+    assert sum(law.greedy for law in laws) == ROWS // 2
 
 
 def test_an_unknown_schedule_gets_a_suggestion() -> None:
