@@ -26,6 +26,12 @@ MIXED = "smoke"
 LAW = "sampling"
 NO_DRAWS = "--sampled none"
 
+PREFACE = """Written by `python -m benchmarks.engines`. Each row has its report (`ROW.txt`) and its
+figures (`ROW.json`) here. The suites of `-alone` rows hold greedy requests only; in the
+others greedy and sampled requests share a batch. `mended` is vLLM with one function
+replaced. What failures come from is in [docs/bugs-found.md](../../docs/bugs-found.md).
+One thread, beside other work: minutes are no measurement."""
+
 
 class Row(NamedTuple):
     """One run."""
@@ -166,9 +172,7 @@ def table() -> Iterator[str]:
     """The rows that were run, as a page."""
     yield "# The gate on engines that people ship"
     yield ""
-    yield "Written by `python -m benchmarks.engines`. Each row has its report (`ROW.txt`) and its"
-    yield "figures (`ROW.json`) here. Greedy suites hold greedy requests alone; in the mixed one,"
-    yield "greedy and sampled requests share a batch."
+    yield PREFACE
     yield ""
     yield "| row | verdict | identical | near ties | acceptance | sampled tokens | min |"
     yield "|---|---|---:|---:|---:|---|---:|"
