@@ -39,6 +39,16 @@ BUNDLED = {
         needs="a running server, or a table with start = COMMAND (docs/engines.md)",
         tells="counts of drafts a request, where the server does",
     ),
+    "openvino": About(
+        does="OpenVINO GenAI on a CPU: plain, or with prompt lookup",
+        needs="pip install openvino-genai; a pair that is a GGUF file, or model=FOLDER",
+        tells="tokens alone",
+    ),
+    "vllm": About(
+        does="vLLM in process: plain, or with any of its ways to draft",
+        needs="pip install vllm, in an environment of its own (docs/isolated.md)",
+        tells="counts of drafts a request, log-probabilities",
+    ),
     "replay": About(
         does="answers out of a records file",
         needs="file=RECORDS",
