@@ -65,6 +65,7 @@ $(ENGINES)/openvino/.installed: Makefile | $(STAMP)
 	@$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' \
 	  > "$$($(@D)/bin/python -c 'import site; print(site.getsitepackages()[0])')/project.pth"
 	@$(@D)/$(PIP) openvino-genai==2026.4.1.0
+	@$(@D)/$(PIP) --no-deps -e .
 	@touch $@
 
 $(ENGINES)/llamacpp/.installed: Makefile | $(STAMP)
