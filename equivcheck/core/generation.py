@@ -54,7 +54,7 @@ class Step(Struct, frozen=True, kw_only=True, array_like=True):
     """Draft tokens put to the target."""
     accepted: int
     """Of these, accepted: 0 <= accepted <= drafted. The bonus token is not counted. Where `drafts`
-    are told, exactly as many as begin what was emitted (a rule that draws may replace a draft by
+    are told, exactly as many as begin what was emitted (a rejected one may be replaced by
     itself); where a stop cut the block and all that is left of it are drafts, those behind the cut
     may be counted or not."""
     emitted: int

@@ -78,8 +78,8 @@ MISJUDGED = {
         "step 0: accepted 1 of 1 drafted, but 0 of the drafts begin what was emitted",
     ),
     "too-few": (
-        (Step(drafted=2, accepted=1, emitted=2, drafts=(0, 1)),),
-        "step 0: accepted 1 of 2 drafted, but 2 of the drafts begin what was emitted",
+        (Step(drafted=3, accepted=2, emitted=3, drafts=(0, 9, 2)),),
+        "step 0: accepted 2 of 3 drafted, but 1 of the drafts begins what was emitted",
     ),
     "second-step": (
         (
@@ -101,16 +101,14 @@ def test_accepted_is_what_the_drafts_say(steps: tuple[Step, ...], what: str) -> 
     assert list(faults_of(answer, SPECULATIVE)) == [what]
 
 
-def test_a_rule_that_draws_may_draw_the_rejected_draft_again() -> None:
+def test_a_rejected_draft_may_be_replaced_by_itself() -> None:
+    """A decoder that accepts less than it could is slower, and lossless."""
     steps = (Step(drafted=2, accepted=1, emitted=2, drafts=(0, 1)),)
-    draws = make_capabilities(num_speculative_tokens=4, reports_steps=True, rule="rejection")
-    answer = make_generation(range(2), steps=steps)
-    assert list(faults_of(answer, draws)) == []
-    assert list(faults_of(answer, SPECULATIVE))
+    assert list(faults_of(make_generation(range(2), steps=steps), SPECULATIVE)) == []
     fewer = (Step(drafted=3, accepted=0, emitted=1, drafts=(0, 1, 2)), *make_steps((0, 0)))
-    assert list(faults_of(make_generation(range(2), steps=fewer), draws)) == []
+    assert list(faults_of(make_generation(range(2), steps=fewer), SPECULATIVE)) == []
     more = (Step(drafted=2, accepted=2, emitted=2, drafts=(0, 9)),)
-    assert list(faults_of(make_generation(range(2), steps=more), draws))
+    assert list(faults_of(make_generation(range(2), steps=more), SPECULATIVE))
 
 
 @given(
