@@ -128,7 +128,7 @@ def write_greedy_suites(folder: Path, *, suites: str) -> None:
 
 def run(row: Row) -> None:
     """Run one row, and keep its report and the figures of the table."""
-    out = ROOT / "reports" / "runs" / "engines" / row.name
+    out = Path("..") / "runs" / "engines" / row.name
     started = time.monotonic()
     done = subprocess.run(
         [*COMMAND, *row.command, "--out", str(out), "--fresh"], cwd=FOLDER, check=False
@@ -146,13 +146,13 @@ def run(row: Row) -> None:
         "command": f"equivcheck {shlex.join(row.command)}",
         "exit": done.returncode,
         "minutes": round(minutes, 1),
-        "versions": versions(out / "records.jsonl"),
+        "versions": versions(FOLDER / out / "records.jsonl"),
     } | {
         field: view[field]
         for field in ("headline", "workloads", "law", "gates", "near_ties", "environment")
     }
     (FOLDER / f"{row.name}.json").write_text(json.dumps(figures, indent=1) + "\n")
-    (FOLDER / f"{row.name}.txt").write_text((out / "report.txt").read_text())
+    (FOLDER / f"{row.name}.txt").write_text((FOLDER / out / "report.txt").read_text())
 
 
 def versions(records: Path) -> dict[str, str]:
