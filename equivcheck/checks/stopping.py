@@ -54,7 +54,7 @@ class Output(NamedTuple):
 
     @property
     def judged(self) -> bool:
-        """Whether all rules were held to it, or one is broken anyway."""
+        """Whether all rules were tried, or one is broken anyway."""
         return self.searched or bool(self.faults)
 
 

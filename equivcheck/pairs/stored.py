@@ -1,6 +1,6 @@
 """Whether what a folder stores goes with what its config describes; by headers, before any weight.
 
-Sizes are held against the files, so that a small file cannot have a large model built. `entire.py`
+Sizes are compared with the files, so that a small file cannot have a large model built. `entire.py`
 says of a loaded model whether it took everything.
 """
 

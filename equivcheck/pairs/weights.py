@@ -139,7 +139,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _tensor(name: str, entry: Any, *, space: int) -> StoredTensor:
-    """One entry of a header, held against the bytes that the file has behind the header."""
+    """One entry of a header, compared with the bytes that the file has behind the header."""
     shape = [int(size) for size in entry["shape"]]
     begin, end = map(int, entry["data_offsets"])
     parameters = math.prod(shape)

@@ -161,7 +161,7 @@ class JournalWriter:
     def __init__(self, place: IO[bytes] | Late, *, seal: Seal | None = START) -> None:
         """Write to an unbuffered file that stands at its end, or to one that is to begin later.
 
-        `seal` is that of its last line; None goes on without seals.
+        `seal` is that of its last line; None writes on without seals.
         """
         self._seal = seal
         self._late = place if isinstance(place, Late) else None
