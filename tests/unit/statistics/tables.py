@@ -84,7 +84,7 @@ class Decoder:
     share_noise: bool = False
     """All outputs invert the same uniforms."""
     misread: float = 0.0
-    """Nats by which the law that is drafted from, and held to by the rule, is off the table's q."""
+    """Nats between the distribution that drafts are drawn by and the q of the table."""
     repeat_noise: bool = False
     """Every token after an output's first re-uses its noise, where drawn by rank of q/p."""
 
