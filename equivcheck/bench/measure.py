@@ -31,6 +31,7 @@ from equivcheck.core.engine import Engine
 from equivcheck.core.errors import LONGEST_MESSAGE, EngineError, describe
 from equivcheck.core.generation import Generation, Request
 from equivcheck.engines.device import choose_device
+from equivcheck.engines.limits import inner
 from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.opening import Opening
 from equivcheck.engines.registry import lent, load_engine
@@ -179,12 +180,13 @@ def prepare(
     device, first = choose_device(header.settings.setup), turns[0].requests
     everything = [request for turn in turns for request in turn.requests]
     for name, engine in arms.items():
-        if isinstance(engine, NativeEngine):
-            engine.ready(everything)
+        bare = inner(engine)
+        if isinstance(bare, NativeEngine):
+            bare.ready(everything)
         for _ in range(header.settings.warm_ups):
             answers(engine, first, arm=name)
-        reads = step_reads(engine)
-        memory = measure_memory(engine, partial(answers, engine, first, arm=name), device=device)
+        reads = step_reads(bare)
+        memory = measure_memory(bare, partial(answers, engine, first, arm=name), device=device)
         writer.append(
             Probed(
                 point=point,
@@ -192,7 +194,7 @@ def prepare(
                 capabilities=engine.capabilities,
                 clock=clock.name,
                 memory=memory,
-                draft_token_seconds=draft_token_seconds(engine, first, clock=clock),
+                draft_token_seconds=draft_token_seconds(bare, first, clock=clock),
                 step_bytes=reads.step,
                 weight_bytes=reads.weights,
                 position_bytes=reads.position,

@@ -24,6 +24,7 @@ from msgspec import Struct
 from equivcheck.checks.verdict import EXIT_CODES
 from equivcheck.core.errors import EquivcheckError
 from equivcheck.core.processes import end_with_parent, how_it_ended
+from equivcheck.engines.limits import Watch
 from equivcheck.records.records_file import RECORDS_NAME, last_verdict
 
 COULD_NOT_RUN = 2
@@ -69,15 +70,19 @@ def supervised(work: Callable[[], int], *, refuse: Callable[[str], int]) -> int:
     if not hasattr(os, "fork"):
         return work()
     reader, writer = os.pipe()
+    watch = Watch()
     child = os.fork()
     if child == 0:
         os.close(reader)
+        watch.begin()
         _work_and_leave(work, writer)
     os.close(writer)
     with _passing_on(child):
         status = os.waitpid(child, 0)[1]
-    report = _read_report(reader)
+    report, passed = _read_report(reader), watch.passed()
     if report is None:
+        if passed is not None:
+            return refuse(f"{passed}; what was measured is kept")
         how = how_it_ended(os.waitstatus_to_exitcode(status))
         return refuse(
             f"the process that ran the engines {how} before a verdict; what was measured is kept"

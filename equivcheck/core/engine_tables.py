@@ -15,7 +15,7 @@ Seconds = Annotated[float, Meta(gt=0)] | Literal["off"]
 
 
 class Clock(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How long an engine in a process of its own may take before that process is ended."""
+    """How long an engine may take before the process that it runs in is ended."""
 
     open_seconds: Seconds = 1800.0
     answer_seconds: Seconds = 600.0
@@ -66,9 +66,13 @@ class EngineTable(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     @property
     def of_process(self) -> dict[str, object]:
         """What was said about the process of its own, by name."""
+        named = {"python": self.python, "env": self.env or None}
+        return {name: value for name, value in named.items() if value is not None}
+
+    @property
+    def limits(self) -> dict[str, Seconds]:
+        """What was said about its time, by name."""
         named = {
-            "python": self.python,
-            "env": self.env or None,
             "open_seconds": self.open_seconds,
             "answer_seconds": self.answer_seconds,
             "token_seconds": self.token_seconds,
@@ -78,5 +82,4 @@ class EngineTable(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
     def clock(self, general: Clock) -> Clock:
         """The limits of this engine: its own where it has some, else the general ones."""
-        own = {name: value for name, value in self.of_process.items() if name.endswith("_seconds")}
-        return replace(general, **own)
+        return replace(general, **self.limits)

@@ -100,8 +100,9 @@ def _wrong_server(table: EngineTable, inner: EngineSpec, *, isolated: bool) -> s
         return 'start is of a server; say which by engine = "http://127.0.0.1:PORT"'
     if isolated or table.python is not None:
         return "a server that is started has a process already; leave out isolated and python"
-    given = [name for name in ("answer_seconds", "token_seconds") if name in table.of_process]
-    return f"{given[0]} is of an isolated engine; say timeout=SECONDS in engine" if given else None
+    given = [name for name in ("answer_seconds", "token_seconds") if name in table.limits]
+    told = "is of an engine, not of a server; say timeout=SECONDS in engine"
+    return f"{given[0]} {told}" if given else None
 
 
 def name_in(text: str) -> str:

@@ -23,9 +23,11 @@ from equivcheck.core.errors import (
     describe,
     unknown_name,
 )
+from equivcheck.core.escape import head
 from equivcheck.core.settings import EngineSetup
 from equivcheck.core.validation import explain, unrecordable
 from equivcheck.engines.ends import with_ends
+from equivcheck.engines.limits import with_limits, within
 from equivcheck.engines.naming import EngineSpec, in_full
 from equivcheck.engines.opening import NO_RUN, Opening
 
@@ -85,13 +87,20 @@ def load_engine(spec: str, setup: EngineSetup, *, opening: Opening = NO_RUN) -> 
     try:
         full = in_full(parsed, opening.tables)
         table = opening.tables.get(parsed.name)
+        clock = opening.clock if table is None else table.clock(opening.clock)
         if table is not None and table.start is not None:
             engine = _served(full, parsed.name, setup, opening)
+            problem = _unusable(engine)
         elif full.isolated:
             engine = _isolated(full, parsed.name, setup, opening)
+            problem = _unusable(engine)
         else:
-            engine = _open(full, setup, also=opening.tables)
-        problem = _unusable(engine)
+            who = f"{opening.arm} ({head(spec, cells=80)})"
+            seconds = clock.seconds_to_open()
+            with within(seconds, limit="open_seconds", doing=f"{who}: opening it"):
+                engine = _open(full, setup, also=opening.tables)
+                problem = _unusable(engine)
+            engine = with_limits(engine, clock, who=who)
     except EquivcheckError:
         raise
     # An adapter may raise anything, and even leave Python; that must never pass for a verdict.

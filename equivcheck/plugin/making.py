@@ -28,6 +28,7 @@ from equivcheck.core.cases import Suite
 from equivcheck.core.errors import EngineError, EquivcheckError, OtherRunError, describe
 from equivcheck.core.processes import end_with_parent, how_it_ended
 from equivcheck.core.settings import Settings
+from equivcheck.engines.limits import Watch
 from equivcheck.records.run_folder import clear, make_room, set_aside, shown
 
 LONGEST_TRACE = 20_000
@@ -36,7 +37,7 @@ FRESH = """
 import sys
 sys.path[:] = __import__("json").loads(sys.argv.pop(1))
 from equivcheck.plugin.making import fresh
-fresh(int(sys.argv[1]))
+fresh(*map(int, sys.argv[1:]))
 """
 
 
@@ -107,8 +108,9 @@ def make_run_apart(errand: Errand) -> str:
     if not hasattr(os, "fork"):
         return make_run(errand)
     reader, writer = os.pipe()
+    watch = Watch()
     try:
-        wait, end = (_forked if _single_threaded() else _spawned)(errand, writer)
+        wait, end = (_forked if _single_threaded() else _spawned)(errand, writer, watch)
         os.close(writer)
         try:
             code = wait()
@@ -118,6 +120,9 @@ def make_run_apart(errand: Errand) -> str:
         report = _read(reader)
     finally:
         os.close(reader)
+        passed = watch.passed()
+    if report is None and passed is not None:
+        raise EngineError(f"{passed}; what was measured is kept")
     if report is None:
         raise EngineError(
             f"the process that ran the engines {how_it_ended(code)} before a verdict; what was "
@@ -132,13 +137,14 @@ End = Callable[[], None]
 """Ends a process at once: what it has written down is whole at any moment."""
 
 
-def _forked(errand: Errand, writer: int) -> tuple[Wait, End]:
+def _forked(errand: Errand, writer: int, watch: Watch) -> tuple[Wait, End]:
     """The quick way: what is loaded here need not be loaded again."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     child = os.fork()
     if child == 0:
         end_with_parent()
+        watch.begin()
         _work_and_leave(errand, writer)
 
     def wait() -> int:
@@ -152,13 +158,13 @@ def _forked(errand: Errand, writer: int) -> tuple[Wait, End]:
     return wait, end
 
 
-def _spawned(errand: Errand, writer: int) -> tuple[Wait, End]:
+def _spawned(errand: Errand, writer: int, watch: Watch) -> tuple[Wait, End]:
     """The way where other threads run here: a fork would have their locks, and not them."""
     paths = msgspec.json.encode([str(place) for place in sys.path]).decode()
     child = subprocess.Popen(
-        [sys.executable, "-P", "-c", FRESH, paths, str(writer)],
+        [sys.executable, "-P", "-c", FRESH, paths, str(writer), str(watch.file)],
         stdin=subprocess.PIPE,
-        pass_fds=(writer,),
+        pass_fds=(writer, watch.file),
     )
     assert child.stdin is not None
     with suppress(BrokenPipeError), child.stdin as theirs:
@@ -171,9 +177,11 @@ def _spawned(errand: Errand, writer: int) -> tuple[Wait, End]:
     return child.wait, end
 
 
-def fresh(writer: int) -> NoReturn:
-    """What a spawned process does."""
+def fresh(writer: int, watched: int) -> NoReturn:
+    """What a spawned process does, to which the file of a `Watch` was passed on."""
     end_with_parent()
+    os.set_inheritable(watched, False)
+    Watch(watched).begin()
     errand = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Errand)
     _work_and_leave(errand, writer)
 

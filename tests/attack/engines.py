@@ -10,13 +10,15 @@ from pathlib import Path
 from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.device import load_setup
 from tests.attack.installed import install_here, make_project
-from tests.attack.leaver import PLACES, WAYS
+from tests.attack.leaver import HANGS, PLACES, WAYS
 from tests.attack.processes import forked
 from tests.attack.tally import Tally, timed
 
 RUN = ["run", "suite.jsonl", "--out", "out"]
 ENDS = (1, 2, 3, 130)
 """Not equivalent, could not run, inconclusive, interrupted."""
+HANGS_FOR = 2.0
+"""Seconds until a hanging engine is ended."""
 
 
 def attack(tries: int, *, seed: int, folder: Path) -> Iterator[Tally]:
@@ -36,7 +38,8 @@ def attack(tries: int, *, seed: int, folder: Path) -> Iterator[Tally]:
 def one_engine(way: str, place: str, folder: Path, tally: Tally) -> None:
     """A run with one of them for a candidate."""
     candidate = f"leaver:way={way},place={place}"
-    make_project(folder, cases=("c0", "c1", "c2"), candidate=candidate)
+    seconds = HANGS_FOR if way in HANGS else None
+    make_project(folder, cases=("c0", "c1", "c2"), candidate=candidate, seconds=seconds)
     done = forked(RUN, folder)
     if done.code not in ENDS:
         tally.fail(f"{way} at {place}: exit {done.code}: {done.said[-300:]}")

@@ -35,12 +35,18 @@ def install_here(folder: Path) -> None:
     sys.path[:0] = [str(ROOT), str(folder)]
 
 
-def make_project(folder: Path, *, cases: Iterable[str], candidate: str) -> None:
-    """Settings and a suite, with the attacker for a target."""
+def make_project(
+    folder: Path, *, cases: Iterable[str], candidate: str, seconds: float | None = None
+) -> None:
+    """Settings and a suite, with the attacker for a target; `seconds`: limit of each call."""
     folder.mkdir(parents=True, exist_ok=True)
+    limits = ""
+    if seconds is not None:
+        each = "".join(f"{call}_seconds = {seconds}\n" for call in ("open", "answer", "close"))
+        limits = f"[clock]\n{each}token_seconds = 0\n"
     (folder / "equivcheck.toml").write_text(
         f'target = "attacker:drafts=false"\ncandidate = "{candidate}"\ncontrol = "none"\n'
-        "probe_every = 99\nrescore_every = 99\n[setup]\nthreads = 1\n"
+        f"probe_every = 99\nrescore_every = 99\n[setup]\nthreads = 1\n{limits}"
     )
     asked = [{"id": name, "prompt": "def f(", "max_new_tokens": 8} for name in cases]
     lines = [{"equivcheck": 1, "workload": "code"}, *asked]

@@ -6,6 +6,7 @@ It is not lossless: the last token of each answer is another one. So 0 is never 
 from __future__ import annotations
 
 import atexit
+import ctypes
 import os
 import resource
 import shutil
@@ -48,6 +49,12 @@ def deeper() -> None:
     deeper()
 
 
+def waits_for_itself() -> None:
+    lock = threading.Lock()
+    with lock:
+        lock.acquire()
+
+
 def says_passed() -> None:
     sys.stdout.write("EQUIVALENT — speculative matched target token for token\n" * 1000)
     os.write(1, b'{"outcome":"pass","exit_code":0}\n' * 1000)
@@ -61,6 +68,12 @@ def limited(what: int, most: int) -> Callable[[], None]:
     return lambda: resource.setrlimit(what, (most, most))
 
 
+HANGS: dict[str, Callable[[], object]] = {
+    "waits": forever,
+    "waits-for-itself": waits_for_itself,
+    "holds-the-interpreter": lambda: ctypes.PyDLL(None).pause(),
+}
+"""Ways that never come back: into Python, out of a lock, or with the interpreter's lock held."""
 WAYS: dict[str, Callable[[], object]] = {
     "exit-0": lambda: os._exit(0),
     "exit-1": lambda: os._exit(1),
@@ -97,6 +110,7 @@ WAYS: dict[str, Callable[[], object]] = {
     "removes": lambda: shutil.rmtree("out", ignore_errors=True),
     "empties": lambda: Path("out/records.jsonl").write_text(""),
     "environment": os.environ.clear,
+    **HANGS,
     "ignores": lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from equivcheck.records.records_file import read_evidence
-from tests.plugin.conftest import Project
+from tests.plugin.conftest import SETTINGS, Project
 
 TOY = "toy:gamma=2"
 LEFT = "the process that ran the engines left with exit code 0 before a verdict; what was"
@@ -33,6 +33,22 @@ def test_an_engine_that_leaves_with_0_is_an_error_of_every_item(
     assert "code/one" in read_evidence(project.path / "reports/latest").captured["candidate"]
     project.write("survive", "")
     again = project.alone("suites", f"--equivcheck-candidate={TOY},vanish=two", *arguments)
+    assert again.returncode == 0, again.stdout
+    assert "note: an interrupted run was resumed" in again.stdout
+
+
+def test_an_engine_that_hangs_is_an_error_of_every_item(
+    project: Project, arguments: list[str]
+) -> None:
+    project.settings(f"{SETTINGS}[clock]\nanswer_seconds = 2\ntoken_seconds = 0\n")
+    done = project.alone("suites", f"--equivcheck-candidate={TOY},hang=two", *arguments)
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
+    assert "11 errors" in done.stdout
+    assert "the answer to code/two" in done.stdout
+    assert "took more than 2 s (answer_seconds); it was at File" in done.stdout
+    assert "EQUIVALENT" not in done.stdout
+    project.write("survive", "")
+    again = project.alone("suites", f"--equivcheck-candidate={TOY},hang=two", *arguments)
     assert again.returncode == 0, again.stdout
     assert "note: an interrupted run was resumed" in again.stdout
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -45,6 +46,8 @@ class ToyOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A parameter that it says it refuses."""
     vanish: str | None = None
     """Part of the keys at which the process ends with exit code 0, until a file ``survive``."""
+    hang: str | None = None
+    """Part of the keys that it never answers, until a file ``survive`` is there."""
     unopened: bool = False
     """Break while the engine is opened."""
     forgets: Literal["error", "exit"] | None = None
@@ -107,6 +110,8 @@ class ToyEngine:
             raise KeyboardInterrupt
         if self._hit("vanish", key):
             os._exit(0)
+        if self._hit("hang", key):
+            time.sleep(600)
         if self._hit("kill", key):
             os.kill(os.getpid(), signal.SIGKILL)
 
