@@ -1,8 +1,9 @@
 """Gate: sampled tokens are those that the engine's own noise gives by its rule.
 
 For engines that name their random stream. Each coin and each draw then has one outcome, by p and q
-of the scorer; one token that is another, beyond a near tie, is a failure. Where q is not the
-engine's own, only tokens that rest on p alone are judged.
+of the scorer; one token that is another, beyond a near tie, is a failure. So is a replacement that
+the engine says it drew by another weight than p - q. Where q is not the engine's own, only tokens
+that rest on p alone are judged.
 """
 
 from __future__ import annotations
@@ -61,9 +62,8 @@ def replayed_of(evidence: Evidence) -> Replayed | None:
 def _judged(found: Replayed, evidence: Evidence) -> tuple[Outcome, Reason, str]:
     share = f"{found.replayed:,} of {plural(found.tokens, 'token')} replayed"
     if found.first is not None:
-        what = (
-            f"{share}, {found.wrong:,} could not come; the first: {_first(found.first, evidence)}"
-        )
+        how = "came otherwise than by the rule" if found.weights_wrong else "could not come"
+        what = f"{share}, {found.wrong:,} {how}; the first: {_first(found.first, evidence)}"
         return Outcome.FAIL, Reason.REPLAY_DIFFERS, what
     if not found.replayed:
         # The test of the distribution stands without it.
@@ -85,23 +85,27 @@ def _first(wrong: Wrong, evidence: Evidence) -> str:
     where = f"{visible(wrong.key)}, output token {wrong.position}"
     if wrong.came is Came.OTHER_COIN:
         return f"{where}, where a draft was judged against its coin"
+    if wrong.came is Came.OTHER_WEIGHT:
+        return f"{where}, where {emitted} was drawn by another weight than p - q"
     return f"{where}, where {emitted} came in place of {wrong.expected}"
 
 
 def _details(found: Replayed) -> Iterator[str]:
-    from equivcheck.records.replays import RestsOn
+    from equivcheck.records.replays import Came, RestsOn
 
     if (wrong := found.first) is not None:
         apart = "out of reach" if math.isinf(wrong.gap) else f"{wrong.gap:.3g} nats away"
+        other = "weight" if wrong.came is Came.OTHER_WEIGHT else "decision"
         laws = "p alone" if wrong.rests_on is RestsOn.P else "p and on q as the engine has it"
         yield (
-            f"token {wrong.row + 1:,} of all draws; the other decision is {apart}; arithmetic may "
+            f"token {wrong.row + 1:,} of all draws; the other {other} is {apart}; arithmetic may "
             f"move a log-probability by {wrong.slack:.1g} at most"
         )
         yield f"it rests on {laws}, and on the random stream that the engine names"
         yield (
             f"{plural(found.coins_wrong, 'draft')} against the coin, "
-            f"{plural(found.tokens_wrong, 'token')} against the noise"
+            f"{plural(found.tokens_wrong, 'token')} against the noise, "
+            f"{plural(found.weights_wrong, 'replacement')} by another weight than p - q"
         )
     yield f"{found.about_q:,} of the replayed rest on q, too"
     for line in _left_out(found):

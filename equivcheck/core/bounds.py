@@ -106,6 +106,8 @@ def _step(step: Step, at: int) -> Iterator[str]:
         yield f"{where}.draft_logprobs has {len(told)} entries, more than {MOST_DRAFTED}"
     elif not all(map(math.isfinite, told)):
         yield f"{where}.draft_logprobs is not finite"
+    if step.residual_log_weight is not None and not math.isfinite(step.residual_log_weight):
+        yield f"{where}.residual_log_weight is not finite"
 
 
 def _counts(counts: DraftCounts, limits: Limits) -> Iterator[str]:

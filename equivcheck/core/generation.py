@@ -68,6 +68,9 @@ class Step(Struct, frozen=True, kw_only=True, array_like=True):
     draft_logprobs: tuple[float, ...] | None = None
     """ln q of each draft that was judged, from the very q that it was drawn from: the accepted ones
     in order, then the rejected one if one was. None: the engine does not say."""
+    residual_log_weight: float | None = None
+    """ln(p - q) of the token that came in the place of a rejected draft, not normalised, from the
+    very numbers that it was drawn by. None: no draft was rejected, or the engine does not say."""
 
     @property
     def first_rejected(self) -> int | None:

@@ -14,8 +14,9 @@ from torch import Tensor
 from equivcheck.core.generation import TokenScore
 from equivcheck.decoding.verification import Proposal, Verified
 
-HEAD = 4
-"""Per row: drafted, accepted, rejected draft token or -1, the drafter's forecast."""
+HEAD = 5
+"""Per row: drafted, accepted, rejected draft token or -1, the drafter's forecast, and the logarithm
+of what the last token was drawn by, which is NaN where the rule weighs none."""
 FIELDS = 7
 """Per slot: token, log-probability, rival, rival's log-probability, logits fingerprint, ln q of the
 draft in it, which is NaN where the rule uses no q, and the draft or -1."""
@@ -33,6 +34,8 @@ class RowOutcome(NamedTuple):
     scores: list[TokenScore]
     digests: list[int]
     draft_logprobs: tuple[float, ...] | None = None
+    """As in `Step`."""
+    residual_log_weight: float | None = None
     """As in `Step`."""
     forecast: int = 0
     """What the drafter says of the next step; 0: nothing."""
@@ -92,7 +95,8 @@ def pack(
     rejected = torch.where(accepted < drafted, next_draft, -1)
     if forecast is None:
         forecast = torch.zeros_like(drafted)
-    head = torch.stack([drafted, accepted, rejected, forecast], dim=1)
+    weight = bits(log_weight(verified))
+    head = torch.stack([drafted, accepted, rejected, forecast, weight], dim=1)
     return torch.cat([head, torch.stack(columns, dim=-1).flatten(1)], dim=1)
 
 
@@ -101,6 +105,13 @@ def told(verified: Verified) -> Tensor:
     if verified.draft_probs is None:
         return torch.full(verified.tokens.shape, math.nan, device=verified.tokens.device)
     return torch.nn.functional.pad(verified.draft_probs.log(), (0, 1), value=math.nan)
+
+
+def log_weight(verified: Verified) -> Tensor:
+    """Logarithm of what each row's last token was drawn by, fp32, [rows]; NaN: not weighed."""
+    if verified.closing_weight is None:
+        return torch.full(verified.accepted.shape, math.nan, device=verified.accepted.device)
+    return verified.closing_weight.log()
 
 
 def bits(values: Tensor) -> Tensor:
@@ -115,10 +126,11 @@ def unpack(packed: Tensor) -> list[RowOutcome]:
 
 def unpack_row(row: list[int]) -> RowOutcome:
     """Read one row."""
-    drafted, accepted, rejected, forecast = row[:HEAD]
+    drafted, accepted, rejected, forecast, weight = row[:HEAD]
     slots = [row[HEAD + FIELDS * slot :][:FIELDS] for slot in range(accepted + 1)]
-    floats = torch.tensor([[slot[1], slot[3], slot[5]] for slot in slots], dtype=torch.int32)
-    numbers = floats.view(torch.float32).tolist()
+    words = [[slot[1], slot[3], slot[5]] for slot in slots]
+    floats = torch.tensor([*words, [weight] * 3], dtype=torch.int32)
+    *numbers, (closing, *_) = floats.view(torch.float32).tolist()
     judged = [number[2] for number in numbers[: accepted + (rejected >= 0)]]
     tells = bool(judged) and not any(math.isnan(logprob) for logprob in judged)
     return RowOutcome(
@@ -134,6 +146,7 @@ def unpack_row(row: list[int]) -> RowOutcome:
         ],
         digests=[slot[4] for slot in slots],
         draft_logprobs=tuple(map(rounded, judged)) if tells else None,
+        residual_log_weight=rounded(closing) if rejected >= 0 and closing == closing else None,
         forecast=forecast,
         drafts=tuple(row[HEAD + FIELDS - 1 :: FIELDS][:drafted]),
     )

@@ -52,6 +52,7 @@ class Progress:
                 rejected=outcome.rejected,
                 drafts=outcome.drafts,
                 draft_logprobs=outcome.draft_logprobs,
+                residual_log_weight=outcome.residual_log_weight,
             )
         )
         self.scores.extend(outcome.scores[:emitted])

@@ -37,6 +37,8 @@ class Verified(NamedTuple):
     """[rows]: accepted drafts; `accepted + 1` tokens are good."""
     draft_probs: Tensor | None = None
     """[rows, gamma]: q of each draft, as the rule used it; None: it uses none."""
+    closing_weight: Tensor | None = None
+    """[rows]: what the last token was drawn by, not normalised; None: the rule weighs none."""
 
 
 class VerificationRule(Protocol):
@@ -107,7 +109,8 @@ class RejectionRule:
         closing = self.close(law, rows, accepted=accepted, rejected=rejected)
         tokens = torch.nn.functional.pad(proposal.tokens, (0, 1))
         told = draft_probs.gather(2, proposal.tokens[..., None])[..., 0]
-        return Verified(tokens.scatter(1, accepted[:, None], closing), accepted, told)
+        weight = law[:, 0].gather(1, closing)[:, 0]
+        return Verified(tokens.scatter(1, accepted[:, None], closing), accepted, told, weight)
 
     def accepts(self, laws: Laws, proposal: Proposal, rows: Rows) -> Tensor:
         """Toss each draft's coin: true with probability min(1, p/q), [rows, gamma]."""

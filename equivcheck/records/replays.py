@@ -39,6 +39,8 @@ class Came(IntEnum):
     """A draft was accepted that had to be rejected, or the other way round."""
     OTHER_TOKEN = 5
     """Another token had to be drawn."""
+    OTHER_WEIGHT = 6
+    """The token in the place of a rejected draft was drawn by another weight than p - q."""
 
 
 class RestsOn(IntEnum):

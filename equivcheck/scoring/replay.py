@@ -20,7 +20,7 @@ from equivcheck.records.replays import Came, Replays, RestsOn, nothing_replayed
 from equivcheck.scoring.intervals import Bounded, Numbers, as_numbers
 from equivcheck.scoring.laws import Law
 from equivcheck.scoring.noise import StreamKey, Use, gumbel, uniforms
-from equivcheck.scoring.rule import Interval, Replayed, draw, residual, toss
+from equivcheck.scoring.rule import Interval, Replayed, draw, residual, toss, weigh
 from equivcheck.scoring.turns import UNKNOWN, Turns
 
 Rows: TypeAlias = NDArray[np.int64]
@@ -92,7 +92,9 @@ class Replayer:
         judged = np.flatnonzero(np.isin(found.rests_on[rows], (RestsOn.P, RestsOn.Q)))
         found.came[first + judged] = self.came(first + judged, *bounded(judged, slack.most))
         found.finely[rows] = found.came[rows]
-        ties = np.flatnonzero(np.isin(found.came[rows], (Came.TIE_KEPT, Came.TIE_FLIPPED)))
+        finer = np.isin(found.came[rows], (Came.TIE_KEPT, Came.TIE_FLIPPED))
+        weighed = (found.came[rows] == Came.AS_IT_MUST) & ~np.isnan(self.turns.weight[rows])
+        ties = np.flatnonzero(finer | weighed)
         wanted, drafted = bounded(ties, slack.fine)
         # Copied drafts have a law that nothing cuts.
         drafted = drafted if self.knows_q else drafted.recut(sampling)
@@ -121,6 +123,10 @@ class Replayer:
             # Of a coin and a draw, the one that went further astray.
             if token.came >= came[at]:
                 came[at] = self.note(rows[at], token)
+            weight = self.turns.weight[rows[at]]
+            # Where nothing is left for sure, the engine may have drawn from p.
+            if came[at] < Came.OTHER_COIN and not np.isnan(weight) and law.low.max() > -np.inf:
+                came[at] = self.weigh(rows[at], wanted, drafted, came=came[at])
         return came
 
     def within_cuts(
@@ -165,6 +171,12 @@ class Replayer:
         use = Use(int(self.turns.use[row]))
         noise = gumbel(key, position, use, width=len(law.exact))
         return draw(law, noise, token=int(self.turns.token[row]))
+
+    def weigh(self, row: np.int64, target: Interval, draft: Interval, *, came: Came) -> Came:
+        """Compare what the engine drew the token in a row by; `came` is kept where it is sound."""
+        token, told = int(self.turns.token[row]), float(self.turns.weight[row])
+        found = weigh(target, draft, token=token, told=told)
+        return self.note(row, found) if found.came == Came.OTHER_WEIGHT else came
 
     def whose(self, row: np.int64) -> tuple[StreamKey, int]:
         """The stream of a row, and its position in it."""

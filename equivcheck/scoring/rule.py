@@ -84,6 +84,29 @@ def draw(law: Interval, noise: Floats, *, token: int) -> Replayed:
     return Replayed(came=came, token=best, gap=gap)
 
 
+def weigh(target: Interval, draft: Interval, *, token: int, told: float) -> Replayed:
+    """Compare what the engine drew a replacement by with p - q.
+
+    Args:
+        target: ln p.
+        draft: ln q.
+        token: that came.
+        told: the engine's ln(p - q) of it.
+    """
+
+    def weight(more: float, less: float) -> float:
+        beyond = math.exp(more) - math.exp(less)
+        return math.log(beyond) if beyond > 0 else -math.inf
+
+    # Both laws are rounded in fp32, and what is left of them where they are close is rounding.
+    low = weight(target.low[token] - NOISE_SLACK, draft.high[token] + NOISE_SLACK)
+    high = weight(target.high[token] + NOISE_SLACK, draft.low[token] - NOISE_SLACK)
+    if low - NOISE_SLACK <= told <= high + NOISE_SLACK:
+        return Replayed(came=Came.AS_IT_MUST, token=token, gap=0.0)
+    exact = weight(target.exact[token], draft.exact[token])
+    return Replayed(came=Came.OTHER_WEIGHT, token=NO_TOKEN, gap=abs(told - exact))
+
+
 def residual(target: Interval, draft: Interval) -> Interval:
     """What the target gives beyond the draft, unnormalised: max(p - q, 0)."""
 

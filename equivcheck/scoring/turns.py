@@ -38,6 +38,9 @@ class Turns:
     """Accepted or rejected here; `NOTHING` elsewhere."""
     told: NDArray[np.float64]
     """ln q of that draft by the engine's word; NaN where it says nothing."""
+    weight: NDArray[np.float64]
+    """ln(p - q) of the token by the engine's word, where it stands in a rejected draft's place; NaN
+    elsewhere."""
 
 
 def turns(asked: Sequence[tuple[Request, Generation]], *, rule: Rule) -> Turns:
@@ -47,7 +50,8 @@ def turns(asked: Sequence[tuple[Request, Generation]], *, rule: Rule) -> Turns:
         for place, (request, generation) in enumerate(asked)
         for at, turn in enumerate(turns_of(generation, rule=rule))
     ]
-    output, position, use, token, draft, told = zip(*rows, strict=True) if rows else [()] * 6
+    columns = zip(*rows, strict=True) if rows else [()] * 7
+    output, position, use, token, draft, told, weight = columns
     return Turns(
         keys=tuple(key_of(request) for request, _ in asked),
         output=np.array(output, np.int64),
@@ -56,6 +60,7 @@ def turns(asked: Sequence[tuple[Request, Generation]], *, rule: Rule) -> Turns:
         token=np.array(token, np.int64),
         draft=np.array(draft, np.int64),
         told=np.array(told, np.float64),
+        weight=np.array(weight, np.float64),
     )
 
 
@@ -66,26 +71,46 @@ class Turn(NamedTuple):
     token: int
     draft: int
     told: float
+    weight: float
 
 
 def turns_of(generation: Generation, *, rule: Rule) -> Iterator[Turn]:
     """The turns of one output."""
     if rule == "coupled":
         for token in generation.token_ids:
-            yield Turn(Use.SHARED, token, NOTHING, math.nan)
+            yield Turn(Use.SHARED, token, NOTHING, *UNTOLD)
         return
     stages = rule == "rejection" and tells_rejected([generation])
     steps = traced(generation, stages=stages)
     for token, step, told in zip(generation.token_ids, steps, told_by(generation), strict=True):
-        yield Turn(DRAWS.get(step.stage, UNKNOWN), token, step.draft, told)
+        weight = told.weight if step.stage == Stage.RECOVERED else math.nan
+        yield Turn(DRAWS.get(step.stage, UNKNOWN), token, step.draft, told.draft, weight)
 
 
-def told_by(generation: Generation) -> list[float]:
-    """What the engine told of q in each token's place; NaN where it told nothing."""
-    found: list[float] = []
+class Told(NamedTuple):
+    """What the engine told in one token's place; NaN: nothing."""
+
+    draft: float
+    """ln q of the draft."""
+    weight: float
+    """ln(p - q) of the token, if it replaces a draft."""
+
+
+UNTOLD = Told(math.nan, math.nan)
+
+
+def told_by(generation: Generation) -> list[Told]:
+    """What the engine told of each token."""
+    found: list[Told] = []
     for step in generation.steps:
-        told = step.draft_logprobs or ()
-        found += [told[at] if at < len(told) else math.nan for at in range(step.emitted)]
+        told, weight = step.draft_logprobs or (), step.residual_log_weight
+        found += [
+            Told(
+                told[at] if at < len(told) else math.nan,
+                math.nan if weight is None or at != step.accepted else weight,
+            )
+            for at in range(step.emitted)
+        ]
     length = len(generation.token_ids)
     # As in `traced`: what no step accounts for is the first token.
-    return ([math.nan] * (length - len(found)) + found)[:length]
+    return ([UNTOLD] * (length - len(found)) + found)[:length]

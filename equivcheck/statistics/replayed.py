@@ -64,6 +64,8 @@ class Replayed:
     """Drafts that were accepted or rejected against their coin."""
     tokens_wrong: int
     """Tokens that another one had to be drawn in place of."""
+    weights_wrong: int
+    """Replacements of drafts that were drawn by another weight than p - q."""
     first: Wrong | None
     left_out: dict[str, int]
     """Why tokens were not replayed, to how many."""
@@ -72,8 +74,8 @@ class Replayed:
 
     @property
     def wrong(self) -> int:
-        """Tokens that could not come."""
-        return self.coins_wrong + self.tokens_wrong
+        """Tokens that could not come, or not by the weight that they came by."""
+        return self.coins_wrong + self.tokens_wrong + self.weights_wrong
 
     @property
     def ties_allowed(self) -> int:
@@ -112,6 +114,7 @@ def replayed(scores: ScoreTable, *, void: bool) -> Replayed | None:
         about_q=int((counts & (rests_on == RestsOn.Q)).sum()),
         coins_wrong=int((came == Came.OTHER_COIN).sum()),
         tokens_wrong=int((came == Came.OTHER_TOKEN).sum()),
+        weights_wrong=int((came == Came.OTHER_WEIGHT).sum()),
         first=first_wrong(scores, found, came, int(wrong[0])) if len(wrong) else None,
         left_out=left_out(rests_on, void=void),
         finely=finely,

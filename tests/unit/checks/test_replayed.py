@@ -74,7 +74,25 @@ def test_a_wrong_coin_is_said_to_be_one() -> None:
     found = finding(evidence({21: both(Came.OTHER_COIN)}))
     assert "a draft was judged against its coin" in found.headline
     assert found.details[1].startswith("it rests on p and on q as the engine has it")
-    assert found.details[2] == "1 draft against the coin, 0 tokens against the noise"
+    assert found.details[2] == (
+        "1 draft against the coin, 0 tokens against the noise, "
+        "0 replacements by another weight than p - q"
+    )
+
+
+def test_a_wrong_weight_is_said_to_be_one() -> None:
+    run = evidence({21: both(Came.OTHER_WEIGHT, gap=0.002)})
+    found = finding(run)
+    assert (found.outcome, found.reason) == (Outcome.FAIL, Reason.REPLAY_DIFFERS)
+    emitted = run.draws[SAMPLED][SCORES.keys[1]].token_ids[5]
+    assert "1 came otherwise than by the rule" in found.headline
+    assert f"where {emitted} was drawn by another weight than p - q" in found.headline
+    assert "the other weight is 0.002 nats away" in found.details[0]
+
+
+def test_a_wrong_weight_is_no_accusation_where_q_is_another_one() -> None:
+    found = finding(evidence({21: both(Came.OTHER_WEIGHT), 3: {"rests_on": RestsOn.OTHER_Q}}))
+    assert found.outcome is Outcome.PASS
 
 
 def test_the_verdict_of_a_wrong_token_is_its_headline() -> None:

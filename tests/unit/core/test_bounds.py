@@ -45,6 +45,10 @@ MEANINGLESS: dict[str, tuple[dict[str, Any], str]] = {
         {"steps": (Step(drafted=1, accepted=1, emitted=2, draft_logprobs=(math.nan,)),)},
         "steps[0].draft_logprobs is not finite",
     ),
+    "a weight of nothing": (
+        {"steps": (Step(drafted=1, accepted=0, emitted=1, residual_log_weight=-math.inf),)},
+        "steps[0].residual_log_weight is not finite",
+    ),
     "q of many drafts": (
         {"steps": (Step(drafted=1, accepted=1, emitted=2, draft_logprobs=(0.0,) * 1025),)},
         f"steps[0].draft_logprobs has 1025 entries, more than {MOST_DRAFTED}",

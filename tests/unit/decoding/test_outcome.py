@@ -70,6 +70,25 @@ def test_q_of_each_judged_draft_is_told() -> None:
     assert second == pytest.approx((-2.0794415,))
 
 
+def test_the_weight_of_a_replacement_is_told_and_of_no_other_token() -> None:
+    verified = Verified(
+        torch.tensor([[4, 5], [7, 8]]),
+        torch.tensor([1, 0]),
+        torch.tensor([[0.5], [0.25]]),
+        torch.tensor([0.75, 0.125]),
+    )
+    proposal = Proposal(torch.tensor([[4], [3]]), torch.tensor([1, 1]), None)
+    packed = pack(
+        verified,
+        proposal,
+        penalised=torch.zeros(2, 2, 20),
+        fingerprints=torch.zeros(2, 2).long(),
+    )
+    accepted, rejected = (row.residual_log_weight for row in unpack(packed))
+    assert accepted is None
+    assert rejected == pytest.approx(-2.0794415)
+
+
 def test_a_rule_without_q_tells_none() -> None:
     verified = Verified(torch.tensor([[4, 5]]), torch.tensor([1]))
     proposal = Proposal(torch.tensor([[4]]), torch.tensor([1]), None)
@@ -80,6 +99,7 @@ def test_a_rule_without_q_tells_none() -> None:
         fingerprints=torch.zeros(1, 2).long(),
     )
     assert unpack(packed)[0].draft_logprobs is None
+    assert unpack(packed)[0].residual_log_weight is None
 
 
 def test_a_banned_token_has_a_finite_score() -> None:

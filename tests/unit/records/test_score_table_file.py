@@ -112,9 +112,10 @@ def test_torn_replays_are_refused_by_name(
         read_scores(path)
 
 
-def test_what_is_told_of_q_is_part_of_what_scores_are_about() -> None:
+@pytest.mark.parametrize("told", [{"draft_logprobs": (-0.5,)}, {"residual_log_weight": -0.5}])
+def test_what_is_told_of_q_is_part_of_what_scores_are_about(told: dict[str, Any]) -> None:
     silent = make_generation(key="a#1", steps=make_steps((1, 1)))
-    step = msgspec.structs.replace(silent.steps[0], draft_logprobs=(-0.5,))
+    step = msgspec.structs.replace(silent.steps[0], **told)
     telling = msgspec.structs.replace(silent, steps=(step,))
     one, other = (digest_of_outputs(["a#1"], {"a#1": each}) for each in (silent, telling))
     assert one != other

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from equivcheck.core.cases import Sampling
 from equivcheck.core.engine import PHILOX_STREAM, Rule
@@ -76,6 +80,27 @@ def scored(
         replays=rule,
     )
     return scorer.score(draws)
+
+
+def without(answer: Generation, name: str) -> Generation:
+    steps = tuple(msgspec.structs.replace(step, **{name: None}) for step in answer.steps)
+    return msgspec.structs.replace(answer, steps=steps)
+
+
+def nearly_alike(pair: str, folder: Path, *, spread: float) -> str:
+    """The target beside a draft of nearly its weights."""
+    target = Path(pair.split("+")[0])
+    draft = folder / "draft"
+    shutil.copytree(target, draft)
+    random = torch.Generator().manual_seed(1)
+    weights = {
+        name: values + spread * values.std() * torch.randn(values.shape, generator=random)
+        if values.ndim > 1
+        else values
+        for name, values in load_file(target / "model.safetensors").items()
+    }
+    save_file(weights, draft / "model.safetensors", metadata={"format": "pt"})
+    return f"{target}+{draft}"
 
 
 def judged(table: ScoreTable, *, void: bool = False) -> Replayed:
@@ -147,12 +172,39 @@ def test_a_fault_shows_in_a_few_tokens(fault: str, tokens: int, setup: EngineSet
     assert found.first.row < tokens
 
 
-def test_a_residual_in_half_precision_shows(setup: EngineSetup) -> None:
-    """By few tokens, as it moves few."""
-    table = scored(drawn(f"{REJECTION},fault=residual-bfloat16", setup, 60), setup)
-    found = judged(table)
-    assert found.tokens_wrong > 0
+@functools.cache
+def rounded_residual(setup: EngineSetup) -> Draws:
+    return drawn(f"{REJECTION},fault=residual-bfloat16", setup, 8)
+
+
+def test_a_residual_in_half_precision_shows_by_its_weights(setup: EngineSetup) -> None:
+    found = judged(scored(rounded_residual(setup), setup))
     assert found.coins_wrong == 0
+    assert found.weights_wrong > 100
+    assert found.first is not None
+    assert found.first.row < 20
+
+
+def test_untold_weights_are_not_judged(setup: EngineSetup) -> None:
+    """The tokens are nearly all the same, so that hardly anything is left to see."""
+    silent = [
+        (request, without(answer, "residual_log_weight"))
+        for request, answer in rounded_residual(setup)
+    ]
+    found = judged(scored(silent, setup))
+    assert (found.weights_wrong, found.coins_wrong) == (0, 0)
+    assert found.tokens_wrong < 5
+    assert found.replayed == found.tokens
+
+
+def test_a_draft_like_its_target_leaves_little_and_is_not_accused(
+    setup: EngineSetup, tmp_path: Path
+) -> None:
+    """What is left of p beyond q is then mostly rounding."""
+    alike = msgspec.structs.replace(setup, pair=nearly_alike(setup.pair, tmp_path, spread=0.02))
+    found = judged(scored(drawn(REJECTION, alike), alike))
+    assert found.about_q > 100
+    assert (found.wrong, found.flipped) == (0, 0)
 
 
 @pytest.mark.parametrize("fault", ["draft-position-late", "draft-layer-missing"])
@@ -168,12 +220,7 @@ def test_without_a_word_about_q_what_rests_on_it_is_left_out(setup: EngineSetup)
     silent = [
         (
             request,
-            msgspec.structs.replace(
-                answer,
-                steps=tuple(
-                    msgspec.structs.replace(step, draft_logprobs=None) for step in answer.steps
-                ),
-            ),
+            without(answer, "draft_logprobs"),
         )
         for request, answer in drawn(f"{REJECTION},fault=lenience", setup, 12)
     ]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from equivcheck.records.replays import NO_TOKEN, Came
-from equivcheck.scoring.rule import NOISE_SLACK, Interval, draw, residual, toss
+from equivcheck.scoring.rule import NOISE_SLACK, Interval, draw, residual, toss, weigh
 
 P = np.log([0.5, 0.3, 0.2])
 Q = np.log([0.2, 0.3, 0.5])
@@ -109,3 +109,26 @@ def test_where_nothing_is_left_nobody_is_accused() -> None:
         assert found.came in (Came.TIE_KEPT, Came.TIE_FLIPPED)
         assert found.gap == 0.0
     assert toss(0.5, target=(0.0, 0.0, 0.0), draft=0.0, taken=True).token == NO_TOKEN
+
+
+def weighed(told: float, *, slack: float = 1e-5, token: int = 0) -> Came:
+    return weigh(law(P, slack=slack), law(Q, slack=slack), token=token, told=told).came
+
+
+def test_a_replacement_is_weighed_by_what_p_has_beyond_q() -> None:
+    assert weighed(math.log(0.3)) is Came.AS_IT_MUST
+    # Half a unit in the last place of bfloat16, which has eight binary digits.
+    for wrong in (math.log(0.3) + 2.0**-9, math.log(0.3) - 2.0**-9, math.log(0.5)):
+        assert weighed(wrong) is Came.OTHER_WEIGHT
+
+
+def test_a_weight_within_the_arithmetic_is_excused() -> None:
+    """What moves p and q by so much moves what is left of them by more."""
+    assert weighed(math.log(0.3) + 2.0**-9, slack=1e-3) is Came.AS_IT_MUST
+    assert weighed(math.log(1e-6), slack=1e-3, token=1) is Came.AS_IT_MUST
+    assert weighed(math.log(1e-2), slack=1e-3, token=1) is Came.OTHER_WEIGHT
+
+
+def test_nothing_can_replace_a_draft_where_q_is_larger() -> None:
+    found = weigh(law(P, slack=1e-5), law(Q, slack=1e-5), token=2, told=math.log(0.1))
+    assert (found.came, found.token, found.gap) == (Came.OTHER_WEIGHT, NO_TOKEN, math.inf)
