@@ -9,6 +9,12 @@ TYING_BIAS = 2.0**30
 bf16 and fp16 numbers more, so tokens with one such bias come out equal."""
 
 
+def rounding_bias(sampling: Sampling) -> float:
+    """The largest bias that rounds a logit it is added to; one that drowns it does not count."""
+    sizes = [abs(bias) for bias in sampling.logit_bias.values()]
+    return max((size for size in sizes if size < TYING_BIAS), default=0.0)
+
+
 def ties_at_cut(sampling: Sampling) -> bool:
     """Whether tokens tie exactly at the border of a top-k cut: more share a bias than are kept.
 

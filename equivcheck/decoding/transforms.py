@@ -16,6 +16,9 @@ from torch import Tensor
 from equivcheck.decoding.controls import SamplingControls
 
 HIDDEN = float("-inf")
+STEEP = 2.0**10
+"""Largest logit over the temperature to which noise is added as it is: up to here fp32 keeps noise
+to 2^-14. Penalties and biases can put it beyond, and from 2^24 on none of the noise is left."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +75,15 @@ def sharpen(logits: Tensor, controls: SamplingControls) -> Tensor:
     """
     if not controls.features.random:
         return logits
-    scaled = logits / controls.safe_temperature[:, None, None]
+    temperature = controls.safe_temperature[:, None, None]
+    scaled = logits / temperature
+    if controls.features.history:
+        # The noise that is added counts against the differences, which a constant leaves as they
+        # are. A row is centred for its own logits' sake, whatever its neighbours are.
+        top = logits.amax(dim=-1, keepdim=True)
+        steep = (top.abs() > STEEP * temperature) & top.isfinite()
+        steep &= ~controls.greedy[:, None, None]
+        scaled = torch.where(steep, (logits - top) / temperature, scaled)
     if not controls.features.truncated:
         return scaled
     ordered = falling(scaled)

@@ -28,7 +28,8 @@ FORCED, MORE_FORCED = 1e3, 1e6
 TIED = 2.0**30
 """A bias under which fp32 logits of any size come out equal: an exact tie."""
 HOT = 100.0
-"""The highest temperature: at lower ones fp32 keeps nothing of the noise beside such a bias."""
+"""The highest temperature: at lower ones, engines that add noise to logits as they are keep nothing
+of it beside such a bias."""
 
 Encode = Callable[[str], Sequence[int]]
 

@@ -84,7 +84,9 @@ def sampling_law(logits: Tensor, sampling: Sampling) -> Law:
     """
     if sampling.greedy:
         raise ValueError("a greedy request has no law to test; score sampled ones")
-    whole = (logits / sampling.temperature).log_softmax(dim=-1).clamp_(min=HIDDEN)
+    # Before the temperature: quotients of large numbers are rounded by more than their difference.
+    centred = logits - logits.amax(dim=-1, keepdim=True)
+    whole = (centred / sampling.temperature).log_softmax(dim=-1).clamp_(min=HIDDEN)
     if not (sampling.top_k or sampling.top_p < 1.0 or sampling.min_p):
         return untruncated(whole)
     ordered = falling(whole)

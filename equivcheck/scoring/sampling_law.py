@@ -20,6 +20,7 @@ from equivcheck.core.engine import DraftSource, Rule
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import Settings
+from equivcheck.core.ties import rounding_bias
 from equivcheck.engines.device import configure_arithmetic, load_setup
 from equivcheck.records.score_table import LOOKUP_LAW, ONE_HOT_LAW, ScoreTable
 from equivcheck.scoring.columns import Drawn, columns
@@ -193,7 +194,8 @@ class LawScorer:
                 twin_token=self.tensor(where.twin_token[rows]),
             )
             magnitude = torch.stack([logits.abs().amax(dim=-1) for logits in raw]).amax(dim=0)
-            logit = magnitude / stretch.request.sampling.temperature
+            bias = rounding_bias(stretch.request.sampling)
+            logit = (magnitude + bias) / stretch.request.sampling.temperature
             slack = (self.coarseness * logit).clamp(min=LEAST_SLACK)
             if replayer is not None:
                 fine = max(self.coarseness, FINE) * logit

@@ -28,6 +28,7 @@ from equivcheck.decoding.transforms import (
 )
 
 VOCAB = 50
+NO_DRAFTS = torch.zeros(1, 0, dtype=torch.int64)
 
 
 def controls_for(*samplings: Sampling, prompt: tuple[int, ...] = (1, 2, 3)) -> SamplingControls:
@@ -163,3 +164,35 @@ def test_a_row_forgets_its_last_request() -> None:
     controls.admit(0, plain, stop_ids=())
     logits = some_logits(1, VOCAB)
     assert torch.equal(penalise(logits, controls, empty_prefix(1)), logits)
+
+
+@pytest.mark.parametrize("bias", [2.0**20, 2.0**30, 1e12])
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 100.0])
+def test_noise_decides_between_tokens_of_one_huge_bias(bias: float, temperature: float) -> None:
+    law = Sampling(temperature=temperature, logit_bias={7: bias, 9: bias})
+    controls = controls_for(law)
+    logits = torch.zeros(1, 1, VOCAB)
+    log_law = sharpen(penalise_window(logits, controls, empty_prefix(1), NO_DRAFTS), controls)
+    random = torch.Generator().manual_seed(3)
+    noise = -torch.log(-torch.log(torch.rand((4000, VOCAB), generator=random)))
+    came = (log_law[0] + noise).argmax(dim=-1).bincount(minlength=VOCAB)
+    assert came[7] + came[9] == 4000
+    # Five standard deviations of 4,000 coins.
+    assert abs(int(came[7]) - 2000) < 158
+
+
+def test_a_huge_bias_changes_no_bit_of_other_rows_and_ordinary_ones_none_at_all() -> None:
+    ordinary = Sampling(temperature=0.7, logit_bias={3: 100.0, 4: -100.0})
+    logits = some_logits(2, 1, VOCAB)
+    prefix, steep = empty_prefix(2), Sampling(temperature=0.7, logit_bias={7: 2.0**30})
+    beside = controls_for(ordinary, steep)
+    found = sharpen(penalise_window(logits, beside, prefix, NO_DRAFTS), beside)
+    by_hand = penalise_window(logits, beside, prefix, NO_DRAFTS)[0] / torch.tensor(0.7)
+    assert torch.equal(found[0], by_hand)
+    assert found[1].amax() == 0
+
+
+def test_a_greedy_row_of_a_huge_bias_keeps_its_logits() -> None:
+    controls = controls_for(Sampling(logit_bias={7: 2.0**30}), Sampling(temperature=1.0))
+    logits = penalise_window(some_logits(2, 1, VOCAB), controls, empty_prefix(2), NO_DRAFTS)
+    assert torch.equal(sharpen(logits, controls)[0], logits[0])

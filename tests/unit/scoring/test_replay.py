@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,6 +42,8 @@ LAWS = (
         top_p=0.95,
     ),
 )
+COUPLED = "native:gamma=4"
+HUGE = (2.0**14, 2.0**20, 2.0**30)
 REJECTION = "native:gamma=4,rule=rejection"
 
 
@@ -131,10 +134,39 @@ def test_every_token_of_a_sound_decoder_comes_as_it_must(spec: str, setup: Engin
 def test_plain_and_coupled_tokens_rest_on_p_alone(setup: EngineSetup) -> None:
     for spec, rule in (
         ("native:gamma=0,rule=rejection", "rejection"),
-        ("native:gamma=4", "coupled"),
+        (COUPLED, "coupled"),
     ):
         found = judged(scored(drawn(spec, setup), setup, rule=rule))  # type: ignore[arg-type]
         assert (found.replayed, found.wrong, found.about_q) == (found.tokens, 0, 0)
+
+
+def biased(spec: str, rule: Rule, setup: EngineSetup) -> Replayed:
+    """Draws in which a few tokens share a bias far beyond all logits."""
+    engine = load_engine(spec, msgspec.structs.replace(setup, batch_size=16))
+    asked = [
+        msgspec.structs.replace(
+            request,
+            key=f"law/b{place}{ROUND_MARK}0",
+            sampling=Sampling(temperature=1.0, logit_bias=dict.fromkeys(range(7, 20, 4), bias)),
+        )
+        for place, (request, bias) in enumerate(zip(requests(5), HUGE * 10, strict=True))
+    ]
+    answers = {answer.key: answer for answer in engine.generate(asked)}
+    engine.close()
+    draws = [(request, answers[request.key]) for request in asked]
+    return judged(scored(draws, setup, rule=rule))
+
+
+def test_tokens_of_huge_biases_come_as_they_must(
+    setup: EngineSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for spec, rule in ((REJECTION, "rejection"), (COUPLED, "coupled")):
+        found = biased(spec, rule, setup)  # type: ignore[arg-type]
+        assert found.replayed > 600
+        assert (found.wrong, found.flipped) == (0, 0)
+    # Beside a sum of 2^30 nothing is left of noise that is added to it.
+    monkeypatch.setattr("equivcheck.decoding.transforms.STEEP", math.inf)
+    assert biased(COUPLED, "coupled", setup).wrong > 50
 
 
 def test_copied_drafts_have_a_known_q(setup: EngineSetup) -> None:

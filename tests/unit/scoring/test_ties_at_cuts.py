@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from equivcheck.core.cases import Sampling
-from equivcheck.core.ties import TYING_BIAS, ties_at_cut
+from equivcheck.core.ties import TYING_BIAS, rounding_bias, ties_at_cut
 from equivcheck.records.score_table import Stage, Support
 from equivcheck.scoring.columns import Drawn, columns
 from equivcheck.scoring.laws import sampling_law
@@ -63,3 +63,16 @@ def test_a_nucleus_may_part_a_tie_too() -> None:
 def test_requests_that_bring_a_tie_about(biases: tuple[float, ...], top_k: int, ties: bool) -> None:
     sampling = Sampling(temperature=1.0, top_k=top_k, logit_bias=dict(enumerate(biases)))
     assert ties_at_cut(sampling) is ties
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1.0, 100.0])
+def test_tokens_of_one_huge_bias_share_the_law(temperature: float) -> None:
+    logits = torch.full((1, 5), -3.0)
+    logits[0, :3] = TYING_BIAS
+    law = sampling_law(logits, Sampling(temperature=temperature))
+    torch.testing.assert_close(law.probs[0, :3], torch.full((3,), 1 / 3))
+
+
+def test_a_bias_rounds_what_it_is_added_to_unless_it_drowns_it() -> None:
+    assert rounding_bias(Sampling()) == 0.0
+    assert rounding_bias(Sampling(logit_bias={1: -50.0, 2: 20.0, 3: TYING_BIAS})) == 50.0
