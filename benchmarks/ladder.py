@@ -154,7 +154,10 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     flashspec = "flashspec" in known_engines() and find_spec("flashspec") is not None
     if not flashspec:
-        print("flashspec is not installed (pip install flashspec==0.3.1): measuring without it")
+        print(
+            "flashspec is not installed (pip install flashspec==0.3.1 ./examples): "
+            "measuring without it"
+        )
     chosen = list(
         rungs(
             arguments.only or SHAPES,

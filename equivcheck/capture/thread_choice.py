@@ -19,7 +19,7 @@ from equivcheck.records.same_run import with_stored_threads
 TimeThreads = Callable[[EngineSetup], int | None]
 """Measures which number of threads is faster; None: there is nothing to choose. As
 `engines.thread_timing.timed_threads`."""
-COMPUTING = frozenset({"native", "transformers", "flashspec"})
+COMPUTING = frozenset({"native", "transformers"})
 """Engines that compute with this process's torch."""
 RECORDED = "replay"
 

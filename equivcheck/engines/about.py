@@ -29,11 +29,6 @@ BUNDLED = {
         needs="a draft model for mode=assisted",
         tells="verify steps, log-probabilities",
     ),
-    "flashspec": About(
-        does="the decoder of the package flashspec on the pair's models",
-        needs="pip install equivcheck[flashspec]; a draft model for mode=speculative",
-        tells="verify steps",
-    ),
     "http": About(
         does="a server by its URL: vllm, llamacpp, sglang, tensorrt-llm or openai",
         needs="a running server, or a table with start = COMMAND (docs/engines.md)",

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "equivcheck.engines"
+EXAMPLES = {"flashspec"}
+"""Engines that this package once had. Their adapters are files of ``examples/`` in its source."""
 
 OpenEngine = Callable[[Mapping[str, str], EngineSetup], Engine]
 Options = TypeVar("Options", bound=Struct)
@@ -159,6 +161,11 @@ def _open(parsed: EngineSpec, setup: EngineSetup, *, also: Collection[str]) -> E
             f"equivcheck itself is not installed; try: pip install -e ."
         )
     if parsed.name not in entries:
+        if parsed.name in EXAMPLES:
+            raise EngineError(
+                f"engine {parsed.name!r} has left this package: its adapter is the example "
+                f"examples/{parsed.name}.py; try, in a checkout: pip install ./examples"
+            )
         raise EngineError(unknown_name("engine", parsed.name, {*entries, *also}))
     entry = entries[parsed.name]
     try:

@@ -7,7 +7,7 @@ from equivcheck.core.engine import Rule
 from equivcheck.core.generation import Request
 from equivcheck.core.validation import unrecordable
 
-LIMITED = frozenset({"native", "transformers", "flashspec"})
+LIMITED = frozenset({"native", "transformers"})
 """Engines that refuse what needs more than the setup's context, or names ids that the pair lacks.
 `replay` gives what was recorded, and what other packages' engines serve is theirs to say."""
 

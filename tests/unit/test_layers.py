@@ -18,7 +18,6 @@ MAY_IMPORT_FRAMEWORKS = {
     "bench.probing": "asks tensors for their size and the device for its peak",
     "decoding": "the decoder is tensor arithmetic",
     "engines.device": "asks torch which device there is and what sets its arithmetic",
-    "engines.flashspec": "hands the pair's modules to a library that is built on torch",
     "engines.models": "keeps the decoder's models",
     "engines.native": "opens the decoder",
     "engines.thread_timing": "sets torch's threads and times its products",

@@ -63,7 +63,7 @@ def test_ids_outside_the_vocabulary_are_named_by_file_and_line(fields: dict[str,
     [
         ("native:gamma=0", "native:gamma=4", True),
         ("transformers:mode=plain", "theirs", True),
-        ("replay:file=a", "flashspec", True),
+        ("replay:file=a", "native", True),
         ("replay:file=a", "theirs:x=1", False),
     ],
 )

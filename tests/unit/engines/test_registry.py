@@ -232,3 +232,11 @@ def test_knowing_engines_imports_none_of_them() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.usefixtures("registered")
+def test_an_engine_that_became_an_example_says_where_it_is() -> None:
+    with pytest.raises(
+        EngineError, match=r"examples/flashspec\.py; try, .*pip install \./examples"
+    ):
+        load_engine("flashspec:gamma=4", EngineSetup())
