@@ -92,10 +92,15 @@ def capture(
     """
     settings = with_required_events(settings)
     from equivcheck.pairs.load import load_tokenizer
-    from equivcheck.pairs.prompts import encode
+    from equivcheck.pairs.prompts import encode, encode_turns
 
     tokenizer = load_tokenizer(settings.setup.pair)
-    plan = make_plan(settings, suites, encode=partial(encode, tokenizer))
+    plan = make_plan(
+        settings,
+        suites,
+        encode=partial(encode, tokenizer),
+        follow=partial(encode_turns, tokenizer),
+    )
     if limited(settings):
         refuse_too_long(plan.asked, context=settings.setup.context)
         refuse_unknown_ids(plan.asked, vocab=load_setup(settings.setup).vocab_size)
@@ -154,7 +159,7 @@ def capture(
             arms.told(SAMPLED)
             evidence = read_evidence(path, scores=False)
             draw(
-                draws,
+                draws.with_prompts(evidence.asked),
                 evidence,
                 arms,
                 writer=writer,
@@ -178,7 +183,7 @@ def begin_with(planned: Mapping[str, Sequence[str]], stored: Evidence | None) ->
     """Arms that have something to answer as the run begins; stored draws are looked at later."""
     if stored is None:
         return [arm for arm in (*TURNS, *sorted(DRAWING)) if planned.get(arm)]
-    answered = {arm: stored.captured.get(arm, {}) for arm in TURNS}
+    answered = {arm: stored.answers(arm) for arm in TURNS}
     return [arm for arm in TURNS if any(key not in answered[arm] for key in planned.get(arm, ()))]
 
 
@@ -213,12 +218,11 @@ def warm_up_engine(plan: Plan, engine: Engine, *, arm: str, needed: bool) -> Non
 
 
 def ask_shuffled(book: Logbook, engine: Engine, *, settings: Settings) -> None:
-    """Put the probes to the candidate again, in another order and company, in one go."""
+    """Put the probes to the candidate again, in another order and company, a wave in one go."""
     wanted = book.missing(SHUFFLED)
     company = company_of(settings.setup.batch_size)
-    chunk = shuffle(book.plan, wanted=wanted, seed=settings.seed, company=company)
-    if wanted:
-        book.take_all(ask(engine, chunk, arm=SHUFFLED), arm=SHUFFLED)
+    for chunk in shuffle(book.plan, wanted=wanted, seed=settings.seed, company=company):
+        book.ask(engine, chunk, arm=SHUFFLED)
 
 
 def ask_again(book: Logbook, arms: Arms) -> None:

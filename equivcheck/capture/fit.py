@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from equivcheck.capture.plan import answers_before
 from equivcheck.core.errors import SettingsError, SuiteError
 from equivcheck.core.escape import visible
 from equivcheck.core.settings import Settings
@@ -34,14 +35,16 @@ def refuse_too_long(asked: Sequence[Asked], *, context: int) -> None:
     Raises:
         SettingsError: with how many there are, the longest, and the setting that mends it.
     """
-    long = [each.request for each in asked if positions(each.request) > context]
+    before = answers_before(asked)
+    needs = {each.request.key: positions(each.request) + before[each.request.key] for each in asked}
+    long = [key for key, needed in needs.items() if needed > context]
     if not long:
         return
-    longest = max(long, key=positions)
+    longest = max(long, key=lambda key: needs[key])
     raise SettingsError(
         f"{len(long)} of {len(asked)} cases {_needs(long)} more than the context of {context} "
-        f"positions, the largest ({visible(longest.key)}) {positions(longest)}; say --set "
-        f"setup.context={positions(longest)}, or take them out of the suite"
+        f"positions, the largest ({visible(longest)}) {needs[longest]}; say --set "
+        f"setup.context={needs[longest]}, or take them out of the suite"
     )
 
 

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable
 
 from equivcheck.capture.ask import ask
 from equivcheck.capture.plan import Chunk, Plan
+from equivcheck.capture.prompts import Histories
 from equivcheck.core.detokenise import Detokenise, stop_began_at, stop_completed_at
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import EngineError, RecordsError, describe
-from equivcheck.core.generation import Generation
+from equivcheck.core.generation import Generation, Request
 from equivcheck.records.records import CANDIDATE, TARGET, Captured, Evidence, Failed
 from equivcheck.records.records_file import RecordsWriter
 
@@ -40,8 +41,11 @@ class Logbook:
         self.header = evidence.header
         self.progress = progress
         self.requests = {each.request.key: each.request for each in plan.asked}
-        self.answered = {arm: set(evidence.captured.get(arm, ())) for arm in plan.planned}
+        self.answered = {arm: set(evidence.answers(arm)) for arm in plan.planned}
         self.failed: dict[str, dict[str, str]] = {arm: {} for arm in plan.planned}
+        self.histories = Histories(plan.turns)
+        for arm in plan.planned:
+            self.histories.stored(evidence.answers(arm).values())
         writer.append(*(each for each in plan.asked if each.request.key not in evidence.asked))
 
     def missing(self, arm: str) -> set[str]:
@@ -59,7 +63,14 @@ class Logbook:
         wanted = [request for request in of_arm if request.key in self.missing(arm)]
         if wanted:
             together = of_arm if depends_on_company(engine) else wanted
-            self.take_all(ask(engine, together, arm=arm), arm=arm)
+            self.ask(engine, together, arm=arm)
+
+    def ask(self, engine: Engine, requests: Iterable[Request], *, arm: str) -> None:
+        """Put requests to an arm, later turns with its own answers before them."""
+        ready = [self.histories.asked(request, arm=arm) for request in requests]
+        self.take_all((each for each in ready if isinstance(each, Failed)), arm=arm)
+        together = [each for each in ready if isinstance(each, Request)]
+        self.take_all(ask(engine, together, arm=arm), arm=arm)
 
     def take_all(self, outcomes: Iterable[Generation | Failed], *, arm: str) -> None:
         """Write down the outcomes of an arm that are planned and new."""
@@ -81,6 +92,7 @@ class Logbook:
             self.failed[arm][outcome.key] = outcome.message
         else:
             self.answered[arm].add(outcome.key)
+            self.histories.note(outcome, arm=arm)
         if self.progress:
             done = sum(len(keys) for keys in (*self.answered.values(), *self.failed.values()))
             self.progress(GENERATING, done, sum(map(len, self.plan.planned.values())))
@@ -100,6 +112,7 @@ class Logbook:
             text=self.detokenise(known),
             stop_completed_at=completed,
             stop_began_at=began,
+            prompt_ids=self.histories.prompt(generation.key, arm=arm),
         )
 
     def refuse_silence(self) -> None:

@@ -6,20 +6,20 @@ each other only, so that a fresh engine can be given exactly what the candidate 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from typing import TypedDict
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from equivcheck.capture.prompts import Encode, Follow, PlannedPrompts, Turn
 from equivcheck.core.cases import Case, Suite
 from equivcheck.core.generation import Request
 from equivcheck.core.settings import Settings
-from equivcheck.records.asking_order import chunked, mixed_up
+from equivcheck.records.asking_order import by_wave, in_turns, mixed_up
 from equivcheck.records.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET, Asked, LeftOut
 from equivcheck.records.sample_keys import derive_seed
 
-Encode = Callable[[Case], Sequence[int]]
-"""From a case to its prompt's token ids."""
 Chunk = tuple[Request, ...]
 """Requests that are put to an engine together."""
 
@@ -37,6 +37,13 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Arm to case keys, in the order of the suites."""
     left_out: tuple[LeftOut, ...] = ()
     """Cases that are asked of no arm."""
+    turns: dict[str, Turn] = {}
+    """Key of each later turn of a session to how its prompt is made."""
+
+    @property
+    def waves(self) -> dict[str, int]:
+        """Key to the wave in which it is asked."""
+        return {each.request.key: each.wave for each in self.asked}
 
     @property
     def chunks(self) -> tuple[Chunk, ...]:
@@ -44,30 +51,79 @@ class Plan(Struct, frozen=True, kw_only=True):
         return self.probes + self.others
 
 
-def make_plan(settings: Settings, suites: Sequence[Suite], *, encode: Encode) -> Plan:
-    """Turn cases into requests and share them out.
+def make_plan(
+    settings: Settings, suites: Sequence[Suite], *, encode: Encode, follow: Follow | None = None
+) -> Plan:
+    """Turn cases into requests and share them out; what is asked again is whole sessions.
+
+    Args:
+        settings: Arms, batch and seed.
+        suites: What to ask.
+        encode: Makes prompts.
+        follow: Makes prompts that follow others. None: there are none.
 
     Raises:
         SuiteError: a prompt cannot be encoded.
     """
     asked: list[Asked] = []
+    turns: dict[str, Turn] = {}
     probed: set[str] = set()
     for suite in suites:
+        prompts = PlannedPrompts(suite, encode=encode, follow=follow)
         for index, (case, line) in enumerate(zip(suite.cases, suite.lines, strict=True)):
-            request = make_request(suite.key(case), case, prompt=encode(case), seed=settings.seed)
+            key = suite.key(case)
+            request = make_request(key, case, prompt=prompts.of(case), seed=settings.seed)
+            turn = prompts.turn(case)
+            if turn is not None:
+                turns[key] = turn
             asked.append(
-                Asked(request=request, workload=suite.workload, path=suite.path, line=line)
+                Asked(
+                    request=request,
+                    workload=suite.workload,
+                    path=suite.path,
+                    line=line,
+                    session=case.session,
+                    before=turn.before if turn else (),
+                    wave=prompts.waves[case.id],
+                )
             )
-            if index % settings.probe_every == 0:
+            first = index % settings.probe_every == 0 if turn is None else turn.before[0] in probed
+            if first:
                 probed.add(request.key)
     requests = [each.request for each in asked]
-    size = settings.setup.batch_size
     return Plan(
         asked=tuple(asked),
-        probes=chunked([each for each in requests if each.key in probed], size=size),
-        others=chunked([each for each in requests if each.key not in probed], size=size),
+        **chunks_of(asked, probed=probed, size=settings.setup.batch_size),
         planned=share_out(requests, probed=probed, control=settings.control is not None),
+        turns=turns,
     )
+
+
+class Chunks(TypedDict):
+    """The chunks of a plan."""
+
+    probes: tuple[Chunk, ...]
+    others: tuple[Chunk, ...]
+
+
+def chunks_of(asked: Sequence[Asked], *, probed: Set[str], size: int) -> Chunks:
+    """Requests in chunks: wave by wave, those that are asked again by themselves."""
+    waves = {each.request.key: each.wave for each in asked}
+
+    def chunks(*, again: bool) -> tuple[Chunk, ...]:
+        requests = (each.request for each in asked if (each.request.key in probed) is again)
+        return in_turns(requests, size=size, wave=lambda request: waves[request.key])
+
+    return Chunks(probes=chunks(again=True), others=chunks(again=False))
+
+
+def answers_before(asked: Sequence[Asked]) -> dict[str, int]:
+    """Key to the most tokens that answers of earlier turns can add to its prompt.
+
+    An answer that is encoded anew, as text, may take a few more.
+    """
+    limits = {each.request.key: each.request.max_new_tokens for each in asked}
+    return {each.request.key: sum(limits[turn] for turn in each.before) for each in asked}
 
 
 def with_stored_prompts(plan: Plan, stored: Mapping[str, Asked]) -> Plan:
@@ -114,21 +170,27 @@ def make_request(key: str, case: Case, *, prompt: Sequence[int], seed: int) -> R
     )
 
 
-def shuffle(plan: Plan, *, wanted: set[str], seed: int, company: int) -> Chunk:
-    """The wanted requests in another order, among others that are asked for company only.
+def shuffle(plan: Plan, *, wanted: set[str], seed: int, company: int) -> tuple[Chunk, ...]:
+    """The wanted requests of each wave in another order, the first among others for company.
 
     Args:
         plan: Where the requests are.
         wanted: Keys whose answers count.
-        seed: Of the permutation.
+        seed: Of the permutations.
         company: How many further requests to mix in, as far as there are some.
     """
-    others = [request for chunk in plan.others for request in chunk]
+    waves = plan.waves
+    others = [each for chunk in plan.others for each in chunk if waves[each.key] == 0]
     chosen = [request for chunk in plan.probes for request in chunk if request.key in wanted]
-    return mixed_up(chosen, others, seed=seed, company=company)
+    return tuple(
+        mixed_up(together, others, seed=seed, company=company)
+        if waves[together[0].key] == 0
+        else mixed_up(together, (), seed=seed, company=0)
+        for together in by_wave(chosen, wave=lambda request: waves[request.key])
+    )
 
 
 def warm_up(plan: Plan) -> Chunk:
     """The request that an engine warms up with: the shortest, as its answer is thrown away."""
-    every = [each.request for each in plan.asked]
+    every = [each.request for each in plan.asked if not each.before]
     return (min(every, key=lambda each: (each.max_new_tokens, len(each.prompt_ids))),)

@@ -6,18 +6,17 @@ What an engine refuses without having said so stays a failed answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from equivcheck.capture.plan import Plan, share_out
+from equivcheck.capture.plan import Plan, chunks_of, share_out
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.escape import visible
 from equivcheck.core.generation import Request
 from equivcheck.core.refusals import lacking
-from equivcheck.records.asking_order import chunked
-from equivcheck.records.records import CONTROL, LeftOut
+from equivcheck.records.records import CONTROL, Asked, LeftOut
 
 
 def served(plan: Plan, arms: Mapping[str, Capabilities], *, batch_size: int) -> Plan:
@@ -26,9 +25,7 @@ def served(plan: Plan, arms: Mapping[str, Capabilities], *, batch_size: int) -> 
     Raises:
         SettingsError: no case is left; says what they need.
     """
-    refused = [
-        each for asked in plan.asked if (each := _refusal(asked.request, arms.values())) is not None
-    ]
+    refused = _refused(plan.asked, arms.values())
     if not refused:
         return plan
     gone = {each.key for each in refused}
@@ -40,27 +37,33 @@ def served(plan: Plan, arms: Mapping[str, Capabilities], *, batch_size: int) -> 
             f"as {visible(first.key)} needs {' and '.join(first.needs)}, which "
             f"{visible(first.engine)} refuses"
         )
-    probes = _left(plan.probes, gone)
-    others = _left(plan.others, gone)
-    if not probes:
+    probed = {each.key for chunk in plan.probes for each in chunk} - gone
+    if not probed:
         # Something has to be asked twice, or nothing is known of repeats.
-        probes, others = others[:1], others[1:]
+        probed = {asked[0].request.key}
     return replace(
         plan,
         asked=asked,
-        probes=chunked(probes, size=batch_size),
-        others=chunked(others, size=batch_size),
+        **chunks_of(asked, probed=probed, size=batch_size),
         planned=share_out(
-            [each.request for each in asked],
-            probed={each.key for each in probes},
-            control=CONTROL in plan.planned,
+            [each.request for each in asked], probed=probed, control=CONTROL in plan.planned
         ),
         left_out=(*plan.left_out, *refused),
     )
 
 
-def _left(chunks: Iterable[Iterable[Request]], gone: set[str]) -> list[Request]:
-    return [each for chunk in chunks for each in chunk if each.key not in gone]
+def _refused(asked: Sequence[Asked], arms: Iterable[Capabilities]) -> list[LeftOut]:
+    """Cases that an arm does not serve, and turns that follow one of them, in order."""
+    told = list(arms)
+    refused: dict[str, LeftOut] = {}
+    for each in asked:
+        key = each.request.key
+        first = next((refused[turn] for turn in each.before if turn in refused), None)
+        if first is not None:
+            refused[key] = replace(first, key=key)
+        elif (own := _refusal(each.request, told)) is not None:
+            refused[key] = own
+    return list(refused.values())
 
 
 def _refusal(request: Request, arms: Iterable[Capabilities]) -> LeftOut | None:

@@ -22,6 +22,8 @@ LEAST_TEMPERATURE = 1e-5
 """Drawing adds noise of the order of 1 to a logit over the temperature. Of that, fp32 keeps little
 where the quotient is a million, and around 1e-37 the quotient itself overflows."""
 MAX_NEW_TOKENS = 32_768
+Id = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
+MOST_SAMPLES = 64
 
 
 def too_cold(temperature: float) -> str | None:
@@ -69,10 +71,19 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True):
     content: str
 
 
+class SharedPrefix(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Tokens that a prompt begins with, taken from another case's."""
+
+    id: Id
+    """The other case, earlier in the file."""
+    tokens: Annotated[int, Meta(ge=1, lt=2**31)] | None = None
+    """How many of its first tokens; None: all of its prompt."""
+
+
 class Case(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """One prompt and how to continue it. Exactly one of prompt, messages and token_ids is set."""
 
-    id: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
+    id: Id
     prompt: str | None = None
     messages: tuple[Message, ...] | None = None
     token_ids: tuple[TokenId, ...] | None = None
@@ -85,6 +96,15 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
     """None: derived from the run's seed and the case's key."""
     grader: Grader | None = None
     """How its answers are graded by themselves; None: not at all."""
+    session: Id | None = None
+    """The session that it is a turn of. Turns follow in the order of lines; the prompt of a later
+    one begins with all turns before it and the engine's own answers to them."""
+    after: Id | None = None
+    """A case, earlier in the file, that is answered before this one is asked."""
+    shares_prefix_with: SharedPrefix | None = None
+    """What the prompt begins with, before its own text or ids."""
+    n: Annotated[int, Meta(ge=1, le=MOST_SAMPLES)] = 1
+    """Samples of one sampled request; read from a file, each is a case of its own."""
 
 
 class Suite(Struct, frozen=True, kw_only=True):

@@ -16,9 +16,10 @@ import jsonlines
 import msgspec
 from msgspec import DecodeError, Meta, Struct
 
-from equivcheck.core.cases import Case, Message, Sampling, Suite, too_cold
+from equivcheck.core.cases import Case, Message, Sampling, SharedPrefix, Suite, too_cold
 from equivcheck.core.errors import SuiteError, did_you_mean
 from equivcheck.core.graders import KINDS
+from equivcheck.core.schedule import needed_by, samples_of, wrong_relations, wrong_samples
 from equivcheck.core.validation import decoded, explain
 
 MAX_LINE_BYTES = 16 * 2**20
@@ -43,6 +44,7 @@ _CASE_SHAPES: dict[str, type[Struct]] = {
     "": Case,
     "sampling": Sampling,
     "messages": Message,
+    "shares_prefix_with": SharedPrefix,
     # What a line is held against whose kind of grader is missing or unknown.
     "grader": msgspec.defstruct("AnyGrader", [("kind", Literal[tuple(KINDS)])]),
 }
@@ -92,6 +94,8 @@ def load_suites(paths: Iterable[str | Path]) -> tuple[Suite, ...]:
 def select(suites: Iterable[Suite], names: Iterable[str]) -> tuple[Suite, ...]:
     """Keep the cases named by key (``code/fib``) or by workload (``code``); drop empty suites.
 
+    Cases that a kept one needs are kept too: turns before it, and cases that it names.
+
     Raises:
         SuiteError: a name fits nothing, so that a slip of the pen cannot select nothing.
     """
@@ -109,10 +113,11 @@ def select(suites: Iterable[Suite], names: Iterable[str]) -> tuple[Suite, ...]:
 def _only(suite: Suite, wanted: set[str]) -> Suite:
     if suite.workload in wanted:
         return suite
+    needed = needed_by(suite.cases, {case.id for case in suite.cases if suite.key(case) in wanted})
     chosen = [
         (case, line)
         for case, line in zip(suite.cases, suite.lines, strict=True)
-        if suite.key(case) in wanted
+        if case.id in needed
     ]
     return msgspec.structs.replace(
         suite, cases=tuple(case for case, _ in chosen), lines=tuple(line for _, line in chosen)
@@ -177,13 +182,16 @@ def _read(file: IO[bytes], *, name: str) -> Suite:
                 if header.workload == "run":
                     raise SuiteError(f"{where}: workload: 'run' names the whole run in reports")
                 continue
-            if (first := seen.setdefault(record.id, lines.number)) != lines.number:
-                raise SuiteError(f"{where}: id: {record.id!r} is already used on line {first}")
             _check_prompt(record, where)
             if cold := too_cold(record.sampling.temperature):
                 raise SuiteError(f"{where}: sampling.temperature: {cold}")
-            cases.append(record)
-            numbers.append(lines.number)
+            if wrong := wrong_samples(record):
+                raise SuiteError(f"{where}: {wrong}")
+            for case in samples_of(record):
+                if (first := seen.setdefault(case.id, lines.number)) != lines.number:
+                    raise SuiteError(f"{where}: id: {case.id!r} is already used on line {first}")
+                cases.append(case)
+                numbers.append(lines.number)
     except jsonlines.InvalidLineError as error:
         cause = error.__cause__
         what = _line_problem(cause, lines=lines, in_header=header is None)
@@ -192,6 +200,8 @@ def _read(file: IO[bytes], *, name: str) -> Suite:
         raise SuiteError(f"{name}: empty file; the first line has to be {HEADER_EXAMPLE}")
     if not cases:
         raise SuiteError(f"{name}: a header but no cases")
+    for case, wrong in wrong_relations(cases, of_law=header.law):
+        raise SuiteError(f"{name}:{seen[case.id]}: {wrong}")
     return Suite(
         path=name,
         workload=header.workload,

@@ -5,9 +5,13 @@ The same ids go to every engine, so no engine's own tokenizing can differ. Nothi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from equivcheck.core.cases import Case
+from msgspec.structs import replace
+
+from equivcheck.core.cases import Case, Message
+from equivcheck.core.detokenise import detokeniser
 from equivcheck.core.errors import SuiteError
 
 
@@ -38,6 +42,45 @@ def encode(tokenizer: Any, case: Case) -> tuple[int, ...]:
                 f"vocabulary of {size}"
             )
     return token_ids
+
+
+def encode_turns(
+    tokenizer: Any, turns: Sequence[Case], answers: Sequence[Sequence[int]]
+) -> tuple[int, ...]:
+    """The prompt of the last of some turns, with the answers to those before it.
+
+    Messages become one conversation, in which an answer is its text without special tokens, as a
+    client sends it. Raw turns are put behind each other token by token, each after its answer.
+
+    Args:
+        tokenizer: of the pair.
+        turns: of one session, from its first on.
+        answers: output ids, one entry for each turn but the last.
+
+    Raises:
+        SuiteError: as `encode`.
+    """
+    *before, last = turns
+    if last.messages is None:
+        ids = encode(tokenizer, turns[0])
+        for answer, turn in zip(answers, turns[1:], strict=True):
+            ids = (*ids, *answer, *_more(tokenizer, turn))
+        return ids
+    detokenise, size = detokeniser(tokenizer), len(tokenizer)
+    told: list[Message] = []
+    for turn, answer in zip(before, answers, strict=True):
+        # An engine may emit anything; what is no id has no text.
+        text = detokenise([token for token in answer if 0 <= token < size])
+        told += [*(turn.messages or ()), Message("assistant", text)]
+    return encode(tokenizer, replace(last, messages=(*told, *last.messages)))
+
+
+def _more(tokenizer: Any, case: Case) -> tuple[int, ...]:
+    """Raw text or ids that stand behind others, without special tokens."""
+    if case.token_ids is not None:
+        return encode(tokenizer, case)
+    ids = tokenizer(case.prompt or "", add_special_tokens=False, verbose=False)["input_ids"]
+    return tuple(ids)
 
 
 def _encode_messages(tokenizer: Any, case: Case) -> tuple[int, ...]:

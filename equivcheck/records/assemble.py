@@ -18,6 +18,7 @@ from equivcheck.records.baseline_record import Against
 from equivcheck.records.journal import Place
 from equivcheck.records.records import (
     DRAWING,
+    TARGET,
     Arbitration,
     ArmOpened,
     Asked,
@@ -113,11 +114,13 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
                     found[record.generation.key] = record.stop_completed_at
             case Scored():
                 scored.append(record)
+    asked, other_history = with_own_prompts(asked, captured)
     return Evidence(
         header=header,
         unsealed=lines[0].end.seal is None,
         asked=asked,
         captured=captured,
+        other_history=other_history,
         arbitrations=tuple(arbitrations),
         rescored=tuple(rescored),
         failures=tuple(failures),
@@ -130,6 +133,37 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
         findings=tuple(findings),
         sealed=sealed,
     )
+
+
+def with_own_prompts(
+    asked: dict[str, Asked], captured: dict[str, dict[str, Captured]]
+) -> tuple[dict[str, Asked], dict[str, dict[str, Captured]]]:
+    """Give later turns the prompt that they had; take answers to another one out of `captured`.
+
+    The target's prompt counts, or where the target has not answered, that of the first arm that
+    has.
+
+    Returns:
+        What was asked, and the answers that were taken out, by arm and key.
+    """
+    arms = sorted(captured, key=lambda arm: arm != TARGET)
+    told: dict[str, tuple[int, ...]] = {}
+    for arm in arms:
+        for key, answer in captured[arm].items():
+            if answer.prompt_ids is not None:
+                told.setdefault(key, answer.prompt_ids)
+    other_history: dict[str, dict[str, Captured]] = {}
+    for arm in arms:
+        for key in [key for key in told if key in captured[arm]]:
+            if captured[arm][key].prompt_ids != told[key]:
+                other_history.setdefault(arm, {})[key] = captured[arm].pop(key)
+    asked = {
+        key: replace(each, request=replace(each.request, prompt_ids=told[key]))
+        if key in told
+        else each
+        for key, each in asked.items()
+    }
+    return asked, other_history
 
 
 def _add_answer(
@@ -146,7 +180,12 @@ def _add_answer(
         raise RecordsError(f"{where}: {record.arm} answers {key!r}, which was never asked")
     if key in captured[record.arm]:
         raise RecordsError(f"{where}: {record.arm} answers {key!r} a second time")
-    _refuse_meaningless(record, asked=asked[key], where=where)
+    prompt = record.prompt_ids
+    if (prompt is not None) != bool(asked[key].before):
+        told = "with no prompt of its own" if prompt is None else "with a prompt of its own"
+        raise RecordsError(f"{where}: {record.arm} answers {key!r} {told}")
+    length = len(asked[key].request.prompt_ids if prompt is None else prompt)
+    _refuse_meaningless(record, asked=asked[key], where=where, prompt=length)
     captured[record.arm][key] = record
 
 
@@ -171,7 +210,10 @@ def _add_draw(
     of_arm = draws.setdefault(record.arm, {})
     if key in of_arm:
         raise RecordsError(f"{where}: {record.arm} draws {key!r} a second time")
-    _refuse_meaningless(record, asked=asked[case], where=where)
+    # The prompt of a later turn is known when all is read.
+    own = asked[case].before
+    prompt = None if own else len(asked[case].request.prompt_ids)
+    _refuse_meaningless(record, asked=asked[case], where=where, prompt=prompt)
     of_arm[key] = record.generation
 
 
@@ -193,8 +235,10 @@ def _refuse_unbounded(header: Header, *, where: str) -> None:
             raise RecordsError(f"{where}: arms.{head(arm, cells=40)}.{wrong}")
 
 
-def _refuse_meaningless(record: Captured | Drawn, *, asked: Asked, where: str) -> None:
-    limits = Limits(tokens=asked.request.max_new_tokens, prompt=len(asked.request.prompt_ids))
+def _refuse_meaningless(
+    record: Captured | Drawn, *, asked: Asked, where: str, prompt: int | None
+) -> None:
+    limits = Limits(tokens=asked.request.max_new_tokens, prompt=prompt)
     if wrong := out_of_bounds(record.generation, limits):
         key = head(record.generation.key, cells=120)
         raise RecordsError(f"{where}: {record.arm}'s answer to {key!r}: {wrong}")

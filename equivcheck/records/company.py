@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from equivcheck.records.asking_order import chunked, company_of, mixed_up
+from equivcheck.records.asking_order import by_wave, company_of, in_turns, mixed_up
 from equivcheck.records.records import CANDIDATE, CONTROL, DRAWING, REPEAT, SHUFFLED, Evidence
 
 ROWS_KNOWN = "native"
@@ -96,10 +96,23 @@ def _asked_together(evidence: Evidence, arm: str) -> list[tuple[str, ...]]:
     again = set(planned.get(SHUFFLED, ()))
     probes = [key for key in evidence.asked if key in again]
     others = [key for key in evidence.asked if key not in again]
+
+    def wave(key: str) -> int:
+        return evidence.asked[key].wave
+
     if arm == SHUFFLED:
         seed = evidence.header.settings.seed
-        return [mixed_up(probes, others, seed=seed, company=company_of(size))] if probes else []
-    chunks = [*chunked(probes, size=size), *(() if arm == REPEAT else chunked(others, size=size))]
+        guests = [key for key in others if wave(key) == 0]
+        return [
+            mixed_up(wanted, guests, seed=seed, company=company_of(size))
+            if wave(wanted[0]) == 0
+            else mixed_up(wanted, (), seed=seed, company=0)
+            for wanted in by_wave(probes, wave=wave)
+        ]
+    chunks = [
+        *in_turns(probes, size=size, wave=wave),
+        *(() if arm == REPEAT else in_turns(others, size=size, wave=wave)),
+    ]
     if arm == CONTROL:
         greedy = set(planned.get(CONTROL, ()))
         chunks = [tuple(key for key in chunk if key in greedy) for chunk in chunks]

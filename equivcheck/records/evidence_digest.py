@@ -37,6 +37,9 @@ def _parts(evidence: Evidence) -> Iterator[tuple[object, ...]]:
     for arm, captured in sorted(evidence.captured.items()):
         for key, answer in sorted(captured.items()):
             yield "answer", arm, key, answer.stop_completed_at, *_answer(answer.generation)
+    for arm, captured in sorted(evidence.other_history.items()):
+        for key, answer in sorted(captured.items()):
+            yield "other history", arm, key, answer.prompt_ids, *_answer(answer.generation)
     for arm, draws in sorted(evidence.draws.items()):
         for key, drawn in sorted(draws.items()):
             yield "draw", arm, key, *_answer(drawn)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.findings import Finding, Outcome
@@ -19,6 +19,9 @@ from equivcheck.core.generation import Generation, Request
 from equivcheck.core.refusals import LeftOut as LeftOut
 from equivcheck.core.settings import Order, Settings
 from equivcheck.records.baseline_record import Against
+from equivcheck.records.draw_records import Drawn as Drawn
+from equivcheck.records.draw_records import Preflight as Preflight
+from equivcheck.records.draw_records import Scored as Scored
 
 if TYPE_CHECKING:
     from equivcheck.records.score_table import ScoreTable
@@ -94,13 +97,22 @@ class ArmOpened(Struct, frozen=True, kw_only=True, tag="opened", omit_defaults=T
 
 
 class Asked(Struct, frozen=True, kw_only=True, tag="asked", omit_defaults=True):
-    """One request, as every arm got it."""
+    """One request, as every arm got it, but for later turns of a session.
+
+    In a file the prompt of a later turn has no answers in it. Read back, it is the prompt that
+    the target got, and answers to another one are in `Evidence.other_history`.
+    """
 
     request: Request
     workload: str
     path: str
     line: int
     """Where the case stands in its suite."""
+    session: str | None = None
+    before: tuple[str, ...] = ()
+    """Keys of the session's earlier turns, in order; empty: its prompt hangs on no answer."""
+    wave: int = 0
+    """Cases of a wave are asked when all of the waves before it have been answered."""
 
 
 class Captured(Struct, frozen=True, kw_only=True, tag="generation", omit_defaults=True):
@@ -116,6 +128,8 @@ class Captured(Struct, frozen=True, kw_only=True, tag="generation", omit_default
     stop_began_at: int | None = None
     """0-based output index of the token in which that stop string begins; None: there is none, or
     the file was written before this was looked for."""
+    prompt_ids: tuple[int, ...] | None = None
+    """Of a later turn of a session, the prompt with this arm's own answers; None: as asked."""
 
 
 class Failed(Struct, frozen=True, kw_only=True, tag="failure"):
@@ -199,39 +213,6 @@ class Grade(Struct, frozen=True, kw_only=True, tag="grade", omit_defaults=True):
         return {"right": True, "wrong": False}.get(self.result)
 
 
-class Drawn(Struct, frozen=True, kw_only=True, tag="drawn", omit_defaults=True):
-    """One draw of a sampled case. Its generation's key is ``workload/case#round``."""
-
-    arm: str
-    """`SAMPLED` or `SAMPLED_TARGET`."""
-    generation: Generation
-    stop_completed_at: int | UnsetType | None = UNSET
-    """As in `Captured`. Unset: not looked for, since the request has no stop string, an id is none
-    of the vocabulary, or the file was written before draws were searched."""
-
-
-class Preflight(Struct, frozen=True, kw_only=True, tag="preflight", omit_defaults=True):
-    """What could be seen in how many tokens, measured before anything is drawn."""
-
-    positions: int
-    """Positions, of the target's own sampled answers, that it rests on."""
-    draft_distance: float
-    """Mean total variation distance of target's and draft's law."""
-    divergences: dict[str, float]
-    """Wrong law to its mean Kullback-Leibler divergence from the target's, nats a token."""
-    tokens: int
-    """The budget that was planned; of several such lines in a run, the last counts."""
-
-
-class Scored(Struct, frozen=True, kw_only=True, tag="scored"):
-    """The draws of the arm `sampled` so far were scored, in a file beside the records."""
-
-    outputs: int
-    tokens: int
-    sha256: str
-    """Of the file, hex."""
-
-
 class Sealed(Struct, frozen=True, kw_only=True, tag="verdict", omit_defaults=True):
     """The last line of a finished run."""
 
@@ -251,6 +232,9 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """By case key, in the order of the suites."""
     captured: dict[str, dict[str, Captured]]
     """Arm, then case key."""
+    other_history: dict[str, dict[str, Captured]] = {}
+    """Arm, then case key: answers to later turns of a session in which the arm had answered an
+    earlier turn otherwise than the target, so that its prompt was another one."""
     arbitrations: tuple[Arbitration, ...] = ()
     rescored: tuple[Rescored, ...] = ()
     failures: tuple[Failed, ...] = ()
@@ -269,6 +253,10 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """Scores of the draws of `SAMPLED`, from the file beside the records."""
     findings: tuple[Finding, ...] = ()
     sealed: Sealed | None = None
+
+    def answers(self, arm: str) -> dict[str, Captured]:
+        """All that an arm answered, whichever prompt it got."""
+        return {**self.captured.get(arm, {}), **self.other_history.get(arm, {})}
 
 
 Record = (

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from equivcheck.capture.plan import Chunk, Plan
+from equivcheck.capture.plan import Chunk, Plan, answers_before
 from equivcheck.core.engine import UNTOLD, Capabilities
 from equivcheck.core.generation import Request
 from equivcheck.core.settings import AUTO, EngineSetup, Settings
 from equivcheck.engines.naming import EngineSpec, read_spec
-from equivcheck.records.records import CANDIDATE, SAMPLED, SAMPLED_TARGET
+from equivcheck.engines.serving import positions
+from equivcheck.records.records import CANDIDATE, SAMPLED, SAMPLED_TARGET, Asked
 from equivcheck.records.sample_keys import drawn_request
 
 if TYPE_CHECKING:
@@ -40,12 +41,19 @@ class DrawPlan(Struct, frozen=True, kw_only=True):
     """Greedy cases of the same suites, whose answers are thrown away."""
     arms: tuple[str, ...] = (SAMPLED,)
     """Arms that draw."""
+    answers_before: int = 0
+    """Most tokens that answers of earlier turns of a session can add to one of these."""
 
     @property
     def planned(self) -> dict[str, tuple[str, ...]]:
         """Arm to the keys of the cases that it draws; empty where nothing is drawn."""
         keys = tuple(case.key for case in self.cases)
         return dict.fromkeys(self.arms, keys) if keys else {}
+
+    def with_prompts(self, asked: Mapping[str, Asked]) -> DrawPlan:
+        """The same with the prompts that the target got, which hang on its answers in a session."""
+        cases = tuple(asked[case.key].request for case in self.cases)
+        return msgspec.structs.replace(self, cases=cases, answers_before=0)
 
     def round(self, number: int, *, seed: int, arm: str = SAMPLED) -> Chunk:
         """Everything that an arm is asked in a round, counted from 1; company comes in turn."""
@@ -76,9 +84,13 @@ def plan_draws(
     off = settings.sampled is None or not candidate.sampled or no_judge
     drawn = () if off else (each for each in requests if not each.sampling.greedy)
     every = candidate.rule == "rejection"
+    cases = tuple(each for each in drawn if every or each.key in of_law)
+    company = tuple(each for each in requests if each.sampling.greedy and each.key in of_law)
+    before = answers_before(plan.asked)
     return DrawPlan(
-        cases=tuple(each for each in drawn if every or each.key in of_law),
-        company=tuple(each for each in requests if each.sampling.greedy and each.key in of_law),
+        cases=cases,
+        company=company,
+        answers_before=max((before[each.key] for each in cases), default=0),
         arms=(SAMPLED, SAMPLED_TARGET) if settings.law_evidence == "tokens" else (SAMPLED,),
     )
 
@@ -121,7 +133,7 @@ def drawing_setup(settings: Settings, plan: DrawPlan) -> EngineSetup:
     """
     setup = settings.setup
     every = (*plan.cases, *plan.company)
-    longest = max((len(each.prompt_ids) + each.max_new_tokens for each in every), default=1)
+    longest = max((positions(each) for each in every), default=1) + plan.answers_before
     context = setup.context
     if context == EngineSetup().context:
         context = min(context, CACHE_STEP * math.ceil(longest / CACHE_STEP))

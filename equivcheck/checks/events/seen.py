@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from equivcheck.core.generation import Generation, Request
+from equivcheck.records.asking_order import in_turns
 from equivcheck.records.divergence import join
 from equivcheck.records.records import (
     CANDIDATE,
@@ -131,7 +132,8 @@ def chunks(evidence: Evidence) -> Iterator[Sequence[str]]:
     planned, size = evidence.header.planned, evidence.header.settings.setup.batch_size
     again = set(planned.get(REPEAT, ()))
     for part in (True, False):
-        yield from cut([key for key in evidence.asked if (key in again) is part], size=size)
+        keys = [key for key in evidence.asked if (key in again) is part]
+        yield from in_turns(keys, size=size, wave=lambda key: evidence.asked[key].wave)
 
 
 def cut(keys: Sequence[str], *, size: int) -> Iterator[Sequence[str]]:

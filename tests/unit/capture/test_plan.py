@@ -94,13 +94,13 @@ def test_seeds_follow_from_run_and_key_alone() -> None:
 def test_shuffling_changes_order_and_company_but_loses_nothing() -> None:
     plan = plan_of()
     wanted = set(plan.planned[SHUFFLED])
-    mixed = [request.key for request in shuffle(plan, wanted=wanted, seed=0, company=4)]
+    (chunk,) = shuffle(plan, wanted=wanted, seed=0, company=4)
+    mixed = [request.key for request in chunk]
     assert len(mixed) == len(set(mixed)) == 9
     assert wanted < set(mixed)
     assert [key for key in mixed if key in wanted] != list(plan.planned[SHUFFLED])
-    again = [request.key for request in shuffle(plan, wanted=wanted, seed=0, company=4)]
-    assert again == mixed
-    fewer = shuffle(plan, wanted={"chat/c0"}, seed=0, company=99)
+    assert shuffle(plan, wanted=wanted, seed=0, company=4) == (chunk,)
+    (fewer,) = shuffle(plan, wanted={"chat/c0"}, seed=0, company=99)
     assert len(fewer) == 12
 
 

@@ -51,7 +51,8 @@ def test_a_suite_has_the_order_in_which_an_arm_is_then_asked_it(count: int) -> N
         if arm == SHUFFLED:
             every = set(plan.planned[SHUFFLED])
             company = company_of(settings.setup.batch_size)
-            asked = list(shuffle(plan, wanted=every, seed=settings.seed, company=company))
+            (chunk,) = shuffle(plan, wanted=every, seed=settings.seed, company=company)
+            asked = list(chunk)
         assert [each.key for each in asked] == [f"code/{case.id}" for case in wanted]
 
 

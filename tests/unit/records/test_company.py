@@ -30,10 +30,8 @@ SUITE = Suite(
     digest="",
 )
 PLAN = make_plan(SETTINGS, [SUITE], encode=lambda case: case.token_ids or ())
-QUEUE = [
-    request.key
-    for request in shuffle(PLAN, wanted=set(PLAN.planned[SHUFFLED]), seed=SETTINGS.seed, company=1)
-]
+(TOGETHER,) = shuffle(PLAN, wanted=set(PLAN.planned[SHUFFLED]), seed=SETTINGS.seed, company=1)
+QUEUE = [request.key for request in TOGETHER]
 LENGTHS = dict(zip(QUEUE, (3, 1, 4, 1, 2), strict=True))
 """Steps of each answer; the rows are 0, 1, 2, then 1 again, and 1 once more."""
 

@@ -1,0 +1,114 @@
+"""What cases of one file say of each other: turns of a session, what comes after what, prefixes.
+
+Pure. Knows ids and order; prompts are made where there is a tokenizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from equivcheck.core.cases import Case
+from equivcheck.core.errors import did_you_mean
+
+
+def samples_of(case: Case) -> tuple[Case, ...]:
+    """A case of ``n`` samples as that many cases: ``poem.1``, ``poem.2``; another case as it is."""
+    if case.n == 1:
+        return (case,)
+    return tuple(replace(case, id=f"{case.id}.{number}", n=1) for number in range(1, case.n + 1))
+
+
+def turns_before(cases: Iterable[Case]) -> dict[str, tuple[Case, ...]]:
+    """Id of each later turn of a session to the turns before it, in order."""
+    sessions: dict[str, list[Case]] = {}
+    found = {}
+    for case in cases:
+        if case.session is not None:
+            turns = sessions.setdefault(case.session, [])
+            if turns:
+                found[case.id] = tuple(turns)
+            turns.append(case)
+    return found
+
+
+def waves(cases: Iterable[Case]) -> dict[str, int]:
+    """Id to the wave in which a case is asked, from 0: one behind all that it comes after.
+
+    A case comes after the turn before it and after the case that it names, where that is there.
+    """
+    last_turn: dict[str, int] = {}
+    found: dict[str, int] = {}
+    for case in cases:
+        before = [last_turn.get(case.session, -1)] if case.session is not None else []
+        before += [found[case.after]] if case.after in found else []
+        found[case.id] = 1 + max(before, default=-1)
+        if case.session is not None:
+            last_turn[case.session] = found[case.id]
+    return found
+
+
+def needed_by(cases: Sequence[Case], chosen: Collection[str]) -> set[str]:
+    """Ids of the chosen cases and of all that these need: earlier turns, cases that they name."""
+    before = turns_before(cases)
+    needed = set(chosen)
+    for case in reversed(cases):
+        if case.id in needed:
+            needed |= {turn.id for turn in before.get(case.id, ())}
+            needed |= {named for named in (case.after, _base(case)) if named is not None}
+    return needed
+
+
+def wrong_relations(cases: Sequence[Case], *, of_law: bool) -> Iterator[tuple[Case, str]]:
+    """Cases whose fields do not go together with others', and ``field: what is wrong``.
+
+    Args:
+        cases: Of one file, in its order.
+        of_law: Whether the distribution of its sampled cases is tested.
+    """
+    earlier: dict[str, Case] = {}
+    later = turns_before(cases)
+    for case in cases:
+        if wrong := _wrong(case, earlier, later, of_law=of_law):
+            yield case, wrong
+        earlier[case.id] = case
+
+
+def wrong_samples(case: Case) -> str | None:
+    """Why a case cannot have its number of samples, ``field: what``; None: it can."""
+    if case.n == 1:
+        return None
+    if case.sampling.greedy:
+        return "n: samples of a greedy case are all the same; give it a temperature"
+    return "n: a turn of a session has one answer" if case.session is not None else None
+
+
+def _wrong(
+    case: Case,
+    earlier: Mapping[str, Case],
+    later: Mapping[str, tuple[Case, ...]],
+    *,
+    of_law: bool,
+) -> str | None:
+    base = _base(case)
+    for field, named in (("after", case.after), ("shares_prefix_with.id", base)):
+        if named is not None and named not in earlier:
+            return f"{field}: no case {named!r} on an earlier line{did_you_mean(named, earlier)}"
+    turns = later.get(case.id, ())
+    if base is not None:
+        if case.messages is not None:
+            return "shares_prefix_with: goes with prompt or token_ids, not with messages"
+        if turns:
+            return "shares_prefix_with: a later turn begins with the turns before it"
+        if base in later:
+            return f"shares_prefix_with.id: the prompt of {base!r} hangs on an answer"
+    if case.session is not None and of_law:
+        return "session: a suite whose header says law has none"
+    if turns and (case.messages is None) != (turns[0].messages is None):
+        return "session: all turns of a session have messages, or none has"
+    return None
+
+
+def _base(case: Case) -> str | None:
+    return case.shares_prefix_with.id if case.shares_prefix_with else None
