@@ -10,6 +10,7 @@ import msgspec
 from equivcheck.core.cases import Case, Suite
 from equivcheck.core.errors import SuiteError
 from equivcheck.core.generation import Request
+from equivcheck.core.schedule import turns_before
 from equivcheck.metrics.chunks import in_chunks, key_of
 from equivcheck.metrics.records import Point
 
@@ -22,15 +23,20 @@ def requests_of(
     """Requests by workload: `prompts` of each or as many as the largest chunk takes, `fill`.
 
     Stops, penalties and end-of-text ids are left out: arms that stop at different places could not
-    be compared. Behind the last case they come again under other keys (`chunks.key_of`), so that
-    chunks of any size up to `fill` are full.
+    be compared. So are cases whose prompt follows from another's. Behind the last case they come
+    again under other keys (`chunks.key_of`), so that chunks of any size up to `fill` are full.
 
     Raises:
         SuiteError: a suite has no greedy case, or two have the same workload.
     """
     found: dict[str, tuple[Request, ...]] = {}
     for suite in suites:
-        cases = [case for case in suite.cases if case.sampling.greedy]
+        later = turns_before(suite.cases)
+        cases = [
+            case
+            for case in suite.cases
+            if case.sampling.greedy and case.id not in later and case.shares_prefix_with is None
+        ]
         cases = cases[: max(prompts, fill)]
         if not cases:
             raise SuiteError(f"{suite.path}: no greedy case to measure with")

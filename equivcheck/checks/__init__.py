@@ -22,6 +22,7 @@ from equivcheck.checks import (
     replayed,
     sampled,
     score,
+    sessions,
     stopping,
 )
 from equivcheck.core.findings import Finding
@@ -33,6 +34,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("complete", complete.check),
     ("greedy", greedy.check),
     ("coupled", coupled.check),
+    ("sessions", sessions.check),
     ("sampled", sampled.check),
     ("replayed", replayed.check),
     ("engaged", engaged.check),

@@ -24,7 +24,7 @@ def check(evidence: Evidence) -> list[Finding]:
         *(
             _missing(evidence, arm, missing, planned=len(keys))
             for arm, keys in planned.items()
-            if (missing := [key for key in keys if key not in evidence.captured.get(arm, {})])
+            if (missing := _unanswered(evidence, arm))
         ),
         *_failed_draws(evidence),
     ]
@@ -56,6 +56,12 @@ def check(evidence: Evidence) -> list[Finding]:
             )
         )
     return [*findings, *_left_out(evidence)]
+
+
+def _unanswered(evidence: Evidence, arm: str) -> list[str]:
+    """What an arm had to answer and has not, whichever history its turns had."""
+    answered = evidence.answers(arm)
+    return [key for key in evidence.header.planned[arm] if key not in answered]
 
 
 def _left_out(evidence: Evidence) -> Iterator[Finding]:

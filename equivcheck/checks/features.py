@@ -43,6 +43,8 @@ def case_features(evidence: Evidence, asked: Asked, seat: Seat | None) -> Thing:
     request = asked.request
     numbers = {"prompt tokens": len(request.prompt_ids), "max_new_tokens": request.max_new_tokens}
     traits = {f"workload {visible(asked.workload)}", *_parameters(request)}
+    if asked.session is not None:
+        numbers["turn of its session"] = len(asked.before) + 1
     if seat is not None:
         if seat.row is not None:
             numbers["row"] = seat.row

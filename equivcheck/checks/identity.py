@@ -15,6 +15,7 @@ from equivcheck.checks.budget import ALPHA, Comparison, compare
 from equivcheck.checks.divergence import describe
 from equivcheck.checks.near_ties import Weighed, ended_differently, no_yardstick, untold
 from equivcheck.checks.repeats import first_other_logits
+from equivcheck.checks.sessions import turn_words
 from equivcheck.checks.subjects import RUN, at_token, plural, repeat_command
 from equivcheck.core.findings import Finding, Outcome, Reason, worst
 from equivcheck.core.settings import Settings
@@ -118,7 +119,10 @@ def _case_finding(evidence: Evidence, case: Compared, *, check: str) -> Finding:
         reason=reason,
         headline=f"{_VERB[reason]} at output token {pair.position} of "
         f"{len(pair.target.token_ids)}: {_what_differs(pair)}",
-        details=describe(evidence, pair, case.arbitration, because=because),
+        details=(
+            *describe(evidence, pair, case.arbitration, because=because),
+            *turn_words(evidence, pair.key),
+        ),
         repeat=repeat_command(evidence, pair.key),
         n=case.matched,
     )

@@ -26,6 +26,7 @@ from equivcheck.records.records import (
 from equivcheck.records.score_table import Support
 
 UNPAIRED = "not answered by both arms"
+OTHER_HISTORY = "a later turn behind other answers than the target's"
 DRAWN = "sampled: the distribution is tested instead"
 NO_CLAIM = "sampled: the arms promise no equal tokens"
 ONLY_A_RATE = f"of {CONTROL}: only how often it parts from {TARGET} is counted"
@@ -74,7 +75,7 @@ def _greedy(evidence: Evidence) -> Iterator[str | None]:
     paired = {pair.key for pair in join(evidence, arm=CANDIDATE)}
     for key, asked in evidence.asked.items():
         if asked.request.sampling.greedy:
-            yield None if key in paired else UNPAIRED
+            yield None if key in paired else _unpaired(evidence, key, CANDIDATE)
     for _ in evidence.captured.get(CONTROL, {}):
         yield ONLY_A_RATE
 
@@ -89,7 +90,13 @@ def _coupled(evidence: Evidence) -> Iterator[str | None]:
         if not claimed:
             yield DRAWN if key in drawn else NO_CLAIM
         else:
-            yield None if key in paired else UNPAIRED
+            yield None if key in paired else _unpaired(evidence, key, CANDIDATE)
+
+
+def _unpaired(evidence: Evidence, key: str, *arms: str) -> str:
+    """Why two answers were not held against each other."""
+    other = any(key in evidence.other_history.get(arm, {}) for arm in arms)
+    return OTHER_HISTORY if other else UNPAIRED
 
 
 def _sampled(evidence: Evidence) -> Iterator[str | None]:
@@ -115,12 +122,19 @@ _AT_CUTS = {
 def _again(evidence: Evidence, *, arm: str) -> Iterator[str | None]:
     paired = {pair.key for pair in join(evidence, arm=arm, base=CANDIDATE)}
     for key in evidence.header.planned.get(arm, ()):
-        yield None if key in paired else UNPAIRED
+        yield None if key in paired else _unpaired(evidence, key, arm, CANDIDATE)
 
 
 def _stopping(evidence: Evidence) -> Iterator[str | None]:
     for output in stopping.outputs_of(evidence):
         yield None if output.judged else NOT_SEARCHED
+    yield from _with_other_history(evidence)
+
+
+def _with_other_history(evidence: Evidence) -> Iterator[str]:
+    """Once for each answer to a turn that was asked with another prompt."""
+    for answers in evidence.other_history.values():
+        yield from [OTHER_HISTORY] * len(answers)
 
 
 def _logprobs(evidence: Evidence) -> Iterator[str | None]:
@@ -130,6 +144,7 @@ def _logprobs(evidence: Evidence) -> Iterator[str | None]:
             yield NO_SCORES
         else:
             yield None if (key, arm) in rescored else NO_REFERENCE
+    yield from _with_other_history(evidence)
 
 
 def _counters(evidence: Evidence) -> Iterator[str | None]:
@@ -138,6 +153,7 @@ def _counters(evidence: Evidence) -> Iterator[str | None]:
     outputs += [(arm, draw) for arm, drawn in evidence.draws.items() for draw in drawn.values()]
     for arm, generation in outputs:
         yield None if generation.steps or arms[arm].reports_steps else NO_STEPS
+    yield from _with_other_history(evidence)
 
 
 def _answers(evidence: Evidence) -> Iterator[tuple[str, str, Generation]]:

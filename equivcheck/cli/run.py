@@ -185,7 +185,7 @@ def _kept(folder: Path) -> str:
     from equivcheck.records.records_file import read_evidence
 
     evidence = read_evidence(folder, scores=False)
-    answered = sum(len(answers) for answers in evidence.captured.values())
+    answered = sum(len(evidence.answers(arm)) for arm in evidence.captured)
     planned = sum(len(keys) for arm, keys in evidence.header.planned.items() if arm not in DRAWING)
     drawn = sum(len(draws) for draws in evidence.draws.values())
     draws = f" and {drawn:,} draws" if drawn else ""

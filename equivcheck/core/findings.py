@@ -60,6 +60,7 @@ class Reason(enum.StrEnum):
     OVER_LIMIT = "over-limit"
     EXERCISED = "exercised"
     NOT_EXERCISED = "not-exercised"
+    OTHER_HISTORY = "other-history"
 
 
 class Interval(NamedTuple):

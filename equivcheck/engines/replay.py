@@ -58,10 +58,12 @@ class ReplayEngine:
                 f"replay: {options.file} was recorded with pair {recorded!r}, not {setup.pair!r}"
             )
         self.asked = {key: asked.request for key, asked in evidence.asked.items()}
-        self.answers = {
-            key: captured.generation
-            for key, captured in evidence.captured.get(options.arm, {}).items()
-        }
+        self.answers = {}
+        for key, captured in evidence.answers(options.arm).items():
+            self.answers[key] = captured.generation
+            if captured.prompt_ids is not None:
+                own = msgspec.structs.replace(self.asked[key], prompt_ids=captured.prompt_ids)
+                self.asked[key] = own
         for key, generation in evidence.draws.get(options.arm, {}).items():
             case, number = parse_draw(key)
             self.answers[key] = generation

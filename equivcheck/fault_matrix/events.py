@@ -35,6 +35,9 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "bans": ("batch-bans",),
     "recurrent": ("partly-accepted",),
     "law": ("batch-parameters",),
+    "turns": ("later-turn",),
+    "shared": ("shared-16", "shared-64", "prefix-again"),
+    "samples": ("prompt-again",),
 }
 """Schedule to the ids of what has to have occurred in it."""
 LOOKUP_EVENTS = ("no-drafts-after-accepted",)

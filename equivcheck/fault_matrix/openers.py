@@ -24,6 +24,7 @@ def open_with_one_token(suite: Suite) -> Suite:
         id=OPENER,
         prompt=first.prompt,
         token_ids=first.token_ids,
+        messages=first.messages,
         max_new_tokens=1,
         ignore_eos=True,
     )

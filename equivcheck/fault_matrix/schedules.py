@@ -7,17 +7,17 @@ gives other prompts, orders and random streams of the same shape.
 from __future__ import annotations
 
 import hashlib
-import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from equivcheck.core.cases import Case, Sampling, Suite
 from equivcheck.core.errors import unknown_name
-from equivcheck.fault_matrix.prompts import REPETITIVE, VARIED
+from equivcheck.fault_matrix.prompts import REPETITIVE
+from equivcheck.fault_matrix.sessions import samples, shared, turns
+from equivcheck.fault_matrix.writer import ROWS as ROWS
+from equivcheck.fault_matrix.writer import Encode, Writer
 
-ROWS = 8
-"""Rows of a batch; every schedule has a multiple of as many cases."""
 CONTEXT = 256
 PAGES = (62, 63, 64, 65, 66, 127, 128)
 """Prompt lengths around the borders of pages and of prefill chunks."""
@@ -30,31 +30,6 @@ TIED = 2.0**30
 HOT = 100.0
 """The highest temperature: at lower ones, engines that add noise to logits as they are keep nothing
 of it beside such a bias."""
-
-Encode = Callable[[str], Sequence[int]]
-
-
-class Writer:
-    """What a schedule is written with."""
-
-    def __init__(self, *, seed: int, encode: Encode, eos: int) -> None:
-        """Shuffle the prompts by `seed`."""
-        self.encode, self.eos = encode, eos
-        self.random = random.Random(seed)
-        self.varied = self.random.sample(VARIED, len(VARIED))
-        self.repetitive = self.random.sample(REPETITIVE, len(REPETITIVE))
-
-    def ids(self, text: str) -> tuple[int, ...]:
-        """Token ids of a text."""
-        return tuple(self.encode(text))
-
-    def filler(self, length: int) -> tuple[int, ...]:
-        """A prompt of exactly so many tokens, some of it repetitive."""
-        ids: list[int] = []
-        while len(ids) < length:
-            ids += self.ids(self.random.choice((*VARIED, *REPETITIVE)) + "\n")
-        return tuple(ids[len(ids) - length :])
-
 
 LAWS = (
     Sampling(temperature=0.7),
@@ -198,8 +173,8 @@ def repeats(write: Writer) -> Iterator[Case]:
 
 def prefixes(write: Writer) -> Iterator[Case]:
     """Pairs of prompts that share pages and differ behind, at a border of pages and inside one."""
-    for shared in SHARED:
-        start = write.filler(shared)
+    for length in SHARED:
+        start = write.filler(length)
         for _ in range(2):
             yield Case(
                 id="", token_ids=start + write.filler(24), max_new_tokens=16, ignore_eos=True
@@ -266,6 +241,9 @@ WRITERS: dict[str, Callable[[Writer], Iterator[Case]]] = {
         bans,
         recurrent,
         law,
+        turns,
+        shared,
+        samples,
     )
 }
 

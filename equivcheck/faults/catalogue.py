@@ -30,6 +30,7 @@ from equivcheck.faults import (
     sampling_noise,
     sampling_precision,
     scores,
+    sessions,
     stopping,
     streams,
     target_law,
@@ -68,6 +69,7 @@ MODULES = (
     deltas,
     controls,
     recurrence,
+    sessions,
 )
 """In the order of the catalogue, whichever of them was imported and so registered first."""
 

@@ -14,10 +14,14 @@ from equivcheck.faults.fault import control
 RARE = 6
 """One draft in so many of a terrible drafter is left as it was."""
 FEW = ("plain", "sampled", "penalised", "mixed", "budgets", "repeats")
+TIMED = ("turns", "shared", "samples")
 ALL = (*FEW, "endings", "borders")
 
 
-@control("sound", schedules=(*ALL, "strings", "prefixes", "bans", "ties", "repetitive", "long"))
+MORE = ("strings", "prefixes", "bans", "ties", "repetitive", "long", *TIMED)
+
+
+@control("sound", schedules=(*ALL, *MORE))
 class Sound(Decoder):
     """The decoder as it is."""
 
@@ -27,7 +31,7 @@ class SoundShort(Decoder):
     """The decoder as it is, one draft a step."""
 
 
-@control("sound-gamma-7", schedules=(*ALL, "repetitive"), engine="native:gamma=7")
+@control("sound-gamma-7", schedules=(*ALL, "repetitive", *TIMED), engine="native:gamma=7")
 class SoundLong(Decoder):
     """The decoder as it is, seven drafts a step."""
 
@@ -47,12 +51,12 @@ class SoundRejection(Decoder):
     """The decoder as it is, under the rejection rule, its law tested on drawn tokens."""
 
 
-@control("empty-drafts", schedules=FEW, engine="native:gamma=4,drafter=lookup")
+@control("empty-drafts", schedules=(*FEW, "turns"), engine="native:gamma=4,drafter=lookup")
 class SoundLookup(Decoder):
     """Prompt lookup: many steps have no draft, or fewer than gamma."""
 
 
-@control("sound-mixed", schedules=FEW, engine="native:gamma=6,drafter=mixed")
+@control("sound-mixed", schedules=(*FEW, "turns"), engine="native:gamma=6,drafter=mixed")
 class SoundMixed(Decoder):
     """The decoder as it is, by lookup and by the draft model in turn."""
 

@@ -42,6 +42,7 @@ FAMILIES = {
     "F22": "counters",
     "F23": "vacuous runs",
     "F24": "streaming granularity",
+    "F25": "sessions and shared prefixes",
 }
 """Class of fault to its subject."""
 

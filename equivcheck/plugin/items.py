@@ -17,6 +17,7 @@ from equivcheck.capture.draws.plan import may_be_drawn
 from equivcheck.checks import CHECKS
 from equivcheck.checks.complete import why_left_out
 from equivcheck.checks.exercised import required_events, with_required_events
+from equivcheck.checks.sessions import why_not_judged
 from equivcheck.checks.verdict import LAW_CHECKS
 from equivcheck.core.cases import Case, Suite
 from equivcheck.core.errors import EquivcheckError, did_you_mean
@@ -28,6 +29,7 @@ from equivcheck.plugin.properties import of_findings
 from equivcheck.plugin.session import Session, session_of
 
 _SAMPLED_ONLY, _GREEDY_ONLY, _GRADED_ONLY, _EVENTS = "coupled", "greedy", "score", "events"
+_SESSIONS = "sessions"
 _MARKS_WITH_A_MEANING = frozenset(
     {"skip", "skipif", "xfail", "usefixtures", "filterwarnings", "parametrize"}
 )
@@ -75,6 +77,7 @@ class SuiteFile(pytest.File):
         applies = {
             _SAMPLED_ONLY: False in greedy,
             _GREEDY_ONLY: True in greedy,
+            _SESSIONS: any(case.session for case in self.suite.cases),
             _GRADED_ONLY: any(case.grader for case in self.suite.cases),
             _EVENTS: bool(required_events(with_required_events(session_of(self.config).settings))),
             **self._limits(),
@@ -184,6 +187,8 @@ class CaseItem(SuiteItem):
         assert self.ours.evidence is not None
         if why := why_left_out(self.ours.evidence, self.key):
             pytest.skip(f"not asked: {why}")
+        if why := why_not_judged(self.ours.evidence, self.key):
+            pytest.skip(f"not judged: {why}")
         self.judge(self.ours.about_case(self.key, workload=self.suite.workload))
 
 

@@ -154,9 +154,7 @@ class Session:
         """
         assert self.evidence is not None
         broken = [failed for failed in self.evidence.failures if failed.key == key]
-        unanswered = [
-            failed for failed in broken if key not in self.evidence.captured.get(failed.arm, {})
-        ]
+        unanswered = [failed for failed in broken if key not in self.evidence.answers(failed.arm)]
         if unanswered:
             failed = unanswered[0]
             engine = head(self.evidence.header.arms[failed.arm].engine, cells=60)

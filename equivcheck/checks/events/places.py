@@ -67,6 +67,16 @@ def shared(least: int) -> Callable[[Seen], Found]:
     return counted
 
 
+def begins_like_earlier(seen: Seen) -> Found:
+    """Requests whose prompt has its first `PAGE` tokens in common with one of an earlier batch."""
+    found, known = 0, set[tuple[int, ...]]()
+    for batch in seen.batches:
+        starts = [answer.request.prompt_ids[:PAGE] for answer in batch]
+        found += sum(len(start) == PAGE and start in known for start in starts)
+        known.update(starts)
+    return found
+
+
 def fills_context(seen: Seen) -> Found:
     """Requests that end on the last position of the context."""
     return sum(
@@ -101,6 +111,16 @@ KINDS = (
     ),
     Kind(
         "shared-64", "prompts that share 64 leading tokens or more and differ behind", shared(CHUNK)
+    ),
+    Kind(
+        "prefix-again",
+        "a prompt that shares 16 leading tokens or more with one answered before",
+        begins_like_earlier,
+    ),
+    Kind(
+        "later-turn",
+        "a turn of a session, behind the engine's own answer",
+        lambda seen: seen.later_turns,
     ),
 )
 RIG_KINDS = (Kind("context-filled", "a request that fills the context", fills_context),)

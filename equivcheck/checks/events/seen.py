@@ -67,6 +67,8 @@ class Seen(NamedTuple):
     near_ulps: float = 8.0
     """Ulps of the compute dtype up to which two logits tie nearly."""
     epsilon: float = EPSILON["float32"]
+    later_turns: int = 0
+    """Turns of sessions whose prompt holds the engine's own answers."""
     border: int = 0
     """Tokens of scored draws that only a slightly wider cut contains."""
 
@@ -118,6 +120,7 @@ def look(evidence: Evidence, *, keys: Collection[str] | None = None) -> Seen:
         rows=rows,
         parted=sum(pair.token_differs for pair in join(evidence, arm=CANDIDATE)),
         context=setup.context,
+        later_turns=sum(bool(evidence.asked[key].before) for key in answers),
         near_ulps=evidence.header.settings.near_tie_ulps,
         epsilon=EPSILON[setup.dtype],
         border=int((evidence.scores.support == Support.BORDER).sum()) if evidence.scores else 0,

@@ -11,6 +11,7 @@ from equivcheck.fault_matrix.events import look_at
 from equivcheck.fault_matrix.openers import OPENER, open_with_one_token, without_openers
 from equivcheck.fault_matrix.rigs import SELDOM, settings_with
 from equivcheck.fault_matrix.schedules import ROWS, WRITERS, schedule
+from equivcheck.fault_matrix.sessions import SYSTEM
 from equivcheck.records.records import CANDIDATE, REPEAT
 from tests.unit.make import make_evidence, make_generation
 
@@ -26,9 +27,11 @@ def test_the_others_are_asked_in_the_same_batches_and_only_it_again(name: str) -
     suite = written(name)
     opened = open_with_one_token(suite)
     settings = settings_with()
-    whole = make_plan(settings, [suite], encode=lambda case: (1,))
     rare = msgspec.structs.replace(settings, probe_every=SELDOM)
-    brief = make_plan(rare, [opened], encode=lambda case: (1,))
+    whole, brief = (
+        make_plan(each, [cases], encode=lambda _: (1,) * SYSTEM, follow=lambda *_: (1,))
+        for each, cases in ((settings, suite), (rare, opened))
+    )
     assert brief.planned[REPEAT] == (f"{name}/{OPENER}",)
     assert brief.others == whole.probes
     assert all(len(chunk) == ROWS for chunk in brief.others)

@@ -25,6 +25,9 @@ TIED = Sampling(temperature=1.0, top_k=1, logit_bias={7: TYING_BIAS, 8: TYING_BI
 NEAR = Sampling(temperature=1.0, top_k=1, logit_bias={5: 65536.0, 8: 65536.0})
 
 
+LONG = answer(prompt_ids=(5,) * 16)
+
+
 def by_string(place: StopPlace) -> Seen:
     return seen(answer((4, 4, 2), finish_reason="stop", stop=("x",), stop_place=place))
 
@@ -73,6 +76,8 @@ OCCURRED = {
         *(answer(prompt_ids=(6,) * 64 + (end,)) for end in (6, 7)),
         *(answer(prompt_ids=(7,) * 65 + (end,)) for end in (6, 7)),
     ),
+    "prefix-again": seen()._replace(batches=[[LONG], [LONG]]),
+    "later-turn": seen(later_turns=1),
     "refilled-row": seen(shuffled=9, rows=8),
     "batch-greedy-sampled": seen(answer(), answer(sampling=HOT)),
     "batch-penalised-plain": seen(answer(), answer(sampling=PENALISED)),
@@ -108,6 +113,7 @@ ALMOST = {
     "shared-16": seen(*(answer(prompt_ids=(5,) * 17 + (end,)) for end in (6, 7))),
     "shared-64": seen(*(answer(prompt_ids=(5,) * 64 + (end,)) for end in (6, 7))),
     "prompt-again": seen(answer(), answer(prompt_ids=(1,))),
+    "prefix-again": seen()._replace(batches=[[LONG, LONG]]),
     "refilled-row": seen(shuffled=8, rows=8),
     "batch-greedy-sampled": seen(answer(sampling=HOT), answer(sampling=HOT)),
     "batch-penalised-plain": seen(answer(sampling=PENALISED)),
