@@ -29,6 +29,7 @@ VERBS = (
     "compare",
     "baseline",
     "replay",
+    "suite",
     "bundle",
     "report",
     "export",

@@ -5,7 +5,7 @@ Pure data, validated on construction from JSON by msgspec; unknown keys are erro
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -24,6 +24,14 @@ where the quotient is a million, and around 1e-37 the quotient itself overflows.
 MAX_NEW_TOKENS = 32_768
 Id = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
 MOST_SAMPLES = 64
+RENDERED = frozenset(
+    (
+        *("add_generation_prompt", "chat_template", "continue_final_message", "conversation"),
+        *("documents", "max_length", "messages", "padding", "return_assistant_tokens_mask"),
+        *("return_dict", "return_tensors", "tokenize", "tokenizer_kwargs", "tools", "truncation"),
+    )
+)
+"""What says how a template is rendered rather than what it reads; no suite chooses these."""
 
 
 def too_cold(temperature: float) -> str | None:
@@ -64,11 +72,23 @@ class Sampling(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
         return self.temperature == 0.0
 
 
-class Message(Struct, frozen=True, forbid_unknown_fields=True):
-    """One turn of a chat prompt."""
+class Message(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One turn of a chat prompt, as the pair's chat template reads it."""
 
-    role: Literal["system", "user", "assistant"]
-    content: str
+    role: Literal["system", "user", "assistant", "developer", "tool"]
+    content: str | None = None
+    """The text. None: this turn does nothing but call tools."""
+    tool_calls: tuple[dict[str, Any], ...] = ()
+    """What the assistant calls: ``{"type": "function", "function": {"name", "arguments"}}``, the
+    arguments an object, since templates write them as JSON themselves."""
+    tool_call_id: str | None = None
+    """Of a tool's answer: which call it answers."""
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a turn in which nothing is said."""
+        if self.content is None and not self.tool_calls:
+            raise ValueError("content: missing")
 
 
 class SharedPrefix(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -87,6 +107,10 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
     prompt: str | None = None
     messages: tuple[Message, ...] | None = None
     token_ids: tuple[TokenId, ...] | None = None
+    tools: tuple[dict[str, Any], ...] = ()
+    """What the chat template is told of tools, with `messages` only."""
+    chat_template_kwargs: dict[str, Any] = {}
+    """What else the chat template is told, such as ``enable_thinking``; with `messages` only."""
     max_new_tokens: Annotated[int, Meta(ge=1, le=MAX_NEW_TOKENS)] = 96
     sampling: Sampling = Sampling()
     stop: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
@@ -105,6 +129,14 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
     """What the prompt begins with, before its own text or ids."""
     n: Annotated[int, Meta(ge=1, le=MOST_SAMPLES)] = 1
     """Samples of one sampled request; read from a file, each is a case of its own."""
+
+    def __post_init__(self) -> None:
+        """Refuse what a chat template is to be told where there is none, or where it cannot be."""
+        for field in ("tools", "chat_template_kwargs"):
+            if getattr(self, field) and self.messages is None:
+                raise ValueError(f"{field}: only a chat template reads them; give messages")
+        if taken := sorted(RENDERED & self.chat_template_kwargs.keys()):
+            raise ValueError(f"chat_template_kwargs: {', '.join(taken)}: not for a suite to choose")
 
 
 class Suite(Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from msgspec import DecodeError, Meta, Struct
 
 from equivcheck.core.cases import Case, Message, Sampling, SharedPrefix, Suite, too_cold
 from equivcheck.core.errors import SuiteError, did_you_mean
+from equivcheck.core.foreign import SUITE, what_is
 from equivcheck.core.graders import KINDS
 from equivcheck.core.schedule import needed_by, samples_of, wrong_relations, wrong_samples
 from equivcheck.core.validation import decoded, explain
@@ -27,6 +28,10 @@ MAX_LINE_BYTES = 16 * 2**20
 
 HEADER_EXAMPLE = '{"equivcheck": 1, "workload": "code", "description": "..."}'
 _HEADER_KEY = b'"equivcheck"'
+
+
+class HeaderError(SuiteError):
+    """A file does not begin as a suite does: maybe it is something else."""
 
 
 class SuiteHeader(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -67,6 +72,9 @@ def load_suite(path: str | Path) -> Suite:
             raise SuiteError(f"{path}: no regular file")
         with source.open("rb") as file:
             return _read(file, name=str(path))
+    except HeaderError as error:
+        told = what_is(source, instead_of=SUITE, otherwise=str(error))
+        raise SuiteError(told) from error
     except FileNotFoundError:
         raise SuiteError(f"{path}: no such file{_similar_file(source)}") from None
     except OSError as error:
@@ -195,7 +203,8 @@ def _read(file: IO[bytes], *, name: str) -> Suite:
     except jsonlines.InvalidLineError as error:
         cause = error.__cause__
         what = _line_problem(cause, lines=lines, in_header=header is None)
-        raise SuiteError(f"{name}:{lines.number}: {what}") from cause
+        kind = SuiteError if header else HeaderError
+        raise kind(f"{name}:{lines.number}: {what}") from cause
     if header is None:
         raise SuiteError(f"{name}: empty file; the first line has to be {HEADER_EXAMPLE}")
     if not cases:

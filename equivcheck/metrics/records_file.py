@@ -8,6 +8,7 @@ from typing import Self
 import msgspec
 
 from equivcheck.core.errors import RecordsError, unknown_name
+from equivcheck.core.foreign import MEASUREMENT, what_is
 from equivcheck.metrics.bounds import outside, unmeasurable
 from equivcheck.metrics.records import (
     SCHEMA,
@@ -109,9 +110,13 @@ def _read_to_end(path: Path) -> tuple[Bench, Place]:
     if not path.is_file():
         raise RecordsError(f"{path}: no such measurement; equivcheck bench makes one")
     lines, end = [], BEGIN
-    for each in sealed_lines(path):
-        lines.append(_read(each.text, where=f"{path}:{each.number}"))
-        end = each.end
+    try:
+        for each in sealed_lines(path):
+            lines.append(_read(each.text, where=f"{path}:{each.number}"))
+            end = each.end
+    except RecordsError as error:
+        told = what_is(path, instead_of=MEASUREMENT, otherwise=str(error))
+        raise type(error)(told) from error
     if not lines or not isinstance(lines[0], BenchHeader):
         raise RecordsError(f"{path}:1: not a measurement: its first line is no header")
     for number, line in enumerate(lines, start=1):

@@ -20,11 +20,13 @@ def encode(tokenizer: Any, case: Case) -> tuple[int, ...]:
 
     A raw prompt gets exactly the special tokens that the tokenizer's own convention adds (often
     a leading BOS, often none). Messages go through the tokenizer's chat template with the header
-    of the answer appended. Token ids are taken as they are.
+    of the answer appended, and with the case's tools and `chat_template_kwargs`. Token ids are
+    taken as they are.
 
     Raises:
-        SuiteError: the tokenizer has no chat template or its template refuses the messages; an id
-            is outside the tokenizer's vocabulary; nothing is left to continue.
+        SuiteError: the tokenizer has no chat template, or its template refuses the messages or
+            passes over some of what they say; an id is outside the tokenizer's vocabulary; nothing
+            is left to continue.
     """
     if case.token_ids is not None:
         token_ids = case.token_ids
@@ -84,19 +86,79 @@ def _more(tokenizer: Any, case: Case) -> tuple[int, ...]:
 
 
 def _encode_messages(tokenizer: Any, case: Case) -> tuple[int, ...]:
-    import jinja2
-
     if not tokenizer.chat_template:
         raise SuiteError(
             f"case {case.id}: it has messages, but the pair's tokenizer has no chat template; "
             f"give a prompt instead"
         )
-    turns = [{"role": turn.role, "content": turn.content} for turn in case.messages or ()]
+    turns = [_turn(message) for message in case.messages or ()]
+    token_ids = _render(tokenizer, case, turns, tools=case.tools)
+    if case.tools and token_ids == _render(tokenizer, case, turns, tools=()):
+        raise SuiteError(f"case {case.id}: tools: the pair's chat template makes nothing of them")
+    for at, turn in enumerate(turns):
+        if turn["role"] in ("developer", "tool") or "tool_calls" in turn:
+            _refuse_if_ignored(tokenizer, case, turns, at=at, token_ids=token_ids)
+    return token_ids
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    """A message as templates read it: absent keys are absent, and a text is always there."""
+    turn: dict[str, Any] = {"role": message.role, "content": message.content or ""}
+    if message.tool_calls:
+        turn["tool_calls"] = list(message.tool_calls)
+    if message.tool_call_id is not None:
+        turn["tool_call_id"] = message.tool_call_id
+    if message.name is not None:
+        turn["name"] = message.name
+    return turn
+
+
+def _refuse_if_ignored(
+    tokenizer: Any,
+    case: Case,
+    turns: list[dict[str, Any]],
+    *,
+    at: int,
+    token_ids: tuple[int, ...],
+) -> None:
+    """Refuse a turn that a template passes over without a word, as some do with unknown roles.
+
+    Raises:
+        SuiteError: the prompt is the same with other words in that turn.
+    """
+    other = dict(turns[at], content=turns[at]["content"] + " (other)")
+    if "tool_calls" in other:
+        other = {"role": other["role"], "content": turns[at]["content"]}
+    try:
+        without = _render(tokenizer, case, [*turns[:at], other, *turns[at + 1 :]], tools=case.tools)
+    except SuiteError:
+        return  # It looks at the turn closely enough to refuse another.
+    if without == token_ids:
+        what = "tool_calls" if "tool_calls" in turns[at] else f"the role {turns[at]['role']!r}"
+        raise SuiteError(
+            f"case {case.id}: messages[{at}]: the pair's chat template makes nothing of {what}"
+        )
+
+
+def _render(
+    tokenizer: Any,
+    case: Case,
+    turns: list[dict[str, Any]],
+    *,
+    tools: tuple[dict[str, Any], ...],
+) -> tuple[int, ...]:
+    import jinja2
+
     try:
         encoded = tokenizer.apply_chat_template(
-            turns, tokenize=True, add_generation_prompt=True, return_dict=True
+            turns,
+            tools=list(tools) or None,
+            tokenize=True,
+            add_generation_prompt=True,
+            return_dict=True,
+            **case.chat_template_kwargs,
         )
-    except jinja2.TemplateError as error:
+    except (jinja2.TemplateError, TypeError) as error:
         raise SuiteError(
             f"case {case.id}: the pair's chat template refuses its messages: {error}"
         ) from error

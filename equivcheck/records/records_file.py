@@ -19,6 +19,7 @@ import msgspec
 from equivcheck.core.atomic_write import writing
 from equivcheck.core.errors import RecordsError
 from equivcheck.core.findings import Finding
+from equivcheck.core.foreign import RUN, what_is
 from equivcheck.records.assemble import Line, assemble
 from equivcheck.records.journal import (
     BEGIN,
@@ -154,7 +155,11 @@ def read_evidence(path: str | Path, *, scores: bool = True) -> Evidence:
     file = file / RECORDS_NAME if file.is_dir() else file
     if not file.is_file():
         raise RecordsError(f"{file}: no such records file")
-    evidence = assemble(file, _lines(file))
+    try:
+        evidence = assemble(file, _lines(file))
+    except RecordsError as error:
+        told = what_is(file, instead_of=RUN, otherwise=str(error))
+        raise type(error)(told) from error
     if not scores:
         return evidence
     kept = kept_scores(file.parent, evidence.scored, evidence.draws.get(SAMPLED, {}))

@@ -79,6 +79,20 @@ PROBLEMS = {
         "code.jsonl:2: messages[0].role: 'uesr' is not a valid value (did you mean 'user'?); "
         "valid: system, user, assistant",
     ),
+    "silent-turn": (
+        HEADER + b'{"id": "one", "messages": [{"role": "user"}]}\n',
+        "code.jsonl:2: messages[0].content: missing",
+    ),
+    "tools-without-a-template": (
+        case_line(', "tools": [{"type": "function"}]'),
+        "code.jsonl:2: tools: only a chat template reads them; give messages",
+    ),
+    "words-that-say-how-to-render": (
+        HEADER
+        + b'{"id": "one", "messages": [{"role": "user", "content": "x"}], '
+        + b'"chat_template_kwargs": {"tokenize": false}}\n',
+        "code.jsonl:2: chat_template_kwargs: tokenize: not for a suite to choose",
+    ),
     "missing-id": (HEADER + b'{"prompt": "x"}\n', "code.jsonl:2: id: missing"),
     "missing-inner": (
         case_line(', "grader": {}'),

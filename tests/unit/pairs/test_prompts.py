@@ -69,3 +69,62 @@ def test_messages_without_a_template_are_refused() -> None:
     tokenizer = make_tokenizer(chat_template=None)
     with pytest.raises(SuiteError, match="has messages, but the pair's tokenizer has no chat temp"):
         encode(tokenizer, chat(("user", "hello")))
+
+
+TOOLS = ({"type": "function", "function": {"name": "weather"}},)
+TEMPLATE = """{% for tool in tools or [] %}{{ tool.function.name }}{% endfor %}
+{%- for m in messages %}{% if m.role != "developer" %}{{ m.content }}
+{%- for call in m.tool_calls or [] %}{{ call.function.arguments.city }}{% endfor %}{% endif %}
+{%- endfor %}{{ mode }}"""
+
+
+def test_tools_calls_and_words_for_the_template_reach_it() -> None:
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = TEMPLATE
+    call = {"type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}
+    case = Case(
+        id="tools",
+        messages=(
+            Message(role="user", content="hello"),
+            Message(role="assistant", tool_calls=(call,)),
+            Message(role="tool", content="4", tool_call_id="c1"),
+        ),
+        tools=TOOLS,
+        chat_template_kwargs={"mode": "brief"},
+    )
+    assert tokenizer.decode(encode(tokenizer, case)) == "weatherhelloOslo4brief"
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        (
+            Case(id="t", messages=(Message(role="user", content="x"),), tools=TOOLS),
+            "case t: tools: the pair's chat template makes nothing of them",
+        ),
+        (
+            Case(
+                id="t",
+                messages=(
+                    Message(role="user", content="x"),
+                    Message(role="assistant", content="y", tool_calls=TOOLS),
+                ),
+            ),
+            r"case t: messages\[1\]: the pair's chat template makes nothing of tool_calls",
+        ),
+    ],
+    ids=["tools", "calls"],
+)
+def test_what_a_template_passes_over_is_refused(case: Case, message: str) -> None:
+    with pytest.raises(SuiteError, match=message):
+        encode(make_tokenizer(), case)
+
+
+def test_a_role_that_a_template_passes_over_is_refused() -> None:
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = TEMPLATE
+    encode(tokenizer, chat(("system", "be"), ("user", "hello")))
+    with pytest.raises(
+        SuiteError, match=r"messages\[0\]: .* makes nothing of the role 'developer'"
+    ):
+        encode(tokenizer, chat(("developer", "be"), ("user", "hello")))
