@@ -13,7 +13,8 @@ from equivcheck.core.settings import EngineSetup
 from equivcheck.decoding.drafters import Drafter
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.verification import Proposal, VerificationRule
-from equivcheck.engines.native import NativeEngine, NativeOptions
+from equivcheck.engines.native import NativeEngine
+from equivcheck.engines.native_options import NativeOptions
 from equivcheck.engines.registry import decode_options
 
 

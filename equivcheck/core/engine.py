@@ -64,6 +64,9 @@ class Capabilities(Struct, frozen=True, kw_only=True, omit_defaults=True):
     False: their timing decides, as on a server."""
     exclusive: bool = False
     """Whether the engine holds its device alone: no other engine may be open beside it."""
+    serves: bool = False
+    """Whether it is a `ServingEngine` too (`core/serving.py`): requests can come and be given up
+    while it works."""
     identity: str | None = None
     """Name of the identity contract that the engine's own probe proved, e.g. ``fixed-shape``.
 

@@ -57,8 +57,8 @@ class EndingEngine:
 
     @property
     def capabilities(self) -> Capabilities:
-        """As the engine says them."""
-        return self.engine.capabilities
+        """As the engine says them; ends are added to what it generates, and not while it serves."""
+        return replace(self.engine.capabilities, serves=False)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
         """Its answers, each with its end."""

@@ -7,24 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Literal
 
 import torch
-from msgspec import Meta, Struct, structs
+from msgspec import structs
 from transformers import PreTrainedModel
 
 from equivcheck.core.detokenise import detokeniser
-from equivcheck.core.engine import PHILOX_STREAM, Capabilities, DraftSource, Rule
+from equivcheck.core.engine import PHILOX_STREAM, Capabilities, DraftSource
 from equivcheck.core.errors import EngineError, SettingsError
 from equivcheck.core.generation import Generation, Request
+from equivcheck.core.serving import ServingLimits
 from equivcheck.core.settings import EngineSetup
-from equivcheck.decoding.arithmetic.choose import (
-    Contract,
-    Kernels,
-    arithmetic_for,
-    library_products,
-    own_kernels,
-)
+from equivcheck.decoding.arithmetic.choose import arithmetic_for, library_products, own_kernels
 from equivcheck.decoding.arithmetic.interface import Arithmetic
 from equivcheck.decoding.contract import SHAPE_MULTIPLE, ContractReport, promisable
 from equivcheck.decoding.decoder import Decoder
@@ -36,33 +30,13 @@ from equivcheck.decoding.mixing import MixedDrafter, MixedGamma
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.prefill import chunk_on
 from equivcheck.decoding.reaching import reaches
-from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
 from equivcheck.engines.device import configure_arithmetic, load_setup
 from equivcheck.engines.models import adopted, found_reaches, probed, taxed
+from equivcheck.engines.native_options import NativeOptions, rule_of
 from equivcheck.engines.registry import decode_options
 from equivcheck.engines.serving import refusal
 from equivcheck.engines.timing import TRUNCATED, draft_cost
-
-
-class NativeOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What can follow ``native:``."""
-
-    gamma: Annotated[int, Meta(ge=0, le=63)] = 4
-    """Draft tokens per step; 0 is plain decoding."""
-    adaptive: bool = False
-    """Choose each step's gamma, `gamma` being the most."""
-    drafter: Literal["auto", "model", "lookup", "mixed"] = "auto"
-    """auto: the pair's draft model, or prompt lookup where it has none. mixed: both, in turn."""
-    rule: Rule = "coupled"
-    width: Annotated[int, Meta(ge=1, le=64)] | None = None
-    """Slots of the target's step. None: 8, or as many eights as gamma + 1 needs."""
-    contract: Contract = "fixed-shape"
-    """fixed-shape: equal bits at one batch size and width, at the library's speed.
-    batch-invariant: equal bits at any, by arithmetic that is built for it."""
-    kernels: Kernels = "auto"
-    """auto: the fastest there is. library: torch's alone, to see what the others bring."""
-    fault: str | None = None
-    """Seed a fault from the catalogue: for testing the tests."""
+from equivcheck.serving.server import Server
 
 
 def open_engine(options: Mapping[str, str], setup: EngineSetup) -> NativeEngine:
@@ -165,6 +139,7 @@ class NativeEngine:
             drafter=self.drafter_kind,
             random_stream=PHILOX_STREAM if self.options.rule != "greedy" else None,
             identity=self.contract.contract,
+            serves=True,
             versions={"torch": str(torch.__version__)},
             notes=(*self.pair.warnings, *self.tax, *self.slowed),
         )
@@ -196,6 +171,10 @@ class NativeEngine:
         for request in requests:
             self.check(request)
         yield from self.decoder.run(requests)
+
+    def serve(self, limits: ServingLimits) -> Server:
+        """Begin a service in the batch's rows."""
+        return Server(self.decoder, limits, check=self.check)
 
     def ready(self, requests: Sequence[Request]) -> None:
         """Record ahead the steps that these requests will take, so that none waits for it."""
@@ -290,8 +269,3 @@ class NativeEngine:
             self.adopt_freely(self.pair.draft, positions), rows=self.setup.batch_size
         )
         return MixedDrafter(model, PromptLookupDrafter()) if kind == "mixed" else model
-
-
-def rule_of(name: Rule) -> VerificationRule:
-    """Greedy is the match rule without noise."""
-    return RejectionRule() if name == "rejection" else MatchRule()

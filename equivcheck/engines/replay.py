@@ -78,6 +78,7 @@ class ReplayEngine:
         return msgspec.structs.replace(
             recorded,
             engine=f"replay:file={self.options.file},arm={self.options.arm}",
+            serves=False,
             notes=(f"recorded from {recorded.engine} in run {self.header.run}", *recorded.notes),
         )
 

@@ -13,7 +13,7 @@ from equivcheck.checks import CHECKS
 from equivcheck.core.errors import SettingsError
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.engines.naming import EngineSpec
-from equivcheck.engines.native import NativeOptions
+from equivcheck.engines.native_options import NativeOptions
 from equivcheck.engines.registry import decode_options
 from equivcheck.fault_matrix.events import EVENTS
 from equivcheck.fault_matrix.render import SHOWN

@@ -39,6 +39,8 @@ MAY_IMPORT_FRAMEWORKS = {
     "scoring.replay": "takes laws from the device, row by row",
     "scoring.sampling_law": "brings models, laws and outputs together",
     "scoring.wrong_laws": "reduces laws on the device",
+    "serving.prefix_store": "keeps blocks of the decoder's cache",
+    "serving.server": "orders the decoder's steps",
 }
 """Module or room of the package, to why it needs torch or transformers. Nobody else does."""
 

@@ -156,7 +156,8 @@ class IsolatedEngine:
         where = f": {self.launch.python}, Python {started.python}" if self.launch.python else ""
         note = f"in a process of its own{where}"
         found = told.capabilities
-        return msgspec.structs.replace(found, notes=(*found.notes, note))
+        # Nobody can be asked to serve through frames: they carry whole questions and answers.
+        return msgspec.structs.replace(found, serves=False, notes=(*found.notes, note))
 
     def _send(
         self,

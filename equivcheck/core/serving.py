@@ -1,0 +1,92 @@
+"""What an engine offers that serves: requests come, are given up and end while it works.
+
+Beside `Engine.generate`, which takes a list and answers all of it. Records and protocols only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, Protocol
+
+from msgspec import Meta, Struct
+
+from equivcheck.core.engine import Engine
+from equivcheck.core.generation import Generation, Request
+
+Happened = Literal["seated", "begun", "tokens", "finished", "given up", "preempted"]
+
+
+class ServingLimits(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How much a service may keep, in tokens."""
+
+    prefix_tokens: Annotated[int, Meta(ge=0)] = 4096
+    """Prompt tokens that are kept for prompts that begin alike; 0: none are."""
+    live_tokens: Annotated[int, Meta(ge=1)] | None = None
+    """Tokens that requests in rows may hold together. Where the next step could exceed them, the
+    request that came last is preempted, and recomputed later; one alone always runs. None: as
+    many as the rows can hold."""
+
+
+class ServedEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that happened to a request."""
+
+    step: int
+    """Of the service, from 1."""
+    key: str
+    happened: Happened
+    """seated: it was given a row. begun: its prompt is read, decoding begins or goes on. tokens:
+    some came. preempted: it lost its row, and waits for another."""
+    row: int | None = None
+    """Of the batch; None: it waited."""
+    after: str | None = None
+    """seated: the request that the row served before."""
+    cached: int = 0
+    """begun: tokens of its prompt that were not read but taken over from earlier requests."""
+    source: str | None = None
+    """begun: the request that the last of these were read for."""
+    recomputed: int = 0
+    """begun: tokens of its output that were computed again, after a preemption."""
+    tokens: tuple[int, ...] = ()
+    """Emitted, in order."""
+    generation: Generation | None = None
+    """finished: the whole answer."""
+
+
+class Serving(Protocol):
+    """A service: what it is asked and what happens in it."""
+
+    def submit(self, request: Request) -> None:
+        """Have a request answered, beside whatever else is.
+
+        Raises:
+            EngineError: it cannot be served as asked, or one of its key is being served.
+        """
+        ...
+
+    def cancel(self, key: str) -> bool:
+        """Give a request up, whatever state it is in; whether there was one to be given up.
+
+        No event of it comes afterwards.
+        """
+        ...
+
+    def advance(self) -> Sequence[ServedEvent]:
+        """Work on by one step; what happened. Nothing, for good, where no request is left.
+
+        Raises:
+            EngineError: the engine was put to other work meanwhile.
+        """
+        ...
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is left."""
+        ...
+
+
+class ServingEngine(Engine, Protocol):
+    """An engine whose capabilities say that it `serves`."""
+
+    def serve(self, limits: ServingLimits) -> Serving:
+        """Begin a service that knows of nothing served before; what was going on is abandoned."""
+        ...

@@ -1,0 +1,37 @@
+"""What can follow ``native:`` in a specification, and what its names of rules stand for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from equivcheck.core.engine import Rule
+from equivcheck.decoding.arithmetic.choose import Contract, Kernels
+from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
+
+
+class NativeOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What can follow ``native:``."""
+
+    gamma: Annotated[int, Meta(ge=0, le=63)] = 4
+    """Draft tokens per step; 0 is plain decoding."""
+    adaptive: bool = False
+    """Choose each step's gamma, `gamma` being the most."""
+    drafter: Literal["auto", "model", "lookup", "mixed"] = "auto"
+    """auto: the pair's draft model, or prompt lookup where it has none. mixed: both, in turn."""
+    rule: Rule = "coupled"
+    width: Annotated[int, Meta(ge=1, le=64)] | None = None
+    """Slots of the target's step. None: 8, or as many eights as gamma + 1 needs."""
+    contract: Contract = "fixed-shape"
+    """fixed-shape: equal bits at one batch size and width, at the library's speed.
+    batch-invariant: equal bits at any, by arithmetic that is built for it."""
+    kernels: Kernels = "auto"
+    """auto: the fastest there is. library: torch's alone, to see what the others bring."""
+    fault: str | None = None
+    """Seed a fault from the catalogue: for testing the tests."""
+
+
+def rule_of(name: Rule) -> VerificationRule:
+    """Greedy is the match rule without noise."""
+    return RejectionRule() if name == "rejection" else MatchRule()
