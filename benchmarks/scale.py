@@ -3,10 +3,10 @@
     python -m benchmarks.scale make FOLDER --tokens 1000000 --length 250
     python -m benchmarks.scale measure FOLDER [--verb judge] [--verb report]
 
-A synthetic run has the arms of a default run with the engine ``native``, four drafts a step, scores,
-fingerprints of logits and steps with their drafts, all greedy and identical, so that it passes. Its
-tokens are counted over all arms, as they lie in the file. With ``--longest 32768`` one case is that
-long. ``measure`` runs each verb in a process of its own and prints one JSON document.
+A synthetic run has the arms of a default run with the engine ``native``, four drafts a step,
+scores, fingerprints of logits and steps with their drafts, all greedy and identical, so that it
+passes. Its tokens are counted over all arms, as they lie in the file. With ``--longest 32768`` one
+case is that long. ``measure`` runs each verb in a process of its own and prints one JSON document.
 """
 
 from __future__ import annotations
