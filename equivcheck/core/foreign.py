@@ -111,8 +111,8 @@ def recognise(record: object) -> Found | None:
     if not isinstance(record, dict):
         return None
     if record.get("type") == "header" and "schema" in record:
-        arms = record.get("settings", {})
-        bench = isinstance(arms, dict) and "arms" in arms and "candidate" not in arms
+        settings = record.get("settings")
+        bench = isinstance(settings, dict) and "points" in settings
         return Found(MEASUREMENT if bench else RUN, None)
     if "equivcheck" in record:
         return Found(SUITE, None)
