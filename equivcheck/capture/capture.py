@@ -16,7 +16,12 @@ from equivcheck.capture.arms import ONE_AT_A_TIME, Arms, Place
 from equivcheck.capture.ask import ask
 from equivcheck.capture.draws.plan import DrawPlan, drawing_setup, plan_draws, sampled_spec
 from equivcheck.capture.draws.start import draw
-from equivcheck.capture.fit import limited, refuse_too_long, refuse_unknown_ids
+from equivcheck.capture.fit import (
+    limited,
+    refuse_beyond_models,
+    refuse_too_long,
+    refuse_unknown_ids,
+)
 from equivcheck.capture.header import make_header
 from equivcheck.capture.logbook import Logbook, Progress
 from equivcheck.capture.plan import Plan, make_plan, shuffle, warm_up, with_stored_prompts
@@ -29,6 +34,7 @@ from equivcheck.core.engine import Engine
 from equivcheck.core.settings import Settings
 from equivcheck.engines.device import load_setup
 from equivcheck.engines.opening import Opening
+from equivcheck.engines.serving import LOADING
 from equivcheck.records.asking_order import company_of
 from equivcheck.records.records import (
     CANDIDATE,
@@ -103,7 +109,10 @@ def capture(
     )
     if limited(settings):
         refuse_too_long(plan.asked, context=settings.setup.context)
-        refuse_unknown_ids(plan.asked, vocab=load_setup(settings.setup).vocab_size)
+    if limited(settings, by=LOADING):
+        pair = load_setup(settings.setup)
+        refuse_beyond_models(plan.asked, pair.extents)
+        refuse_unknown_ids(plan.asked, vocab=pair.vocab_size)
     path = folder / RECORDS_NAME
     stored = interrupted_evidence(path) if resume else None
     settings, timed = with_threads(
@@ -126,6 +135,9 @@ def capture(
         arms.open_all(*begin_with(plan.planned | draws.planned, stored))
         plan = served(plan, arms.heard(), batch_size=settings.setup.batch_size)
         draws = plan_draws(settings, suites, plan, candidate=candidate)
+        # Of engines that load the models elsewhere: the first time that this process loads them.
+        if limited(settings):
+            refuse_beyond_models(plan.asked, load_setup(settings.setup).extents)
         header = make_header(
             settings,
             suites,

@@ -6,7 +6,7 @@ an engine of either arm might serve.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from equivcheck.capture.plan import answers_before
 from equivcheck.core.errors import SettingsError, SuiteError
@@ -14,17 +14,18 @@ from equivcheck.core.escape import visible
 from equivcheck.core.settings import Settings
 from equivcheck.engines.naming import read_spec
 from equivcheck.engines.serving import LIMITED, ids_outside, positions
+from equivcheck.pairs.extent import Extent
 from equivcheck.records.records import Asked
 
 
-def limited(settings: Settings) -> bool:
-    """Whether target or candidate refuses what does not fit the setup.
+def limited(settings: Settings, *, by: Collection[str] = LIMITED) -> bool:
+    """Whether target or candidate is one of the engines that refuse what does not fit the setup.
 
     Raises:
         SettingsError: a specification cannot be read.
     """
     return any(
-        read_spec(spec, settings.engine).name in LIMITED
+        read_spec(spec, settings.engine).name in by
         for spec in (settings.target, settings.candidate)
     )
 
@@ -46,6 +47,31 @@ def refuse_too_long(asked: Sequence[Asked], *, context: int) -> None:
         f"positions, the largest ({visible(longest)}) {needs[longest]}; say --set "
         f"setup.context={needs[longest]}, or take them out of the suite"
     )
+
+
+def refuse_beyond_models(asked: Sequence[Asked], extents: Mapping[str, Extent]) -> None:
+    """Refuse cases that need more positions than a model was made for.
+
+    Args:
+        asked: All cases.
+        extents: Of each model, by its role.
+
+    Raises:
+        SettingsError: with how many there are, the longest, and what mends it.
+    """
+    for role, extent in extents.items():
+        most = extent.positions
+        long = [
+            each.request for each in asked if most is not None and positions(each.request) > most
+        ]
+        if long:
+            longest = max(long, key=positions)
+            raise SettingsError(
+                f"{len(long)} of {len(asked)} cases {_needs(long)} more than the {most} positions "
+                f"that the config of the {role} names, the largest ({visible(longest.key)}) "
+                f"{positions(longest)}; set setup.pair to one whose {role} has as many, or take "
+                f"them out of the suite"
+            )
 
 
 def refuse_unknown_ids(asked: Sequence[Asked], *, vocab: int) -> None:

@@ -7,7 +7,9 @@ from equivcheck.core.engine import Rule
 from equivcheck.core.generation import Request
 from equivcheck.core.validation import unrecordable
 
-LIMITED = frozenset({"native", "transformers"})
+LOADING = frozenset({"native", "transformers"})
+"""Engines that compute with the pair as this process loads it."""
+LIMITED = LOADING | {"openvino", "vllm"}
 """Engines that refuse what needs more than the setup's context, or names ids that the pair lacks.
 `replay` gives what was recorded, and what other packages' engines serve is theirs to say."""
 

@@ -25,6 +25,7 @@ from equivcheck.pairs.entire import (
     refuse_partial,
     refuse_untied,
 )
+from equivcheck.pairs.extent import Extent, extent_of
 from equivcheck.pairs.locate import locate
 from equivcheck.pairs.memory import memory_warnings
 from equivcheck.pairs.rounding import round_weights
@@ -59,6 +60,12 @@ class LoadedPair:
     warnings: tuple[str, ...]
     digests: dict[str, str]
     """Role (target, draft, tokenizer) to the model it comes from and that one's sha256."""
+
+    @property
+    def extents(self) -> dict[str, Extent]:
+        """Role (target, draft) to how far that model was made to read."""
+        models = {"target": self.target, "draft": self.draft}
+        return {role: extent_of(model.config) for role, model in models.items() if model}
 
 
 def load_pair(spec: str, *, dtype: torch.dtype, device: torch.device | str) -> LoadedPair:

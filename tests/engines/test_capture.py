@@ -279,6 +279,12 @@ def test_what_is_too_long_is_said_before_an_engine_opens(
     suite = msgspec.structs.replace(SUITE, cases=(SUITE.cases[1], long), lines=(2, 3))
     with pytest.raises(SettingsError, match=r"^1 of 2 cases needs more than the context of 64 .*"):
         capture(msgspec.structs.replace(settings, setup=short), [suite], tmp_path)
+    # The models of the pair were made for 512.
+    far = msgspec.structs.replace(settings.setup, context=4096)
+    long = msgspec.structs.replace(SUITE.cases[0], max_new_tokens=600)
+    suite = msgspec.structs.replace(SUITE, cases=(SUITE.cases[1], long), lines=(2, 3))
+    with pytest.raises(SettingsError, match=r"^1 of 2 cases needs more than the 512 positions .*"):
+        capture(msgspec.structs.replace(settings, setup=far), [suite], tmp_path)
     wild = msgspec.structs.replace(SUITE.cases[0], stop_token_ids=(10**6,))
     suite = msgspec.structs.replace(SUITE, cases=(wild,), lines=(2,))
     with pytest.raises(SuiteError, match=r"^mixed\.jsonl:2: token id 1000000 is outside"):

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from equivcheck.capture.fit import limited, refuse_too_long, refuse_unknown_ids
+from equivcheck.capture.fit import (
+    limited,
+    refuse_beyond_models,
+    refuse_too_long,
+    refuse_unknown_ids,
+)
 from equivcheck.core.cases import Sampling
 from equivcheck.core.errors import SettingsError, SuiteError
 from equivcheck.core.settings import Settings
+from equivcheck.pairs.extent import Extent
 from tests.unit.make import VOCAB, make_asked, make_request
 
 SHORT = make_request("code/short", max_new_tokens=61)
@@ -39,6 +45,24 @@ def test_too_long_cases_are_counted_and_the_setting_named() -> None:
         refuse_too_long(asked, context=99)
 
 
+def test_cases_beyond_a_model_are_counted_and_the_model_named() -> None:
+    long, longest = (
+        make_request(f"code/{name}", max_new_tokens=tokens)
+        for name, tokens in (("long", 62), ("longest", 97))
+    )
+    asked = [make_asked(each) for each in (SHORT, longest, long)]
+    extents = {"target": Extent(positions=100), "draft": Extent(positions=64)}
+    with pytest.raises(SettingsError) as told:
+        refuse_beyond_models(asked, extents)
+    assert str(told.value) == (
+        "2 of 3 cases need more than the 64 positions that the config of the draft names, the "
+        "largest (code/longest) 100; set setup.pair to one whose draft has as many, or take them "
+        "out of the suite"
+    )
+    refuse_beyond_models(asked, {"target": Extent(positions=100), "draft": Extent()})
+    refuse_beyond_models([], extents)
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -64,6 +88,8 @@ def test_ids_outside_the_vocabulary_are_named_by_file_and_line(fields: dict[str,
         ("native:gamma=0", "native:gamma=4", True),
         ("transformers:mode=plain", "theirs", True),
         ("replay:file=a", "native", True),
+        ("replay:file=a", "vllm", True),
+        ("replay:file=a", "openvino", True),
         ("replay:file=a", "theirs:x=1", False),
     ],
 )
