@@ -57,6 +57,7 @@ def make_header(
         order=order,
         threads_timed=threads_timed,
         left_out=plan.left_out,
+        windows={role: each.window for role, each in pair.extents.items() if each.window},
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
+from equivcheck.checks.events.places import own_kinds
 from equivcheck.checks.events.seen import look
 from equivcheck.checks.events.vocabulary import BY_ID, EVENTS, Event, count
 from equivcheck.checks.subjects import RUN, plural
@@ -28,9 +29,13 @@ def check(evidence: Evidence) -> list[Finding]:
     if not required:
         return []
     seen = look(evidence)
+    own = {kind.id: kind for kind in own_kinds(seen)}
+    known = {id: BY_ID[id] for id in IDS} | own
+    if set(IDS) <= set(required):
+        required = tuple(dict.fromkeys((*required, *own)))
     found = [
-        count(seen, BY_ID[id])
-        if id in IDS
+        count(seen, known[id])
+        if id in known
         else Event(id=head(id, cells=60), sentence="", unknown="no event has this id")
         for id in required
     ]

@@ -87,6 +87,8 @@ class Header(Struct, frozen=True, kw_only=True, tag="header", omit_defaults=True
     """Whether ``settings.setup.threads`` was chosen by timing, and not set."""
     left_out: tuple[LeftOut, ...] = ()
     """Selected cases without an `Asked` line; the verdict rests on the others."""
+    windows: dict[str, int] = {}
+    """Role (target, draft) to the tokens that its sliding window spans, where it has one."""
 
 
 class ArmOpened(Struct, frozen=True, kw_only=True, tag="opened", omit_defaults=True):
@@ -126,8 +128,7 @@ class Captured(Struct, frozen=True, kw_only=True, tag="generation", omit_default
     """0-based output index of the first token at which one of the request's stop strings is
     complete in the detokenised output; None: at no token."""
     stop_began_at: int | None = None
-    """0-based output index of the token in which that stop string begins; None: there is none, or
-    the file was written before this was looked for."""
+    """The same of the token in which that string begins; None: none does, or not looked for."""
     prompt_ids: tuple[int, ...] | None = None
     """Of a later turn of a session, the prompt with this arm's own answers; None: as asked."""
 

@@ -123,4 +123,27 @@ KINDS = (
         lambda seen: seen.later_turns,
     ),
 )
+
+
+def own_kinds(seen: Seen) -> tuple[Kind, ...]:
+    """Events of this run's models: texts past their sliding windows.
+
+    A text past position 512 is past every shorter window, and none passes a window as long as the
+    context.
+    """
+    found = []
+    for window in sorted({*seen.windows.values()}):
+        if POSITIONS[-1] < window < seen.context:
+            whose = " and ".join(role for role, own in seen.windows.items() if own == window)
+            found += [
+                Kind(
+                    f"{kind}-past-{window}",
+                    f"{kind} text past position {window}, the sliding window of the {whose}",
+                    past(window, greedy=greedy),
+                )
+                for kind, greedy in (("greedy", True), ("sampled", False))
+            ]
+    return tuple(found)
+
+
 RIG_KINDS = (Kind("context-filled", "a request that fills the context", fills_context),)

@@ -5,7 +5,7 @@ Pure. Events of a part of a run are those of the keys that are named.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from equivcheck.core.generation import Generation, Request
@@ -69,6 +69,8 @@ class Seen(NamedTuple):
     epsilon: float = EPSILON["float32"]
     later_turns: int = 0
     """Turns of sessions whose prompt holds the engine's own answers."""
+    windows: Mapping[str, int] = {}
+    """Tokens that a model's sliding window spans, by its role."""
     border: int = 0
     """Tokens of scored draws that only a slightly wider cut contains."""
 
@@ -121,6 +123,7 @@ def look(evidence: Evidence, *, keys: Collection[str] | None = None) -> Seen:
         parted=sum(pair.token_differs for pair in join(evidence, arm=CANDIDATE)),
         context=setup.context,
         later_turns=sum(bool(evidence.asked[key].before) for key in answers),
+        windows=evidence.header.windows,
         near_ulps=evidence.header.settings.near_tie_ulps,
         epsilon=EPSILON[setup.dtype],
         border=int((evidence.scores.support == Support.BORDER).sum()) if evidence.scores else 0,

@@ -6,8 +6,6 @@ what they are made for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from msgspec import Struct
 
 from equivcheck.checks.events import batches, drafts, endings, places, ties
@@ -57,7 +55,7 @@ def count(seen: Seen, kind: Kind) -> Event:
     return Event(id=kind.id, sentence=kind.sentence, count=least, parts=found)
 
 
-def events_of(evidence: Evidence, *, kinds: Sequence[Kind] = EVENTS) -> tuple[Event, ...]:
-    """The events of a run, in the order of the vocabulary."""
+def events_of(evidence: Evidence) -> tuple[Event, ...]:
+    """The events of a run, in the order of the vocabulary, those of its own models last."""
     seen = look(evidence)
-    return tuple(count(seen, kind) for kind in kinds)
+    return tuple(count(seen, kind) for kind in (*EVENTS, *places.own_kinds(seen)))

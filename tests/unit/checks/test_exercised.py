@@ -57,6 +57,19 @@ def test_an_unknown_event_is_no_exercised_one() -> None:
     assert finding.details == ("near-tie: unknown: the engine reports no log-probabilities",)
 
 
+def test_all_events_are_those_of_the_models_windows_too() -> None:
+    evidence = run(Settings(require_events="all"))
+    header = msgspec.structs.replace(evidence.header, windows={"target": 700})
+    windowed = msgspec.structs.replace(evidence, header=header)
+    (without,), (with_window,) = check(evidence), check(windowed)
+    assert any(line.startswith("greedy-past-700: ") for line in with_window.details)
+    assert len(with_window.details) > len(without.details)
+    named = Settings(require_events=("partly-accepted",))
+    chosen = msgspec.structs.replace(header, settings=named)
+    (finding,) = check(msgspec.structs.replace(evidence, header=chosen))
+    assert finding.headline == "1 required event exercised"
+
+
 def test_an_id_that_is_no_event_is_never_exercised() -> None:
     (finding,) = check(run(Settings(require_events=("near-ties",))))
     assert finding.details == ("near-ties: unknown: no event has this id",)

@@ -6,6 +6,7 @@ import pytest
 
 from equivcheck.checks.events.endings import NOT_TOLD
 from equivcheck.checks.events.kind import NO_SCORES, NO_STEPS
+from equivcheck.checks.events.places import own_kinds
 from equivcheck.checks.events.seen import StopPlace, look
 from equivcheck.checks.events.vocabulary import BY_ID, EVENTS, count, events_of
 from equivcheck.core.settings import EngineSetup, Settings
@@ -94,6 +95,22 @@ def test_an_engine_of_one_row_has_no_batches() -> None:
 def test_only_the_cases_that_are_named_are_looked_at() -> None:
     answers = [make_generation(key=f"code/{n}") for n in range(2)]
     assert len(look(make_evidence({CANDIDATE: answers}), keys={"code/1"}).answers) == 1
+
+
+def test_texts_past_the_sliding_windows_of_the_models_are_events_of_their_own() -> None:
+    windows = {"target": 600, "draft": 600}
+    beyond = answer(prompt_ids=(5,) * 598, length=3)
+    short = answer(prompt_ids=(5,) * 598, length=2, sampling=HOT)
+    found = seen(beyond, short, windows=windows, context=1024)
+    greedy, sampled = (count(found, kind) for kind in own_kinds(found))
+    assert (greedy.id, greedy.count) == ("greedy-past-600", 1)
+    assert (sampled.id, sampled.count) == ("sampled-past-600", 0)
+    assert sampled.sentence.endswith("position 600, the sliding window of the target and draft")
+
+
+@pytest.mark.parametrize("window", [8, 512, 1024])
+def test_a_window_that_other_events_pass_or_no_text_can_pass_is_none(window: int) -> None:
+    assert own_kinds(seen(windows={"target": window}, context=1024)) == ()
 
 
 def test_a_run_of_which_nothing_is_known_exercised_nothing() -> None:
