@@ -7,7 +7,8 @@ with prompts as the sample. Part of the view.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 
 from msgspec import Struct
 
@@ -23,14 +24,18 @@ SLOT_HEADER = ("slot", "drafted", "accepted", "share", "of those reached")
 GROUP_HEADER = ("prompts", "drafted", "accepted", "acceptance (95 %)")
 
 
+UNTOLD = "n/a"
+
+
 class SlotRow(Struct, frozen=True, kw_only=True):
     """Drafts in one place of the block."""
 
     slot: int
-    drafted: int
+    drafted: int | None
+    """None: the engine tells totals by slot of what was accepted, and of nothing else."""
     accepted: int
-    reached: int
-    """Drafts here behind which all earlier ones of the step were accepted."""
+    reached: int | None
+    """Drafts here behind which all earlier ones of the step were accepted; None: as `drafted`."""
 
 
 class GroupRow(Struct, frozen=True, kw_only=True):
@@ -55,10 +60,10 @@ class AcceptanceView(Struct, frozen=True, kw_only=True):
 
 
 def acceptance_view(evidence: Evidence) -> AcceptanceView | None:
-    """What became of drafts; None where no steps with drafts are told."""
+    """What became of drafts, by steps or by counts a request; None where none are told."""
     captured = evidence.captured.get(CANDIDATE, {})
     answers = {key: captured[key].generation for key in evidence.asked if key in captured}
-    if not any(step.drafted for answer in answers.values() for step in answer.steps):
+    if not any(answer.drafts_counted.drafted for answer in answers.values()):
         return None
     return AcceptanceView(
         slots=tuple(_slots(answers.values())),
@@ -67,7 +72,10 @@ def acceptance_view(evidence: Evidence) -> AcceptanceView | None:
     )
 
 
-def _slots(answers: Iterable[Generation]) -> Iterator[SlotRow]:
+def _slots(answers: Collection[Generation]) -> Iterator[SlotRow]:
+    if any(not answer.steps and answer.drafts_counted.drafted for answer in answers):
+        yield from _counted_slots(answers)
+        return
     steps = [step for answer in answers for step in answer.steps]
     for slot in range(max(step.drafted for step in steps)):
         yield SlotRow(
@@ -78,18 +86,22 @@ def _slots(answers: Iterable[Generation]) -> Iterator[SlotRow]:
         )
 
 
+def _counted_slots(answers: Iterable[Generation]) -> Iterator[SlotRow]:
+    """Accepted drafts by slot; nothing where an answer with accepted drafts does not tell slots."""
+    told = [answer.totals for answer in answers if answer.totals is not None]
+    if any(each.accepted and not each.accepted_by_slot for each in told):
+        return
+    for slot, accepted in enumerate(zip_longest(*(each.accepted_by_slot for each in told))):
+        yield SlotRow(
+            slot=slot, drafted=None, accepted=sum(each or 0 for each in accepted), reached=None
+        )
+
+
 def _populations(evidence: Evidence, answers: Mapping[str, Generation]) -> Iterator[GroupRow]:
     for name, belongs in POPULATIONS.items():
         own = [answer for key, answer in answers.items() if belongs(evidence.asked[key].request)]
         if own:
-            counts = [
-                Counts(
-                    drafted=sum(step.drafted for step in answer.steps),
-                    accepted=sum(step.accepted for step in answer.steps),
-                )
-                for answer in own
-            ]
-            yield _group(name, counts)
+            yield _group(name, [answer.drafts_counted for answer in own])
 
 
 def _positions(evidence: Evidence, answers: Mapping[str, Generation]) -> Iterator[GroupRow]:
@@ -129,7 +141,7 @@ def slot_cells(row: SlotRow) -> tuple[str, ...]:
     """Slot, drafted, accepted, share of drafted, share of those reached."""
     return (
         str(row.slot),
-        f"{row.drafted:,}",
+        UNTOLD if row.drafted is None else f"{row.drafted:,}",
         f"{row.accepted:,}",
         _share(row.accepted, row.drafted),
         _share(row.accepted, row.reached),
@@ -153,8 +165,12 @@ def group_tables(view: AcceptanceView) -> Iterator[tuple[tuple[str, ...], Sequen
 
 def acceptance_lines(view: AcceptanceView) -> Iterator[str]:
     """The same in three lines of plain text."""
-    by_slot = " · ".join(f"{row.slot}: {_share(row.accepted, row.drafted)}" for row in view.slots)
-    yield f"acceptance by slot: {by_slot}"
+    if counted := [row for row in view.slots if row.drafted is None]:
+        by_slot = " · ".join(f"{row.slot}: {row.accepted:,}" for row in counted)
+        yield f"accepted drafts by slot: {by_slot}"
+    elif view.slots:
+        shares = [f"{row.slot}: {_share(row.accepted, row.drafted)}" for row in view.slots]
+        yield f"acceptance by slot: {' · '.join(shares)}"
     for (name, *_), rows in group_tables(view):
         rates = " · ".join(f"{row.name}: {_share(row.accepted, row.drafted)}" for row in rows)
         yield f"by {name}: {rates}"
@@ -167,5 +183,5 @@ def _rate(row: GroupRow) -> str:
     return f"{share} [{row.interval.low:.2f}, {row.interval.high:.2f}]"
 
 
-def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.2f}" if whole else "n/a"
+def _share(part: int, whole: int | None) -> str:
+    return f"{part / whole:.2f}" if whole else UNTOLD

@@ -117,8 +117,9 @@ def _lines(view: RunView) -> Iterator[str]:
 def _acceptance(view: AcceptanceView) -> Iterator[str]:
     yield ""
     yield "### Acceptance"
-    yield ""
-    yield from table(SLOT_HEADER, [slot_cells(row) for row in view.slots])
+    if view.slots:
+        yield ""
+        yield from table(SLOT_HEADER, [slot_cells(row) for row in view.slots])
     for header, rows in group_tables(view):
         yield ""
         yield from table(header, [group_cells(row) for row in rows])

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 
-from equivcheck.checks.events.kind import Found, Kind, by_part, from_steps
-from equivcheck.checks.events.seen import Answer, Seen
+from equivcheck.checks.events.accepted import (
+    Bounds,
+    full_steps,
+    partly_accepting,
+    rejections,
+    total,
+)
+from equivcheck.checks.events.kind import ONLY_COUNTS, Found, Kind, from_drafts, from_steps
+from equivcheck.checks.events.seen import Seen
 from equivcheck.checks.populations import penalised
 from equivcheck.core.generation import Request
 
@@ -21,26 +28,20 @@ POPULATIONS: dict[str, tuple[str, Callable[[Request], bool]]] = {
 """Short name to words, and whether a request belongs; a request may belong to several."""
 
 
-def rejections(answer: Answer) -> Iterator[int]:
-    """Slots in which a draft was rejected.
-
-    Of a last step only where the rejected draft is named: a stop may have cut it, and what lies
-    behind the cut is not always counted.
-    """
-    steps = answer.generation.steps
-    for index, step in enumerate(steps):
-        if step.accepted < step.drafted and (index < len(steps) - 1 or step.rejected is not None):
-            yield step.accepted
+def known(bounds: Bounds) -> Found:
+    """How often at least; a word where it may have been never."""
+    return ONLY_COUNTS if bounds.least == 0 < bounds.most else bounds.least
 
 
 def all_accepted(belongs: Callable[[Request], bool]) -> Callable[[Seen], Found]:
     """Steps that accepted as many drafts as a step may have."""
-    return from_steps(
-        lambda seen: sum(
-            0 < seen.gamma == step.drafted == step.accepted
-            for answer in seen.every
-            if belongs(answer.request)
-            for step in answer.generation.steps
+    return from_drafts(
+        lambda seen: known(
+            total(
+                full_steps(answer.generation, gamma=seen.gamma)
+                for answer in seen.every
+                if belongs(answer.request)
+            )
         )
     )
 
@@ -49,20 +50,23 @@ def rejected_slots(belongs: Callable[[Request], bool]) -> Callable[[Seen], Found
     """Rejected drafts by slot."""
 
     def counted(seen: Seen) -> Found:
-        slots = (
-            slot for answer in seen.every if belongs(answer.request) for slot in rejections(answer)
-        )
-        return by_part(slots, range(seen.gamma), name="slot")
+        answers = [
+            rejections(answer.generation, gamma=seen.gamma)
+            for answer in seen.every
+            if belongs(answer.request)
+        ]
+        slots = [total(answer[slot] for answer in answers) for slot in range(seen.gamma)]
+        if any(isinstance(known(each), str) for each in slots):
+            return ONLY_COUNTS
+        return {f"slot {slot}": each.least for slot, each in enumerate(slots)}
 
-    return from_steps(counted)
+    return from_drafts(counted)
 
 
 def partly_accepted(seen: Seen) -> Found:
     """Steps that accepted some drafts and rejected one; with one draft a step there are none."""
-    return sum(
-        0 < step.accepted < step.drafted or seen.gamma == 1
-        for answer in seen.every
-        for step in answer.generation.steps
+    return known(
+        total(partly_accepting(answer.generation, gamma=seen.gamma) for answer in seen.every)
     )
 
 
@@ -85,7 +89,7 @@ KINDS = (
     Kind(
         "partly-accepted",
         "a step that accepts some drafts and rejects one",
-        from_steps(partly_accepted),
+        from_drafts(partly_accepted),
     ),
     *(
         Kind(

@@ -10,6 +10,7 @@ from equivcheck.checks.events.seen import Seen
 Found = int | dict[str, int] | str
 """How often; how often by part; or why nobody can say."""
 NO_STEPS = "the engine reports no verify steps"
+ONLY_COUNTS = "the engine reports counts of drafts, and no verify steps"
 NO_SCORES = "the engine reports no log-probabilities"
 
 
@@ -30,3 +31,8 @@ def by_part(found: Iterable[int], parts: Iterable[int], *, name: str) -> dict[st
 def from_steps(counted: Callable[[Seen], Found]) -> Callable[[Seen], Found]:
     """What only steps can tell, or that there are none."""
     return lambda seen: counted(seen) if seen.tells_steps else NO_STEPS
+
+
+def from_drafts(counted: Callable[[Seen], Found]) -> Callable[[Seen], Found]:
+    """What steps tell, or counts of drafts; or that there are neither."""
+    return lambda seen: counted(seen) if seen.tells_drafts else NO_STEPS

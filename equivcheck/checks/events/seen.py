@@ -85,6 +85,11 @@ class Seen(NamedTuple):
         """Whether verify steps were reported."""
         return any(answer.generation.steps for answer in self.every)
 
+    @property
+    def tells_drafts(self) -> bool:
+        """Whether steps were reported, or counts of drafts."""
+        return any(answer.generation.totals is not None for answer in self.every)
+
 
 def look(evidence: Evidence, *, keys: Collection[str] | None = None) -> Seen:
     """What was asked of and answered by the candidate, and drawn by its engine.

@@ -6,6 +6,7 @@ import msgspec
 
 from equivcheck.checks.verdict import judge
 from equivcheck.core.cases import Sampling
+from equivcheck.core.generation import DraftCounts
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence
 from equivcheck.report import html, markdown, terminal
 from equivcheck.report.acceptance import acceptance_lines, acceptance_view, group_cells, slot_cells
@@ -33,6 +34,22 @@ def run(**blocks: tuple[tuple[int, int], ...]) -> Evidence:
         make_request("code/greedy", prompt_ids=(5,) * 60, max_new_tokens=20),
         make_request("code/warm", sampling=Sampling(temperature=1.0), max_new_tokens=20),
         make_request("code/long", prompt_ids=(5,) * 600, max_new_tokens=20),
+    ]
+    return make_evidence({TARGET: answers, CANDIDATE: answers}, requests=requests)
+
+
+def counted(slots: dict[str, tuple[int, ...]], *, untold: int = 0) -> Evidence:
+    """Answers with counts of 10 drafts each: accepted by slot, or so many in slots untold."""
+    answers = [
+        make_generation(
+            range(10, 22),
+            key=key,
+            counts=DraftCounts(drafted=10, accepted=sum(told) or untold, accepted_by_slot=told),
+        )
+        for key, told in slots.items()
+    ]
+    requests = [
+        make_request(key, sampling=Sampling(temperature=float(key == "code/warm"))) for key in slots
     ]
     return make_evidence({TARGET: answers, CANDIDATE: answers}, requests=requests)
 
@@ -76,6 +93,39 @@ def test_without_drafts_there_is_nothing_to_show() -> None:
     assert acceptance_view(run(**plain)) is None
     evidence = run(**plain)
     assert "acceptance by slot" not in terminal.render(view_of(evidence, judge(evidence)))
+
+
+def test_counts_a_request_stand_for_steps() -> None:
+    evidence = counted({"code/greedy": (3, 1), "code/warm": (2, 2), "code/long": ()})
+    view = acceptance_view(evidence)
+    assert view is not None
+    assert [slot_cells(row) for row in view.slots] == [
+        ("0", "n/a", "5", "n/a", "n/a"),
+        ("1", "n/a", "3", "n/a", "n/a"),
+    ]
+    assert [group_cells(row)[:4] for row in view.populations] == [
+        ("greedy prompts", "2", "20", "4"),
+        ("sampled prompts", "1", "10", "4"),
+    ]
+    assert view.positions == ()
+    assert list(acceptance_lines(view)) == [
+        "accepted drafts by slot: 0: 5 · 1: 3",
+        "by population: greedy prompts: 0.20 · sampled prompts: 0.40",
+    ]
+    whole = view_of(evidence, judge(evidence))
+    assert "| 0 | n/a | 5 | n/a | n/a |" in markdown.render(whole)
+    assert '<td class="number">5</td>' in html.render(whole)
+
+
+def test_slots_that_one_answer_does_not_tell_are_not_shown() -> None:
+    evidence = counted({"code/greedy": (3, 1), "code/warm": ()}, untold=4)
+    view = acceptance_view(evidence)
+    assert view is not None
+    assert view.slots == ()
+    assert list(acceptance_lines(view)) == [
+        "by population: greedy prompts: 0.40 · sampled prompts: 0.40"
+    ]
+    assert "### Acceptance\n\n| population" in markdown.render(view_of(evidence, judge(evidence)))
 
 
 def test_the_terminal_is_short_and_the_other_faces_are_whole() -> None:
