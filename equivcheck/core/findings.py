@@ -36,6 +36,7 @@ class Reason(enum.StrEnum):
     NONDETERMINISTIC = "nondeterministic"
     BATCH_DEPENDENT = "batch-dependent"
     STOP_RULE = "stop-rule"
+    SCHEDULE_DEPENDENT = "schedule-dependent"
     LENGTH = "length"
     LOGPROBS = "logprobs"
     COUNTERS = "counters"
