@@ -149,7 +149,10 @@ class Python(
         """Refuse tests that are no Python, or that could not fail."""
         try:
             tree = ast.parse(self.tests)
-        except (SyntaxError, ValueError, RecursionError) as error:
+        except (RecursionError, MemoryError):
+            # Python's parser says the latter, too, where its stack is full.
+            raise ValueError("tests: nested too deeply") from None
+        except (SyntaxError, ValueError) as error:
             raise ValueError(f"tests: {error}") from None
         if not any(isinstance(node, ast.Assert | ast.Raise) for node in ast.walk(tree)):
             raise ValueError("tests: assert nothing, so that any code would pass")

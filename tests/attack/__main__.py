@@ -25,7 +25,7 @@ Attack = Callable[..., Iterator[Tally]]
 KINDS: dict[str, tuple[Attack, int]] = {
     "fuzz": (fuzz.attack, 52_000),
     "kills": (kills.attack, 200),
-    "engines": (engines.attack, 180),
+    "engines": (engines.attack, 195),
     "answers": (answers.attack, 200),
     "flips": (flips.attack, 1_000),
 }

@@ -124,6 +124,10 @@ PROBLEMS = {
         case_line(', "grader": {"kind": "python", "tests": "x = 1"}'),
         "code.jsonl:2: grader.tests: assert nothing, so that any code would pass",
     ),
+    "tests-too-deep": (
+        case_line(f', "grader": {{"kind": "python", "tests": "{"-" * 99_999}1"}}'),
+        "code.jsonl:2: grader.tests: nested too deeply",
+    ),
     "bad-cell": (
         case_line(', "grader": {"kind": "sql", "fixture": "", "rows": [[1, []]]}'),
         "code.jsonl:2: grader.rows[0][1]: expected `int | float | str | null`, got `array`",
