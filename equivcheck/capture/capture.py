@@ -107,12 +107,13 @@ def capture(
         encode=partial(encode, tokenizer),
         follow=partial(encode_turns, tokenizer),
     )
-    if limited(settings):
-        refuse_too_long(plan.asked, context=settings.setup.context)
     if limited(settings, by=LOADING):
         pair = load_setup(settings.setup)
+        # Before the context: a larger one would not help.
         refuse_beyond_models(plan.asked, pair.extents)
         refuse_unknown_ids(plan.asked, vocab=pair.vocab_size)
+    if limited(settings):
+        refuse_too_long(plan.asked, context=settings.setup.context)
     path = folder / RECORDS_NAME
     stored = interrupted_evidence(path) if resume else None
     settings, timed = with_threads(
