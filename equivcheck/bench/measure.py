@@ -30,6 +30,7 @@ from equivcheck.capture.ask import as_answer, closing, own_copies, unusable
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import LONGEST_MESSAGE, EngineError, describe
 from equivcheck.core.generation import Generation, Request
+from equivcheck.core.refusals import lacking
 from equivcheck.engines.device import choose_device
 from equivcheck.engines.limits import inner
 from equivcheck.engines.native import NativeEngine
@@ -180,6 +181,12 @@ def prepare(
     device, first = choose_device(header.settings.setup), turns[0].requests
     everything = [request for turn in turns for request in turn.requests]
     for name, engine in arms.items():
+        # Every prompt needs the same, so that what one arm refuses leaves nothing to compare.
+        if needs := lacking(engine.capabilities, first[0]):
+            raise EngineError(
+                f"arm {name}: its engine refuses {' and '.join(needs)}, which every prompt of a "
+                f"measurement asks for: arms that end at different places do not do the same work"
+            )
         bare = inner(engine)
         if isinstance(bare, NativeEngine):
             bare.ready(everything)

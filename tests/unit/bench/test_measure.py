@@ -42,6 +42,7 @@ class FakeEngine:
             engine="fake",
             num_speculative_tokens=0 if "plain" in self.options else 4,
             exclusive="exclusive" in self.options,
+            refuses=("ignore_eos", "min_p") if "refuses" in self.options else (),
         )
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
@@ -94,7 +95,8 @@ def measure(path: Path, header: BenchHeader, *, resume: bool = False) -> list[st
     log: list[str] = []
     requests = {
         "code": tuple(
-            Request(key=key, prompt_ids=(1, 2, 3, 4, 5), max_new_tokens=30) for key in KEYS
+            Request(key=key, prompt_ids=(1, 2, 3, 4, 5), max_new_tokens=30, ignore_eos=True)
+            for key in KEYS
         )
     }
     if resume:
@@ -127,6 +129,16 @@ def test_every_arm_answers_every_prompt_in_turn(tmp_path: Path) -> None:
     assert bench.spent_by(point=0, arm="fast") == (f"answered {len(log) - 2} times",)
     assert bench.spent_by(point=0, arm="target") == ()
     assert summarise(bench).finished
+
+
+def test_an_arm_that_refuses_what_all_prompts_need_is_named_before_it_is_asked(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "bench.jsonl"
+    arms = (ARMS[0], msgspec.structs.replace(ARMS[1], spec="fake:refuses=yes"))
+    with pytest.raises(EngineError, match=r"^arm fast: its engine refuses ignore_eos, which every"):
+        measure(path, make_header(arms=arms))
+    assert not path.exists()
 
 
 def test_measuring_counts_its_own_time(tmp_path: Path) -> None:
