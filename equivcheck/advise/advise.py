@@ -119,6 +119,7 @@ def route(
         pair=next(arm.pair for arm in summary.arms if arm.name == comparison.arm),
         num_speculative_tokens=facts.num_speculative_tokens if facts else 0,
         drafter=facts.drafter if facts else None,
+        method=facts.method if facts else None,
         baseline=against,
         reasons=decided.reasons,
         prompts=comparison.prompts,
@@ -171,7 +172,8 @@ def _held(advised: Route, before: Route | None) -> Route:
         return structs.replace(advised, enabled=True)
     other = (
         f"off: what was enabled is another decoder, {before.arm} on {before.pair}, "
-        f"{before.num_speculative_tokens} tokens by {before.drafter or 'an unknown drafter'}"
+        f"{before.num_speculative_tokens} tokens by "
+        f"{before.method or before.drafter or 'an unknown drafter'}"
     )
     return structs.replace(advised, reasons=(*advised.reasons, other))
 

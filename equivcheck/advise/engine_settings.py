@@ -1,45 +1,94 @@
 """A route in the words of serving engines, ready to paste. Pure.
 
-Names as of vLLM 0.20 to 0.26, SGLang's STANDALONE and NGRAM algorithms, llama.cpp's `llama-server`
-with `--spec-type`, transformers 5. An engine of another version may call them otherwise, and what
-was measured with one engine is a guess about another.
+Names as of vLLM 0.20 to 0.32, SGLang 0.5, TensorRT-LLM 1.4 (the file of ``trtllm-serve --config``),
+llama.cpp's `llama-server` with `--spec-type`, transformers 5. An engine of another version may call
+them otherwise, and what was measured with one engine is a guess about another.
 """
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from equivcheck.advise.policy import Route
 
 LOOKUP_LONGEST, LOOKUP_SHORTEST = 3, 1
 """N-grams that the native lookup tries."""
-TARGET_NAME, DRAFT_NAME = "TARGET", "DRAFT"
+TARGET_NAME, DRAFT_NAME, HEAD_NAME = "TARGET", "DRAFT", "HEAD"
 """What stands for a model where the pair does not spell it out."""
+METHOD_OF = {"model": "draft_model", "lookup": "ngram"}
+"""Method of a drafter, where an engine does not tell its method."""
 
 
 def engine_settings(route: Route) -> dict[str, str]:
-    """Engine to the line that switches the route on; empty where nothing is drafted."""
-    if not route.num_speculative_tokens or route.drafter is None:
+    """Engine to the line that switches the route on; empty where nothing is drafted.
+
+    Empty, too, where nobody knows how: the method is not told, or one that is not known here.
+    """
+    method = route.method or METHOD_OF.get(route.drafter or "")
+    if not route.num_speculative_tokens or method not in METHODS:
         return {}
-    gamma, (target, draft) = route.num_speculative_tokens, models_of(route.pair)
-    if route.drafter == "lookup":
-        return {
-            "vllm": flags({"--speculative-config": json.dumps(vllm_lookup(gamma))}),
-            "sglang": flags(sglang_lookup(gamma)),
-            "llama.cpp": flags({"-m": target, **llama_lookup(gamma)}),
-            "transformers": arguments(transformers_lookup(gamma)),
-        }
+    return METHODS[method](route.num_speculative_tokens, models_of(route.pair))
+
+
+def draft_model(gamma: int, models: tuple[str, str]) -> dict[str, str]:
+    """A model of its own drafts."""
+    target, draft = models
     return {
-        "vllm": flags({"--speculative-config": json.dumps(vllm_model(gamma, draft=draft))}),
+        "vllm": vllm(vllm_model(gamma, draft=draft)),
         "sglang": flags(sglang_model(gamma, draft=draft)),
+        "tensorrt-llm": tensorrt("DraftTarget", gamma, {"speculative_model": draft}),
         "llama.cpp": flags({"-m": target, **llama_model(gamma, draft=draft)}),
         "transformers": (
             f"assistant.generation_config.update({arguments(transformers_assistant(gamma))}); "
             f"model.generate(..., assistant_model=assistant)"
         ),
     }
+
+
+def ngram(gamma: int, models: tuple[str, str]) -> dict[str, str]:
+    """Drafts are copied from the text so far."""
+    target, _ = models
+    return {
+        "vllm": vllm(vllm_lookup(gamma)),
+        "sglang": flags(sglang_lookup(gamma)),
+        "tensorrt-llm": tensorrt("NGram", gamma, {"max_matching_ngram_size": LOOKUP_LONGEST}),
+        "llama.cpp": flags({"-m": target, **llama_lookup(gamma)}),
+        "transformers": arguments(transformers_lookup(gamma)),
+    }
+
+
+def eagle3(gamma: int, models: tuple[str, str]) -> dict[str, str]:
+    """A trained head drafts from what three layers of the target computed."""
+    target, _ = models
+    head = {"method": "eagle3", "model": HEAD_NAME, "num_speculative_tokens": gamma}
+    return {
+        "vllm": vllm(head),
+        "sglang": flags(sglang_chain("EAGLE3", gamma, draft=HEAD_NAME)),
+        "tensorrt-llm": tensorrt("Eagle3", gamma, {"speculative_model": HEAD_NAME}),
+        "llama.cpp": flags({"-m": target, **llama_head("draft-eagle3", gamma, draft=HEAD_NAME)}),
+    }
+
+
+def mtp(gamma: int, models: tuple[str, str]) -> dict[str, str]:
+    """Layers of the target itself draft; transformers drafts as many tokens as there are."""
+    target, _ = models
+    return {
+        "vllm": vllm({"method": "mtp", "num_speculative_tokens": gamma}),
+        "sglang": flags(sglang_chain("EAGLE", gamma)),
+        "tensorrt-llm": tensorrt("MTP", gamma),
+        "llama.cpp": flags({"-m": target, **llama_head("draft-mtp", gamma)}),
+        "transformers": "model.generate(..., use_mtp=True)",
+    }
+
+
+METHODS: dict[str, Callable[[int, tuple[str, str]], dict[str, str]]] = {
+    "draft_model": draft_model,
+    "ngram": ngram,
+    "eagle3": eagle3,
+    "mtp": mtp,
+}
 
 
 def models_of(pair: str) -> tuple[str, str]:
@@ -63,11 +112,27 @@ def vllm_lookup(gamma: int) -> dict[str, object]:
     }
 
 
+def vllm(speculative: Mapping[str, object]) -> str:
+    """vLLM takes JSON."""
+    return flags({"--speculative-config": json.dumps(speculative)})
+
+
+def tensorrt(kind: str, gamma: int, more: Mapping[str, object] | None = None) -> str:
+    """A line of TensorRT-LLM's file of options, which is YAML; JSON is."""
+    told = {"decoding_type": kind, "max_draft_len": gamma, **(more or {})}
+    return f"speculative_config: {json.dumps(told)}"
+
+
 def sglang_model(gamma: int, *, draft: str) -> dict[str, object]:
+    """A chain of gamma drafts by a model of its own."""
+    return sglang_chain("STANDALONE", gamma, draft=draft)
+
+
+def sglang_chain(algorithm: str, gamma: int, *, draft: str | None = None) -> dict[str, object]:
     """A chain of gamma drafts; SGLang counts the last verified token as one more."""
     return {
-        "--speculative-algorithm": "STANDALONE",
-        "--speculative-draft-model-path": draft,
+        "--speculative-algorithm": algorithm,
+        **({} if draft is None else {"--speculative-draft-model-path": draft}),
         "--speculative-num-steps": gamma,
         "--speculative-eagle-topk": 1,
         "--speculative-num-draft-tokens": gamma + 1,
@@ -80,10 +145,15 @@ def sglang_lookup(gamma: int) -> dict[str, object]:
 
 
 def llama_model(gamma: int, *, draft: str) -> dict[str, object]:
+    """A model of its own drafts."""
+    return llama_head("draft-simple", gamma, draft=draft)
+
+
+def llama_head(kind: str, gamma: int, *, draft: str | None = None) -> dict[str, object]:
     """Without a least probability, so that gamma tokens are drafted whatever happens."""
     return {
-        "--spec-type": "draft-simple",
-        "--spec-draft-model": draft,
+        "--spec-type": kind,
+        **({} if draft is None else {"--spec-draft-model": draft}),
         "--spec-draft-n-max": gamma,
         "--spec-draft-p-min": 0,
     }

@@ -82,6 +82,8 @@ class Route(Struct, frozen=True, kw_only=True, omit_defaults=True):
     prompts: int
     more_prompts: int | None = None
     """About as many prompts in all as would settle it, were the estimates right."""
+    method: str | None = None
+    """How drafts are made, as in `Capabilities.method`."""
     acceptance: Estimate = Estimate()
     acceptance_needed: float | None = None
     """The larger of policy and break-even."""
@@ -93,9 +95,9 @@ class Route(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Setting (batch, context) to the value at which speculation stops paying in a sweep."""
 
     @property
-    def decoder(self) -> tuple[str, str, int, str | None]:
+    def decoder(self) -> tuple[str, str, int, str | None, str | None]:
         """Tells one decoder from another, as far as a route knows them."""
-        return self.arm, self.pair, self.num_speculative_tokens, self.drafter
+        return self.arm, self.pair, self.num_speculative_tokens, self.drafter, self.method
 
 
 class Routes(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -46,6 +46,9 @@ class Capabilities(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reports_counts: bool = False
     """Whether `Generation.counts` is filled in: totals a request, where steps are not told."""
     drafter: DraftSource | None = None
+    method: str | None = None
+    """How drafts are made, in vLLM's word for it: ``draft_model``, ``ngram``, ``eagle3``, ``mtp``.
+    None: not told."""
     random_stream: str | None = None
     """Whose random numbers sampled tokens are drawn with, e.g. `PHILOX_STREAM`. An engine that
     names a stream claims that each of its draws follows from that, p and q. None: not told."""

@@ -101,7 +101,7 @@ class VllmEngine:
             os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
         try:
             self.llm: Any = vllm.LLM(**self.arguments())
-        except (ValueError, RuntimeError, NotImplementedError) as error:
+        except (ImportError, NotImplementedError, RuntimeError, ValueError) as error:
             raise EngineError(f"vllm: cannot open {setup.pair}: {describe(error)}") from error
         self.asked = 0
 
@@ -175,6 +175,7 @@ class VllmEngine:
             batch_size=self.batch,
             num_speculative_tokens=self.options.gamma if self.speculates else 0,
             rule="rejection",
+            method=self.options.mode if self.speculates else None,
             reports_counts=self.speculates,
             reports_scores=self.options.scores,
             refuses=(PLAIN_ONLY if self.speculates else ()) + NOT_TOGETHER,

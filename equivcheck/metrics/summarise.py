@@ -262,6 +262,7 @@ def facts(bench: Bench) -> Iterator[ArmFacts]:
                 dtype=probe.capabilities.dtype,
                 num_speculative_tokens=probe.capabilities.num_speculative_tokens,
                 drafter=probe.capabilities.drafter,
+                method=probe.capabilities.method,
                 identity=probe.capabilities.identity,
                 clock=probe.clock,
                 memory=probe.memory,

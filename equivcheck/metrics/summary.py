@@ -96,6 +96,8 @@ class ArmFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     dtype: str
     num_speculative_tokens: int
     drafter: DraftSource | None = None
+    method: str | None = None
+    """As in `Capabilities.method`."""
     identity: str | None = None
     """The identity contract that was found to hold, by its whole name."""
     clock: str

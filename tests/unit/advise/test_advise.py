@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from equivcheck.advise.advise import advise, price_of_tokens
+from equivcheck.advise.engine_settings import engine_settings
 from equivcheck.advise.policy import (
     NO_PROOF,
     Policy,
@@ -54,6 +55,20 @@ def test_a_good_candidate_is_enabled_for_every_workload() -> None:
     assert (code.num_speculative_tokens, code.pair) == (4, "tiny")
 
 
+def test_a_route_tells_the_method_of_its_engine() -> None:
+    bench = make_bench(prompts=20, candidate=lambda key: speculative(key, seconds=0.009))
+    probed = tuple(
+        msgspec.structs.replace(
+            each, capabilities=msgspec.structs.replace(each.capabilities, method="mtp")
+        )
+        for each in bench.probed
+    )
+    told = summarise(msgspec.structs.replace(bench, probed=probed))
+    found = advise(told, proof_of=lambda arm: PROVED, policy=Policy()).routes["code"]
+    assert found.method == "mtp"
+    assert '"method": "mtp"' in engine_settings(found)["vllm"]
+
+
 def test_the_break_even_is_that_of_the_baseline() -> None:
     over_stock = advice().routes["code"].costs.break_even
     over_target = advice(baseline="target").routes["code"].costs.break_even
@@ -77,6 +92,7 @@ def test_a_hold_keeps_the_state_that_was() -> None:
         {"pair": "a+b"},
         {"num_speculative_tokens": 7},
         {"drafter": "lookup"},
+        {"method": "mtp"},
     ],
     ids=lambda fields: next(iter(fields)),
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import yaml
 from transformers import GenerationConfig
 
 from equivcheck.advise import engine_settings as settings
@@ -32,6 +33,16 @@ LOOKUP = msgspec.structs.replace(MODEL, drafter="lookup", pair="smollm2")
 def flags_of(line: str) -> dict[str, str]:
     words = shlex.split(line)
     return dict(zip(words[::2], words[1::2], strict=True))
+
+
+def options_of(line: str) -> dict[str, object]:
+    """Of TensorRT-LLM, as YAML reads them."""
+    found: dict[str, dict[str, object]] = yaml.safe_load(line)
+    return found["speculative_config"]
+
+
+def told(method: str | None) -> Route:
+    return msgspec.structs.replace(MODEL, drafter=None, method=method, num_speculative_tokens=3)
 
 
 def test_a_draft_model_in_every_engines_words() -> None:
@@ -77,6 +88,59 @@ def test_prompt_lookup_in_every_engines_words() -> None:
         "--spec-draft-n-max": "4",
     }
     assert lines["transformers"] == "prompt_lookup_num_tokens=4, max_matching_ngram_size=3"
+
+
+def test_eagle3_in_every_engines_words() -> None:
+    lines = settings.engine_settings(told("eagle3"))
+    assert json.loads(flags_of(lines["vllm"])["--speculative-config"]) == {
+        "method": "eagle3",
+        "model": "HEAD",
+        "num_speculative_tokens": 3,
+    }
+    assert flags_of(lines["sglang"]) == {
+        "--speculative-algorithm": "EAGLE3",
+        "--speculative-draft-model-path": "HEAD",
+        "--speculative-num-steps": "3",
+        "--speculative-eagle-topk": "1",
+        "--speculative-num-draft-tokens": "4",
+    }
+    assert options_of(lines["tensorrt-llm"]) == {
+        "decoding_type": "Eagle3",
+        "max_draft_len": 3,
+        "speculative_model": "HEAD",
+    }
+    assert flags_of(lines["llama.cpp"])["--spec-type"] == "draft-eagle3"
+    assert "transformers" not in lines
+
+
+def test_mtp_in_every_engines_words() -> None:
+    lines = settings.engine_settings(told("mtp"))
+    assert json.loads(flags_of(lines["vllm"])["--speculative-config"]) == {
+        "method": "mtp",
+        "num_speculative_tokens": 3,
+    }
+    assert flags_of(lines["sglang"]) == {
+        "--speculative-algorithm": "EAGLE",
+        "--speculative-num-steps": "3",
+        "--speculative-eagle-topk": "1",
+        "--speculative-num-draft-tokens": "4",
+    }
+    assert options_of(lines["tensorrt-llm"]) == {"decoding_type": "MTP", "max_draft_len": 3}
+    assert "--spec-draft-model" not in flags_of(lines["llama.cpp"])
+    config: Any = GenerationConfig
+    assert config(use_mtp=True).use_mtp
+    assert lines["transformers"] == "model.generate(..., use_mtp=True)"
+
+
+@pytest.mark.parametrize(("method", "same"), [("draft_model", MODEL), ("ngram", LOOKUP)])
+def test_an_engine_that_tells_its_method_need_not_name_a_drafter(method: str, same: Route) -> None:
+    silent = msgspec.structs.replace(same, drafter=None, method=method)
+    assert settings.engine_settings(silent) == settings.engine_settings(same)
+
+
+@pytest.mark.parametrize("method", ["suffix", "medusa", None])
+def test_what_is_not_known_has_no_settings(method: str | None) -> None:
+    assert settings.engine_settings(told(method)) == {}
 
 
 @pytest.mark.parametrize("make", [settings.transformers_assistant, settings.transformers_lookup])
