@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from equivcheck.cli.setup_options import read_settings, setup_options
 
 if TYPE_CHECKING:
     from equivcheck.core.engine import Capabilities
+    from equivcheck.core.engine_tables import EngineTable
     from equivcheck.core.settings import Settings
 
 
@@ -22,21 +23,22 @@ if TYPE_CHECKING:
 @setup_options
 @json_option
 def command(*, engine: str | None, overrides: tuple[str, ...], as_json: bool, **flags: Any) -> int:
-    """List the installed engines and try to import each; or open ENGINE and show what it tells.
+    """List engines, installed and by table, and try to import each; or open ENGINE and ask it.
 
     An engine is named as NAME or NAME:option=value,..., a server by its URL, and one of the
     settings by the name of its table. Packages add engines through the entry point group
     equivcheck.engines.
     """
     output = Output(as_json=as_json)
+    settings = read_settings(flags, overrides)
     if engine is not None:
         import msgspec
 
-        told = opened(engine, read_settings(flags, overrides))
+        told = opened(engine, settings)
         output.say_lines(lines_of(told))
         output.document(msgspec.to_builtins(told))
         return 0
-    _list(output)
+    _list(output, settings.engine)
     return 0
 
 
@@ -88,22 +90,51 @@ def problem_of(place: str) -> str | None:
     return None if callable(getattr(found, function)) else f"{place} is no function"
 
 
-def _list(output: Output) -> None:
+def _list(output: Output, tables: Mapping[str, EngineTable]) -> None:
     from equivcheck.core.escape import visible
     from equivcheck.engines.registry import known_engines
 
     listed = {name: _described(name, place=place) for name, place in known_engines().items()}
+    listed |= {f"engine.{name}": table_facts(name, tables) for name in tables}
     for name, each in listed.items():
         problem = each["problem"]
+        said = ("engine", "start", "python", "does", "needs", "tells")
         output.say_lines(
             [
-                f"{visible(name)}: {'loads' if problem is None else f'cannot load: {problem}'}",
-                *(f"  {word}: {each[word]}" for word in ("does", "needs", "tells") if word in each),
+                f"{visible(name)}: {_word(each) if problem is None else f'cannot load: {problem}'}",
+                *(f"  {word}: {visible(str(each[word]))}" for word in said if each.get(word)),
             ]
         )
     if not listed:
         output.say("no engine is installed")
     output.document(listed)
+
+
+def _word(described: Mapping[str, object]) -> str:
+    """A table of the settings opens nothing by being listed."""
+    return "loads" if "loads" in described else "a table of the settings"
+
+
+def table_facts(name: str, tables: Mapping[str, EngineTable]) -> dict[str, str | bool | None]:
+    """What a table of the settings says, and what is wrong with it as far as that can be seen."""
+    from equivcheck.core.errors import SettingsError, unknown_name
+    from equivcheck.engines.naming import read_spec
+    from equivcheck.engines.registry import known_engines
+
+    table = tables[name]
+    try:
+        spec, problem = read_spec(name, tables), None
+        # Of another interpreter, engines that are not installed here may be meant.
+        if table.python is None and spec.name not in known_engines():
+            problem = unknown_name("engine", spec.name, known_engines())
+    except SettingsError as error:
+        spec, problem = None, str(error)
+    return {
+        "engine": table.engine if spec is None else str(spec),
+        "start": table.start,
+        "python": table.python,
+        "problem": problem,
+    }
 
 
 def _described(name: str, *, place: str) -> dict[str, str | bool | None]:
