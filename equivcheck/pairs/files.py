@@ -33,8 +33,12 @@ class PairFiles:
     """Rows of the target's output embedding, by its config."""
 
 
-def locate_pair(spec: str) -> PairFiles:
+def locate_pair(spec: str, *, weights: bool = True) -> PairFiles:
     """Find what ``spec`` names (`sources.resolve`), fetching or converting it where need be.
+
+    Args:
+        spec: of the pair.
+        weights: whether its weights have to be there; without them, config and tokenizer do.
 
     Raises:
         PairError: it cannot be had, or one of its models has no files since it is made in memory
@@ -42,22 +46,23 @@ def locate_pair(spec: str) -> PairFiles:
             go together.
     """
     source = resolve(spec)
-    target = _folder(source.target)
+    target = _folder(source.target, weights=weights)
     vocab_size = vocabulary_of(read_config(target, source.target), target)
     tokenizer = read_tokenizer(source.tokenizer)
     ends, _ = end_tokens(target, tokenizer, vocab_size=vocab_size)
     return PairFiles(
         target=target,
-        draft=None if source.draft is None else _folder(source.draft),
+        draft=None if source.draft is None else _folder(source.draft, weights=weights),
         tokenizer=tokenizer,
         eos_token_ids=ends,
         vocab_size=vocab_size,
     )
 
 
-def _folder(source: ModelSource) -> Path:
+def _folder(source: ModelSource, *, weights: bool) -> Path:
     if source.shape is not None or source.bits is not None:
         raise PairError(f"{visible(source.label)}: made in memory, so there is no folder of it")
-    folder = locate(source)
-    check_stored(folder, source)
+    folder = locate(source, weights=weights)
+    if weights:
+        check_stored(folder, source)
     return folder

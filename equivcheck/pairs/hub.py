@@ -11,12 +11,13 @@ from equivcheck.core.errors import PairError
 from equivcheck.core.escape import first_line, visible
 from equivcheck.pairs.sources import ModelSource
 
-WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+WEIGHTS = "*.safetensors"
+WANTED = ["*.json", WEIGHTS, "*.model", "*.txt", "*.jinja"]
 UNWANTED = ["*/*", "consolidated*", "*.fp16.*", "*.bf16.*"]
 
 
-def fetch_snapshot(source: ModelSource) -> Path:
-    """The local folder of a hub model.
+def fetch_snapshot(source: ModelSource, *, weights: bool = True) -> Path:
+    """The local folder of a hub model, without its weights unless they are asked for.
 
     Raises:
         PairError: the hub has no such model or revision, will not give it, or cannot be reached.
@@ -30,11 +31,11 @@ def fetch_snapshot(source: ModelSource) -> Path:
             snapshot_download(
                 source.location,
                 revision=source.revision,
-                allow_patterns=WANTED,
+                allow_patterns=WANTED if weights else [each for each in WANTED if each != WEIGHTS],
                 ignore_patterns=UNWANTED,
             )
         )
-        if any(folder.glob("*.safetensors")):
+        if not weights or any(folder.glob(WEIGHTS)):
             return folder
         names = HfApi().list_repo_files(source.location, revision=source.revision)
     except errors.GatedRepoError as error:

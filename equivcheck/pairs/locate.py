@@ -30,17 +30,22 @@ SIZES = (
 """What of a config is reckoned with."""
 
 
-def locate(source: ModelSource) -> Path:
+def locate(source: ModelSource, *, weights: bool = True) -> Path:
     """The local folder of a model, fetched or dequantised first where need be.
+
+    Args:
+        source: of the model.
+        weights: whether its weights have to be there.
 
     Raises:
         PairError: the source cannot be had, or is nothing that may be loaded.
     """
-    folder = _folder(source)
+    folder = _folder(source, weights=weights)
     check_adapters(folder, source)
     check_config(folder, source)
     configured_ends(folder)
-    check_weights(folder, source)
+    if weights:
+        check_weights(folder, source)
     return folder
 
 
@@ -76,7 +81,7 @@ def locate_tokenizer(source: ModelSource) -> Path:
     Raises:
         PairError: the source cannot be had, or has no tokenizer.
     """
-    folder = _folder(source)
+    folder = _folder(source, weights=False)
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise PairError(
             f"{visible(source.label)} has no tokenizer ({', '.join(TOKENIZER_FILES[:2])}); "
@@ -85,13 +90,13 @@ def locate_tokenizer(source: ModelSource) -> Path:
     return folder
 
 
-def _folder(source: ModelSource) -> Path:
+def _folder(source: ModelSource, *, weights: bool) -> Path:
     if source.kind == "folder":
         return _existing(source)
     if source.kind == "hub":
         from equivcheck.pairs.hub import fetch_snapshot
 
-        return fetch_snapshot(source)
+        return fetch_snapshot(source, weights=weights)
     from equivcheck.pairs.gguf import dequantised
 
     if source.kind == "package":

@@ -52,7 +52,7 @@ class HttpEngine:
     def __init__(self, options: HttpOptions, setup: EngineSetup) -> None:
         """Find out dialect, model and what the server tells; no weights are loaded."""
         self.dtype = dtype_of(options, setup)
-        files = locate_pair(setup.pair)
+        files = locate_pair(setup.pair, weights=False)
         self.options, self.setup, self.files = options, setup, files
         self.wire = Wire(
             url=base_url(options.url),

@@ -35,6 +35,9 @@ class HttpOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """Draft tokens a step, where the server does not say."""
     rule: Rule | None = None
     """How drafts are verified, where the server does not say."""
+    logprobs: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    """Where it scores: how many of the best log-probabilities are asked for in each place. None:
+    256, or as many as the server gives."""
     timeout: Annotated[float, Meta(gt=0)] = 600.0
     """Seconds that one answer may take."""
     retries: Annotated[int, Meta(ge=0, le=20)] = 4

@@ -74,7 +74,7 @@ def engine_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
         eos_token_ids=(EOS,),
         vocab_size=50_000,
     )
-    monkeypatch.setattr(http_engine, "locate_pair", lambda _: files)
+    monkeypatch.setattr(http_engine, "locate_pair", lambda _, **__: files)
     opened: list[HttpEngine] = []
 
     def open_at(url: str, **options: Any) -> HttpEngine:
