@@ -25,6 +25,7 @@ from equivcheck.records.records import (
     CANDIDATE,
     CONTROL,
     REPEAT,
+    SCORER,
     TARGET,
     ArmOpened,
     Header,
@@ -63,6 +64,8 @@ class Arms(Mapping[str, Engine]):
         if settings.control is not None:
             self.places[CONTROL] = Place(settings.control, settings.setup)
         self.places[REPEAT] = self.places[CANDIDATE]
+        if settings.scorer is not None:
+            self.places[SCORER] = Place(settings.scorer, settings.setup)
         self._settings = settings
         self.writer: RecordsWriter | None = None
         """Gets what engines say of themselves that are opened after the header was written."""
@@ -84,8 +87,9 @@ class Arms(Mapping[str, Engine]):
             OtherRunError: it is another engine than the run that is resumed had.
         """
         if arm not in self._engines:
-            if self.order == ONE_AT_A_TIME:
-                self.close(*self._engines)
+            # A server that scores holds no device here, and is asked in turn with who draws.
+            if self.order == ONE_AT_A_TIME and arm != SCORER:
+                self.close(*(other for other in self._engines if other != SCORER))
             engine = self._opened(arm)
             stack = ExitStack()
             stack.enter_context(closing(engine, arm=arm))

@@ -15,7 +15,7 @@ from pathlib import Path
 from equivcheck.capture.arms import ONE_AT_A_TIME, Arms, Place
 from equivcheck.capture.ask import ask
 from equivcheck.capture.draws.plan import DrawPlan, drawing_setup, plan_draws, sampled_spec
-from equivcheck.capture.draws.start import draw
+from equivcheck.capture.draws.start import draw, open_served
 from equivcheck.capture.fit import (
     limited,
     refuse_beyond_models,
@@ -33,7 +33,8 @@ from equivcheck.core.detokenise import detokeniser
 from equivcheck.core.engine import Engine
 from equivcheck.core.settings import Settings
 from equivcheck.engines.device import load_setup
-from equivcheck.engines.opening import Opening
+from equivcheck.engines.http.scorer import open_scorer
+from equivcheck.engines.opening import LOGS, Opening
 from equivcheck.engines.serving import LOADING
 from equivcheck.records.asking_order import company_of
 from equivcheck.records.records import (
@@ -43,6 +44,7 @@ from equivcheck.records.records import (
     REPEAT,
     SAMPLED,
     SAMPLED_TARGET,
+    SCORER,
     SHUFFLED,
     TARGET,
     Evidence,
@@ -60,8 +62,6 @@ MakeWay = Callable[[Path], object]
 """Called with the folder of the run."""
 TURNS = (TARGET, CANDIDATE, CONTROL)
 """Arms that answer in turn."""
-LOGS = "logs"
-"""Folder, in the run's, for what processes of engines print."""
 
 
 def capture(
@@ -134,6 +134,9 @@ def capture(
         draws = plan_draws(settings, suites, plan, candidate=candidate)
         add_drawing(arms, settings, draws)
         arms.open_all(*begin_with(plan.planned | draws.planned, stored))
+        if SCORER in arms:
+            # What cannot score is said before anything is asked.
+            open_scorer(arms[SCORER])
         plan = served(plan, arms.heard(), batch_size=settings.setup.batch_size)
         draws = plan_draws(settings, suites, plan, candidate=candidate)
         # Of engines that load the models elsewhere: the first time that this process loads them.
@@ -164,6 +167,10 @@ def capture(
             plan, evidence, writer=writer, detokenise=detokeniser(tokenizer), progress=progress
         )
         ask_arms(book, arms, settings=settings)
+        # While the target is open: it is asked for what the scorer is compared by.
+        served_by = None
+        if draws.planned:
+            served_by = open_served(read_evidence(path, scores=False), arms)
         arms.close(*TURNS)
         ask_again(book, arms)
         book.refuse_silence()
@@ -178,6 +185,7 @@ def capture(
                 writer=writer,
                 folder=folder,
                 detokenise=detokeniser(tokenizer),
+                served=served_by,
                 more=more,
                 progress=progress,
             )

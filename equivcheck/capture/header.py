@@ -14,6 +14,9 @@ from equivcheck.core.cases import Suite
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.settings import Order, Settings
 from equivcheck.engines.device import device_facts, load_setup
+from equivcheck.pairs.files import PairFiles, locate_pair
+from equivcheck.pairs.load import LoadedPair
+from equivcheck.pairs.sources import resolve
 from equivcheck.records.records import CANDIDATE, REPEAT, SCHEMA, SHUFFLED, Header, SuiteRef
 
 
@@ -29,7 +32,13 @@ def make_header(
     threads_timed: bool = False,
 ) -> Header:
     """The manifest of a run whose arms have said what they are."""
-    pair = load_setup(settings.setup)
+    pair: LoadedPair | PairFiles
+    if settings.scorer is None:
+        pair = load_setup(settings.setup)
+        models = pair.digests
+    else:
+        pair = locate_pair(settings.setup.pair, weights=False)
+        models = {"target": f"{resolve(settings.setup.pair).target.label} (weights not read)"}
     git = git_state(Path.cwd())
     return Header(
         schema=SCHEMA,
@@ -50,7 +59,7 @@ def make_header(
         eos_token_ids=pair.eos_token_ids,
         vocab_size=pair.vocab_size,
         environment=fingerprint() | device_facts(settings.setup),
-        models=pair.digests,
+        models=models,
         git_commit=git.commit if git else None,
         git_dirty=git.dirty if git else None,
         draw_seed=draw_seed(settings),

@@ -116,6 +116,7 @@ def _sampled(evidence: Evidence) -> Iterator[str | None]:
 _AT_CUTS = {
     Support.BORDER.value: "at the border of a cut: arithmetic may have decided",
     Support.TIED.value: "at an exact tie across a cut: a convention decides",
+    Support.UNKNOWN.value: "the server that scores could not tell the distribution",
 }
 
 

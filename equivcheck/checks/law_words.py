@@ -10,9 +10,10 @@ from equivcheck.checks.subjects import at_token, plural
 from equivcheck.core.escape import visible
 from equivcheck.records.records import Evidence, Preflight
 from equivcheck.records.sample_keys import parse_draw
-from equivcheck.records.score_table import ONE_HOT_LAW
+from equivcheck.records.score_table import ONE_HOT_LAW, Support
 
 if TYPE_CHECKING:
+    from equivcheck.records.score_table import ScoreTable
     from equivcheck.statistics.battery import Battery
     from equivcheck.statistics.combination import Peak
     from equivcheck.statistics.draft_law import Void
@@ -203,9 +204,24 @@ def _details(evidence: Evidence, battery: Battery) -> Iterator[str]:
         f"draft law: {visible(scores.draft_law)}; {plural(battery.impossible.border, 'token')} at "
         f"the border of a truncated law, where arithmetic decides"
     )
+    if found is not None and found.scorer:
+        yield f"scored by {visible(found.scorer)}"
+        yield from _untold(scores)
     if not battery.stages:
         yield "the engine tells no stages: only its output was tested, and dependence of draws"
     yield f"draws are seeded from {evidence.header.draw_seed}"
+
+
+def _untold(scores: ScoreTable) -> Iterator[str]:
+    """What a server that scores could not tell, and cases of which it told nothing."""
+    untold = scores.support == Support.UNKNOWN
+    yield f"{plural(int(untold.sum()), 'token')} not judged: it could not tell their distribution"
+    told: dict[str, bool] = {}
+    for key, start, end in zip(scores.keys, scores.starts, scores.starts[1:], strict=False):
+        case = parse_draw(key).case
+        told[case] = told.get(case, False) or not untold[start:end].all()
+    if lost := [visible(case) for case, any_told in told.items() if not any_told]:
+        yield f"not judged at all: {', '.join(lost)}"
 
 
 def _explanation(battery: Battery) -> str:

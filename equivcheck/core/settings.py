@@ -86,6 +86,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     score_margin: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
     """The loss of sampled score, as a share of prompts, that has to be excluded. None: a loss fails
     where it is proved, and nothing has to be excluded."""
+    scorer: str | None = None
+    """A server by URL that scores tokens in the place of the pair's weights, which are not read
+    then; an engine as `target` names one. None: the weights score."""
     law_evidence: Literal["scores", "tokens"] = "scores"
     """What the sampled law is judged by: every token scored by the target, or the tokens of both
     engines alone, where the target cannot score."""

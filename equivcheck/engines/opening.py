@@ -24,5 +24,7 @@ class Opening(Struct, frozen=True, kw_only=True):
     """Whether logs that are there belong to the same run."""
 
 
+LOGS = "logs"
+"""Folder, in a run's, for what processes of engines print."""
 NO_RUN = Opening()
 """Of an engine that is opened for no run."""

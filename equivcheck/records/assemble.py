@@ -18,6 +18,7 @@ from equivcheck.records.baseline_record import Against
 from equivcheck.records.journal import Place
 from equivcheck.records.records import (
     DRAWING,
+    SCORER,
     TARGET,
     Arbitration,
     ArmOpened,
@@ -57,7 +58,7 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
     _refuse_unbounded(header, where=f"{path}:1")
     asked: dict[str, Asked] = {}
     captured: dict[str, dict[str, Captured]] = {
-        arm: {} for arm in header.arms if arm not in DRAWING
+        arm: {} for arm in header.arms if arm not in DRAWING and arm != SCORER
     }
     arbitrations: list[Arbitration] = []
     rescored: list[Rescored] = []

@@ -29,6 +29,8 @@ class Preflight(Struct, frozen=True, kw_only=True, tag="preflight", omit_default
     """Wrong law to its mean Kullback-Leibler divergence from the target's, nats a token."""
     tokens: int
     """The budget that was planned; of several such lines in a run, the last counts."""
+    scorer: str = ""
+    """The server that scores; empty: the pair's weights do."""
 
 
 class Scored(Struct, frozen=True, kw_only=True, tag="scored"):

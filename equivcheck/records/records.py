@@ -45,6 +45,8 @@ SAMPLED_TARGET = "sampled-target"
 """Arm: the target drawing the same, where tokens are all that there is to judge by."""
 DRAWING = frozenset({SAMPLED, SAMPLED_TARGET})
 """Arms whose planned cases are drawn again and again, and not answered once."""
+SCORER = "scorer"
+"""Arm: a server that scores what others answer."""
 
 Item = TypeVar("Item")
 
@@ -125,8 +127,7 @@ class Captured(Struct, frozen=True, kw_only=True, tag="generation", omit_default
     text: str
     """Detokenised, for people; never compared."""
     stop_completed_at: int | None = None
-    """0-based output index of the first token at which one of the request's stop strings is
-    complete in the detokenised output; None: at no token."""
+    """Token, from 0, at which one of the request's stop strings is complete; None: at no token."""
     stop_began_at: int | None = None
     """The same of the token in which that string begins; None: none does, or not looked for."""
     prompt_ids: tuple[int, ...] | None = None
@@ -150,8 +151,8 @@ class Gap(Struct, frozen=True, kw_only=True, array_like=True):
     best: int
     """The reference's best token."""
     magnitude: float | None = None
-    """The larger absolute value of the two tokens' raw reference logits: says how coarse the
-    compute dtype is there. None: unknown, and nothing near this token can be excused."""
+    """The larger absolute value of the two tokens' raw reference logits: says how coarse the dtype
+    is there. None: unknown, and nothing near this token can be excused."""
 
 
 class Arbitration(Struct, frozen=True, kw_only=True, tag="arbitration", omit_defaults=True):
@@ -193,8 +194,7 @@ class Rescored(Struct, frozen=True, kw_only=True, tag="rescored", omit_defaults=
 
 
 GradeResult = Literal["right", "wrong", "off", "broken"]
-"""off: grading would run code, and the settings do not allow that. broken: it could not be graded
-on the machine of the run."""
+"""off: grading would run code, which the settings do not allow. broken: it failed here."""
 
 
 class Grade(Struct, frozen=True, kw_only=True, tag="grade", omit_defaults=True):

@@ -59,6 +59,10 @@ class Support(IntEnum):
     TIED = 3
     """The border of the cut lies between tokens that tie exactly: which of them stay is a
     convention, so the token is not judged."""
+    UNKNOWN = 4
+    """Who scores could not tell the distribution here: not judged. Where it gives only some of a
+    row, whether a row is judged may depend on what stands before the token, or leave out tokens
+    beyond a set that does, and then the rest is judged by the distribution within that set."""
 
 
 class Stage(IntEnum):

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
+from equivcheck.scoring.told import Told
+
 BATCH = 32
 """Outputs of one prompt that are read at once."""
 PROMPT_CHUNK = 256
@@ -77,6 +79,8 @@ class Window(NamedTuple):
     """Place of the first token in it."""
     logits: tuple[Tensor, ...]
     """Of each teacher, [tokens, vocab]."""
+    told: Told | None = None
+    """What is known of a row that is not told as a whole; None: a model gave all of it."""
 
 
 def read(

@@ -8,16 +8,23 @@ is not done again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec.structs import replace
+
+from equivcheck.core.engine import Engine
 from equivcheck.core.generation import Generation, Request
+from equivcheck.core.settings import Settings
+from equivcheck.engines.opening import LOGS, Opening
 from equivcheck.records.divergence import Pair, identity_is_claimed, join
 from equivcheck.records.records import (
     CANDIDATE,
     CONTROL,
     REPEAT,
+    SCORER,
     SHUFFLED,
     TARGET,
     Arbitration,
@@ -28,6 +35,7 @@ from equivcheck.records.records_file import RecordsWriter, read_evidence
 
 if TYPE_CHECKING:
     from equivcheck.scoring.reference import OutputScores, Reference
+    from equivcheck.scoring.served_reference import ServedReference
 
 SCORING = "scoring"
 CONTEXT_TOKENS = 24
@@ -60,6 +68,7 @@ def score(path: Path, *, progress: Callable[[str, int, int], None] | None = None
     Raises:
         RecordsError: the records cannot be read.
         PairError: the run's pair cannot be loaded.
+        SettingsError, EngineError: a server is to score, and cannot or does not agree.
     """
     evidence = read_evidence(path)
     jobs: list[Parted | Sampled] = [*parted(evidence), *sampled(evidence)]
@@ -68,14 +77,13 @@ def score(path: Path, *, progress: Callable[[str, int, int], None] | None = None
     # In the order of the cases, so that arms which gave the same output share its scores.
     order = {key: place for place, key in enumerate(evidence.asked)}
     jobs.sort(key=lambda job: order[job.key])
-    scorer = Scorer(evidence)
     writer, _ = RecordsWriter.resume(path, evidence.header)
-    with writer:
+    with writer, ExitStack() as stack:
+        scorer = Scorer(evidence, open_reference(path, evidence, stack))
         for done, job in enumerate(jobs, start=1):
-            if isinstance(job, Parted):
-                writer.append(scorer.arbitrate(job.pair))
-            else:
-                writer.append(scorer.rescore(job))
+            found = scorer.arbitrate(job.pair) if isinstance(job, Parted) else scorer.rescore(job)
+            if found is not None:
+                writer.append(found)
             if progress:
                 progress(SCORING, done, len(jobs))
 
@@ -125,32 +133,84 @@ def can_be_scored(answer: Generation, evidence: Evidence) -> bool:
     return all(0 <= token < evidence.header.vocab_size for token in answer.token_ids)
 
 
+def open_reference(path: Path, evidence: Evidence, stack: ExitStack) -> Reference | ServedReference:
+    """The pair's own weights, or a server that scores, which is closed with the stack.
+
+    Raises:
+        PairError: the pair cannot be loaded.
+        SettingsError: the server cannot score, or does not agree with the target.
+        EngineError: the server cannot be reached or used.
+    """
+    header = evidence.header
+    settings, ends = header.settings, header.eos_token_ids
+    if settings.scorer is None:
+        from equivcheck.scoring.reference import Reference
+
+        return Reference(settings, eos_token_ids=ends)
+    from equivcheck.engines.http.scorer import open_scorer
+    from equivcheck.engines.registry import load_engine
+    from equivcheck.scoring.agreement import agreement
+    from equivcheck.scoring.served import Served
+    from equivcheck.scoring.served_reference import ServedReference
+
+    opening = Opening(
+        arm=SCORER,
+        tables=settings.engine,
+        clock=settings.clock,
+        logs=path.absolute().parent / LOGS,
+        resumed=True,
+    )
+    engine = load_engine(settings.scorer, settings.setup, opening=opening)
+    stack.callback(engine.close)
+    served = Served(open_scorer(engine))
+    agreement(served, evidence, target=target_by_url(settings, opening, stack))
+    return ServedReference(served, eos_token_ids=ends)
+
+
+def target_by_url(settings: Settings, opening: Opening, stack: ExitStack) -> Engine | None:
+    """The target's engine where it is a server that runs, closed with the stack; None: it is not.
+
+    Raises:
+        SettingsError, EngineError: it cannot be opened.
+    """
+    from equivcheck.engines.naming import EngineSpec, read_spec
+    from equivcheck.engines.registry import load_engine
+
+    table = settings.engine.get(EngineSpec.parse(settings.target).name)
+    starts = table is not None and table.start is not None
+    if starts or read_spec(settings.target, settings.engine).name != "http":
+        return None
+    engine = load_engine(settings.target, settings.setup, opening=replace(opening, arm=TARGET))
+    stack.callback(engine.close)
+    return engine
+
+
 class Scorer:
     """The reference and what it is asked about."""
 
-    def __init__(self, evidence: Evidence) -> None:
-        """Load the reference of a run."""
+    def __init__(self, evidence: Evidence, reference: Reference | ServedReference) -> None:
+        """Take over the reference of a run."""
         from equivcheck.pairs.load import load_tokenizer
-        from equivcheck.scoring.reference import Reference
 
-        header = evidence.header
         self.evidence = evidence
-        self.tokenizer: Any = load_tokenizer(header.settings.setup.pair)
-        self.reference: Reference = Reference(header.settings, eos_token_ids=header.eos_token_ids)
+        self.tokenizer: Any = load_tokenizer(evidence.header.settings.setup.pair)
+        self.reference = reference
         self.scores = lru_cache(maxsize=OUTPUTS_KEPT)(self.score_output)
 
-    def score_output(self, key: str, tokens: tuple[int, ...]) -> OutputScores:
-        """Score one output of a case."""
+    def score_output(self, key: str, tokens: tuple[int, ...]) -> OutputScores | None:
+        """Score one output of a case; None: a server was to, and cannot."""
         return self.reference.score(self.request(key), tokens)
 
     def request(self, key: str) -> Request:
         """What was asked."""
         return self.evidence.asked[key].request
 
-    def rescore(self, job: Sampled) -> Rescored:
-        """Score an output in full."""
+    def rescore(self, job: Sampled) -> Rescored | None:
+        """Score an output in full, if that can be done."""
         tokens = self.evidence.captured[job.arm][job.key].generation.token_ids
         scores = self.scores(job.key, tokens)
+        if scores is None:
+            return None
         return Rescored(
             key=job.key,
             arm=job.arm,
@@ -159,16 +219,19 @@ class Scorer:
             gaps=scores.gaps,
         )
 
-    def arbitrate(self, pair: Pair) -> Arbitration:
-        """Say what the reference holds of both arms' tokens where they part."""
+    def arbitrate(self, pair: Pair) -> Arbitration | None:
+        """Say what the reference holds of both arms' tokens where they part, if it can."""
         from equivcheck.scoring.reference import written
 
         assert pair.position is not None
         request = self.request(pair.key)
         ours, theirs = pair.target.token_ids, pair.other.token_ids
         shared = ours[: pair.position]
-        law = self.reference.next_token(request, shared)
         tokens = [row[pair.position] for row in (ours, theirs) if pair.position < len(row)]
+        law = self.reference.next_token(request, shared, among=tokens)
+        our_scores, their_scores = self.scores(pair.key, ours), self.scores(pair.key, theirs)
+        if law is None or our_scores is None or their_scores is None:
+            return None
         best_logprob, best = law.logprobs.max(dim=-1)
 
         def logprob_in(output: Sequence[int]) -> float | None:
@@ -194,8 +257,8 @@ class Scorer:
             best=int(best),
             best_logprob=written(float(best_logprob)),
             magnitude=max((abs(float(law.raw[token])) for token in tokens), default=None),
-            target_gaps=self.scores(pair.key, ours).gaps,
-            arm_gaps=self.scores(pair.key, theirs).gaps,
+            target_gaps=our_scores.gaps,
+            arm_gaps=their_scores.gaps,
         )
 
     def decode(self, token_ids: Sequence[int]) -> str:

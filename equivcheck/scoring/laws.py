@@ -76,8 +76,14 @@ def possible(logs: Tensor) -> Tensor:
     return logs > HIDDEN / 2
 
 
-def sampling_law(logits: Tensor, sampling: Sampling) -> Law:
+def sampling_law(logits: Tensor, sampling: Sampling, *, rest: Tensor | None = None) -> Law:
     """The law that a token is drawn from, given penalised logits [rows, vocab].
+
+    Args:
+        logits: minus infinity where they are not told.
+        sampling: temperature and cuts.
+        rest: probability of what is not told, over that of what is, [rows, 1]; None: nothing. It
+            counts for where a cut at a mass falls, and only there.
 
     Raises:
         ValueError: the sampling is greedy, so that there is one outcome and nothing to test.
@@ -91,7 +97,10 @@ def sampling_law(logits: Tensor, sampling: Sampling) -> Law:
         return untruncated(whole)
     ordered = falling(whole)
     upto = exponential(ordered).cumsum(dim=-1)
-    exact, loose, tight = (border(ordered, upto, sampling, band=band) for band in (0, 1, -1))
+    beyond = 0.0 if rest is None else rest.to(whole) * sampling.top_p
+    exact, loose, tight = (
+        border(ordered, upto, sampling, band=band, beyond=beyond) for band in (0, 1, -1)
+    )
     kept = at_least(whole, exact.last)
     tied = kept.sum(dim=-1, keepdim=True) > exact.size
     if bool(tied.any()):
@@ -137,7 +146,9 @@ def untruncated(log: Tensor) -> Law:
     )
 
 
-def border(ordered: Tensor, upto: Tensor, sampling: Sampling, *, band: int) -> Border:
+def border(
+    ordered: Tensor, upto: Tensor, sampling: Sampling, *, band: int, beyond: float | Tensor = 0.0
+) -> Border:
     """Where the cut falls.
 
     Args:
@@ -145,13 +156,14 @@ def border(ordered: Tensor, upto: Tensor, sampling: Sampling, *, band: int) -> B
         upto: their probabilities, summed.
         sampling: says what is cut.
         band: 1 is the widest cut that arithmetic may make, -1 the narrowest, 0 the one asked for.
+        beyond: added to top-p for what is not among `ordered`, [rows, 1] or one for all.
     """
     return cut_at(
         ordered,
         upto,
         sampling,
         tokens=band * TOP_K_BAND,
-        mass=band * TOP_P_BAND,
+        mass=band * TOP_P_BAND + beyond,
         nats=-math.log1p(-band * MIN_P_BAND),
     )
 

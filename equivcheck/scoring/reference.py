@@ -77,8 +77,10 @@ class Reference:
         return OutputScores(tuple(logprobs), tuple(gaps))
 
     @torch.inference_mode()
-    def next_token(self, request: Request, prefix: Sequence[int]) -> Law:
-        """The law of the token that follows ``prefix``, [vocab]."""
+    def next_token(
+        self, request: Request, prefix: Sequence[int], *, among: Sequence[int] = ()
+    ) -> Law:
+        """The law of the token that follows ``prefix``, [vocab]: of all, `among` whichever."""
         sequence = (*request.prompt_ids, *prefix)
         # What the token is does not matter to its own law.
         (rows,) = self.logits(sequence, sequence[:1])

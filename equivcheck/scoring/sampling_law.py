@@ -1,6 +1,7 @@
 """Score sampled outputs: what each token says about the law it was drawn from.
 
-An independent teacher-forced pass gives the target's law of every token and the draft's; sampling
+An independent teacher-forced pass gives the target's law of every token and the draft's, or a
+server that scores gives the target's as far as it tells it; sampling
 parameters are applied by `laws` and `penalties`, and each pair of laws is reduced on the device to
 the columns of `ScoreTable`. Shares no code with `decoding/`.
 """
@@ -24,14 +25,16 @@ from equivcheck.core.ties import rounding_bias
 from equivcheck.engines.device import configure_arithmetic, load_setup
 from equivcheck.records.score_table import LOOKUP_LAW, ONE_HOT_LAW, ScoreTable
 from equivcheck.scoring.columns import Drawn, columns
-from equivcheck.scoring.forcing import Teacher, read
-from equivcheck.scoring.laws import Law, point_law, sampling_law
+from equivcheck.scoring.forcing import Teacher, Window, read
+from equivcheck.scoring.laws import point_law, sampling_law
 from equivcheck.scoring.neighbours import Neighbours
 from equivcheck.scoring.penalties import changes_logits, penalise_output
 from equivcheck.scoring.places import Places, places, within
 from equivcheck.scoring.reference import ends_of, widened
 from equivcheck.scoring.replay import FINE, Replayer, Slack
+from equivcheck.scoring.served import Served
 from equivcheck.scoring.table import TableBuilder
+from equivcheck.scoring.told import Told, blanked, judged, least_rest
 from equivcheck.scoring.turns import turns
 
 WINDOW_ELEMENTS = 2**24
@@ -58,6 +61,8 @@ class Stretch(NamedTuple):
     """Place of the first token in its output."""
     row: int
     """Place of the first token in the table."""
+    told: Told | None = None
+    """What is known of rows that are not told as a whole."""
 
 
 class LawScorer:
@@ -77,8 +82,9 @@ class LawScorer:
         drafter: DraftSource | None,
         stages: bool = True,
         replays: Rule | None = None,
+        served: Served | None = None,
     ) -> None:
-        """Load the pair and widen it to the precision of arbitration.
+        """Load the pair and widen it to the precision of arbitration, unless a server scores.
 
         Args:
             settings: the run's.
@@ -86,19 +92,25 @@ class LawScorer:
             drafter: who drafts in the engine; None: a shadow stands in, by ``settings.shadow``.
             stages: whether the engine follows the rejection rule and says what it rejected.
             replays: the rule by which tokens are replayed; None: their noise is not known.
+            served: a server that scores in the place of the pair's weights. Nobody gives a draft
+                model's q then: prompt lookup stands in for it.
 
         Raises:
             PairError: the pair cannot be loaded.
             SettingsError: a draft model is asked for and the pair has none.
         """
         configure_arithmetic(settings.setup)
-        pair = load_setup(settings.setup)
+        if served is not None and drafter == "model":
+            drafter = None
+        pair = None if served else load_setup(settings.setup)
         kind, shadow = drafter, drafter is None
         if kind is None:
             kind = "lookup" if settings.shadow == "lookup" else "model"
-            if settings.shadow == "auto" and pair.draft is None:
+            if settings.shadow == "auto" and (pair is None or pair.draft is None):
                 kind = "lookup"
-        if kind == "model" and pair.draft is None:
+        if kind == "model" and pair is None:
+            raise SettingsError("a server that scores has no draft model: set shadow to lookup")
+        if kind == "model" and pair is not None and pair.draft is None:
             raise SettingsError(
                 f"pair {settings.setup.pair!r} has no draft model to score drafts by; name one as "
                 f"TARGET+DRAFT, or set shadow to lookup"
@@ -106,12 +118,16 @@ class LawScorer:
         self.kind, name = kind, LAW_NAMES[kind]
         self.draft_law = f"shadow {name}" if shadow else name
         self.stages = stages and not shadow
-        self.replays = replays
+        self.replays = None if served else replays
         self.knows_q = kind != "model" and not shadow
-        # Drafts that are certain need no model: which they are stands in the text or the steps.
-        models = [pair.target, pair.draft] if kind == "model" else [pair.target]
-        self.teachers = [Teacher(widened(model, settings.arbitration)) for model in models]
-        self.device = self.teachers[0].device
+        self.served = served
+        self.teachers: list[Teacher] = []
+        if pair is not None:
+            # Drafts that are certain need no model: which they are stands in the text or the steps.
+            models = [pair.target, pair.draft] if kind == "model" else [pair.target]
+            self.teachers = [Teacher(widened(model, settings.arbitration)) for model in models]
+        source = served or self.teachers[0]
+        self.device, self.vocab = source.device, source.vocab
         self.eos_token_ids = tuple(eos_token_ids)
         self.coarseness = coarseness(settings)
         self.neighbours = Neighbours()
@@ -119,7 +135,7 @@ class LawScorer:
 
     def recall(self, asked: Sequence[tuple[Request, Generation]]) -> None:
         """Take note of draws that were scored before, so that the next ones meet them."""
-        known, _ = within(asked, vocab=self.teachers[0].vocab)
+        known, _ = within(asked, vocab=self.vocab)
         self.neighbours.recall(generation for _, generation in known)
 
     @torch.inference_mode()
@@ -130,7 +146,7 @@ class LawScorer:
             ValueError: a request is greedy, or its prompt is empty.
         """
         started = time.perf_counter()
-        asked, alien = within(asked, vocab=self.teachers[0].vocab)
+        asked, alien = within(asked, vocab=self.vocab)
         where = places(
             asked,
             self.neighbours,
@@ -162,15 +178,24 @@ class LawScorer:
         for prompt, found in prompts.items():
             found.sort(key=lambda place: -len(asked[place][1].token_ids))
             outputs = [asked[place][1].token_ids for place in found]
-            for window in read(self.teachers, prompt, outputs, elements=WINDOW_ELEMENTS):
+            for window in self.windows(prompt, outputs):
                 request, generation = asked[found[window.output]]
+                if self.served and not self.served.can_judge(request):
+                    continue
                 yield Stretch(
                     logits=window.logits,
                     request=request,
                     output=generation.token_ids,
                     first=window.first,
                     row=int(where.starts[found[window.output]]) + window.first,
+                    told=window.told,
                 )
+
+    def windows(self, prompt: Sequence[int], outputs: Sequence[Sequence[int]]) -> Iterator[Window]:
+        """Logits behind the tokens of some outputs, by whoever scores."""
+        if self.served is not None:
+            return self.served.read(prompt, outputs)
+        return read(self.teachers, prompt, outputs, elements=WINDOW_ELEMENTS)
 
     def reduced(
         self, stretch: Stretch, where: Places, replayer: Replayer | None
@@ -180,9 +205,13 @@ class LawScorer:
         size = max(1, elements // stretch.logits[0].shape[1])
         for start in range(0, len(stretch.logits[0]), size):
             raw = [logits[start : start + size] for logits in stretch.logits]
-            target, *rest = (self.law(each, stretch, first=stretch.first + start) for each in raw)
             row = stretch.row + start
             rows = slice(row, row + len(raw[0]))
+            told = stretch.told and stretch.told.rows(slice(start, start + size))
+            penalised = [self.penalised(each, stretch, first=stretch.first + start) for each in raw]
+            rest_of = None if told is None else least_rest(told, stretch.request)
+            sampling = stretch.request.sampling
+            target, *rest = (sampling_law(each, sampling, rest=rest_of) for each in penalised)
             proposed = self.tensor(where.proposed[rows])
             draft = rest[0] if rest else point_law(proposed, otherwise=target)
             drawn = Drawn(
@@ -193,26 +222,37 @@ class LawScorer:
                 earlier=self.tensor(where.earlier[rows]),
                 twin_token=self.tensor(where.twin_token[rows]),
             )
-            magnitude = torch.stack([logits.abs().amax(dim=-1) for logits in raw]).amax(dim=0)
+            if told is not None:
+                magnitude = told.magnitude.to(raw[0])
+            else:
+                magnitude = torch.stack([logits.abs().amax(dim=-1) for logits in raw]).amax(dim=0)
             bias = rounding_bias(stretch.request.sampling)
-            logit = (magnitude + bias) / stretch.request.sampling.temperature
+            logit = (magnitude + bias) / sampling.temperature
             slack = (self.coarseness * logit).clamp(min=LEAST_SLACK)
             if replayer is not None:
                 fine = max(self.coarseness, FINE) * logit
                 both = Slack(slack, torch.minimum(slack, fine))
-                sampling = stretch.request.sampling
                 replayer.replay(row, target, draft, slack=both, sampling=sampling)
-            yield row, columns(target, draft, drawn, slack=slack)
+            found = columns(target, draft, drawn, slack=slack)
+            if told is not None:
+                kept = judged(
+                    penalised[0],
+                    target,
+                    told,
+                    request=stretch.request,
+                    token=drawn.token,
+                    slack=slack,
+                )
+                found = blanked(found, kept)
+            yield row, found
 
-    def law(self, logits: Tensor, stretch: Stretch, *, first: int) -> Law:
-        """The law behind raw logits [tokens, vocab] from the output's `first` token on."""
+    def penalised(self, logits: Tensor, stretch: Stretch, *, first: int) -> Tensor:
+        """Raw logits [tokens, vocab] from the output's `first` token on, after penalties."""
         request = stretch.request
-        if changes_logits(request):
-            ends = ends_of(request, eos_token_ids=self.eos_token_ids)
-            logits = penalise_output(
-                logits, request, output=stretch.output, first=first, end_ids=ends
-            )
-        return sampling_law(logits, request.sampling)
+        if not changes_logits(request):
+            return logits
+        ends = ends_of(request, eos_token_ids=self.eos_token_ids)
+        return penalise_output(logits, request, output=stretch.output, first=first, end_ids=ends)
 
     def tensor(self, values: NDArray[Any]) -> Tensor:
         """A column's rows on the device."""

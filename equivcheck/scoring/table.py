@@ -46,13 +46,14 @@ class TableBuilder:
     """A table to be filled in any order of its rows."""
 
     def __init__(self, keys: Sequence[str], where: Places) -> None:
-        """Make room for the outputs' tokens."""
+        """Make room for the outputs' tokens; one that is never filled in is not judged."""
         self.keys, self.where = tuple(keys), where
         rows = len(where.token)
         self.columns: dict[str, NDArray[Any]] = {
             name: np.zeros((rows, WIDTHS[name]) if name in WIDTHS else rows, np.float32)
             for name in NUMBERS
         } | {name: np.zeros(rows, np.uint8) for name in CODES}
+        self.columns["support"][:] = Support.UNKNOWN
 
     def fill(self, first: int, columns: Mapping[str, NDArray[Any]]) -> None:
         """Write consecutive rows of all columns that depend on a law."""

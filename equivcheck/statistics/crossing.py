@@ -91,7 +91,7 @@ def _collisions(scores: ScoreTable) -> Logs:
 def _twins(scores: ScoreTable) -> Logs:
     """``(1 - c) + c [same token] / p(twin's token)`` has mean exactly 1, as P(same) = p."""
     bets = (scores.twin != Twin.NONE) & (scores.twin_prob > 0.0)
-    bets &= scores.support != Support.TIED
+    bets &= (scores.support != Support.TIED) & (scores.support != Support.UNKNOWN)
     same = (scores.twin[bets] == Twin.EQUAL)[:, None]
     gain = np.where(same, 1.0 / scores.twin_prob[bets].astype(np.float64)[:, None], 0.0)
     copies = np.array(COPIES)

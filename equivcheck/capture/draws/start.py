@@ -14,11 +14,20 @@ from equivcheck.capture.draws.plan import CHECKPOINTS, DrawPlan
 from equivcheck.capture.logbook import Progress
 from equivcheck.core.detokenise import Detokenise
 from equivcheck.core.engine import DraftSource, Engine
-from equivcheck.records.records import CANDIDATE, SAMPLED, TARGET, Evidence, Header, Preflight
+from equivcheck.records.records import (
+    CANDIDATE,
+    SAMPLED,
+    SCORER,
+    TARGET,
+    Evidence,
+    Header,
+    Preflight,
+)
 from equivcheck.records.records_file import RecordsWriter
 
 if TYPE_CHECKING:
     from equivcheck.records.score_table import ScoreTable
+    from equivcheck.scoring.served import Served
 
 PREFLIGHT_POSITIONS = 2_000
 """Positions of the target's answers that are enough to look ahead."""
@@ -32,6 +41,7 @@ def draw(
     writer: RecordsWriter,
     folder: Path,
     detokenise: Detokenise,
+    served: Served | None = None,
     more: bool = False,
     progress: Progress | None = None,
 ) -> None:
@@ -44,6 +54,7 @@ def draw(
         writer: Of the run's records.
         folder: The run's, for the scores.
         detokenise: Ids to text, for stop strings.
+        served: The server that scores; None: the pair's weights do.
         more: Draw another budget, on top of what was drawn.
         progress: Told after each draw.
     """
@@ -52,14 +63,14 @@ def draw(
     )
     header = evidence.header
     if ledger.preflight is None:
-        ledger.note(look_ahead(plan, evidence))
+        ledger.note(look_ahead(plan, evidence, served=served))
     elif more:
         found = ledger.preflight
         ledger.note(msgspec.structs.replace(found, tokens=found.tokens + budget_of(header)))
     if header.settings.law_evidence == "tokens":
         draw_tokens(ledger, engines)
     elif promising(ledger.preflight, header):
-        scorer = open_scorer(header, drafter=header.arms[SAMPLED].drafter)
+        scorer = open_scorer(header, drafter=header.arms[SAMPLED].drafter, served=served)
         draw_and_score(ledger, engines, scorer=scorer, refuted=refuter(header))
 
 
@@ -71,7 +82,29 @@ def budget_of(header: Header) -> int:
     return settings.sampled_tokens or PROFILES[settings.profile].tokens
 
 
-def look_ahead(plan: DrawPlan, evidence: Evidence) -> Preflight:
+def open_served(evidence: Evidence, engines: Mapping[str, Engine]) -> Served | None:
+    """The server that scores, once it is seen to agree with the target; None: weights score.
+
+    Raises:
+        SettingsError: it cannot score, or does not agree.
+        EngineError: it does not score what it is compared by.
+    """
+    settings = evidence.header.settings
+    if settings.scorer is None or settings.law_evidence == "tokens":
+        return None
+    from equivcheck.engines.http.scorer import open_scorer as of_engine
+    from equivcheck.engines.naming import read_spec
+    from equivcheck.scoring.agreement import agreement
+    from equivcheck.scoring.served import Served
+
+    served = Served(of_engine(engines[SCORER]))
+    by_url = read_spec(settings.target, settings.engine).name == "http"
+    agreed = agreement(served, evidence, target=engines[TARGET] if by_url else None)
+    served.agreed = str(agreed)
+    return served
+
+
+def look_ahead(plan: DrawPlan, evidence: Evidence, *, served: Served | None = None) -> Preflight:
     """Measure, on the target's own answers, how much each wrong law would show in a token."""
     header = evidence.header
     nothing = Preflight(positions=0, draft_distance=0.0, divergences={}, tokens=budget_of(header))
@@ -87,8 +120,11 @@ def look_ahead(plan: DrawPlan, evidence: Evidence) -> Preflight:
         named = any(step.drafts for _, answer in own for step in answer.steps)
         answers, drafter = (own, drafter) if named else (answers, "lookup")
     # The target's answers are not draws of the arm that is replayed.
-    scorer = open_scorer(header, drafter=drafter, replays=False)
-    return preflight(scorer.score(answers), tokens=nothing.tokens)
+    scorer = open_scorer(header, drafter=drafter, replays=False, served=served)
+    found = preflight(scorer.score(answers), tokens=nothing.tokens)
+    if served is None:
+        return found
+    return msgspec.structs.replace(found, scorer=f"{served.name}; it {served.agreed}")
 
 
 def _answers(plan: DrawPlan, evidence: Evidence, *, arm: str = TARGET) -> Iterator[Output]:
@@ -104,10 +140,16 @@ def _answers(plan: DrawPlan, evidence: Evidence, *, arm: str = TARGET) -> Iterat
             yield case, generation
 
 
-def open_scorer(header: Header, *, drafter: DraftSource | None, replays: bool = True) -> Scorer:
+def open_scorer(
+    header: Header,
+    *,
+    drafter: DraftSource | None,
+    replays: bool = True,
+    served: Served | None = None,
+) -> Scorer:
     """The scorer of a run, drafts being `drafter`'s; it remembers what it has scored.
 
-    It replays what can be replayed, unless told not to.
+    It replays what can be replayed, unless told not to. A server scores where there is one.
     """
     from equivcheck.scoring.replay import can_be_replayed
     from equivcheck.scoring.sampling_law import LawScorer
@@ -119,6 +161,7 @@ def open_scorer(header: Header, *, drafter: DraftSource | None, replays: bool = 
         drafter=drafter,
         stages=arm.tells_stages,
         replays=arm.rule if replays and can_be_replayed(arm) else None,
+        served=served,
     )
 
 
