@@ -140,7 +140,7 @@ def capture(
         plan = served(plan, arms.heard(), batch_size=settings.setup.batch_size)
         draws = plan_draws(settings, suites, plan, candidate=candidate)
         # Of engines that load the models elsewhere: the first time that this process loads them.
-        if limited(settings):
+        if limited(settings) and settings.scorer is None:
             refuse_beyond_models(plan.asked, load_setup(settings.setup).extents)
         header = make_header(
             settings,

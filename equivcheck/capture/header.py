@@ -34,10 +34,11 @@ def make_header(
     """The manifest of a run whose arms have said what they are."""
     pair: LoadedPair | PairFiles
     if settings.scorer is None:
-        pair = load_setup(settings.setup)
-        models = pair.digests
+        pair = loaded = load_setup(settings.setup)
+        models = loaded.digests
+        windows = {role: each.window for role, each in loaded.extents.items() if each.window}
     else:
-        pair = locate_pair(settings.setup.pair, weights=False)
+        pair, windows = locate_pair(settings.setup.pair, weights=False), {}
         models = {"target": f"{resolve(settings.setup.pair).target.label} (weights not read)"}
     git = git_state(Path.cwd())
     return Header(
@@ -66,7 +67,7 @@ def make_header(
         order=order,
         threads_timed=threads_timed,
         left_out=plan.left_out,
-        windows={role: each.window for role, each in pair.extents.items() if each.window},
+        windows=windows,
     )
 
 
