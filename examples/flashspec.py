@@ -47,7 +47,7 @@ class Flashspec(OneAtATime):
         )()
         self.drafts = options.mode in ("speculative", "composite")
         self.SAYS = {
-            "rule": "rejection",
+            **self.SAYS,
             "drafter": "model" if options.mode == "speculative" else None,
             "versions": {"flashspec": flashspec.__version__},
         }

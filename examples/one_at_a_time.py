@@ -21,6 +21,7 @@ from equivcheck import (
     lacking,
     load_setup,
 )
+from equivcheck_examples.remembering import Remembering
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -49,12 +50,14 @@ class OneAtATime:
     """Fields of `Sampling` that the package's API has."""
     LACKS: tuple[str, ...] = ("stop",)
     """Fields of `Request` that it lacks."""
-    SAYS: dict[str, Any] = {"rule": "rejection", "drafter": "model"}
+    SAYS: dict[str, Any] = {"rule": "rejection", "drafter": "model", "reports_steps": True}
     """More of its `Capabilities`."""
 
     def __init__(self, options: Any, setup: EngineSetup) -> None:
         torch.set_num_threads(setup.threads or torch.get_num_threads())
         self.options, self.setup, self.pair = options, setup, load_setup(setup)
+        self.target, self.draft = Remembering(self.pair.target), Remembering(self.pair.draft)
+        """For packages without a cache; others take the pair's modules."""
         self.most = options.gamma
         """Draft tokens a step, at most."""
 
@@ -68,7 +71,6 @@ class OneAtATime:
             dtype=self.setup.dtype,
             threads=torch.get_num_threads(),
             num_speculative_tokens=self.most,
-            reports_steps=True,
             refuses=(
                 *(name for name in Sampling.__struct_fields__ if name not in self.SERVES),
                 *self.LACKS,
@@ -76,8 +78,8 @@ class OneAtATime:
             **self.SAYS,
         )
 
-    def decode(self, request: Request, stops: list[int]) -> tuple[list[int], list[Round]]:
-        """The output as the package gives it, and its verify steps."""
+    def decode(self, request: Request, stops: list[int]) -> tuple[list[int], Any]:
+        """The output as the package gives it, and its verify steps, or `DraftCounts` of them."""
         raise NotImplementedError
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
@@ -95,13 +97,15 @@ class OneAtATime:
             torch.manual_seed(request.stream_seed)
             tokens, rounds = self.decode(request, stops)
         length = last(tokens, request, stops) if self.options.cut else len(tokens)
-        tokens, rounds = cut(tokens, rounds, length=length)
+        counts = None if isinstance(rounds, list) else rounds
+        tokens, rounds = cut(tokens, rounds if counts is None else [], length=length)
         ended = "eos" if tokens and tokens[-1] in eos else "stop"
         return Generation(
             key=request.key,
             token_ids=tuple(tokens),
             finish_reason=ended if tokens and tokens[-1] in stops else "length",
             prompt_tokens=len(request.prompt_ids),
+            counts=counts,
             steps=tuple(Step(drafted=d, accepted=a, emitted=e) for d, a, e in rounds),
         )
 

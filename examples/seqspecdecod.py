@@ -66,8 +66,8 @@ class SeqSpecDecod(OneAtATime):
         self.rounds: list[Round] = []
         setattr(self.package, self.name, self.watched)
         tokens = self.package.speculative_generate(
-            self.pair.draft,
-            self.pair.target,
+            self.draft,
+            self.target,
             self.ids,
             list(request.prompt_ids),
             request.max_new_tokens,

@@ -36,18 +36,19 @@ class Specdec(OneAtATime):
         super().__init__(options, setup)
         # Its constructor loads hub ids in the dtype they were saved in.
         self.decoder = SpecDecoder.__new__(SpecDecoder)
-        self.decoder.small_model, self.decoder.big_model = self.pair.draft, self.pair.target
+        self.decoder.small_model, self.decoder.big_model = self.draft, self.target
         self.decoder.tokenizer, self.decoder.device = Ids(), "cpu"
         self.verify, self.decoder.verify = self.decoder.verify, self.watched
         self.SAYS = {**self.SAYS, "ranges": {"temperature": (1.0, 1.0)}}
 
     def watched(self, ids: Any, drafts: list[int], laws: list[Any]) -> list[int]:
+        drafted = len(drafts)
         if self.options.sound:
-            models = self.pair.target, self.pair.draft
-            tokens, _ = step(*models, ids, gamma=len(drafts), temperature=1.0)
+            models = self.target, self.draft
+            tokens, _ = step(*models, ids, gamma=drafted, temperature=1.0)
         else:
             tokens = self.verify(ids, drafts, laws)
-        self.rounds.append(Round(len(drafts), len(tokens) - 1, len(tokens)))
+        self.rounds.append(Round(drafted, len(tokens) - 1, len(tokens)))
         return tokens
 
     def decode(self, request: Request, stops: list[int]) -> tuple[list[int], list[Round]]:
