@@ -15,7 +15,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   "$$p" $(RUNS) && { command -v "$$p"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install gate test attack quick lint structure pair clean bench engines test-engines
+.PHONY: help install gate test attack quick lint dist structure pair clean bench engines test-engines
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,7 +31,7 @@ $(STAMP): constraints.txt pyproject.toml
 	  $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
 	@echo "== installing the other dependencies, pinned by constraints.txt"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  -c constraints.txt -e '.[test,lint]'
+	  -c constraints.txt -e '.[native,test,lint]'
 	@touch $@
 
 gate: $(STAMP) ## prove the bundled pair's decoder lossless over suites/, report in reports/latest/
@@ -102,6 +102,14 @@ lint: $(STAMP) ## ruff, mypy and the layers of imports
 	@echo "== layers"
 	@$(BIN)/lint-imports --no-cache
 
+dist: $(STAMP) ## build wheel and sdist, check them, and gate from them in a clean environment
+	@echo "== building in dist/"
+	@rm -rf build dist
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check build twine
+	@$(BIN)/python -m build --outdir dist . >/dev/null
+	@$(BIN)/python -m twine check --strict dist/*
+	@$(BIN)/python -m tests.wheel dist
+
 structure: $(STAMP) ## write the list of modules in docs/structure.md from their docstrings
 	@$(BIN)/python -m tests.structure_page
 
@@ -125,4 +133,4 @@ pair: $(STAMP) ## train the bundled pair anew from its text packages (37 minutes
 	@$(BIN)/python -m training $(ARGS)
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) build reports/bench reports/latest reports/runs .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist reports/bench reports/latest reports/runs .mypy_cache .ruff_cache .pytest_cache

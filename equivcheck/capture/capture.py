@@ -14,7 +14,13 @@ from pathlib import Path
 
 from equivcheck.capture.arms import ONE_AT_A_TIME, Arms, Place
 from equivcheck.capture.ask import ask
-from equivcheck.capture.draws.plan import DrawPlan, drawing_setup, plan_draws, sampled_spec
+from equivcheck.capture.draws.plan import (
+    DrawPlan,
+    drawing_setup,
+    plan_draws,
+    refuse_unscorable,
+    sampled_spec,
+)
 from equivcheck.capture.draws.start import draw, open_served
 from equivcheck.capture.fit import (
     limited,
@@ -32,8 +38,6 @@ from equivcheck.core.cases import Suite
 from equivcheck.core.detokenise import detokeniser
 from equivcheck.core.engine import Engine
 from equivcheck.core.settings import Settings
-from equivcheck.engines.device import load_setup
-from equivcheck.engines.http.scorer import open_scorer
 from equivcheck.engines.opening import LOGS, Opening
 from equivcheck.engines.serving import LOADING
 from equivcheck.records.asking_order import company_of
@@ -97,8 +101,8 @@ def capture(
         RecordsError: the folder holds records already, or those of another run.
     """
     settings = with_required_events(settings)
-    from equivcheck.pairs.load import load_tokenizer
     from equivcheck.pairs.prompts import encode, encode_turns
+    from equivcheck.pairs.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(settings.setup.pair)
     plan = make_plan(
@@ -108,6 +112,8 @@ def capture(
         follow=partial(encode_turns, tokenizer),
     )
     if limited(settings, by=LOADING):
+        from equivcheck.engines.device import load_setup
+
         pair = load_setup(settings.setup)
         # Before the context: a larger one would not help.
         refuse_beyond_models(plan.asked, pair.extents)
@@ -133,14 +139,19 @@ def capture(
         plan = served(plan, {CANDIDATE: candidate}, batch_size=settings.setup.batch_size)
         draws = plan_draws(settings, suites, plan, candidate=candidate)
         add_drawing(arms, settings, draws)
+        refuse_unscorable(draws, settings)
         arms.open_all(*begin_with(plan.planned | draws.planned, stored))
         if SCORER in arms:
             # What cannot score is said before anything is asked.
+            from equivcheck.engines.http.scorer import open_scorer
+
             open_scorer(arms[SCORER])
         plan = served(plan, arms.heard(), batch_size=settings.setup.batch_size)
         draws = plan_draws(settings, suites, plan, candidate=candidate)
         # Of engines that load the models elsewhere: the first time that this process loads them.
         if limited(settings) and settings.scorer is None:
+            from equivcheck.engines.device import load_setup
+
             refuse_beyond_models(plan.asked, load_setup(settings.setup).extents)
         header = make_header(
             settings,

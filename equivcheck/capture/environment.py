@@ -13,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from equivcheck.core.extras import NOT_INSTALLED, TORCH, has_torch
+
 PACKAGES = (
     "equivcheck",
     "torch",
@@ -57,6 +59,8 @@ def fingerprint() -> dict[str, str]:
             facts[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
+    if not has_torch():
+        facts[TORCH] = NOT_INSTALLED
     facts |= {name: os.environ[name] for name in VARIABLES if name in os.environ}
     return {name: value for name, value in facts.items() if value}
 

@@ -24,6 +24,17 @@ COMPUTING = frozenset({"native", "transformers"})
 RECORDED = "replay"
 
 
+def timed_threads(setup: EngineSetup) -> int | None:
+    """As `engines.thread_timing.timed_threads`, which needs torch and is loaded when it measures.
+
+    Raises:
+        SettingsError, PairError: as there.
+    """
+    from equivcheck.engines import thread_timing
+
+    return thread_timing.timed_threads(setup)
+
+
 class Threads(NamedTuple):
     """What came of it."""
 

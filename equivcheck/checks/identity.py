@@ -17,6 +17,7 @@ from equivcheck.checks.near_ties import Weighed, ended_differently, no_yardstick
 from equivcheck.checks.repeats import first_other_logits
 from equivcheck.checks.sessions import turn_words
 from equivcheck.checks.subjects import RUN, at_token, plural, repeat_command
+from equivcheck.core.extras import NOT_INSTALLED, TORCH, how_to_install
 from equivcheck.core.findings import Finding, Outcome, Reason, worst
 from equivcheck.core.settings import Settings
 from equivcheck.records.divergence import Pair, join, shared_contract
@@ -86,9 +87,18 @@ def _compare(evidence: Evidence, pair: Pair, *, weigh: Weigh) -> Compared:
         because = f"both arms name the identity contract {contract!r}, which excuses nothing"
         return Compared(pair, Weighed(Outcome.FAIL, Reason.DIVERGED, because), arbitration)
     weighed = weigh(pair, arbitration, evidence.header.settings)
+    if arbitration is None and weighed.reason is Reason.NO_ARBITRATION:
+        weighed = weighed._replace(because=weighed.because + _without_torch(evidence))
     if pair.token_differs:
         weighed = no_yardstick(weighed, arm=untold(evidence))
     return Compared(pair, weighed, arbitration)
+
+
+def _without_torch(evidence: Evidence) -> str:
+    """What would have judged a divergence, where the run had no torch to judge with."""
+    if evidence.header.environment.get(TORCH) != NOT_INSTALLED:
+        return ""
+    return f"; the pair's weights judge it once torch is there: {how_to_install(TORCH)}"
 
 
 def _case_finding(evidence: Evidence, case: Compared, *, check: str) -> Finding:

@@ -22,6 +22,7 @@ from equivcheck.capture.threads import spin_briefly
 from equivcheck.cli.output import Output, forgiving, open_streams, say_error
 from equivcheck.cli.supervise import COULD_NOT_RUN, supervised
 from equivcheck.core.errors import EquivcheckError, SettingsError, did_you_mean
+from equivcheck.core.extras import missing
 
 VERBS = (
     "run",
@@ -125,6 +126,11 @@ def run(arguments: Sequence[str]) -> int:
         if error.filename is None:
             return broke_down(error, arguments)
         message = f"{os.fsdecode(error.filename)}: {error.strerror}"
+    except ModuleNotFoundError as error:
+        told = missing(error)
+        if told is None:
+            return broke_down(error, arguments)
+        message = told
     except Exception as error:
         return broke_down(error, arguments)
     else:

@@ -158,8 +158,8 @@ def _capture(
     resumed: bool,
     more: bool = False,
 ) -> None:
+    from equivcheck.capture.thread_choice import timed_threads
     from equivcheck.cli.progress import shown_progress
-    from equivcheck.engines.thread_timing import timed_threads
     from equivcheck.pipeline.run import run
     from equivcheck.records.run_folder import clear
 

@@ -16,6 +16,7 @@ import jsonlines
 import msgspec
 from msgspec import DecodeError, Meta, Struct
 
+from equivcheck.core.bundled_suites import suite_place
 from equivcheck.core.cases import Case, Message, Sampling, SharedPrefix, Suite, too_cold
 from equivcheck.core.errors import SuiteError, did_you_mean
 from equivcheck.core.foreign import SUITE, what_is
@@ -65,7 +66,7 @@ def load_suite(path: str | Path) -> Suite:
         SuiteError: the file cannot be read, or a line of it cannot be used; the message starts
             with ``path:line: field:``.
     """
-    source = Path(path)
+    source = suite_place(Path(path))
     try:
         # Opening a pipe would wait for somebody to write into it.
         if not (S_ISREG(mode := source.stat().st_mode) or S_ISDIR(mode)):
@@ -133,10 +134,11 @@ def _only(suite: Suite, wanted: set[str]) -> Suite:
 
 
 def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
+    place = suite_place(path)
+    if not place.is_dir():
         return [path]
-    if files := sorted(path.glob("*.jsonl")):
-        return files
+    if files := sorted(place.glob("*.jsonl")):
+        return [path / file.name for file in files]
     raise SuiteError(f"{path}: no suite files (*.jsonl) in this folder")
 
 

@@ -36,12 +36,12 @@ BUNDLED = {
     ),
     "openvino": About(
         does="OpenVINO GenAI on a CPU: plain, or with prompt lookup",
-        needs="pip install openvino-genai; a pair that is a GGUF file, or model=FOLDER",
+        needs="pip install 'equivcheck[openvino]'; a pair that is a GGUF file, or model=FOLDER",
         tells="tokens alone",
     ),
     "vllm": About(
         does="vLLM in process: plain, or with any of its ways to draft",
-        needs="pip install vllm, in an environment of its own (docs/isolated.md)",
+        needs="pip install 'equivcheck[vllm]', in an environment of its own (docs/isolated.md)",
         tells="counts of drafts a request, log-probabilities",
     ),
     "replay": About(

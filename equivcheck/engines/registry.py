@@ -24,6 +24,7 @@ from equivcheck.core.errors import (
     unknown_name,
 )
 from equivcheck.core.escape import head
+from equivcheck.core.extras import how_to_install
 from equivcheck.core.settings import EngineSetup
 from equivcheck.core.validation import explain, unrecordable
 from equivcheck.engines.ends import with_ends
@@ -239,7 +240,7 @@ def _not_installed(entry: EntryPoint, error: ModuleNotFoundError) -> str:
         return f"engine {entry.name!r} is registered as {entry.value}, which does not exist"
     return (
         f"engine {entry.name!r} needs {error.name!r}, which is not installed; "
-        f"try: pip install {missing}"
+        f"try: {how_to_install(missing)}"
     )
 
 

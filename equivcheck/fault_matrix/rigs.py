@@ -117,7 +117,7 @@ def rig_of(entry: Fault) -> Rig:
 @functools.cache
 def suites_of(names: tuple[str, ...], *, seed: int, opened: bool) -> tuple[Suite, ...]:
     """Schedules by name, written for the bundled pair, with an opener or without."""
-    from equivcheck.pairs.load import load_tokenizer
+    from equivcheck.pairs.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(PAIR)
 

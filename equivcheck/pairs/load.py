@@ -35,7 +35,7 @@ from equivcheck.pairs.stored import check_stored
 from equivcheck.pairs.suitability import REPEATED, size_warnings
 from equivcheck.pairs.tokenizer import end_tokens, load_tokenizer, read_tokenizer
 from equivcheck.pairs.vocabulary import fit_vocabulary
-from equivcheck.pairs.weights import read_weights, source_sha256
+from equivcheck.pairs.weights import digests, read_weights
 from equivcheck.pairs.widening import widen
 
 __all__ = ["LoadedPair", "load_model", "load_pair", "load_tokenizer"]
@@ -103,9 +103,6 @@ def _load_pair(source: PairSource, dtype: torch.dtype, device: torch.device) -> 
             notes.append(REPEATED)
         draft = fit_vocabulary(draft, rows=vocab_size)
     eos, eos_notes = end_tokens(locate(source.target), tokenizer, vocab_size=vocab_size)
-    roles = {"target": source.target, "tokenizer": source.tokenizer}
-    if source.draft is not None:
-        roles["draft"] = source.draft
     return LoadedPair(
         source=source,
         target=target,
@@ -114,9 +111,7 @@ def _load_pair(source: PairSource, dtype: torch.dtype, device: torch.device) -> 
         eos_token_ids=eos,
         vocab_size=vocab_size,
         warnings=(*notes, *eos_notes),
-        digests={
-            role: f"{model.label} sha256:{source_sha256(model)}" for role, model in roles.items()
-        },
+        digests=digests(source),
     )
 
 

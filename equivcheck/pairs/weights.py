@@ -17,7 +17,7 @@ from msgspec import Struct
 from equivcheck.core.errors import PairError
 from equivcheck.core.escape import visible
 from equivcheck.pairs.locate import locate, read_object
-from equivcheck.pairs.sources import ModelSource
+from equivcheck.pairs.sources import ModelSource, PairSource
 
 
 class Weights(Struct, frozen=True, kw_only=True):
@@ -159,6 +159,18 @@ def source_sha256(source: ModelSource) -> str:
     """
     folder = locate(source)
     return folder.name if source.kind in ("gguf", "package") else weights_sha256(folder)
+
+
+def digests(source: PairSource) -> dict[str, str]:
+    """Role (target, draft, tokenizer) to the model it comes from and that one's sha256.
+
+    Raises:
+        PairError: a model cannot be had.
+    """
+    roles = {"target": source.target, "tokenizer": source.tokenizer}
+    if source.draft is not None:
+        roles["draft"] = source.draft
+    return {role: f"{model.label} sha256:{source_sha256(model)}" for role, model in roles.items()}
 
 
 @functools.lru_cache

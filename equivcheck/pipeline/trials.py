@@ -38,7 +38,7 @@ class Trials:
         """
         from equivcheck.capture.arms import Arms
         from equivcheck.core.detokenise import detokeniser
-        from equivcheck.pairs.load import load_tokenizer
+        from equivcheck.pairs.tokenizer import load_tokenizer
 
         self.evidence, self.key, self.check, self.arm = evidence, key, check, arm
         self.workload = evidence.asked[key].workload

@@ -70,7 +70,7 @@ def make_run(errand: Errand) -> str:
         EquivcheckError: it cannot be made.
     """
     spin_briefly()
-    from equivcheck.engines.thread_timing import timed_threads
+    from equivcheck.capture.thread_choice import timed_threads
     from equivcheck.pipeline.run import run
 
     settings, suites, folder = errand.settings, errand.suites, Path(errand.folder)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec.structs import replace
 
 from equivcheck.core.engine import Engine
+from equivcheck.core.extras import has_torch
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import Settings
 from equivcheck.engines.opening import LOGS, Opening
@@ -65,11 +66,16 @@ class Sampled(NamedTuple):
 def score(path: Path, *, progress: Callable[[str, int, int], None] | None = None) -> None:
     """Add what is missing of arbitrations and rescored outputs to a run's records.
 
+    Adds nothing where torch is not installed: arms that part are then told apart by nobody, and
+    the verdict is inconclusive where that decides.
+
     Raises:
         RecordsError: the records cannot be read.
         PairError: the run's pair cannot be loaded.
         SettingsError, EngineError: a server is to score, and cannot or does not agree.
     """
+    if not has_torch():
+        return
     evidence = read_evidence(path)
     jobs: list[Parted | Sampled] = [*parted(evidence), *sampled(evidence)]
     if not jobs:
@@ -190,7 +196,7 @@ class Scorer:
 
     def __init__(self, evidence: Evidence, reference: Reference | ServedReference) -> None:
         """Take over the reference of a run."""
-        from equivcheck.pairs.load import load_tokenizer
+        from equivcheck.pairs.tokenizer import load_tokenizer
 
         self.evidence = evidence
         self.tokenizer: Any = load_tokenizer(evidence.header.settings.setup.pair)

@@ -5,12 +5,13 @@ One request at a time. Where the decoder has a fault, the server has it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from equivcheck import EngineSetup, Request, Sampling, Step, load_engine
 from equivcheck.pairs.files import locate_pair
-from tests.unit.engines.http.stub import FakeVllm, Reply
+from tests.unit.engines.http.stub import FakeVllm, Reply, Stub
 
 
 class NativeVllm(FakeVllm):
@@ -93,3 +94,15 @@ def request_of(body: Any, *, vocab: set[int]) -> Request:
         ignore_eos=body["ignore_eos"],
         seed=body["seed"],
     )
+
+
+def main(spec: str) -> None:
+    """``python -m tests.engines.native_server SPEC``: serve the bundled pair, and say where."""
+    stub = Stub(NativeVllm(spec, EngineSetup(threads=1)))
+    sys.stdout.write(f"{stub.url}\n")
+    sys.stdout.flush()
+    stub.thread.join()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -11,6 +11,8 @@ from msgspec import Struct
 
 from equivcheck.capture.plan import Chunk, Plan, answers_before
 from equivcheck.core.engine import UNTOLD, Capabilities
+from equivcheck.core.errors import SettingsError
+from equivcheck.core.extras import TORCH, has_torch, how_to_install
 from equivcheck.core.generation import Request
 from equivcheck.core.settings import AUTO, EngineSetup, Settings
 from equivcheck.engines.naming import EngineSpec, read_spec
@@ -93,6 +95,20 @@ def plan_draws(
         answers_before=max((before[each.key] for each in cases), default=0),
         arms=(SAMPLED, SAMPLED_TARGET) if settings.law_evidence == "tokens" else (SAMPLED,),
     )
+
+
+def refuse_unscorable(draws: DrawPlan, settings: Settings) -> None:
+    """Refuse to draw what the pair's weights are to score where nothing can load them.
+
+    Raises:
+        SettingsError: with how many cases there are, and what can be done.
+    """
+    if draws.planned and settings.law_evidence == "scores" and not has_torch():
+        raise SettingsError(
+            f"{len(draws.cases)} sampled cases are scored by the pair's weights, which needs "
+            f"{TORCH}: {how_to_install(TORCH)}; or compare tokens alone with --set "
+            f"law_evidence=tokens, or leave these tests out with --set sampled=none"
+        )
 
 
 def may_be_drawn(settings: Settings, suite: Suite) -> bool:
