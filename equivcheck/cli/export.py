@@ -1,4 +1,4 @@
-"""``equivcheck export``: a stored run for Prometheus, Grafana or a deployment's planner."""
+"""``equivcheck export``: a stored run for Prometheus, Grafana, CI or a planner."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ STDOUT = "-"
     metavar="FILE",
     help="Acceptance by draft position, as speculation_profile.json (schema 1.0).",
 )
+@click.option("--junit", metavar="FILE", help="The findings as JUnit XML, for CI systems.")
 @json_option
 def command(
     *,
@@ -33,6 +34,7 @@ def command(
     prometheus: str | None,
     grafana: str | None,
     speculation_profile: str | None,
+    junit: str | None,
     as_json: bool,
 ) -> int:
     """Export RUN (folder, records file or run id) to other tools. FILE may be - for stdout.
@@ -48,6 +50,7 @@ def command(
     from equivcheck.records.run_folder import find_run, shown
     from equivcheck.records.seal import UNSEALED
     from equivcheck.report.export.grafana import dashboard
+    from equivcheck.report.export.junit import junit_of
     from equivcheck.report.export.profile import profile_of
     from equivcheck.report.export.prometheus import metrics_of
 
@@ -55,6 +58,7 @@ def command(
         "prometheus": prometheus,
         "grafana": grafana,
         "speculation-profile": speculation_profile,
+        "junit": junit,
     }
     if not any(wanted.values()):
         names = ", ".join(f"--{name}" for name in wanted)
@@ -69,6 +73,7 @@ def command(
         "prometheus": lambda: metrics_of(evidence, verdict),
         "grafana": lambda: pretty(dashboard()),
         "speculation-profile": lambda: pretty(profile_of(evidence)),
+        "junit": lambda: junit_of(verdict, run=evidence.header.run),
     }
     if evidence.unsealed:
         note(f"{run}: {UNSEALED}")

@@ -25,6 +25,7 @@ from equivcheck.core.errors import EquivcheckError, SettingsError, did_you_mean
 from equivcheck.core.extras import missing
 
 VERBS = (
+    "init",
     "run",
     "judge",
     "compare",

@@ -80,7 +80,7 @@ def from_file(
         replace(place, suite.text)
         load_suite(place)
     output = Output(as_json=as_json)
-    output.say_lines(_told(made, file, places))
+    output.say_lines(told(made, file, places))
     output.document({"made": made_document(made, places)})
     return 0
 
@@ -96,7 +96,8 @@ def made_document(made: Conversion, places: dict[str, Path]) -> dict[str, Any]:
     return document
 
 
-def _told(made: Conversion, file: Path, places: dict[str, Path]) -> Iterator[str]:
+def told(made: Conversion, file: Path, places: dict[str, Path]) -> Iterator[str]:
+    """What came of a file, for people; the last line is the next command."""
     cases = sum(suite.cases for suite in made.suites)
     yield f"{cases:,} cases from {made.records:,} records of {file} ({made.what})"
     for suite in made.suites:

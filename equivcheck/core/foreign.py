@@ -125,6 +125,12 @@ def recognise(record: object) -> Found | None:
     return None
 
 
+def is_suite(path: Path) -> bool:
+    """Whether a file begins as a suite does."""
+    found = _found(path)
+    return found is not None and found.what == SUITE
+
+
 def what_is(path: Path, *, instead_of: str, otherwise: str) -> str:
     """What a file is ``instead_of`` a suite, say, and the command that takes it.
 
