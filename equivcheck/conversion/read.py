@@ -18,6 +18,13 @@ from equivcheck.core.validation import decoded
 
 MOST_DOCUMENT = 2**31
 """Bytes of a file that is one JSON document, unpacked; one of lines may be of any length."""
+_PACKED = {
+    b"PAR1": "a Parquet file; write its rows as JSON: pandas.read_parquet(FILE).to_json(OUT, "
+    "orient='records', lines=True)",
+    b"PK\x03\x04": "a packed file, as inspect's .eval logs are; write it as JSON: inspect log "
+    "convert FILE --to json --output-dir FOLDER",
+}
+"""How files begin that other tools turn into JSON, and how."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _decode = msgspec.json.Decoder().decode
 
@@ -64,6 +71,9 @@ def _lines(file: IO[bytes], *, path: Path, as_text: bool) -> Iterator[Found]:
         if not first:
             raise SuiteError(f"{path}: empty file")
     begun = first.lstrip()[:1]
+    for magic, what in _PACKED.items():
+        if first.startswith(magic):
+            raise SuiteError(f"{path}: {what}")
     if as_text or begun not in (b"{", b"["):
         yield from _texts(first, number, file, path=path)
     elif begun == b"[" or _record(first)[0] is None:
