@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from equivcheck.core.engine import Capabilities
+from equivcheck.core.settings import EngineSetup
 from equivcheck.records.baseline_record import Baseline
 from equivcheck.records.records import CANDIDATE, TARGET, Header
 
@@ -40,11 +42,20 @@ def facts_of(header: Header) -> dict[str, str]:
     facts |= {name: str(getattr(settings, name)) for name in _SETTINGS}
     facts |= {f"setup.{name}": str(getattr(settings.setup, name)) for name in _SETUP}
     if target := header.arms.get(TARGET):
-        facts |= {"target": target.engine, "device": device_kind(target.device)}
+        facts |= {"target": reference(target, settings.setup), "device": device_kind(target.device)}
     if candidate := header.arms.get(CANDIDATE):
         facts |= {f"candidate.{name}": str(getattr(candidate, name)) for name in _SHAPE}
     facts |= {f"models.{role}": digest for role, digest in header.models.items() if role != "draft"}
     return facts
+
+
+def reference(target: Capabilities, setup: EngineSetup) -> str:
+    """The engine that the target's answers come from, which may have been asked in another run.
+
+    Where it ran at another precision or batch size, its record is not what it would answer here.
+    """
+    here = target.dtype == setup.dtype and target.batch_size == setup.batch_size
+    return target.recorded if target.recorded and here else target.engine
 
 
 def under_test(header: Header) -> dict[str, str]:

@@ -77,6 +77,8 @@ class Capabilities(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     versions: dict[str, str] = {}
     notes: tuple[str, ...] = ()
+    recorded: str | None = None
+    """The engine that gave the answers, where this one repeats them from a record."""
 
     @property
     def tells_stages(self) -> bool:

@@ -79,6 +79,7 @@ class ReplayEngine:
             recorded,
             engine=f"replay:file={self.options.file},arm={self.options.arm}",
             serves=False,
+            recorded=recorded.recorded or recorded.engine,
             notes=(f"recorded from {recorded.engine} in run {self.header.run}", *recorded.notes),
         )
 

@@ -43,6 +43,7 @@ def test_it_is_what_it_recorded(records: Path) -> None:
     assert told.num_speculative_tokens == 4
     assert told.engine == f"replay:file={records.parent},arm=candidate"
     assert told.notes[0] == "recorded from native:gamma=4 in run run-1"
+    assert told.recorded == "native:gamma=4"
 
 
 @pytest.mark.parametrize(
