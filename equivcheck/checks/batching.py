@@ -2,7 +2,7 @@
 
 Under an identity contract any difference is a failure. Without one, other neighbours mean other
 kernel shapes, so answers may part at near ties: each has to be shown to be one, and all together
-are held against the control arm's rate.
+are held against the control arm's rate. Draws that part behind other drafts are not judged.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from equivcheck.checks.budget import ALPHA, compare
 from equivcheck.checks.company_words import seat_words
 from equivcheck.checks.near_ties import untold, weigh
+from equivcheck.checks.other_drafts import drafted_otherwise
 from equivcheck.checks.repeats import Repeated, repeats
 from equivcheck.checks.subjects import RUN, plural, repeat_command
 from equivcheck.core.escape import visible
@@ -26,7 +27,11 @@ MOST_SHOWN = 5
 
 def check(evidence: Evidence) -> list[Finding]:
     """Under a contract one finding a differing case and one a workload; else one for the run."""
-    cases = repeats(evidence, arm=SHUFFLED)
+    cases = [
+        case
+        for case in repeats(evidence, arm=SHUFFLED)
+        if not drafted_otherwise(evidence, case.pair)
+    ]
     if not cases:
         return []
     if evidence.header.arms[CANDIDATE].identity:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from equivcheck.checks import stopping
+from equivcheck.checks.other_drafts import drafted_otherwise
 from equivcheck.core.generation import Generation
 from equivcheck.records.divergence import identity_is_claimed, join
 from equivcheck.records.records import (
@@ -33,6 +34,7 @@ ONLY_A_RATE = f"of {CONTROL}: only how often it parts from {TARGET} is counted"
 NO_STEPS = "no verify steps reported"
 NO_SCORES = "no log-probabilities reported"
 NO_REFERENCE = "no independent pass: only consistent with each other"
+OTHER_DRAFTS = "sampled: other drafts were judged, by a rule that then gives other tokens"
 NOT_SCORED = "no scores"
 NOT_SEARCHED = "not searched for stop strings: records of an older version"
 
@@ -55,7 +57,7 @@ def judged_of(evidence: Evidence) -> tuple[Judged, ...]:
         _count("coupled", _coupled(evidence)),
         _count("sampled", _sampled(evidence), unit="tokens"),
         _count("determinism", _again(evidence, arm=REPEAT)),
-        _count("batching", _again(evidence, arm=SHUFFLED)),
+        _count("batching", _shuffled(evidence)),
         _count("stopping", _stopping(evidence)),
         _count("logprobs", _logprobs(evidence)),
         _count("counters", _counters(evidence)),
@@ -124,6 +126,15 @@ def _again(evidence: Evidence, *, arm: str) -> Iterator[str | None]:
     paired = {pair.key for pair in join(evidence, arm=arm, base=CANDIDATE)}
     for key in evidence.header.planned.get(arm, ()):
         yield None if key in paired else _unpaired(evidence, key, arm, CANDIDATE)
+
+
+def _shuffled(evidence: Evidence) -> Iterator[str | None]:
+    pairs = {pair.key: pair for pair in join(evidence, arm=SHUFFLED, base=CANDIDATE)}
+    for key in evidence.header.planned.get(SHUFFLED, ()):
+        if key not in pairs:
+            yield UNPAIRED
+        else:
+            yield OTHER_DRAFTS if drafted_otherwise(evidence, pairs[key]) else None
 
 
 def _stopping(evidence: Evidence) -> Iterator[str | None]:
