@@ -7,6 +7,7 @@ key, and neighbours of other workloads get new ones. Their seeds stay.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
 from typing import TypeVar
 
 import msgspec
@@ -33,8 +34,12 @@ def companies(evidence: Evidence, key: str, *, arm: str) -> Iterator[list[str]]:
 
 
 def cases_of(evidence: Evidence, keys: Sequence[str], *, workload: str) -> list[Case]:
-    """Stored requests as cases of a suite of this workload; seeds keep their random streams."""
-    cases, taken = [], set()
+    """Stored requests as cases of a suite of this workload; seeds keep their random streams.
+
+    Turns become cases with the prompts that the target got, and stay behind those before them.
+    """
+    cases: list[Case] = []
+    taken: set[str] = set()
     for key in keys:
         asked = evidence.asked[key]
         home, _, name = key.partition("/")
@@ -44,7 +49,27 @@ def cases_of(evidence: Evidence, keys: Sequence[str], *, workload: str) -> list[
             name += "x"
         taken.add(name)
         cases.append(case_of(asked, id=name))
-    return cases
+    # What was asked wave by wave is again, also where a wave comes a second time for other cases.
+    changes = (one != other for one, other in pairwise(evidence.asked[key].wave for key in keys))
+    return in_waves(cases, list(accumulate(changes, initial=0))[: len(cases)])
+
+
+def in_waves(cases: Sequence[Case], waves: Sequence[int]) -> list[Case]:
+    """Cases, each asked after one of the latest wave before its own that is among them.
+
+    Args:
+        cases: In the order of asking.
+        waves: One of each.
+    """
+    present = sorted(set(waves))
+    last: dict[int, str] = {}
+    linked = []
+    for case, wave in zip(cases, waves, strict=True):
+        before = present[: present.index(wave)]
+        after = last.get(before[-1]) if before else None
+        linked.append(msgspec.structs.replace(case, after=after))
+        last[wave] = case.id
+    return linked
 
 
 def case_of(asked: Asked, *, id: str) -> Case:
@@ -63,13 +88,19 @@ def case_of(asked: Asked, *, id: str) -> Case:
 
 
 def suite_of(cases: Sequence[Case], *, workload: str, path: str) -> Suite:
-    """Cases as a suite file would hold them."""
+    """Cases as a suite file would hold them; in another order they come after nothing."""
+    ids: set[str | None] = {None}
+    ordered = []
+    for case in cases:
+        known = case.after in ids
+        ordered.append(case if known else msgspec.structs.replace(case, after=None))
+        ids.add(case.id)
     return Suite(
         path=path,
         workload=workload,
         description="replayed",
-        cases=tuple(cases),
-        lines=tuple(range(2, 2 + len(cases))),
+        cases=tuple(ordered),
+        lines=tuple(range(2, 2 + len(ordered))),
         digest="",
     )
 

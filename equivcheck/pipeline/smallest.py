@@ -22,12 +22,14 @@ from equivcheck.core.cases import Case, Suite
 from equivcheck.core.errors import RecordsError
 from equivcheck.core.findings import Finding, Outcome
 from equivcheck.core.load_suites import SuiteHeader, load_suites
+from equivcheck.core.schedule import waves
 from equivcheck.core.settings import Settings
 from equivcheck.pipeline.company import (
     arm_of,
     cases_of,
     companies,
     in_company,
+    in_waves,
     suite_of,
     suite_order,
 )
@@ -148,8 +150,11 @@ def _shrunk(cases: Sequence[Case], own: str, fails: _Fails) -> list[Case]:
     """Drop neighbours, then tokens of prompts, then length of outputs."""
     place = next(index for index, case in enumerate(cases) if case.id == own)
 
+    known = waves(cases)
+
     def among(neighbours: tuple[int, ...]) -> list[Case]:
-        return [cases[index] for index in sorted((*neighbours, place))]
+        kept = [cases[index] for index in sorted((*neighbours, place))]
+        return in_waves(kept, [known[case.id] for case in kept])
 
     others = [index for index in range(len(cases)) if index != place]
     kept = among(fewest(others, lambda neighbours: fails(among(neighbours))))

@@ -6,8 +6,16 @@ import msgspec
 import pytest
 
 from equivcheck.capture.plan import make_plan, shuffle
+from equivcheck.core.schedule import waves as waves_of
 from equivcheck.core.settings import EngineSetup, Settings
-from equivcheck.pipeline.company import cases_of, companies, in_company, suite_of, suite_order
+from equivcheck.pipeline.company import (
+    cases_of,
+    companies,
+    in_company,
+    in_waves,
+    suite_of,
+    suite_order,
+)
 from equivcheck.records.asking_order import company_of
 from equivcheck.records.records import CANDIDATE, SHUFFLED, TARGET, Evidence
 from tests.unit.make import make_capabilities, make_evidence, make_generation, make_request
@@ -59,3 +67,28 @@ def test_a_suite_has_the_order_in_which_an_arm_is_then_asked_it(count: int) -> N
 def test_cases_of_other_workloads_get_names_of_their_own_and_keep_their_seeds() -> None:
     cases = cases_of(run(), ["chat/c1", "code/c1"], workload="code")
     assert [(case.id, case.seed) for case in cases] == [("chat.c1", 6), ("c1", 1)]
+
+
+def test_turns_are_asked_behind_those_before_them_again() -> None:
+    evidence = run()
+    waves = dict.fromkeys(KEYS, 0) | {"code/c4": 1, "chat/c4": 1}
+    for key, wave in waves.items():
+        evidence.asked[key] = msgspec.structs.replace(evidence.asked[key], wave=wave)
+    keys = ["code/c0", "code/c4", "code/c1", "code/c2", "chat/c4"]
+    cases = cases_of(evidence, keys, workload="code")
+    assert [case.after for case in cases] == [None, "c0", "c4", "c4", "c2"]
+    plan = make_plan(
+        in_company(SETTINGS),
+        [suite_of(cases, workload="code", path="small.jsonl")],
+        encode=lambda case: case.token_ids or (),
+    )
+    asked = [[each.key for each in chunk] for chunk in plan.chunks]
+    assert asked == [["code/c0"], ["code/c4"], ["code/c1", "code/c2"], ["code/chat.c4"]]
+    numbers = list(waves_of(cases).values())
+    assert [case.after for case in in_waves(cases[:1] + cases[3:], numbers[:1] + numbers[3:])] == [
+        None,
+        "c0",
+        "c2",
+    ]
+    other = suite_of(cases[::-1], workload="code", path="small.jsonl")
+    assert {case.after for case in other.cases} == {None}
