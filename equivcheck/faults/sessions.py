@@ -44,13 +44,13 @@ class KnowsTurns(Decoder):
             yield generation
 
     def behind(self, request: Request) -> tuple[Past, int] | None:
-        """The answered request that a prompt shares most with, and how many tokens that are.
+        """The answered request of whose answer a prompt holds most, and the tokens they share.
 
-        None where it shares no token of any answer.
+        None where it holds no token of any answer.
         """
-        found = [(common(request.prompt_ids, past.tokens), past) for past in self.past]
-        shared, past = max(found, key=lambda pair: pair[0], default=(0, None))
-        return None if past is None or shared <= past.prompt else (past, shared)
+        found = [(past, common(request.prompt_ids, past.tokens)) for past in self.past]
+        behind = [(past, shared) for past, shared in found if shared > past.prompt]
+        return max(behind, key=lambda pair: pair[1], default=None)
 
 
 def rejected(generation: Generation) -> dict[int, int]:

@@ -124,6 +124,27 @@ def test_the_cache_is_as_long_as_needed_unless_somebody_chose() -> None:
     assert drawing_setup(settings, long).context == EngineSetup().context
 
 
+def test_a_turn_is_drawn_behind_the_answers_that_the_target_gave() -> None:
+    hot = Sampling(temperature=1.0)
+    cases = (
+        Case(id="a.1", prompt="p", session="a", max_new_tokens=200),
+        Case(id="a.2", prompt="p", session="a", max_new_tokens=8, sampling=hot),
+    )
+    suite = msgspec.structs.replace(make_suite("s", law=False), cases=cases, lines=(2, 3))
+    settings = Settings(control=None)
+    plan = make_plan(settings, [suite], encode=lambda _: (5,), follow=lambda *_: (5, 5))
+    told = make_capabilities(rule="rejection")
+    draws = plan_draws(settings, [suite], plan, candidate=told)
+    assert draws.planned == {SAMPLED: ("s/a.2",)}
+    # Two of the prompt, as many as the answer before may have, and its own.
+    assert drawing_setup(settings, draws).context == 256
+    asked = {each.request.key: each for each in plan.asked}
+    request = msgspec.structs.replace(asked["s/a.2"].request, prompt_ids=(5, 7, 5))
+    asked["s/a.2"] = msgspec.structs.replace(asked["s/a.2"], request=request)
+    (drawn,) = draws.with_prompts(asked).round(1, seed=0)
+    assert drawn.prompt_ids == (5, 7, 5)
+
+
 def ahead(lengths: Mapping[str, float], *, outputs: int, drawn: int, budget: int) -> Ahead:
     return draw_ahead(PLAN, lengths, outputs=outputs, drawn=drawn, budget=budget)
 
