@@ -174,7 +174,12 @@ class NativeEngine:
 
     def serve(self, limits: ServingLimits) -> Server:
         """Begin a service in the batch's rows."""
-        return Server(self.decoder, limits, check=self.check)
+        kind: type[Server] = Server
+        if self.options.fault:
+            from equivcheck.faults.catalogue import find
+
+            kind = find(self.options.fault).server
+        return kind(self.decoder, limits, check=self.check)
 
     def ready(self, requests: Sequence[Request]) -> None:
         """Record ahead the steps that these requests will take, so that none waits for it."""

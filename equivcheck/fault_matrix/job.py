@@ -11,11 +11,12 @@ from typing import NamedTuple
 import msgspec
 
 from equivcheck.core.cases import Suite
-from equivcheck.fault_matrix.rigs import Rig, rig_of, suites_of
+from equivcheck.fault_matrix.rigs import Rig, rig_of, services_of, suites_of
+from equivcheck.fault_matrix.service_schedules import Service
 from equivcheck.faults.catalogue import CONTROLS, find
 from equivcheck.faults.fault import Fault
 
-SOURCES = ("decoding", "faults", "checks", "fault_matrix", "statistics")
+SOURCES = ("decoding", "serving", "faults", "checks", "fault_matrix", "statistics")
 """Rooms whose code decides a result."""
 
 ASKING_AGAIN = ("determinism", "batching")
@@ -57,9 +58,14 @@ class Job(NamedTuple):
         return suites_of(self.schedules, seed=self.seed, opened=self.brief)
 
     @property
+    def services(self) -> tuple[Service, ...]:
+        """Its schedules, written, where it is served."""
+        return services_of(self.schedules, seed=self.seed)
+
+    @property
     def digest(self) -> str:
         """Of all that decides its result."""
-        suites = [suite.digest for suite in self.suites]
+        suites = [each.digest for each in (self.services if self.entry.serves else self.suites)]
         entry = self.entry
         parts = (self.code, entry.candidate, entry.draws, self.rig.settings, suites, self.quick)
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]

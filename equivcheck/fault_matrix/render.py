@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from equivcheck.checks import CHECKS
+from equivcheck.checks.schedules import CHECK as SCHEDULES
 from equivcheck.core.atomic_write import writing
 from equivcheck.core.errors import EquivcheckError
 from equivcheck.core.findings import Outcome
@@ -28,6 +29,7 @@ SHOWN = (
     "logprob-zero",
     "drafts-overcounted",
     "never-drafts",
+    "row-reused-in-flight",
 )
 """Faults whose messages are shown in full: one of each way to be caught."""
 
@@ -77,7 +79,7 @@ def matrix(results: Sequence[Result]) -> Iterator[str]:
     """A row a fault, a column a check."""
     checks = [
         name
-        for name, _ in CHECKS
+        for name in (*dict(CHECKS), SCHEDULES)
         if any(result.checks.get(name, Outcome.PASS) is not Outcome.PASS for result in results)
     ]
     yield from summary(results)

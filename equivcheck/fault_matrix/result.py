@@ -12,7 +12,9 @@ from equivcheck.core.findings import Finding, Outcome, worst
 from equivcheck.fault_matrix.degradation import Degradation
 from equivcheck.faults.fault import Breaks
 
-IDENTITY = frozenset({"greedy", "coupled", "sampled", "replayed", "determinism", "batching"})
+IDENTITY = frozenset(
+    {"greedy", "coupled", "sampled", "replayed", "determinism", "batching", "schedules"}
+)
 """Checks that say that the output is not the target's."""
 
 

@@ -14,6 +14,9 @@ from equivcheck.core.cases import Suite
 from equivcheck.core.settings import AUTO, EngineSetup, Settings
 from equivcheck.fault_matrix.openers import open_with_one_token
 from equivcheck.fault_matrix.schedules import CONTEXT, ROWS, WRITERS, schedule
+from equivcheck.fault_matrix.service_schedules import WRITERS as SERVICES
+from equivcheck.fault_matrix.service_schedules import Service, service
+from equivcheck.fault_matrix.writer import Encode
 from equivcheck.faults.fault import Fault
 from equivcheck.faults.recurrence import TARGET, Recurrent
 from equivcheck.records.records import CONTROL
@@ -22,6 +25,8 @@ from equivcheck.statistics.profiles import PROFILES
 
 PAIR = "tiny"
 SETUP = EngineSetup(pair=PAIR, batch_size=ROWS, context=CONTEXT, threads=1)
+FEW_ROWS = 4
+"""Of a batch that serves, so that a few requests are more than there are rows."""
 UNLIMITED = 1e9
 """Nats. The reference knows no recurrent layer, so its log-probabilities say nothing there."""
 SELDOM = 1000
@@ -90,6 +95,14 @@ LAW = Rig(
 """Sampled by the rejection rule, which promises the target's law and not its tokens."""
 
 
+SERVED = Rig(
+    name="served",
+    settings=settings_with(setup=msgspec.structs.replace(SETUP, batch_size=FEW_ROWS)),
+    schedules=tuple(SERVICES),
+)
+"""Asked as a server is, and compared with what each request is answered alone."""
+
+
 def speed_rig(engine: str) -> Rig:
     """Many prompts and no second asking; the sound candidate drafts like the faulty one.
 
@@ -105,6 +118,8 @@ def speed_rig(engine: str) -> Rig:
 
 def rig_of(entry: Fault) -> Rig:
     """The rig that a fault or control is run on."""
+    if entry.serves:
+        return SERVED
     if entry.caught_by == "acceptance":
         return speed_rig(entry.engine)
     if "rule=rejection" in entry.engine:
@@ -117,6 +132,20 @@ def rig_of(entry: Fault) -> Rig:
 @functools.cache
 def suites_of(names: tuple[str, ...], *, seed: int, opened: bool) -> tuple[Suite, ...]:
     """Schedules by name, written for the bundled pair, with an opener or without."""
+    encode, eos = writing()
+    written = (schedule(name, seed=seed, encode=encode, eos=eos) for name in names)
+    return tuple(map(open_with_one_token, written) if opened else written)
+
+
+@functools.cache
+def services_of(names: tuple[str, ...], *, seed: int) -> tuple[Service, ...]:
+    """Schedules of services by name, written for the bundled pair."""
+    encode, eos = writing()
+    return tuple(service(name, seed=seed, encode=encode, eos=eos) for name in names)
+
+
+def writing() -> tuple[Encode, int]:
+    """The bundled pair's tokenizer, and the id that ends a text."""
     from equivcheck.pairs.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(PAIR)
@@ -125,9 +154,7 @@ def suites_of(names: tuple[str, ...], *, seed: int, opened: bool) -> tuple[Suite
         ids: Sequence[int] = tokenizer(text)["input_ids"]
         return ids
 
-    eos = tokenizer.eos_token_id
-    written = (schedule(name, seed=seed, encode=encode, eos=eos) for name in names)
-    return tuple(map(open_with_one_token, written) if opened else written)
+    return encode, tokenizer.eos_token_id
 
 
 def sound_settings(rig: Rig) -> Settings:

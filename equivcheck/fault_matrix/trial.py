@@ -25,6 +25,7 @@ from equivcheck.fault_matrix.job import Job
 from equivcheck.fault_matrix.openers import without_openers
 from equivcheck.fault_matrix.result import Result, Said, by_check, is_caught, say
 from equivcheck.fault_matrix.rigs import LAW, against, budget_of, sound_settings, suites_of
+from equivcheck.fault_matrix.service_trial import judged_served, serve_sound
 from equivcheck.faults.fault import Fault
 from equivcheck.pipeline.run import run
 from equivcheck.records.records import CANDIDATE, Evidence
@@ -47,6 +48,9 @@ class Captured(Struct, frozen=True):
 def capture_sound(job: Job, out: Path) -> None:
     """Run the sound arms of a job's rig over its schedules, unless that is done already."""
     folder = job.sound_folder(out)
+    if job.entry.serves:
+        serve_sound(job, folder)
+        return
     if (done := folder / DONE).is_file():
         before = msgspec.json.decode(done.read_bytes(), type=Captured)
         if before.code == job.code and {*job.schedules} <= {*before.schedules}:
@@ -83,7 +87,7 @@ def run_job(job: Job, out: Path) -> Result:
         accused=False,
     )
     try:
-        result = judged(job, blank, out)
+        result = (judged_served if job.entry.serves else judged)(job, blank, out)
     # One fault that breaks the run must not cost all others theirs; it counts as not caught.
     except Exception as error:
         result = msgspec.structs.replace(blank, headline=describe(error))

@@ -30,6 +30,9 @@ from equivcheck.faults import (
     sampling_noise,
     sampling_precision,
     scores,
+    serving,
+    serving_controls,
+    serving_prefixes,
     sessions,
     stopping,
     streams,
@@ -70,11 +73,14 @@ MODULES = (
     controls,
     recurrence,
     sessions,
+    serving_prefixes,
+    serving,
+    serving_controls,
 )
 """In the order of the catalogue, whichever of them was imported and so registered first."""
 
 _PLACES = {module.__name__: place for place, module in enumerate(MODULES)}
-_ENTRIES = sorted(REGISTERED.values(), key=lambda entry: _PLACES[entry.decoder.__module__])
+_ENTRIES = sorted(REGISTERED.values(), key=lambda entry: _PLACES[entry.module])
 CATALOGUE = tuple(
     sorted(
         (entry for entry in _ENTRIES if entry.breaks != "nothing"),

@@ -1,6 +1,7 @@
 """What a seeded fault is, and how one gets into the catalogue.
 
-A fault is a small subclass of `Decoder` under the decorator `fault`; what it does wrong is the
+A fault is a small subclass of `Decoder` under the decorator `fault`, or of `Server` under
+`serving_fault`; what it does wrong is the
 first line of its docstring. The faults themselves are in the modules beside this one.
 """
 
@@ -13,6 +14,7 @@ from typing import Literal, TypeVar
 from msgspec import Struct
 
 from equivcheck.decoding.decoder import Decoder
+from equivcheck.serving.server import Server
 
 Breaks = Literal["losslessness", "speed", "interface", "measurement", "nothing"]
 """What a fault breaks. Nothing: a control, a sound decoder that no check may accuse."""
@@ -43,6 +45,7 @@ FAMILIES = {
     "F23": "vacuous runs",
     "F24": "streaming granularity",
     "F25": "sessions and shared prefixes",
+    "F26": "serving",
 }
 """Class of fault to its subject."""
 
@@ -76,6 +79,8 @@ class Fault(Struct, frozen=True, kw_only=True):
     caught_by: str
     """The check expected to catch it."""
     decoder: type[Decoder]
+    server: type[Server] = Server
+    """Who orders the decoder's steps, where the fault or control is served."""
     family: str = ""
     """A key of `FAMILIES`."""
     engine: str = "native:gamma=4"
@@ -86,6 +91,16 @@ class Fault(Struct, frozen=True, kw_only=True):
     """lossy: known and sold as such, which does not make it lossless."""
     draws: int = DRAWS
     """Tokens to draw at most, where the law of sampling is tested."""
+
+    @property
+    def serves(self) -> bool:
+        """Whether it is asked as a server is: requests come and are given up while it works."""
+        return self.server is not Server
+
+    @property
+    def module(self) -> str:
+        """Where it is written down."""
+        return (self.server if self.serves else self.decoder).__module__
 
     @property
     def candidate(self) -> str:
@@ -99,6 +114,8 @@ class Fault(Struct, frozen=True, kw_only=True):
 
 
 Kind = TypeVar("Kind", bound=type[Decoder])
+Served = TypeVar("Served", bound=type[Server])
+Entered = TypeVar("Entered", bound=type[object])
 REGISTERED: dict[str, Fault] = {}
 """What the decorator has seen; `catalogue.py` imports the modules that use it."""
 
@@ -144,6 +161,69 @@ def fault(
     return register
 
 
+def serving_fault(
+    fault_id: str,
+    *,
+    recreates: str,
+    schedules: tuple[str, ...],
+    breaks: Breaks = "losslessness",
+    decoder: type[Decoder] = Decoder,
+) -> Callable[[Served], Served]:
+    """Put a server into the catalogue; its docstring's first line is the summary.
+
+    Raises:
+        ValueError: the id is taken.
+    """
+
+    def register(kind: Served) -> Served:
+        add(
+            kind,
+            Fault(
+                id=fault_id,
+                summary=first_line(kind),
+                recreates=recreates,
+                breaks=breaks,
+                caught_by="acceptance" if breaks == "speed" else "schedules",
+                decoder=decoder,
+                server=kind,
+                family="F26",
+                schedules=schedules,
+            ),
+        )
+        return kind
+
+    return register
+
+
+def serving_control(
+    fault_id: str, *, schedules: tuple[str, ...], engine: str = "native:gamma=4"
+) -> Callable[[Served], Served]:
+    """Put a sound server beside the catalogue: one that no check may accuse.
+
+    Raises:
+        ValueError: the id is taken.
+    """
+
+    def register(kind: Served) -> Served:
+        add(
+            kind,
+            Fault(
+                id=fault_id,
+                summary=first_line(kind),
+                recreates="",
+                breaks="nothing",
+                caught_by="",
+                decoder=Decoder,
+                server=kind,
+                engine=engine,
+                schedules=schedules,
+            ),
+        )
+        return kind
+
+    return register
+
+
 def control(
     fault_id: str, *, schedules: tuple[str, ...], engine: str = "native:gamma=4"
 ) -> Callable[[Kind], Kind]:
@@ -171,8 +251,8 @@ def control(
     return register
 
 
-def add(kind: Kind, entry: Fault) -> Kind:
-    """Register an entry and hand its decoder on.
+def add(kind: Entered, entry: Fault) -> Entered:
+    """Register an entry and hand its class on.
 
     Raises:
         ValueError: the id is taken.
@@ -183,6 +263,6 @@ def add(kind: Kind, entry: Fault) -> Kind:
     return kind
 
 
-def first_line(kind: type[Decoder]) -> str:
-    """What a decoder does wrong, without the full stop."""
+def first_line(kind: type[object]) -> str:
+    """What a class does wrong, without the full stop."""
     return (inspect.getdoc(kind) or "").partition("\n")[0].removesuffix(".")

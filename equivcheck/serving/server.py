@@ -32,6 +32,9 @@ GRAIN = 16
 class Server:
     """Serves requests in the rows of a decoder."""
 
+    store_kind: type[PrefixStore] = PrefixStore
+    reader_kind: type[PromptReader] = PromptReader
+
     def __init__(
         self,
         decoder: Decoder,
@@ -47,8 +50,10 @@ class Server:
         decoder.clear()
         self.seats = decoder.seats
         self.statistics = Statistics()
-        self.store = self.new_store()
-        self.reader = self.new_reader()
+        self.store = self.store_kind(
+            decoder.cache, block=block_of(decoder.prefill), capacity=limits.prefix_tokens
+        )
+        self.reader = self.reader_kind(decoder, self.store, self.statistics)
         self.waiting: deque[Ticket] = deque()
         self.seated: dict[int, Ticket] = {}
         """By row, in the order of arrival."""
@@ -56,15 +61,6 @@ class Server:
         """By row, the request that it served last."""
         self.steps = 0
         self.happened: list[ServedEvent] = []
-
-    def new_store(self) -> PrefixStore:
-        """An empty store of blocks."""
-        block = block_of(self.decoder.prefill)
-        return PrefixStore(self.decoder.cache, block=block, capacity=self.limits.prefix_tokens)
-
-    def new_reader(self) -> PromptReader:
-        """Who fills the rows."""
-        return PromptReader(self.decoder, self.store, self.statistics)
 
     @property
     def idle(self) -> bool:
