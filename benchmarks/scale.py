@@ -3,10 +3,10 @@
     python -m benchmarks.scale make FOLDER --tokens 1000000 --length 250
     python -m benchmarks.scale measure FOLDER [--verb judge] [--verb report]
 
-A synthetic run has the arms of a default run with the engine ``native``, four drafts a step,
+A synthetic run has the arms of a default run with the engine ``native``: four drafts a step,
 scores, fingerprints of logits and steps with their drafts, all greedy and identical, so that it
 passes. Its tokens are counted over all arms, as they lie in the file. With ``--longest 32768`` one
-case is that long. ``measure`` runs each verb in a process of its own and prints one JSON document.
+case is that long. ``measure`` runs each verb in a process of its own and prints a JSON document.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def generation(most: int, kind: int, speculates: bool) -> Generation:
     """One answer that stops at its limit; the same tokens, whether it was drafted or not."""
     dice = np.random.default_rng([most, kind])
     ids = dice.integers(2, VOCABULARY, most).tolist()
-    best = np.round(dice.uniform(-0.6, -0.01, most), 7).tolist()
+    best = np.round(dice.uniform(-3.0, -0.7, most), 7).tolist()
     scores = tuple(
         TokenScore(logprob=logprob, rival=1, rival_logprob=round(logprob - 1.5, 7))
         for logprob in best

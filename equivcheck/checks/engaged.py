@@ -121,13 +121,16 @@ def _unreached(answers: Sequence[Generation], gamma: int) -> list[str]:
     Counts by slot tell only which slots had accepted drafts: one in the last is a step that
     accepted all. Without them neither is known.
     """
-    steps = [step for answer in answers for step in answer.steps]
+    # Loads numpy, which is no part of what `checks` costs to import.
+    from equivcheck.core.columns import steps_of
+
     if any(not answer.steps and answer.counts for answer in answers):
         slots = _slots(answers)
         if slots and len(slots) < gamma:
             return [f"no draft in slot {gamma - 1}, the last, was ever accepted"]
         return []
-    drafted = max((step.drafted for step in steps), default=0)
+    steps = steps_of(answers)
+    drafted = int(steps[:, 0].max()) if len(steps) else 0
     if drafted == 0:
         return []
     missing = []
@@ -136,7 +139,7 @@ def _unreached(answers: Sequence[Generation], gamma: int) -> list[str]:
             f"slot {drafted}" if drafted == gamma - 1 else f"slots {drafted} to {gamma - 1}"
         )
         missing.append(f"draft {slots_left} never used")
-    if not any(0 < step.drafted == step.accepted for step in steps):
+    if not ((steps[:, 0] > 0) & (steps[:, 0] == steps[:, 1])).any():
         missing.append("no step accepted all of its drafts")
     return missing
 
@@ -171,10 +174,10 @@ def _finding(
     named: Sequence[str] = (),
 ) -> Finding:
     counts = [answer.drafts_counted for answer in answers]
-    steps = [step for answer in answers for step in answer.steps]
+    steps = sum(len(answer.steps) for answer in answers)
     drafted = plural(sum(each.drafted for each in counts), "draft token")
     happened = f"{sum(each.accepted for each in counts):,} of {drafted} accepted"
-    happened += f" in {plural(len(steps), 'step')}" if steps else ""
+    happened += f" in {plural(steps, 'step')}" if steps else ""
     return Finding(
         check="engaged",
         subject=subject,
@@ -184,12 +187,15 @@ def _finding(
         if missing
         else f"speculation ran{where}: {happened}",
         details=(*_lengths(answers), *_named(named)),
-        n=len(steps),
+        n=steps,
     )
 
 
 def _lengths(answers: Sequence[Generation]) -> Iterator[str]:
-    seen = sorted({step.accepted for each in answers for step in each.steps if step.drafted})
+    from equivcheck.core.columns import steps_of
+
+    steps = steps_of(answers)
+    seen = sorted(set(steps[steps[:, 0] != 0, 1].tolist()))
     if seen:
         yield f"accepted lengths seen: {', '.join(map(str, seen))}"
     elif slots := _slots(answers):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import eq
 from typing import NamedTuple
 
 from equivcheck.checks.budget import ALPHA, Comparison, compare
@@ -51,7 +50,10 @@ class Compared(NamedTuple):
     def same_logits(self) -> int:
         """Output positions whose logits are reported and agree to the bit."""
         ours, theirs = self.pair.other.logit_digests, self.pair.target.logit_digests
-        return sum(map(eq, ours, theirs)) if ours and theirs else 0
+        # Loads numpy, which is no part of what `checks` costs to import.
+        from equivcheck.core.columns import number_same
+
+        return number_same(ours, theirs) if ours and theirs else 0
 
 
 def hold(evidence: Evidence, *, check: str, keys: Iterable[str], weigh: Weigh) -> list[Finding]:

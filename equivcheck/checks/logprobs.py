@@ -75,10 +75,23 @@ def faults_of(output: Scored, *, request: Request, settings: Settings) -> Iterat
     if len(output.scores) != len(output.tokens):
         yield f"{plural(len(output.scores), 'score')} for {plural(len(output.tokens), 'token')}"
         return
+    # Loads numpy, which is no part of what `checks` costs to import.
+    from equivcheck.checks.columns import all_zero, scores_agree, scores_follow
+
     if output.rescored is not None:
-        yield from _against_reference(output, output.rescored, allowed=tolerance(settings))
-    elif len(output.scores) >= MEAN_FROM and all(score.logprob == 0.0 for score in output.scores):
+        allowed = tolerance(settings)
+        logprobs, mean = output.rescored.logprobs, MEAN_SHARE * allowed
+        if not scores_follow(output.scores, logprobs, allowed=allowed, mean=mean):
+            yield from _against_reference(output, output.rescored, allowed=allowed)
+    elif (
+        len(output.scores) >= MEAN_FROM
+        and all_zero(output.scores)
+        and all(score.logprob == 0.0 for score in output.scores)
+    ):
         yield f"log-probability 0.0 for all {len(output.scores)} tokens"
+    greedy = request.sampling.greedy
+    if scores_agree(output.scores, output.tokens, slack=OWN_SCORE_SLACK, greedy=greedy):
+        return
     for index, (score, token) in enumerate(zip(output.scores, output.tokens, strict=True)):
         yield from inconsistent(score, token, at=index, greedy=request.sampling.greedy)
 

@@ -65,15 +65,19 @@ def tally(answers: Sequence[Generation]) -> Tally:
     """Count the drafts of some answers; those that tell nothing of them count for nothing."""
     told = [each for each in answers if each.totals is not None]
     by_step = all(each.steps for each in told)
+    counts = [each.drafts_counted for each in told]
+    trials, drafting = len(counts), sum(each.drafted > 0 for each in counts)
     if by_step:
-        drafts = [step.drafted for each in told for step in each.steps]
-    else:
-        drafts = [each.drafts_counted.drafted for each in told]
+        # Loads numpy, which is no part of what `checks` costs to import.
+        from equivcheck.core.columns import steps_of
+
+        steps = steps_of(told)
+        trials, drafting = len(steps), int((steps[:, 0] > 0).sum())
     return Tally(
-        trials=len(drafts),
-        drafting=sum(drafted > 0 for drafted in drafts),
-        drafted=sum(drafts),
-        accepted=sum(each.drafts_counted.accepted for each in told),
+        trials=trials,
+        drafting=drafting,
+        drafted=sum(each.drafted for each in counts),
+        accepted=sum(each.accepted for each in counts),
     )
 
 

@@ -57,14 +57,19 @@ def first_other_logits(once: Generation, again: Generation) -> int | None:
     ours, theirs = once.logit_digests, again.logit_digests
     if not ours or not theirs:
         return None
-    return next(
-        (at for at, row in enumerate(zip(ours, theirs, strict=False)) if len({*row}) > 1), None
-    )
+    from equivcheck.checks.columns import first_other
+
+    return first_other(ours, theirs)
 
 
 def _first_other_score(once: Generation, again: Generation) -> int | None:
     if once.scores is None or again.scores is None:
         return None
+    # Loads numpy, which is no part of what `checks` costs to import.
+    from equivcheck.checks.columns import first_other_bits
+
+    if not any(type(each.scores) is tuple for each in (once, again)):
+        return first_other_bits(once.scores, again.scores)
     for index, (one, other) in enumerate(zip(once.scores, again.scores, strict=False)):
         bits = struct.pack("<dd", one.logprob, one.rival_logprob)
         others = struct.pack("<dd", other.logprob, other.rival_logprob)

@@ -168,6 +168,12 @@ def _content_faults(
     generation: Generation, request: Request, *, ends: Ends, vocab_size: int
 ) -> Iterator[Fault]:
     banned = frozenset(request.sampling.banned_tokens)
+    barred = banned | ends.every if request.sampling.min_new_tokens else banned
+    # Loads numpy, which is no part of what `checks` costs to import.
+    from equivcheck.checks.columns import holds_none_of
+
+    if holds_none_of(generation.token_ids, barred, vocab=vocab_size):
+        return
     for index, token in enumerate(generation.token_ids):
         if not 0 <= token < vocab_size:
             yield Fault(Reason.STOP_RULE, f"token {index} is id {token}, of {vocab_size} ids")
@@ -181,13 +187,16 @@ def _content_faults(
 def _ending_faults(generation: Generation, *, ends: Ends, completed: int | None) -> Iterator[Fault]:
     """Nothing may follow a stop."""
     last = len(generation.token_ids) - 1
-    for index, token in enumerate(generation.token_ids[:-1]):
-        if token in ends.every:
-            yield Fault(
-                Reason.STOP_RULE,
-                f"{plural(last - index, 'token')} after stop id {token} at {index}",
-            )
-            return
+    from equivcheck.checks.columns import first_of
+
+    index = first_of(generation.token_ids, ends.every)
+    if index is not None and index < last:
+        token = generation.token_ids[index]
+        yield Fault(
+            Reason.STOP_RULE,
+            f"{plural(last - index, 'token')} after stop id {token} at {index}",
+        )
+        return
     if completed is not None and completed < last:
         yield Fault(
             Reason.STOP_RULE,

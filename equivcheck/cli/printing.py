@@ -22,7 +22,7 @@ def print_run(folder: Path, *, output: Output) -> int:
     from equivcheck.checks.verdict import judge
     from equivcheck.records.records_file import read_evidence
 
-    evidence = read_evidence(folder)
+    evidence = read_evidence(folder, compact=True)
     return print_verdict(
         evidence,
         judge(evidence, finished=evidence.sealed is not None),

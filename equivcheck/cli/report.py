@@ -20,18 +20,17 @@ def command(*, run: str, as_json: bool) -> int:
     if (measured := Path(run) / "bench.jsonl").is_file():
         return _report_bench(measured, output=Output(as_json=as_json))
     from equivcheck.checks.verdict import judge
-    from equivcheck.cli.printing import print_run
+    from equivcheck.cli.printing import print_verdict
     from equivcheck.records.records_file import read_evidence
     from equivcheck.records.run_folder import find_run, shown
     from equivcheck.report.view import view_of
     from equivcheck.report.write import write_reports
 
     path = find_run(run)
-    evidence = read_evidence(path)
-    written = write_reports(
-        path.parent, view_of(evidence, judge(evidence, finished=evidence.sealed is not None))
-    )
-    code = print_run(path.parent, output=Output(as_json=as_json))
+    evidence = read_evidence(path, compact=True)
+    verdict = judge(evidence, finished=evidence.sealed is not None)
+    written = write_reports(path.parent, view_of(evidence, verdict))
+    code = print_verdict(evidence, verdict, output=Output(as_json=as_json), folder=path.parent)
     note(f"written: {', '.join(shown(file) for file in written)}")
     return code
 

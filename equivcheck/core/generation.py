@@ -6,7 +6,7 @@ Plain records shared by engines, capture, scoring and checks; no torch here.
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, cast
 
 import msgspec
 from msgspec import Meta, Struct
@@ -47,7 +47,7 @@ class Request(Struct, frozen=True, kw_only=True):
         return int.from_bytes(digest[:7], "little")
 
 
-class Step(Struct, frozen=True, kw_only=True, array_like=True):
+class Step(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One verify step of one request."""
 
     drafted: int
@@ -93,7 +93,7 @@ class DraftCounts(Struct, frozen=True, kw_only=True):
     """Accepted drafts by place in the block, first place first; empty: not told."""
 
 
-class TokenScore(Struct, frozen=True, kw_only=True, array_like=True):
+class TokenScore(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What the engine itself thought of one emitted token.
 
     Natural logs of the softmax over the logits after penalties, biases and bans, before
@@ -130,6 +130,8 @@ class Generation(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Its drafts in total: of its steps, else what the engine counted; None: not told."""
         if not self.steps:
             return self.counts
+        if (counted := getattr(self.steps, "totals", None)) is not None:  # packed
+            return cast("DraftCounts", counted)
         accepted = [step.accepted for step in self.steps if step.drafted]
         most = max(accepted, default=0)
         return DraftCounts(

@@ -22,7 +22,7 @@ def rejudge(records: Path) -> tuple[Evidence, Verdict]:
         RecordsError: the file cannot be read.
         EquivcheckError: its verdict changed and cannot be written.
     """
-    evidence = read_evidence(records)
+    evidence = read_evidence(records, compact=True)
     verdict = judge(evidence, finished=evidence.sealed is not None)
     if evidence.sealed is not None and not _says_already(evidence, verdict):
         with writing(records):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -46,15 +46,23 @@ class Line(NamedTuple):
     end: Place
 
 
-def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
+def assemble(path: Path, lines: Iterable[Line], *, compact: bool = False) -> Evidence:
     """Sort the records by what they are about.
+
+    Args:
+        path: Where they are from.
+        lines: Each is let go of before the next is taken.
+        compact: Whether answers are packed, as `core.packed` says.
 
     Raises:
         RecordsError: the lines are no run's: out of order, doubled, about nothing asked, or with
             what no decoder can mean.
     """
-    if not lines or not isinstance(header := lines[0].record, Header):
+    lines = iter(lines)
+    first = next(lines, None)
+    if first is None or not isinstance(header := first.record, Header):
         raise RecordsError(f"{path}: does not start with a run's header")
+    fitting = _packing if compact else _as_it_is
     _refuse_unbounded(header, where=f"{path}:1")
     asked: dict[str, Asked] = {}
     captured: dict[str, dict[str, Captured]] = {
@@ -71,7 +79,7 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
     scored: list[Scored] = []
     findings: list[Finding] = []
     sealed: Sealed | None = None
-    for number, record, _ in lines[1:]:
+    for number, record, _ in lines:
         where = f"{path}:{number}"
         match record:
             case Header():
@@ -92,7 +100,7 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
                     raise RecordsError(f"{where}: {key} is asked a second time")
                 asked[key] = record
             case Captured():
-                _add_answer(record, captured=captured, asked=asked, where=where)
+                _add_answer(record, captured=captured, asked=asked, where=where, fitting=fitting)
             case Failed():
                 failures.append(record)
             case Arbitration():
@@ -109,7 +117,9 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
             case Preflight():
                 preflight = record
             case Drawn():
-                _add_draw(record, draws=draws, asked=asked, header=header, where=where)
+                _add_draw(
+                    record, draws=draws, asked=asked, header=header, where=where, fitting=fitting
+                )
                 if record.stop_completed_at is not UNSET:
                     found = stops_of_draws.setdefault(record.arm, {})
                     found[record.generation.key] = record.stop_completed_at
@@ -118,7 +128,7 @@ def assemble(path: Path, lines: Sequence[Line]) -> Evidence:
     asked, other_history = with_own_prompts(asked, captured)
     return Evidence(
         header=header,
-        unsealed=lines[0].end.seal is None,
+        unsealed=first.end.seal is None,
         asked=asked,
         captured=captured,
         other_history=other_history,
@@ -173,6 +183,7 @@ def _add_answer(
     captured: dict[str, dict[str, Captured]],
     asked: dict[str, Asked],
     where: str,
+    fitting: Fitting,
 ) -> None:
     key = record.generation.key
     if record.arm not in captured:
@@ -186,8 +197,9 @@ def _add_answer(
         told = "with no prompt of its own" if prompt is None else "with a prompt of its own"
         raise RecordsError(f"{where}: {record.arm} answers {key!r} {told}")
     length = len(asked[key].request.prompt_ids if prompt is None else prompt)
-    _refuse_meaningless(record, asked=asked[key], where=where, prompt=length)
-    captured[record.arm][key] = record
+    limits = Limits(tokens=asked[key].request.max_new_tokens, prompt=length)
+    generation = fitting(record, limits=limits, where=where)
+    captured[record.arm][key] = replace(record, generation=generation)
 
 
 def _add_draw(
@@ -197,6 +209,7 @@ def _add_draw(
     asked: dict[str, Asked],
     header: Header,
     where: str,
+    fitting: Fitting,
 ) -> None:
     key = record.generation.key
     planned = {arm: cases for arm, cases in header.planned.items() if arm in DRAWING}
@@ -214,8 +227,8 @@ def _add_draw(
     # The prompt of a later turn is known when all is read.
     own = asked[case].before
     prompt = None if own else len(asked[case].request.prompt_ids)
-    _refuse_meaningless(record, asked=asked[case], where=where, prompt=prompt)
-    of_arm[key] = record.generation
+    limits = Limits(tokens=asked[case].request.max_new_tokens, prompt=prompt)
+    of_arm[key] = fitting(record, limits=limits, where=where)
 
 
 def _with_arm(header: Header, opened: ArmOpened, *, where: str) -> Header:
@@ -236,13 +249,32 @@ def _refuse_unbounded(header: Header, *, where: str) -> None:
             raise RecordsError(f"{where}: arms.{head(arm, cells=40)}.{wrong}")
 
 
-def _refuse_meaningless(
-    record: Captured | Drawn, *, asked: Asked, where: str, prompt: int | None
-) -> None:
-    limits = Limits(tokens=asked.request.max_new_tokens, prompt=prompt)
+class Fitting(Protocol):
+    """Takes an answer in, or refuses its line as one that no decoder can mean."""
+
+    def __call__(self, record: Captured | Drawn, *, limits: Limits, where: str) -> Generation:
+        """What is kept of the answer."""
+
+
+def _as_it_is(record: Captured | Drawn, *, limits: Limits, where: str) -> Generation:
     if wrong := out_of_bounds(record.generation, limits):
         key = head(record.generation.key, cells=120)
         raise RecordsError(f"{where}: {record.arm}'s answer to {key!r}: {wrong}")
+    return record.generation
+
+
+def _packing(record: Captured | Drawn, *, limits: Limits, where: str) -> Generation:
+    # Loads numpy, which readers that pack nothing do without.
+    from equivcheck.core.packed import packed
+    from equivcheck.core.packed_bounds import within_bounds
+
+    try:
+        small = packed(record.generation)
+    except OverflowError:
+        return _as_it_is(record, limits=limits, where=where)
+    if not within_bounds(small, limits):
+        _as_it_is(record, limits=limits, where=where)
+    return small
 
 
 def _in_order(drawn: dict[str, Generation], cases: Sequence[str]) -> dict[str, Generation]:

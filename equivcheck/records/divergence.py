@@ -54,9 +54,10 @@ class Pair(Struct, frozen=True, kw_only=True):
 
 def first_divergence(one: Generation, other: Generation) -> int | None:
     """First output index at which two answers differ, in token or in having ended there."""
-    for index, (left, right) in enumerate(zip(one.token_ids, other.token_ids, strict=False)):
-        if left != right:
-            return index
+    if one.token_ids != other.token_ids:
+        for index, (left, right) in enumerate(zip(one.token_ids, other.token_ids, strict=False)):
+            if left != right:
+                return index
     if len(one.token_ids) != len(other.token_ids) or one.finish_reason != other.finish_reason:
         return min(len(one.token_ids), len(other.token_ids))
     return None

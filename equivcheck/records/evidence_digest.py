@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import blake2b
 from operator import attrgetter
+from typing import cast
 
 import msgspec
 from msgspec.structs import replace
@@ -59,5 +60,27 @@ def _parts(evidence: Evidence) -> Iterator[tuple[object, ...]]:
 
 def _answer(generation: Generation) -> tuple[object, ...]:
     """An answer without its times."""
+    if type(generation.token_ids) is not tuple:
+        return _packed_answer(generation)
     timeless = replace(generation, steps=(), prefill_seconds=None, total_seconds=None)
     return timeless, list(map(_step, generation.steps))
+
+
+def _packed_answer(generation: Generation) -> tuple[object, ...]:
+    """The same of an answer that was packed, without a record for each number."""
+    from equivcheck.core.packed import unpacked
+    from equivcheck.core.packed_sequences import PackedScores
+    from equivcheck.core.packed_steps import PackedSteps
+
+    steps, scores = cast("object", generation.steps), cast("object", generation.scores)
+    timeless = unpacked(
+        replace(
+            generation,
+            steps=(),
+            scores=scores.rows() if isinstance(scores, PackedScores) else scores,
+            prefill_seconds=None,
+            total_seconds=None,
+        )
+    )
+    told = steps.rows() if isinstance(steps, PackedSteps) else map(_step, generation.steps)
+    return timeless, list(told)

@@ -241,6 +241,14 @@ class _Kind(msgspec.Struct):
 _decode_kind = msgspec.json.Decoder(_Kind).decode
 
 
+def kind_of(line: bytes) -> str | None:
+    """The tag of a line; None: it has none."""
+    try:
+        return decoded(_decode_kind, line).type
+    except msgspec.DecodeError:
+        return None
+
+
 class LineDecoder(Generic[R]):
     """Reads the lines of one kind of journal."""
 
@@ -259,16 +267,25 @@ class LineDecoder(Generic[R]):
         if len(line) >= LONGEST_LINE:
             raise RecordsError(f"{where}: longer than {LONGEST_LINE} bytes")
         try:
-            kind = decoded(_decode_kind, line)
-            if kind.type not in self._tags:
-                known = unknown_name("record type", kind.type, self._tags)
-                raise RecordsError(f"{where}: type: {known}")
-            if kind.type == "header" and kind.schema != self._schema:
-                raise RecordsError(
-                    f"{where}: schema: {kind.schema}, but this equivcheck reads schema "
-                    f"{self._schema}"
-                )
             record: R = decoded(self._decode, line)
-            return record
+        except msgspec.DecodeError as error:
+            self._refuse_kind(line, where=where)
+            raise RecordsError(f"{where}: {explain(error, {})}") from error
+        # A header of another schema may read like one of this.
+        if getattr(record, "schema", self._schema) != self._schema:
+            self._refuse_kind(line, where=where)
+        return record
+
+    def _refuse_kind(self, line: bytes, *, where: str) -> None:
+        """Raise RecordsError where a line is of no known kind, or of another schema."""
+        try:
+            kind = decoded(_decode_kind, line)
         except msgspec.DecodeError as error:
             raise RecordsError(f"{where}: {explain(error, {})}") from error
+        if kind.type not in self._tags:
+            known = unknown_name("record type", kind.type, self._tags)
+            raise RecordsError(f"{where}: type: {known}")
+        if kind.type == "header" and kind.schema != self._schema:
+            raise RecordsError(
+                f"{where}: schema: {kind.schema}, but this equivcheck reads schema {self._schema}"
+            )

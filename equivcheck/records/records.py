@@ -143,7 +143,7 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failure"):
     """What the engine said, one line; somebody else's words, to be escaped where shown."""
 
 
-class Gap(Struct, frozen=True, kw_only=True, array_like=True):
+class Gap(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """How far one emitted token lies under the reference's best, teacher-forced."""
 
     gap: float

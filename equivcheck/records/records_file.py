@@ -7,10 +7,12 @@ from it, are replaced whenever the run is judged again.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
-from itertools import takewhile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import IO, Self
 
@@ -27,6 +29,7 @@ from equivcheck.records.journal import (
     Late,
     LineDecoder,
     Place,
+    kind_of,
     sealed_lines,
 )
 from equivcheck.records.records import SAMPLED, SCHEMA, Asked, Evidence, Header, Record, Sealed
@@ -90,14 +93,13 @@ class RecordsWriter(JournalWriter):
 
         if not path.exists():
             return cls.create(path, header), Evidence(header=header, asked={}, captured={})
-        lines = _lines(path)
-        if not lines:
+        evidence = interrupted_evidence(path)
+        if evidence is None:
             writer = cls.reopened(path, at=BEGIN)
             writer.append(header)
             return writer, Evidence(header=header, asked={}, captured={})
-        evidence = assemble(path, lines)
         refuse_other_run(path, found=evidence.header, wanted=header)
-        writer = cls.reopened(path, at=_end_of_evidence(lines))
+        writer = cls.reopened(path, at=_end_of_evidence(path))
         return writer, msgspec.structs.replace(evidence, findings=(), sealed=None)
 
     def append(self, *records: Record) -> None:
@@ -133,19 +135,19 @@ def seal(path: Path, *, findings: Iterable[Finding], sealed: Sealed) -> None:
     Judging the same evidence twice gives the same bytes. A kill in between leaves a run without a
     verdict.
     """
-    lines = _lines(path)
-    assemble(path, lines)
-    with RecordsWriter.reopened(path, at=_end_of_evidence(lines)) as writer:
+    with RecordsWriter.reopened(path, at=_end_of_evidence(path)) as writer:
         writer.append(*findings)
         writer.append(sealed)
 
 
-def read_evidence(path: str | Path, *, scores: bool = True) -> Evidence:
+def read_evidence(path: str | Path, *, scores: bool = True, compact: bool = False) -> Evidence:
     """Read a run back: from its file, or the folder that holds it.
 
     Args:
         path: The file, or its folder.
         scores: Whether to read the scores of its draws too, if they are still there.
+        compact: Whether to hold the numbers of answers as arrays, in a sixth of the memory. They
+            read the same, but are for judging: `core.packed.unpacked` makes one to write.
 
     Raises:
         RecordsError: there is none, a line other than a torn last one cannot be used, or the scores
@@ -156,7 +158,8 @@ def read_evidence(path: str | Path, *, scores: bool = True) -> Evidence:
     if not file.is_file():
         raise RecordsError(f"{file}: no such records file")
     try:
-        evidence = assemble(file, _lines(file))
+        with _uncollected() if compact else nullcontext():
+            evidence = assemble(file, _lines(file), compact=compact)
     except RecordsError as error:
         told = what_is(file, instead_of=RUN, otherwise=str(error))
         raise type(error)(told) from error
@@ -172,8 +175,9 @@ def interrupted_evidence(path: Path) -> Evidence | None:
     Raises:
         RecordsError: a line other than a torn last one cannot be used.
     """
-    lines = _lines(path) if path.exists() else []
-    return assemble(path, lines) if lines else None
+    lines = _lines(path) if path.exists() else iter(())
+    first = next(lines, None)
+    return None if first is None else assemble(path, chain([first], lines))
 
 
 def last_verdict(path: Path) -> Sealed | None:
@@ -198,15 +202,33 @@ def _to_line(record: Record) -> bytes:
     return line
 
 
-def _lines(path: Path) -> list[Line]:
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the collector of cycles: answers that are read and packed in turn hold none."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _lines(path: Path) -> Iterator[Line]:
     """Every complete line; a last one without its end is an interrupted write."""
-    return [
-        Line(line.number, _read(line.text, where=f"{path}:{line.number}"), line.end)
-        for line in sealed_lines(path)
-    ]
+    for line in sealed_lines(path):
+        yield Line(line.number, _read(line.text, where=f"{path}:{line.number}"), line.end)
 
 
-def _end_of_evidence(lines: list[Line]) -> Place:
+def _end_of_evidence(path: Path) -> Place:
     """Behind the last line of evidence."""
-    kept = takewhile(lambda line: not isinstance(line.record, Finding | Sealed), lines)
-    return deque(kept, maxlen=1)[0].end
+    end = BEGIN
+    for line in sealed_lines(path):
+        if kind_of(line.text) in _FOLLOWS:
+            break
+        end = line.end
+    return end
+
+
+_FOLLOWS = frozenset(kind.__struct_config__.tag for kind in (Finding, Sealed))
+"""Tags of the lines that follow from the evidence."""

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ ABOUT = "outputs"
 WIDE = ("bin_mass", "draft_mass", "recovered_mass")
 """Columns of `BINS` numbers a row."""
 FLAGS = ("ends", "crossed")
+_counted = attrgetter("drafted", "accepted", "emitted", "first_rejected")
 CODES = (
     "support",
     "bin",
@@ -93,13 +95,12 @@ def digest_of_outputs(keys: Sequence[str], outputs: Mapping[str, Generation]) ->
     Raises:
         KeyError: there is no output of that key.
     """
+    from equivcheck.core.packed import unpacked
+
     digest = hashlib.sha256()
     for key in keys:
-        output = outputs[key]
-        steps = [
-            (each.drafted, each.accepted, each.emitted, each.first_rejected)
-            for each in output.steps
-        ]
+        output = unpacked(outputs[key])
+        steps = list(map(_counted, output.steps))
         told = [each.draft_logprobs for each in output.steps if each.draft_logprobs is not None]
         weights = [each for at in output.steps if (each := at.residual_log_weight) is not None]
         about = (key, output.token_ids, steps, *filter(None, (told, weights)))

@@ -6,7 +6,6 @@ with prompts as the sample. Part of the view.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 
@@ -76,13 +75,16 @@ def _slots(answers: Collection[Generation]) -> Iterator[SlotRow]:
     if any(not answer.steps and answer.drafts_counted.drafted for answer in answers):
         yield from _counted_slots(answers)
         return
-    steps = [step for answer in answers for step in answer.steps]
-    for slot in range(max(step.drafted for step in steps)):
+    # Loads numpy, which a report costs and importing one does not.
+    from equivcheck.core.columns import steps_of
+
+    drafted, accepted, _ = steps_of(answers).T
+    for slot in range(int(drafted.max())):
         yield SlotRow(
             slot=slot,
-            drafted=sum(step.drafted > slot for step in steps),
-            accepted=sum(step.accepted > slot for step in steps),
-            reached=sum(step.drafted > slot and step.accepted >= slot for step in steps),
+            drafted=int((drafted > slot).sum()),
+            accepted=int((accepted > slot).sum()),
+            reached=int(((drafted > slot) & (accepted >= slot)).sum()),
         )
 
 
@@ -98,31 +100,30 @@ def _counted_slots(answers: Iterable[Generation]) -> Iterator[SlotRow]:
 
 
 def _populations(evidence: Evidence, answers: Mapping[str, Generation]) -> Iterator[GroupRow]:
+    counts = {key: answer.drafts_counted for key, answer in answers.items()}
     for name, belongs in POPULATIONS.items():
-        own = [answer for key, answer in answers.items() if belongs(evidence.asked[key].request)]
+        own = [told for key, told in counts.items() if belongs(evidence.asked[key].request)]
         if own:
-            yield _group(name, [answer.drafts_counted for answer in own])
+            yield _group(name, own)
 
 
 def _positions(evidence: Evidence, answers: Mapping[str, Generation]) -> Iterator[GroupRow]:
-    found: dict[int, dict[str, Counts]] = {start: defaultdict(_none) for start in POSITIONS}
+    import numpy as np
+
+    from equivcheck.core.columns import step_counts
+
+    found: list[list[Counts]] = [[] for _ in POSITIONS]
     for key, answer in answers.items():
-        at = len(evidence.asked[key].request.prompt_ids)
-        for step in answer.steps:
-            start = max(start for start in POSITIONS if start <= at)
-            before = found[start][key]
-            found[start][key] = Counts(
-                before.drafted + step.drafted, before.accepted + step.accepted
-            )
-            at += step.emitted
-    for start, end in zip(POSITIONS, (*POSITIONS[1:], None), strict=True):
-        row = _group(f"{start} to {end - 1}" if end else f"from {start}", found[start].values())
+        drafted, accepted, emitted = step_counts(answer).T.astype("int64")
+        at = len(evidence.asked[key].request.prompt_ids) + emitted.cumsum() - emitted
+        ranges = np.searchsorted(POSITIONS, at, side="right") - 1
+        sums = [np.bincount(ranges, each, len(POSITIONS)) for each in (drafted, accepted)]
+        for counts, own in zip(found, zip(*sums, strict=True), strict=True):
+            counts.append(Counts(*map(int, own)))
+    for start, end, counts in zip(POSITIONS, (*POSITIONS[1:], None), found, strict=True):
+        row = _group(f"{start} to {end - 1}" if end else f"from {start}", counts)
         if row.drafted:
             yield row
-
-
-def _none() -> Counts:
-    return Counts(drafted=0, accepted=0)
 
 
 def _group(name: str, counts: Iterable[Counts]) -> GroupRow:

@@ -6,13 +6,15 @@ and records are written in between, so this shows shapes and is no benchmark.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence
+
+if TYPE_CHECKING:
+    from equivcheck.core.packed_sequences import Array
 
 SHARES = tuple(share / 100 for share in range(0, 101, 2))
 """At which a distribution function is kept."""
@@ -37,25 +39,32 @@ class LatencyRow(Struct, frozen=True, kw_only=True):
 
 def latency_rows(evidence: Evidence) -> Iterator[LatencyRow]:
     """Target and candidate, as far as their engines report times."""
+    # Both are loaded for a report, and not to import one.
+    import numpy as np
+
+    from equivcheck.core.columns import seconds_of, steps_of
+
     for arm in (TARGET, CANDIDATE):
-        steps = sorted(
-            (step.seconds / step.emitted, step.emitted)
-            for answer in evidence.captured.get(arm, {}).values()
-            for step in answer.generation.steps
-            if step.seconds is not None and step.emitted > 0
-        )
-        if not steps:
+        answers = [answer.generation for answer in evidence.captured.get(arm, {}).values()]
+        if not any(answer.steps for answer in answers):
             continue
-        seconds = [each for each, _ in steps]
-        reached = list(accumulate(emitted for _, emitted in steps))
-        p50, p90, p99, *quantiles = _quantiles(seconds, reached, (0.5, 0.9, 0.99, *SHARES))
+        emitted = steps_of(answers)[:, 2].astype("int64")
+        seconds = np.concatenate([seconds_of(answer) for answer in answers])
+        timed = ~np.isnan(seconds) & (emitted > 0)
+        emitted = emitted[timed]
+        if not len(emitted):
+            continue
+        seconds = seconds[timed] / emitted
+        order = seconds.argsort(kind="stable")
+        reached = emitted[order].cumsum()
+        p50, p90, p99, *quantiles = _quantiles(seconds[order], reached, (0.5, 0.9, 0.99, *SHARES))
         yield LatencyRow(
             arm=arm,
-            tokens=reached[-1],
-            steps=len(steps),
+            tokens=int(reached[-1]),
+            steps=len(reached),
             p50=p50,
             p90=p90,
-            p99=p99 if len(steps) >= ENOUGH_FOR_P99 else None,
+            p99=p99 if len(reached) >= ENOUGH_FOR_P99 else None,
             quantiles=tuple(quantiles),
         )
 
@@ -77,6 +86,8 @@ def milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:.3g} ms"
 
 
-def _quantiles(seconds: list[float], reached: list[int], shares: tuple[float, ...]) -> list[float]:
+def _quantiles(seconds: Array, reached: Array, shares: tuple[float, ...]) -> list[float]:
     """For each share, the smallest time that so many of the tokens keep to (nearest rank)."""
-    return [seconds[bisect_left(reached, max(1, share * reached[-1] - 1e-9))] for share in shares]
+    wanted = [max(1, share * reached[-1] - 1e-9) for share in shares]
+    found: list[float] = seconds[reached.searchsorted(wanted)].tolist()
+    return found

@@ -76,8 +76,11 @@ def acceptance_of(answers: Iterable[Generation]) -> Acceptance:
     """Pool the drafts of some answers of one arm, step by step where every answer tells steps."""
     told = [(answer, totals) for answer in answers if (totals := answer.totals) is not None]
     by_step = all(answer.steps for answer, _ in told)
-    all_steps = [step for answer, _ in told for step in answer.steps] if by_step else []
-    steps = [step for step in all_steps if step.drafted]
+    # Loads numpy, which those who only name the class do without.
+    from equivcheck.core.columns import steps_of
+
+    all_steps = steps_of(answer for answer, _ in told if by_step)
+    steps = all_steps[all_steps[:, 0] != 0]
     drafting = [totals for _, totals in told if totals.drafted]
     accepted = [totals.accepted for totals in drafting]
     drafted = [totals.drafted for totals in drafting]
@@ -88,8 +91,8 @@ def acceptance_of(answers: Iterable[Generation]) -> Acceptance:
         num_spec_steps=len(steps),
         num_draft_tokens=sum(drafted),
         num_accepted_draft_tokens=sum(accepted),
-        histogram=dict(sorted(Counter(step.accepted for step in steps).items())),
-        drafted_lengths=dict(sorted(Counter(step.drafted for step in steps).items())),
+        histogram=dict(sorted(Counter(steps[:, 1].tolist()).items())),
+        drafted_lengths=dict(sorted(Counter(steps[:, 0].tolist()).items())),
         rate_interval=ratio_interval(accepted=accepted, drafted=drafted),
         accepted_by_slot=tuple(map(sum, slots)),
         by_step=by_step,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from equivcheck.core.generation import DraftCounts, Generation
 
@@ -29,7 +29,8 @@ def total(found: Iterable[Bounds]) -> Bounds:
 def full_steps(answer: Generation, *, gamma: int) -> Bounds:
     """Steps that accepted ``gamma`` drafts, as many as a step may have."""
     if answer.steps or answer.counts is None:
-        found = sum(0 < gamma == step.drafted == step.accepted for step in answer.steps)
+        drafted, accepted = _steps(answer)
+        found = int(((drafted == gamma) & (accepted == gamma)).sum()) if gamma else 0
         return Bounds(found, found)
     if (slots := _slots(answer.counts, gamma=gamma)) is None:
         return Bounds(0, answer.counts.accepted // max(1, gamma))
@@ -44,12 +45,12 @@ def rejections(answer: Generation, *, gamma: int) -> tuple[Bounds, ...]:
     behind the cut is not always counted.
     """
     if answer.steps or answer.counts is None:
-        slots = [
-            step.accepted
-            for index, step in enumerate(answer.steps)
-            if step.accepted < step.drafted
-            and (index < len(answer.steps) - 1 or step.rejected is not None)
-        ]
+        from equivcheck.core.columns import rejections_named
+
+        drafted, accepted = _steps(answer)
+        rejected = accepted < drafted
+        rejected[-1:] &= rejections_named(answer)[-1:]
+        slots = accepted[rejected].tolist()
         return tuple(Bounds(slots.count(slot), slots.count(slot)) for slot in range(gamma))
     return tuple(
         Bounds(max(0, each.least - 1), each.most) for each in _halted(answer.counts, gamma=gamma)
@@ -59,12 +60,22 @@ def rejections(answer: Generation, *, gamma: int) -> tuple[Bounds, ...]:
 def partly_accepting(answer: Generation, *, gamma: int) -> Bounds:
     """Steps that accepted some of their drafts and not all; with one draft a step, every step."""
     if answer.steps or answer.counts is None:
-        found = sum(0 < step.accepted < step.drafted or gamma == 1 for step in answer.steps)
+        drafted, accepted = _steps(answer)
+        found = int((((accepted > 0) & (accepted < drafted)) | (gamma == 1)).sum())
         return Bounds(found, found)
     if gamma == 1:
         return Bounds(answer.counts.drafted, answer.counts.drafted)
     halted = total(_halted(answer.counts, gamma=gamma)[1:])
     return Bounds(max(0, halted.least - 1), halted.most)
+
+
+def _steps(answer: Generation) -> Iterable[Any]:
+    """Drafted and accepted tokens of its steps, [N] each."""
+    # Loads numpy, which is no part of what `checks` costs to import.
+    from equivcheck.core.columns import step_counts
+
+    drafted, accepted, _ = step_counts(answer).T
+    return drafted, accepted
 
 
 def _halted(counts: DraftCounts, *, gamma: int) -> tuple[Bounds, ...]:

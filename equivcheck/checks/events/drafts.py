@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 
 from equivcheck.checks.events.accepted import (
     Bounds,
@@ -73,16 +72,18 @@ def partly_accepted(seen: Seen) -> Found:
 def long_blocks(seen: Seen) -> Found:
     """Steps that accepted six drafts, or all that a step has."""
     least = min(LONG_BLOCK, seen.gamma)
-    return sum(step.accepted >= least for each in seen.every for step in each.generation.steps)
+    # Loads numpy, which is no part of what `checks` costs to import.
+    from equivcheck.core.columns import steps_of
+
+    return int((steps_of(answer.generation for answer in seen.every)[:, 1] >= least).sum())
 
 
 def none_after_accepted(seen: Seen) -> Found:
     """Steps without drafts that follow one that accepted some."""
-    return sum(
-        bool(before.accepted) and not after.drafted
-        for answer in seen.every
-        for before, after in pairwise(answer.generation.steps)
-    )
+    from equivcheck.core.columns import step_counts
+
+    counts = [step_counts(answer.generation) for answer in seen.every]
+    return sum(int(((each[:-1, 1] != 0) & (each[1:, 0] == 0)).sum()) for each in counts)
 
 
 KINDS = (

@@ -23,11 +23,14 @@ def exact(seen: Seen) -> Found:
         for answer in seen.every
         if ties_at_cut(answer.request.sampling)
     )
+    # Loads numpy, which is no part of what `checks` costs to import.
+    from equivcheck.core.columns import logprobs_of
+
     scored = sum(
-        score.logprob == score.rival_logprob
+        int((own == others).sum())
         for answer in seen.every
         if keeps_one(answer)
-        for score in answer.generation.scores or ()
+        for own, others in [logprobs_of(answer.generation).T]
     )
     return planted + scored or _nothing(seen)
 
