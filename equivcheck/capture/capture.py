@@ -59,6 +59,7 @@ from equivcheck.records.records_file import (
     interrupted_evidence,
     read_evidence,
 )
+from equivcheck.records.shards import Which
 
 __all__ = ["MakeWay", "Progress", "TimeThreads", "capture"]
 
@@ -76,6 +77,7 @@ def capture(
     resume: bool = False,
     make_way: MakeWay | None = None,
     more: bool = False,
+    which: Which | None = None,
     time_threads: TimeThreads | None = None,
     progress: Progress | None = None,
 ) -> Path:
@@ -90,6 +92,7 @@ def capture(
         make_way: Takes away what a new run replaces, when its first answer is there and no sooner:
             until then it may turn out that it cannot be made. None: an occupied folder is refused.
         more: Draw another budget of sampled tokens, on top of what was drawn.
+        which: Ask only the cases of one shard. None: all.
         time_threads: Chooses the number of CPU threads of a new run where none is set and all
             engines compute with this process's torch. None: torch's own stays.
         progress: Told after each answer.
@@ -110,6 +113,7 @@ def capture(
         suites,
         encode=partial(encode, tokenizer),
         follow=partial(encode_turns, tokenizer),
+        which=which,
     )
     if limited(settings, by=LOADING):
         from equivcheck.engines.device import load_setup

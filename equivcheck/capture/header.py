@@ -59,6 +59,7 @@ def make_header(
         threads_timed=threads_timed,
         left_out=plan.left_out,
         windows=pair.windows,
+        shard=plan.shard,
     )
 
 

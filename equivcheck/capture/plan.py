@@ -14,11 +14,14 @@ from msgspec.structs import replace
 
 from equivcheck.capture.prompts import Encode, Follow, PlannedPrompts, Turn
 from equivcheck.core.cases import Case, Suite
+from equivcheck.core.errors import SuiteError
 from equivcheck.core.generation import Request
+from equivcheck.core.schedule import leaders_of
 from equivcheck.core.settings import Settings
 from equivcheck.records.asking_order import by_wave, in_turns, mixed_up
 from equivcheck.records.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET, Asked, LeftOut
 from equivcheck.records.sample_keys import derive_seed
+from equivcheck.records.shards import Shard, Which
 
 Chunk = tuple[Request, ...]
 """Requests that are put to an engine together."""
@@ -37,6 +40,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Arm to case keys, in the order of the suites."""
     left_out: tuple[LeftOut, ...] = ()
     """Cases that are asked of no arm."""
+    shard: Shard | None = None
+    """Which part of the selected cases this is; None: all of them."""
     turns: dict[str, Turn] = {}
     """Key of each later turn of a session to how its prompt is made."""
 
@@ -52,7 +57,12 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 def make_plan(
-    settings: Settings, suites: Sequence[Suite], *, encode: Encode, follow: Follow | None = None
+    settings: Settings,
+    suites: Sequence[Suite],
+    *,
+    encode: Encode,
+    follow: Follow | None = None,
+    which: Which | None = None,
 ) -> Plan:
     """Turn cases into requests and share them out; what is asked again is whole sessions.
 
@@ -61,19 +71,25 @@ def make_plan(
         suites: What to ask.
         encode: Makes prompts.
         follow: Makes prompts that follow others. None: there are none.
+        which: The shard that is asked. None: all.
+
+    Which cases are asked again, and what each is asked, is the same whatever shard they are in.
 
     Raises:
-        SuiteError: a prompt cannot be encoded.
+        SuiteError: a prompt cannot be encoded, or there are fewer cases than shards.
     """
+    shard = shard_of(suites, which) if which else None
+    own = shard.cases if shard else None
     asked: list[Asked] = []
     turns: dict[str, Turn] = {}
     probed: set[str] = set()
     for suite in suites:
         prompts = PlannedPrompts(suite, encode=encode, follow=follow)
         for index, (case, line) in enumerate(zip(suite.cases, suite.lines, strict=True)):
-            key = suite.key(case)
-            request = make_request(key, case, prompt=prompts.of(case), seed=settings.seed)
-            turn = prompts.turn(case)
+            key, prompt, turn = suite.key(case), prompts.of(case), prompts.turn(case)
+            if own is not None and key not in own:
+                continue
+            request = make_request(key, case, prompt=prompt, seed=settings.seed)
             if turn is not None:
                 turns[key] = turn
             asked.append(
@@ -96,6 +112,7 @@ def make_plan(
         **chunks_of(asked, probed=probed, size=settings.setup.batch_size),
         planned=share_out(requests, probed=probed, control=settings.control is not None),
         turns=turns,
+        shard=shard,
     )
 
 
@@ -124,6 +141,22 @@ def answers_before(asked: Sequence[Asked]) -> dict[str, int]:
     """
     limits = {each.request.key: each.request.max_new_tokens for each in asked}
     return {each.request.key: sum(limits[turn] for turn in each.before) for each in asked}
+
+
+def shard_of(suites: Sequence[Suite], which: Which) -> Shard:
+    """One shard of all cases of some suites, whose sessions stay whole.
+
+    Raises:
+        SuiteError: there are more shards than cases and sessions.
+    """
+    keys = tuple(suite.key(case) for suite in suites for case in suite.cases)
+    leaders = leaders_of(suites)
+    if which.of > len(keys) - len(leaders):
+        raise SuiteError(
+            f"{which.of} shards of {len(keys)} cases, of which {len(leaders)} are later turns of "
+            f"sessions: some would have none"
+        )
+    return Shard(index=which.number, of=which.of, keys=keys, leaders=leaders)
 
 
 def with_stored_prompts(plan: Plan, stored: Mapping[str, Asked]) -> Plan:

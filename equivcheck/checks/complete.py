@@ -55,7 +55,20 @@ def check(evidence: Evidence) -> list[Finding]:
                 n=answers,
             )
         )
-    return [*findings, *_left_out(evidence)]
+    return [*findings, *_one_shard(evidence), *_left_out(evidence)]
+
+
+def _one_shard(evidence: Evidence) -> Iterator[Finding]:
+    """A part of a run: the cases of the others were not looked at."""
+    if shard := evidence.header.shard:
+        yield Finding(
+            check="complete",
+            subject=RUN,
+            outcome=Outcome.INCONCLUSIVE,
+            reason=Reason.MISSING,
+            headline=f"shard {shard.index} of {shard.of}: {len(shard.cases):,} of "
+            f"{plural(len(shard.keys), 'case')}; `equivcheck merge` of all shards has the verdict",
+        )
 
 
 def _unanswered(evidence: Evidence, arm: str) -> list[str]:

@@ -28,6 +28,7 @@ from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.records.records import SAMPLED, Evidence
 from equivcheck.records.score_table import Support
+from equivcheck.records.shards import groups_of
 
 if TYPE_CHECKING:
     from equivcheck.records.score_table import ScoreTable
@@ -134,8 +135,14 @@ def _lacking(evidence: Evidence) -> int:
     """Draws of planned cases that rounds before the last one, which may be cut short, lack."""
     planned = evidence.header.planned[SAMPLED]
     rounds = tokens_alone.by_round(evidence.draws[SAMPLED])
-    whole = range(1, max(*rounds, 2))
-    return sum(case not in rounds.get(number, {}) for number in whole for case in planned)
+    lacking = 0
+    for cases in groups_of(evidence.header, planned):
+        last = max(
+            (number for number in rounds if not rounds[number].keys().isdisjoint(cases)), default=0
+        )
+        whole = range(1, max(last, 2))
+        lacking += sum(case not in rounds.get(number, {}) for number in whole for case in cases)
+    return lacking
 
 
 def _broken(evidence: Evidence, battery: Battery) -> list[Finding]:

@@ -5,7 +5,7 @@ For targets that cannot score. A pass claims less than one by scores, and says s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from equivcheck.checks.subjects import RUN, command, plural
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import ROUND_MARK, Generation
 from equivcheck.records.records import SAMPLED, SAMPLED_TARGET, Evidence
+from equivcheck.records.shards import groups_of
 
 if TYPE_CHECKING:
     from equivcheck.statistics.black_box import Comparison
@@ -21,6 +22,17 @@ LEAST_ROUNDS = 4
 """With fewer, few arrangements differ from the one observed."""
 LARGEST_UNSEEN = 0.1
 """A pass needs so much moved probability, at every position compared, to be visible."""
+
+
+def _whole_rounds(
+    arms: Sequence[Mapping[int, Mapping[str, object]]], cases: Sequence[str]
+) -> list[int]:
+    """Rounds in which every arm drew all of some cases."""
+    return [
+        number
+        for number in sorted(arms[0])
+        if all(set(cases) <= arm.get(number, {}).keys() for arm in arms)
+    ]
 
 
 def check(evidence: Evidence) -> list[Finding]:
@@ -32,21 +44,23 @@ def check(evidence: Evidence) -> list[Finding]:
         return []
     arms = [by_round(evidence.draws.get(arm, {})) for arm in (SAMPLED, SAMPLED_TARGET)]
     # Of a round that is not whole, the outputs that came first are the short ones.
-    whole = [
-        number
-        for number in sorted(arms[0])
-        if all(set(cases) <= arm.get(number, {}).keys() for arm in arms)
-    ]
+    whole = {
+        case: rounds
+        for group in groups_of(evidence.header, cases)
+        for rounds in [_whole_rounds(arms, group)]
+        for case in group
+    }
     ours, theirs = (
-        {case: [arm[number][case] for number in whole] for case in cases} for arm in arms
+        {case: [arm[number][case] for number in whole[case]] for case in cases} for arm in arms
     )
+    fewest = min(map(len, whole.values()))
     budget = evidence.preflight.tokens if evidence.preflight else 0
     # The budget is the candidate's; the target draws as many outputs, of other lengths.
     drawn = sum(map(len, chain(*ours.values())))
-    if len(whole) < LEAST_ROUNDS:
+    if fewest < LEAST_ROUNDS:
         what = (
             f"the sampled law was not tested: both arms drew every case in "
-            f"{plural(len(whole), 'round')}, {LEAST_ROUNDS} needed"
+            f"{plural(fewest, 'round')}, {LEAST_ROUNDS} needed"
         )
         return [_finding(evidence, Outcome.INCONCLUSIVE, Reason.NOT_SAMPLED, what)]
     from equivcheck.statistics.black_box import ALPHA, compare

@@ -27,6 +27,7 @@ from equivcheck.core.extras import missing
 VERBS = (
     "init",
     "run",
+    "merge",
     "judge",
     "compare",
     "baseline",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from equivcheck.core.cases import Suite
     from equivcheck.core.settings import Settings
+    from equivcheck.records.shards import Which
 
 SUITES = "suites"
 INTERRUPTED = 130
@@ -38,6 +40,12 @@ INTERRUPTED = 130
 )
 @click.option("--out", metavar="FOLDER", help="Where the run goes. [reports/latest]")
 @click.option(
+    "--shard",
+    metavar="I/N",
+    help="Only the I-th of N parts of the cases, in a folder of its own below --out; 'auto' or "
+    "'auto/N' reads I (and N) from a SLURM array or an indexed Kubernetes job.",
+)
+@click.option(
     "--resume/--fresh",
     "resume",
     default=None,
@@ -55,6 +63,7 @@ def command(
     suites: tuple[str, ...],
     only: tuple[str, ...],
     out: str | None,
+    shard: str | None,
     resume: bool | None,
     more: bool,
     overrides: tuple[str, ...],
@@ -71,10 +80,15 @@ def command(
     from equivcheck.core.errors import OtherRunError
     from equivcheck.core.load_suites import load_suites
     from equivcheck.records.run_folder import LATEST, lock
+    from equivcheck.records.shards import read_which
 
     settings = read_settings(flags, overrides)
     chosen = _select(load_suites(suites or (SUITES,)), only)
+    which = read_which(shard, os.environ) if shard else None
     folder = Path(out) if out else LATEST
+    folder = folder / which.folder if which else folder
+    if more and which:
+        raise click.UsageError("--continue draws on a whole run: no --shard")
     if more and resume is not None:
         raise click.UsageError("--continue goes on with a finished run: no --resume, no --fresh")
     rests_on(folder)
@@ -83,8 +97,8 @@ def command(
             if more:
                 _draw_more(settings, chosen, folder)
             else:
-                resumed = _make_room(folder, settings, chosen, resume=resume)
-                _capture(settings, chosen, folder, resumed=resumed)
+                resumed = _make_room(folder, settings, chosen, which=which, resume=resume)
+                _capture(settings, chosen, folder, which=which, resumed=resumed)
         except OtherRunError as error:
             raise OtherRunError(
                 f"{error}; throw it away with --fresh, or name another folder with --out"
@@ -117,7 +131,12 @@ def _select(suites: Sequence[Suite], only: Sequence[str]) -> tuple[Suite, ...]:
 
 
 def _make_room(
-    folder: Path, settings: Settings, suites: Sequence[Suite], *, resume: bool | None
+    folder: Path,
+    settings: Settings,
+    suites: Sequence[Suite],
+    *,
+    which: Which | None,
+    resume: bool | None,
 ) -> bool:
     """Whether there is a run to go on with. Holds the user to what they insisted on.
 
@@ -129,7 +148,8 @@ def _make_room(
 
     if resume and not is_unfinished(folder):
         raise RecordsError(f"{folder}: --resume, but no unfinished run is there")
-    resumed = make_room(folder, settings, suites, fresh=resume is False) == "resumed"
+    start = make_room(folder, settings, suites, which=which, fresh=resume is False)
+    resumed = start == "resumed"
     if resumed:
         note(f"going on with the unfinished run in {folder}")
     return resumed
@@ -156,6 +176,7 @@ def _capture(
     folder: Path,
     *,
     resumed: bool,
+    which: Which | None = None,
     more: bool = False,
 ) -> None:
     from equivcheck.capture.thread_choice import timed_threads
@@ -171,6 +192,7 @@ def _capture(
             resume=resumed,
             make_way=clear,
             more=more,
+            which=which,
             time_threads=timed_threads,
             progress=progress,
         )

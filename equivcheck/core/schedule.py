@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from equivcheck.core.cases import Case
+from equivcheck.core.cases import Case, Suite
 from equivcheck.core.errors import did_you_mean
 
 
@@ -31,6 +31,15 @@ def turns_before(cases: Iterable[Case]) -> dict[str, tuple[Case, ...]]:
                 found[case.id] = tuple(turns)
             turns.append(case)
     return found
+
+
+def leaders_of(suites: Iterable[Suite]) -> dict[str, str]:
+    """Key of each later turn of a session to that of its first."""
+    return {
+        f"{suite.workload}/{later}": suite.key(before[0])
+        for suite in suites
+        for later, before in turns_before(suite.cases).items()
+    }
 
 
 def waves(cases: Iterable[Case]) -> dict[str, int]:

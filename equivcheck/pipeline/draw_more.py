@@ -34,6 +34,8 @@ def finished_run(folder: Path, settings: Settings, suites: Sequence[Suite]) -> E
         raise OtherRunError(f"{folder}: holds a run with {other}")
     if evidence.sealed is None:
         raise RecordsError(f"{folder}: the run is unfinished; run the same without --continue")
+    if evidence.header.merged:
+        raise RecordsError(f"{folder}: merged from shards; nothing more is drawn for it")
     if not evidence.draws.get(SAMPLED):
         raise RecordsError(f"{folder}: nothing was drawn in this run, so there is no more to draw")
     if (law := law_of(evidence)) is not None and law.broken:

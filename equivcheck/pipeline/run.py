@@ -12,6 +12,7 @@ from equivcheck.core.cases import Suite
 from equivcheck.core.settings import Settings
 from equivcheck.grading.answers import grade_answers
 from equivcheck.records.records_file import read_evidence, seal
+from equivcheck.records.shards import Which
 from equivcheck.report.view import view_of
 from equivcheck.report.write import write_reports
 from equivcheck.scoring import score
@@ -25,12 +26,13 @@ def run(
     resume: bool = False,
     make_way: MakeWay | None = None,
     more: bool = False,
+    which: Which | None = None,
     time_threads: TimeThreads | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
     """Plan, capture, score, grade, judge and report one run in ``folder``.
 
-    ``resume``, ``make_way``, ``more`` and ``time_threads`` are `capture`'s.
+    ``resume``, ``make_way``, ``more``, ``which`` and ``time_threads`` are `capture`'s.
 
     Raises:
         EquivcheckError: the run cannot be made. What was captured is kept and can be resumed.
@@ -42,6 +44,7 @@ def run(
         resume=resume,
         make_way=make_way,
         more=more,
+        which=which,
         time_threads=time_threads,
         progress=progress,
     )

@@ -48,7 +48,8 @@ class _Taken(Struct, frozen=True):
 
 def seats_of(evidence: Evidence, arm: str) -> dict[str, Seat]:
     """Where an arm decoded each case that it answered; none for arms that draw."""
-    if arm in DRAWING or arm not in evidence.header.arms:
+    # Shards seat their cases by themselves; of a merged run nobody wrote down how.
+    if arm in DRAWING or arm not in evidence.header.arms or evidence.header.merged:
         return {}
     answered = evidence.captured.get(arm, {})
     told = evidence.header.arms[arm]

@@ -9,7 +9,7 @@ tokenizer or device.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
@@ -22,6 +22,9 @@ from equivcheck.records.baseline_record import Against
 from equivcheck.records.draw_records import Drawn as Drawn
 from equivcheck.records.draw_records import Preflight as Preflight
 from equivcheck.records.draw_records import Scored as Scored
+from equivcheck.records.grade_record import Grade as Grade
+from equivcheck.records.grade_record import GradeResult as GradeResult
+from equivcheck.records.shards import Part, Shard
 
 if TYPE_CHECKING:
     from equivcheck.records.score_table import ScoreTable
@@ -91,6 +94,10 @@ class Header(Struct, frozen=True, kw_only=True, tag="header", omit_defaults=True
     """Selected cases without an `Asked` line; the verdict rests on the others."""
     windows: dict[str, int] = {}
     """Role (target, draft) to the tokens that its sliding window spans, where it has one."""
+    shard: Shard | None = None
+    """Which part of a run this is, where it was shared out; such a part never passes alone."""
+    merged: tuple[Part, ...] = ()
+    """The shards that were merged into this run, in order."""
 
 
 class ArmOpened(Struct, frozen=True, kw_only=True, tag="opened", omit_defaults=True):
@@ -191,27 +198,6 @@ class Rescored(Struct, frozen=True, kw_only=True, tag="rescored", omit_defaults=
     logprobs: tuple[float, ...]
     """Reference log-probability of each emitted token, same convention as `TokenScore`."""
     gaps: tuple[Gap, ...]
-
-
-GradeResult = Literal["right", "wrong", "off", "broken"]
-"""off: grading would run code, which the settings do not allow. broken: it failed here."""
-
-
-class Grade(Struct, frozen=True, kw_only=True, tag="grade", omit_defaults=True):
-    """Whether one answer is right by itself, whichever decoder gave it. A later grade counts."""
-
-    key: str
-    arm: str
-    grader: str
-    """Kind of grader: exact, regex, json, sql or python."""
-    result: GradeResult
-    why: str
-    """What told; may hold words of the answer, to be escaped where shown."""
-
-    @property
-    def right(self) -> bool | None:
-        """Whether the answer is right; None where it was not graded."""
-        return {"right": True, "wrong": False}.get(self.result)
 
 
 class Sealed(Struct, frozen=True, kw_only=True, tag="verdict", omit_defaults=True):

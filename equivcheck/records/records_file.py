@@ -196,6 +196,16 @@ def last_verdict(path: Path) -> Sealed | None:
         return None
 
 
+def last_seal(path: Path) -> str:
+    """The seal of a file's last complete line, hex; empty: it has none.
+
+    Raises:
+        RecordsError: a line breaks the seal.
+    """
+    last = deque(sealed_lines(path), maxlen=1)
+    return (last[0].seal or b"").decode() if last else ""
+
+
 def _to_line(record: Record) -> bytes:
     line = msgspec.json.encode(record)
     _read(line, where=f"{type(record).__name__.lower()} record would not read back")

@@ -17,6 +17,7 @@ from equivcheck.core.atomic_write import writing
 from equivcheck.core.cases import Suite
 from equivcheck.core.errors import OtherRunError, RecordsError, unknown_name
 from equivcheck.core.findings import Finding
+from equivcheck.core.schedule import leaders_of
 from equivcheck.core.settings import Settings
 from equivcheck.core.validation import decoded
 from equivcheck.records.journal import LONGEST_LINE, whole_lines
@@ -24,6 +25,7 @@ from equivcheck.records.records import TARGET, Evidence, SuiteRef
 from equivcheck.records.records_file import RECORDS_NAME, read_evidence
 from equivcheck.records.same_run import first_difference, with_stored_threads
 from equivcheck.records.score_table_file import SCORES_NAME
+from equivcheck.records.shards import Which, dealt
 
 REPORTS = Path("reports")
 LATEST = REPORTS / "latest"
@@ -52,7 +54,12 @@ def find_run(name: str, *, reports: Path = REPORTS) -> Path:
 
 
 def make_room(
-    folder: Path, settings: Settings, suites: Sequence[Suite], *, fresh: bool = False
+    folder: Path,
+    settings: Settings,
+    suites: Sequence[Suite],
+    *,
+    which: Which | None = None,
+    fresh: bool = False,
 ) -> Start:
     """How a run may start in ``folder``: by going on with an unfinished one, or anew.
 
@@ -69,12 +76,14 @@ def make_room(
     found = None if fresh else _unfinished(records)
     if found is None:
         return "new"
-    if other := other_than_asked(found, settings, suites):
+    if other := other_than_asked(found, settings, suites, which=which):
         raise OtherRunError(f"{folder}: holds an unfinished run with {other}")
     return "resumed"
 
 
-def other_than_asked(evidence: Evidence, settings: Settings, suites: Sequence[Suite]) -> str | None:
+def other_than_asked(
+    evidence: Evidence, settings: Settings, suites: Sequence[Suite], *, which: Which | None = None
+) -> str | None:
     """In what a stored run differs from the one asked for, as half a sentence; None: in nothing.
 
     Looks at settings, suites and selected cases. Models, machine and versions are compared again
@@ -98,6 +107,12 @@ def other_than_asked(evidence: Evidence, settings: Settings, suites: Sequence[Su
     if other := first_difference(header, wanted):
         return f"other settings: {other.field} is {other.found!r} there, {other.wanted!r} here"
     asked = {suite.key(case) for suite in suites for case in suite.cases}
+    stored = Which(header.shard.index, header.shard.of) if header.shard else None
+    if stored != which:
+        names = [f"shard {each.number} of {each.of}" if each else "all" for each in (stored, which)]
+        return f"other cases: {names[0]} there, {names[1]} here"
+    if which:
+        asked = set(dealt(asked, of=which.of, leaders=leaders_of(suites))[which.number - 1])
     planned = {*header.planned.get(TARGET, ()), *(each.key for each in header.left_out)}
     for key in sorted(asked ^ planned):
         return f"other cases: {key} is {'not among them' if key in asked else 'one of them'}"

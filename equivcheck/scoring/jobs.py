@@ -119,9 +119,12 @@ def sampled(evidence: Evidence) -> list[Sampled]:
     every = evidence.header.settings.rescore_every
     places: dict[str, int] = {}
     chosen = []
-    for key, asked in evidence.asked.items():
-        place = places.get(asked.workload, 0)
-        places[asked.workload] = place + 1
+    # Of a shard the same outputs are chosen as of the whole run.
+    shard = evidence.header.shard
+    for key in shard.keys if shard else evidence.asked:
+        workload = key.partition("/")[0]
+        place = places.get(workload, 0)
+        places[workload] = place + 1
         if place % every == 0:
             chosen.append(key)
     return [

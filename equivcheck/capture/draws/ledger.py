@@ -6,6 +6,7 @@ since those that came first would be the short ones.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,7 +25,7 @@ from equivcheck.core.detokenise import Detokenise, stop_completed_at
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import RecordsError, describe
 from equivcheck.core.generation import Generation, Request
-from equivcheck.records.records import SAMPLED, TARGET, Drawn, Evidence, Failed, Preflight
+from equivcheck.records.records import SAMPLED, TARGET, Drawn, Evidence, Failed, Header, Preflight
 from equivcheck.records.records_file import RecordsWriter
 from equivcheck.records.sample_keys import Draw, drawn_request, in_order, parse_draw
 from equivcheck.records.score_table_file import kept_scores
@@ -79,8 +80,8 @@ class Ledger:
 
     @property
     def budget(self) -> int:
-        """Tokens to draw."""
-        return self.preflight.tokens if self.preflight else 0
+        """Tokens to draw: of a shard, its share of what the whole run draws."""
+        return share_of(self.header, self.preflight.tokens) if self.preflight else 0
 
     @property
     def spent(self) -> bool:
@@ -204,6 +205,11 @@ def without_scores(generation: Generation) -> Generation:
         prefill_seconds=None,
         total_seconds=None,
     )
+
+
+def share_of(header: Header, tokens: int) -> int:
+    """A run's part of the tokens that the whole run draws: all, unless it is a shard."""
+    return math.ceil(tokens / header.shard.of) if header.shard else tokens
 
 
 def scorable(generation: Generation, *, vocab_size: int) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from equivcheck.capture.draws.draw_until import Refuted, Scorer, draw_and_score, draw_tokens
-from equivcheck.capture.draws.ledger import Ledger, Output, scorable
+from equivcheck.capture.draws.ledger import Ledger, Output, scorable, share_of
 from equivcheck.capture.draws.plan import CHECKPOINTS, DrawPlan
 from equivcheck.capture.logbook import Progress
 from equivcheck.core.detokenise import Detokenise
@@ -75,7 +75,7 @@ def draw(
 
 
 def budget_of(header: Header) -> int:
-    """Tokens to draw in one go."""
+    """Tokens to draw in one go; shards share them."""
     from equivcheck.statistics.profiles import PROFILES
 
     settings = header.settings
@@ -194,7 +194,7 @@ def refuter(header: Header) -> Refuted:
             alpha_pass=profile.alpha_pass,
             stages=stages,
         )
-        early = table.rows < budget_of(header) / CHECKPOINTS
+        early = table.rows < share_of(header, budget_of(header)) / CHECKPOINTS
         return found.broken_alone if early else found.broken
 
     return refuted

@@ -21,6 +21,7 @@ from equivcheck.records.records import (
 )
 from equivcheck.records.sample_keys import parse_draw
 from equivcheck.records.score_table import Support
+from equivcheck.records.shards import groups_of
 
 EPSILON = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 """Distance of 1 and the next number, by compute dtype."""
@@ -123,7 +124,10 @@ def look(evidence: Evidence, *, keys: Collection[str] | None = None) -> Seen:
         ],
         gamma=told.num_speculative_tokens if told else 0,
         ends_with_eos=told.ends_with_eos if told else True,
-        shuffled=len(evidence.captured.get(SHUFFLED, {})),
+        shuffled=max(
+            map(len, groups_of(evidence.header, list(evidence.captured.get(SHUFFLED, {})))),
+            default=0,
+        ),
         rows=rows,
         parted=sum(pair.token_differs for pair in join(evidence, arm=CANDIDATE)),
         context=setup.context,
@@ -142,9 +146,10 @@ def chunks(evidence: Evidence) -> Iterator[Sequence[str]]:
     """
     planned, size = evidence.header.planned, evidence.header.settings.setup.batch_size
     again = set(planned.get(REPEAT, ()))
-    for part in (True, False):
-        keys = [key for key in evidence.asked if (key in again) is part]
-        yield from in_turns(keys, size=size, wave=lambda key: evidence.asked[key].wave)
+    for group in groups_of(evidence.header, list(evidence.asked)):
+        for part in (True, False):
+            keys = [key for key in group if (key in again) is part]
+            yield from in_turns(keys, size=size, wave=lambda key: evidence.asked[key].wave)
 
 
 def cut(keys: Sequence[str], *, size: int) -> Iterator[Sequence[str]]:
