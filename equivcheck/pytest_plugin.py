@@ -29,6 +29,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--equivcheck-out", metavar="FOLDER", help="folder of the run (default: reports/latest)"
     )
     group.addoption(
+        "--equivcheck-shard",
+        metavar="I/N",
+        help="only the I-th of N parts of the selected cases; auto or auto/N asks the environment",
+    )
+    group.addoption(
         "--equivcheck-set",
         metavar="KEY=VALUE",
         action="append",

@@ -65,7 +65,7 @@ def merge(folders: Sequence[Path], out: Path) -> tuple[Evidence, Verdict]:
         out.mkdir(parents=True, exist_ok=True)
         partial.unlink(missing_ok=True)
     scores = _scores(runs, header)
-    fresh = out / f"{SCORES_NAME}.merging"
+    fresh = out / f".{SCORES_NAME}.merging"
     with RecordsWriter.create(partial, header) as writer:
         writer.append(*merged_records(runs, header))
         if scores is not None:

@@ -30,6 +30,7 @@ from equivcheck.plugin.session import Session, session_of
 
 _SAMPLED_ONLY, _GREEDY_ONLY, _GRADED_ONLY, _EVENTS = "coupled", "greedy", "score", "events"
 _SESSIONS = "sessions"
+OF_ALL_SHARDS = "of all shards together: `equivcheck merge` has the verdict"
 _MARKS_WITH_A_MEANING = frozenset(
     {"skip", "skipif", "xfail", "usefixtures", "filterwarnings", "parametrize"}
 )
@@ -189,7 +190,14 @@ class CaseItem(SuiteItem):
             pytest.skip(f"not asked: {why}")
         if why := why_not_judged(self.ours.evidence, self.key):
             pytest.skip(f"not judged: {why}")
-        self.judge(self.ours.about_case(self.key, workload=self.suite.workload))
+        found = self.ours.about_case(self.key, workload=self.suite.workload)
+        if self.ours.which:
+            # Draws of all shards are tested together; only what fails alone is told here.
+            own = [each for each in found if each.check not in LAW_CHECKS or _fails([each])]
+            if not own:
+                pytest.skip(OF_ALL_SHARDS)
+            found = own
+        self.judge(found)
 
 
 class GateItem(SuiteItem):
@@ -200,4 +208,10 @@ class GateItem(SuiteItem):
         found = self.ours.about_gate(self)
         if found is None:
             pytest.skip(f"the gate {self.name!r} had nothing to look at in these cases")
+        if self.ours.which and not _fails(found):
+            pytest.skip(OF_ALL_SHARDS)
         self.judge(found)
+
+
+def _fails(findings: list[Finding]) -> bool:
+    return any(finding.outcome is Outcome.FAIL for finding in findings)

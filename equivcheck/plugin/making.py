@@ -30,6 +30,7 @@ from equivcheck.core.processes import end_with_parent, how_it_ended
 from equivcheck.core.settings import Settings
 from equivcheck.engines.limits import Watch
 from equivcheck.records.run_folder import clear, make_room, set_aside, shown
+from equivcheck.records.shards import Which
 
 LONGEST_TRACE = 20_000
 """Characters: a report fits into a pipe that nobody reads yet."""
@@ -47,6 +48,7 @@ class Errand(Struct, frozen=True, kw_only=True):
     settings: Settings
     suites: tuple[Suite, ...]
     folder: str
+    which: Which | None = None
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -75,7 +77,7 @@ def make_run(errand: Errand) -> str:
 
     settings, suites, folder = errand.settings, errand.suites, Path(errand.folder)
     try:
-        start = make_room(folder, settings, suites)
+        start = make_room(folder, settings, suites, which=errand.which)
         resumed = start == "resumed"
         run(
             settings,
@@ -83,6 +85,7 @@ def make_run(errand: Errand) -> str:
             folder,
             resume=resumed,
             make_way=clear,
+            which=errand.which,
             time_threads=timed_threads,
         )
         return "an interrupted run was resumed" if resumed else ""
@@ -93,6 +96,7 @@ def make_run(errand: Errand) -> str:
         suites,
         folder,
         make_way=lambda folder: aside.append(set_aside(folder)),
+        which=errand.which,
         time_threads=timed_threads,
     )
     return f"an unfinished run of something else is in {shown(aside[0])}"

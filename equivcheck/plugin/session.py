@@ -27,6 +27,7 @@ from equivcheck.plugin import making
 from equivcheck.plugin.properties import RunNote, of_run
 from equivcheck.records.records_file import read_evidence
 from equivcheck.records.run_folder import LATEST, lock, name_by_folder
+from equivcheck.records.shards import dealt, read_which
 
 if TYPE_CHECKING:
     from equivcheck.records.records import Evidence
@@ -75,6 +76,10 @@ class Session:
         self.id = workerinput.get("testrunuid", uuid.uuid4().hex)
         out = config.getoption("--equivcheck-out")
         self.folder = Path(config.invocation_params.dir, out) if out else config.rootpath / LATEST
+        shard = config.getoption("--equivcheck-shard")
+        self.which = read_which(shard, os.environ) if shard else None
+        if self.which:
+            self.folder /= self.which.folder
         self.collected: list[Selectable] = []
         self.suites: tuple[Suite, ...] = ()
         self.verdict: Verdict | None = None
@@ -85,12 +90,26 @@ class Session:
         self._told = False
 
     @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave the cases of other shards to these, once all else is selected."""
+        if self.which is None:
+            return
+        self.choose(items)
+        every = [key for suite in self.suites for key in keys_of(suite)]
+        own = dealt(every, of=self.which.of)[self.which.number - 1]
+        others: set[object] = {
+            item for item in self.collected if item.keys and own.isdisjoint(item.keys)
+        }
+        self.config.hook.pytest_deselected(items=[item for item in items if item in others])
+        items[:] = [item for item in items if item not in others]
+
+    @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note which cases are selected, once every ``-k``, ``-m`` and ``--lf`` has had its say."""
         self.select(session.items)
 
-    def select(self, items: Iterable[pytest.Item]) -> None:
-        """Take the cases of the items that will run; of a file with only gates, all cases."""
+    def choose(self, items: Iterable[pytest.Item]) -> None:
+        """Take the cases of the items that are selected; of a file with only gates, all cases."""
         running: set[object] = set(items)
         chosen = [item for item in self.collected if item in running]
         wanted: dict[str, tuple[Suite, list[str]]] = {}
@@ -100,6 +119,14 @@ class Session:
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise pytest.UsageError(f"equivcheck: two suites define the case {twice[0]!r}")
         self.suites = select([suite for suite, _ in wanted.values()], names)
+
+    def select(self, items: Iterable[pytest.Item]) -> None:
+        """Take note of the items that will run; shards have chosen their cases already."""
+        items = list(items)
+        if self.which is None:
+            self.choose(items)
+        running: set[object] = set(items)
+        chosen = [item for item in self.collected if item in running]
         laws = [item for item in self.collected if item.name == LAW_CHECK and not item.keys]
         # Draws cost minutes. They come with this gate; `replayed` judges them if they are there.
         if laws and not any(item in running for item in laws):
@@ -217,7 +244,12 @@ class Session:
             (self.folder / MARKER_NAME).unlink(missing_ok=True)
         try:
             note = making.make_run_apart(
-                making.Errand(settings=self.settings, suites=self.suites, folder=str(self.folder))
+                making.Errand(
+                    settings=self.settings,
+                    suites=self.suites,
+                    folder=str(self.folder),
+                    which=self.which,
+                )
             )
         except (Exception, SystemExit) as error:
             self._leave(failure=_in_short(error))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import RecordsError
 from equivcheck.core.packed import unpacked
 from equivcheck.records.evidence_digest import evidence_digest
@@ -92,8 +93,8 @@ def in_turn(runs: Sequence[ShardRun]) -> list[ShardRun]:
 
 
 def _refuse_other(first: ShardRun, run: ShardRun) -> None:
-    arms = first.evidence.header.arms, run.evidence.header.arms
-    shared = arms[0].keys() & arms[1].keys()
+    # An arm that had nothing to answer in a shard was not opened there, and told nothing.
+    shared = _opened(first.evidence.header).keys() & _opened(run.evidence.header).keys()
     one, other = (
         replace(
             header,
@@ -118,6 +119,10 @@ def _refuse_other(first: ShardRun, run: ShardRun) -> None:
         )
 
 
+def _opened(header: Header) -> dict[str, Capabilities]:
+    return {arm: told for arm, told in header.arms.items() if header.planned.get(arm)}
+
+
 def merged_header(runs: Sequence[ShardRun], *, run: str) -> Header:
     """The manifest of the merged run, which names its parts.
 
@@ -128,7 +133,8 @@ def merged_header(runs: Sequence[ShardRun], *, run: str) -> Header:
     headers = [each.evidence.header for each in runs]
     keys = runs[0].shard.keys
     order = {key: place for place, key in enumerate(keys)}
-    arms = {arm: told for header in reversed(headers) for arm, told in header.arms.items()}
+    arms = {arm: told for header in headers for arm, told in header.arms.items()}
+    arms |= {arm: told for header in reversed(headers) for arm, told in _opened(header).items()}
     names = dict.fromkeys(name for header in headers for name in header.planned)
     return Header(
         schema=SCHEMA,
@@ -136,7 +142,7 @@ def merged_header(runs: Sequence[ShardRun], *, run: str) -> Header:
         created=max(header.created for header in headers),
         settings=headers[0].settings,
         suites=headers[0].suites,
-        arms={arm: arms[arm] for header in headers for arm in header.arms},
+        arms=arms,
         planned={
             arm: tuple(
                 sorted(

@@ -91,7 +91,8 @@ def dealt(keys: Collection[str], *, of: int, leaders: Mapping[str, str]) -> list
 def read_which(text: str, environment: Mapping[str, str]) -> Which:
     """Read ``2/5``; or ``auto``, ``auto/5`` from the variables of SLURM arrays or indexed jobs.
 
-    A SLURM array tells its number of tasks; Kubernetes does not, so ``auto/5`` gives it.
+    A SLURM array tells its number of tasks; Kubernetes does not, so ``auto/5`` gives it. With
+    ``auto/5`` tasks of a SLURM array are taken to be numbered from 1.
 
     Raises:
         SettingsError: it is neither, or lies outside; says what is expected.
@@ -109,15 +110,16 @@ def read_which(text: str, environment: Mapping[str, str]) -> Which:
 
 
 def _from_environment(of: int | None, environment: Mapping[str, str]) -> Which:
-    slurm = "SLURM_ARRAY_TASK_ID" in environment
-    if slurm:
+    if "SLURM_ARRAY_TASK_ID" in environment:
+        if of is not None:
+            # A part of an array that is submitted again keeps its numbers, and tells other sizes.
+            return Which(_number(environment, "SLURM_ARRAY_TASK_ID"), of)
         first, step = (
             _number(environment, name, default)
             for name, default in (("SLURM_ARRAY_TASK_MIN", 1), ("SLURM_ARRAY_TASK_STEP", 1))
         )
         place = (_number(environment, "SLURM_ARRAY_TASK_ID") - first) // max(1, step)
-        of = _number(environment, "SLURM_ARRAY_TASK_COUNT") if of is None else of
-        return Which(place + 1, of)
+        return Which(place + 1, _number(environment, "SLURM_ARRAY_TASK_COUNT"))
     if "JOB_COMPLETION_INDEX" in environment:
         if of is None:
             raise SettingsError("--shard auto: an indexed job does not tell its size; say auto/N")
