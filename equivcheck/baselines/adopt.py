@@ -15,13 +15,13 @@ def adopt_baseline(path: Path) -> None:
     Raises:
         EquivcheckError: the records cannot be read, or the baseline's name cannot be one.
     """
-    evidence = read_evidence(path, scores=False)
+    evidence = read_evidence(path, scores=False, compact=True)
     name = evidence.header.settings.baseline
     if name is None:
         return
     found = against(name)
     if found != evidence.against:
-        writer, _ = RecordsWriter.resume(path, evidence.header)
+        writer, _ = RecordsWriter.resume(path, evidence.header, compact=True)
         with writer:
             writer.append(found)
 

@@ -71,7 +71,7 @@ def command(
         output.say_lines([told])
         output.document({"outcome": "inconclusive", "problem": told, "exit_code": INCONCLUSIVE})
         return INCONCLUSIVE
-    evidence = read_evidence(find_run(verdict), scores=False) if verdict else None
+    evidence = read_evidence(find_run(verdict), scores=False, compact=True) if verdict else None
     routes = advise(
         summary,
         proof_of=proofs_from(evidence, measured),

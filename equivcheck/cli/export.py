@@ -63,7 +63,7 @@ def command(
     if not any(wanted.values()):
         names = ", ".join(f"--{name}" for name in wanted)
         raise click.UsageError(f"nothing to export: give at least one of {names}")
-    evidence = read_evidence(find_run(run))
+    evidence = read_evidence(find_run(run), compact=True)
     verdict = judge(evidence, finished=evidence.sealed is not None)
 
     def pretty(data: object) -> str:

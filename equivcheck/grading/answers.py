@@ -46,12 +46,12 @@ def grade_answers(
     }
     if not graders:
         return
-    evidence = read_evidence(path)
+    evidence = read_evidence(path, compact=True)
     jobs = list(jobs_of(evidence, graders))
     if not jobs:
         return
     code_allowed = evidence.header.settings.grade_code
-    writer, _ = RecordsWriter.resume(path, evidence.header)
+    writer, _ = RecordsWriter.resume(path, evidence.header, compact=True)
     with writer:
         for done, job in enumerate(jobs, start=1):
             writer.append(*_grades(job, code_allowed=code_allowed))

@@ -51,7 +51,7 @@ def run(
     score(records, progress=progress)
     grade_answers(records, suites, progress=progress)
     adopt_baseline(records)
-    evidence = read_evidence(records)
+    evidence = read_evidence(records, compact=True)
     verdict = judge(evidence)
     seal(records, findings=verdict.findings, sealed=verdict.sealed())
     write_reports(folder, view_of(evidence, verdict))

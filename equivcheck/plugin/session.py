@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import pytest
-from msgspec import Struct
 
 from equivcheck.checks.subjects import RUN
 from equivcheck.checks.verdict import LAW_CHECK, Verdict, about_case, judge
@@ -24,6 +23,7 @@ from equivcheck.core.load_settings import find_settings_file, load_settings
 from equivcheck.core.load_suites import select
 from equivcheck.core.settings import Settings
 from equivcheck.plugin import making
+from equivcheck.plugin.marker import MARKER_NAME, Marker, read_marker
 from equivcheck.plugin.properties import RunNote, of_run
 from equivcheck.records.records_file import read_evidence
 from equivcheck.records.run_folder import LATEST, lock, name_by_folder
@@ -34,17 +34,6 @@ if TYPE_CHECKING:
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 """Where a session that met a suite keeps its run."""
-MARKER_NAME = "session.json"
-
-
-class Marker(Struct, frozen=True, kw_only=True):
-    """Left in the run's folder by the worker that captured, for the others."""
-
-    session: str
-    failure: str | None = None
-    """First line of what went wrong; None: the run is complete."""
-    note: str = ""
-    """What a reader of the report should know about how the run came about."""
 
 
 class Selectable(Protocol):
@@ -267,15 +256,6 @@ def _in_short(error: BaseException) -> str:
     words = str(error).strip() or repr(error)
     named = words if isinstance(error, making.Unforeseen) else f"{type(error).__name__}: {words}"
     return named.splitlines()[0]
-
-
-def read_marker(folder: Path, *, session: str) -> Marker | None:
-    """What the capturing worker of this session left, if it got so far."""
-    path = folder / MARKER_NAME
-    if not path.is_file():
-        return None
-    marker = msgspec.json.decode(path.read_bytes(), type=Marker)
-    return marker if marker.session == session else None
 
 
 def session_of(config: pytest.Config) -> Session:

@@ -10,8 +10,8 @@ import pytest
 from equivcheck.checks.verdict import judge
 from equivcheck.core.errors import RecordsError
 from equivcheck.core.escape import harmless
+from equivcheck.plugin.marker import read_marker
 from equivcheck.plugin.properties import RUN_PROPERTY, RunNote, read_note
-from equivcheck.plugin.session import read_marker
 from equivcheck.records.records_file import read_evidence
 from equivcheck.report.baseline_view import box_lines
 from equivcheck.report.common import common_lines

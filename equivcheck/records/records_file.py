@@ -80,7 +80,7 @@ class RecordsWriter(JournalWriter):
         return writer
 
     @classmethod
-    def resume(cls, path: Path, header: Header) -> tuple[Self, Evidence]:
+    def resume(cls, path: Path, header: Header, *, compact: bool = False) -> tuple[Self, Evidence]:
         """Go on with an interrupted file, or start it where not even its header was written.
 
         The torn tail and any findings and verdict are cut off; they follow from the rest.
@@ -93,7 +93,7 @@ class RecordsWriter(JournalWriter):
 
         if not path.exists():
             return cls.create(path, header), Evidence(header=header, asked={}, captured={})
-        evidence = interrupted_evidence(path)
+        evidence = interrupted_evidence(path, compact=compact)
         if evidence is None:
             writer = cls.reopened(path, at=BEGIN)
             writer.append(header)
@@ -169,7 +169,7 @@ def read_evidence(path: str | Path, *, scores: bool = True, compact: bool = Fals
     return msgspec.structs.replace(evidence, scores=kept)
 
 
-def interrupted_evidence(path: Path) -> Evidence | None:
+def interrupted_evidence(path: Path, *, compact: bool = False) -> Evidence | None:
     """What a file that may be resumed holds, without scores; None: not even a header.
 
     Raises:
@@ -177,7 +177,7 @@ def interrupted_evidence(path: Path) -> Evidence | None:
     """
     lines = _lines(path) if path.exists() else iter(())
     first = next(lines, None)
-    return None if first is None else assemble(path, chain([first], lines))
+    return None if first is None else assemble(path, chain([first], lines), compact=compact)
 
 
 def last_verdict(path: Path) -> Sealed | None:

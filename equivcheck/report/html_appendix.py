@@ -74,8 +74,20 @@ def appendix_of(evidence: Evidence, findings: Sequence[Finding]) -> Appendix:
             for suite in header.suites
         },
         models=_told(header.models),
-        environment=_told(header.environment),
+        environment=_told(header.environment) | _parts(header),
     )
+
+
+def _parts(header: Header) -> dict[str, str]:
+    """What of a merged run came from where."""
+    return {
+        f"shard {part.index}": head(
+            f"{len(part.keys):,} cases · {part.environment.get('cpu', '')} · {part.created} · "
+            f"evidence {part.evidence[:16]}",
+            cells=2 * CELLS,
+        )
+        for part in header.merged
+    }
 
 
 def _case_rows(evidence: Evidence, findings: Sequence[Finding]) -> tuple[CaseRow, ...]:

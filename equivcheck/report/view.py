@@ -158,7 +158,10 @@ def _environment(header: Header) -> tuple[str, ...]:
         facts["threads"] = f"{header.settings.setup.threads}, chosen by timing"
     else:
         facts.pop("threads", None)
-    return tuple(f"{name} {head(value, cells=60)}" for name in _TOLD if (value := facts.get(name)))
+    told = [f"{name} {head(value, cells=60)}" for name in _TOLD if (value := facts.get(name))]
+    if header.merged:
+        told.append(f"merged from {plural(len(header.merged), 'shard')}")
+    return tuple(told)
 
 
 def _arms(header: Header) -> str:

@@ -76,14 +76,14 @@ def score(path: Path, *, progress: Callable[[str, int, int], None] | None = None
     """
     if not has_torch():
         return
-    evidence = read_evidence(path)
+    evidence = read_evidence(path, compact=True)
     jobs: list[Parted | Sampled] = [*parted(evidence), *sampled(evidence)]
     if not jobs:
         return
     # In the order of the cases, so that arms which gave the same output share its scores.
     order = {key: place for place, key in enumerate(evidence.asked)}
     jobs.sort(key=lambda job: order[job.key])
-    writer, _ = RecordsWriter.resume(path, evidence.header)
+    writer, _ = RecordsWriter.resume(path, evidence.header, compact=True)
     with writer, ExitStack() as stack:
         scorer = Scorer(evidence, open_reference(path, evidence, stack))
         for done, job in enumerate(jobs, start=1):
@@ -216,7 +216,7 @@ class Scorer:
 
     def rescore(self, job: Sampled) -> Rescored | None:
         """Score an output in full, if that can be done."""
-        tokens = self.evidence.captured[job.arm][job.key].generation.token_ids
+        tokens = tuple(self.evidence.captured[job.arm][job.key].generation.token_ids)
         scores = self.scores(job.key, tokens)
         if scores is None:
             return None
@@ -234,7 +234,7 @@ class Scorer:
 
         assert pair.position is not None
         request = self.request(pair.key)
-        ours, theirs = pair.target.token_ids, pair.other.token_ids
+        ours, theirs = tuple(pair.target.token_ids), tuple(pair.other.token_ids)
         shared = ours[: pair.position]
         tokens = [row[pair.position] for row in (ours, theirs) if pair.position < len(row)]
         law = self.reference.next_token(request, shared, among=tokens)

@@ -8,7 +8,7 @@ import pytest
 
 from equivcheck.cli import main as cli
 from equivcheck.metrics.records_file import read_bench
-from equivcheck.plugin.session import MARKER_NAME
+from equivcheck.plugin.marker import MARKER_NAME
 from tests.plugin.conftest import Project
 
 TOY = "toy:gamma=2"

@@ -17,8 +17,8 @@ from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.metrics.records_file import BenchWriter
 from equivcheck.pipeline.assertions import Comparison, message_of
 from equivcheck.plugin.failing import GateNotPassed, failure_text
+from equivcheck.plugin.marker import MARKER_NAME, Marker
 from equivcheck.plugin.properties import RunNote
-from equivcheck.plugin.session import MARKER_NAME, Marker
 from equivcheck.plugin.summary import write_summary
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence, SuiteRef
 from equivcheck.report.export.profile import profile_of
