@@ -12,7 +12,11 @@ from typing import Protocol
 from equivcheck.core.engine import UNTOLD, Engine
 from equivcheck.core.errors import EngineError, EngineGoneError, SettingsError
 from equivcheck.engines.http.engine import HttpEngine
+from equivcheck.engines.http.llamacpp import LlamacppDialect
+from equivcheck.engines.http.llamacpp_rows import LlamacppRows
 from equivcheck.engines.http.rows import Greedy, TokenRows
+from equivcheck.engines.http.sglang import SglangDialect
+from equivcheck.engines.http.sglang_rows import SglangRows
 from equivcheck.engines.http.vllm import VllmDialect
 from equivcheck.engines.http.vllm_rows import VllmRows, greedily
 from equivcheck.engines.http.wire import BrokeError
@@ -126,9 +130,14 @@ def _by_url(engine: Engine) -> HttpEngine | None:
 
 def _open(engine: HttpEngine) -> Rows:
     wanted = engine.options.logprobs or WANTED
-    if isinstance(engine.dialect, VllmDialect):
-        return VllmRows(engine.dialect, wanted=wanted)
+    match engine.dialect:
+        case VllmDialect() as dialect:
+            return VllmRows(dialect, wanted=wanted)
+        case SglangDialect() as dialect:
+            return SglangRows(dialect, wanted=wanted)
+        case LlamacppDialect() as dialect:
+            return LlamacppRows(dialect, wanted=wanted)
     raise SettingsError(
         f"{engine.wire.url}: a server of the dialect {engine.name} cannot score given tokens; "
-        f"dialects that can: vllm"
+        f"dialects that can: vllm, sglang, llamacpp"
     )
