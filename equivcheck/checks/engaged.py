@@ -174,7 +174,8 @@ def _finding(
     named: Sequence[str] = (),
 ) -> Finding:
     counts = [answer.drafts_counted for answer in answers]
-    steps = sum(len(answer.steps) for answer in answers)
+    totals_only = any(answer.counts and not answer.steps for answer in answers)
+    steps = 0 if totals_only else sum(len(answer.steps) for answer in answers)
     drafted = plural(sum(each.drafted for each in counts), "draft token")
     happened = f"{sum(each.accepted for each in counts):,} of {drafted} accepted"
     happened += f" in {plural(steps, 'step')}" if steps else ""

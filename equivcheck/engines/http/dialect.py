@@ -37,6 +37,8 @@ class Asked(NamedTuple):
     model: str | None
     gamma: int | None
     rule: Rule | None
+    stream: bool = False
+    """Whether answers are streamed, so that their chunks tell verify steps."""
 
 
 class Told(Struct, frozen=True, kw_only=True):

@@ -69,8 +69,10 @@ class HttpEngine:
         try:
             self.name = options.dialect or find_dialect(self.wire)
             self.dialect = DIALECTS[self.name](
-                self.wire, words, Asked(options.model, options.gamma, options.rule)
+                self.wire, words, Asked(options.model, options.gamma, options.rule, options.stream)
             )
+            if options.stream and self.name != "vllm":
+                raise SettingsError(f"{self.wire.url}: stream is of vLLM's dialect alone")
             self.told = self.dialect.open()
             if options.dtype and self.told.quantised:
                 raise SettingsError(

@@ -33,6 +33,8 @@ class HttpOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     nothing by themselves."""
     gamma: Annotated[int, Meta(ge=1, le=63)] | None = None
     """Draft tokens a step, where the server does not say."""
+    stream: bool = False
+    """Whether answers are streamed, so that verify steps can be read off their chunks: vLLM."""
     rule: Rule | None = None
     """How drafts are verified, where the server does not say."""
     logprobs: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None

@@ -9,14 +9,12 @@ from pathlib import PurePath
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from equivcheck.core.cases import Sampling
 from equivcheck.core.errors import EngineError, EngineGoneError
-from equivcheck.core.generation import DraftCounts, Generation, Request
+from equivcheck.core.generation import Generation, Request
 from equivcheck.engines.http.completions import (
     COMPLETIONS,
-    Answer,
     card_now,
     choose_model,
     extended_body,
@@ -35,6 +33,8 @@ from equivcheck.engines.http.dialect import (
     read,
     trial_request,
 )
+from equivcheck.engines.http.vllm_stream import assembled, steps_of
+from equivcheck.engines.http.vllm_words import VllmAnswer
 from equivcheck.engines.http.wire import Reply, Wire
 from equivcheck.engines.vllm_answer import NOT_TOGETHER, RANGES
 
@@ -43,41 +43,6 @@ DOUBTFUL = {
     "logit_bias": Sampling(logit_bias={0: 1}),
 }
 """Fields that the server may refuse as a whole where it speculates, and how that is tried."""
-
-
-class Speculation(Struct, frozen=True, kw_only=True):
-    """``metrics.speculative_decoding`` of one answer; steps without drafts are not counted."""
-
-    num_spec_steps: int
-    num_draft_tokens: int
-    num_accepted_draft_tokens: int
-    num_spec_tokens: int
-    acceptance_histogram: tuple[int, ...] = ()
-    """Steps by the number of drafts that they accepted."""
-
-    @property
-    def counts(self) -> DraftCounts:
-        """In this package's words."""
-        steps = self.acceptance_histogram
-        return DraftCounts(
-            drafted=self.num_draft_tokens,
-            accepted=self.num_accepted_draft_tokens,
-            steps=self.num_spec_steps,
-            accepted_by_slot=tuple(sum(steps[slot + 1 :]) for slot in range(len(steps) - 1)),
-        )
-
-
-class Metrics(Struct, frozen=True, kw_only=True):
-    """``metrics`` of one answer."""
-
-    speculative_decoding: Speculation | None = None
-
-
-class VllmAnswer(Answer, frozen=True, kw_only=True):
-    """An answer of ``/v1/completions``, with what it says of its drafts."""
-
-    metrics: Metrics | None = None
-    system_fingerprint: str | None = None
 
 
 class VllmDialect:
@@ -131,8 +96,19 @@ class VllmDialect:
 
     def answer(self, request: Request) -> Generation:
         """One completion, ids in and ids out."""
-        reply = self.wire.post(COMPLETIONS, self.body(request))
-        return self.generation(request, self.decode(reply), seconds=reply.seconds)
+        if not self.asked.stream:
+            reply = self.wire.post(COMPLETIONS, self.body(request))
+            return self.generation(request, self.decode(reply), seconds=reply.seconds)
+        asked = {"stream": True, "stream_options": {"include_usage": True}}
+        reply = self.wire.post(COMPLETIONS, self.body(request) | asked)
+        if reply.status != 200:
+            raise EngineError(f"{self.wire.url}{COMPLETIONS}: {self.wire.said(reply)}")
+        found = assembled(reply.body, place=f"{self.wire.url}{COMPLETIONS}")
+        answer = self.generation(request, found.answer, seconds=reply.seconds)
+        metrics = found.answer.metrics
+        told = None if metrics is None else metrics.speculative_decoding
+        steps = steps_of(found.sizes, told, length=len(answer.token_ids))
+        return msgspec.structs.replace(answer, steps=steps)
 
     def body(self, request: Request) -> dict[str, Any]:
         """The request in its words. Bans are said as what is allowed, for a bias is no ban."""

@@ -221,3 +221,14 @@ def test_draws_are_looked_at_by_kind_too() -> None:
     assert finding.headline.endswith(
         "in draws: none of 60 drafts for prompts with stop strings was accepted"
     )
+
+
+def test_steps_that_only_some_answers_tell_are_not_counted() -> None:
+    evidence = make_run(*make_steps((2, 2), (2, 0)), more=make_steps((2, 1)))
+    captured = evidence.captured[CANDIDATE]
+    answer = captured["chat/one"].generation
+    totals = msgspec.structs.replace(answer, steps=(), counts=answer.totals)
+    captured["chat/one"] = msgspec.structs.replace(captured["chat/one"], generation=totals)
+    headline = found(evidence)["run"].headline
+    assert "accepted" in headline
+    assert "step" not in headline.replace("last step", "")

@@ -12,7 +12,8 @@ from equivcheck.core.errors import EngineError, EngineGoneError
 from equivcheck.core.generation import DraftCounts, Request
 from equivcheck.core.refusals import lacking
 from equivcheck.engines.http.dialect import Asked, PairWords
-from equivcheck.engines.http.vllm import VllmAnswer, VllmDialect
+from equivcheck.engines.http.vllm import VllmDialect
+from equivcheck.engines.http.vllm_words import VllmAnswer
 from equivcheck.engines.http.wire import Wire
 from equivcheck.engines.vllm_answer import NOT_TOGETHER
 
