@@ -35,9 +35,9 @@ BUNDLED = {
         tells="counts of drafts a request, where the server does",
     ),
     "openvino": About(
-        does="OpenVINO GenAI on a CPU: plain, or with prompt lookup",
-        needs="pip install 'equivcheck[openvino]'; a pair that is a GGUF file, or model=FOLDER",
-        tells="tokens alone",
+        does="OpenVINO GenAI on a CPU: plain, with prompt lookup, or greedy with a draft model",
+        needs="pip install 'equivcheck[openvino]'; a pair of GGUF files, or model=FOLDER, draft=FOLDER",
+        tells="tokens alone; counts of drafts a request with a draft model",
     ),
     "vllm": About(
         does="vLLM in process: plain, or with any of its ways to draft",

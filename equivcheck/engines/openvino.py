@@ -1,12 +1,15 @@
-"""Engine `openvino`: OpenVINO GenAI's pipeline on a CPU, plain or with prompt lookup.
+"""Engine `openvino`: OpenVINO GenAI's pipeline on a CPU, plain, with lookup or a draft model.
 
 One request at a time. The pipeline reads a GGUF file, or a folder that OpenVINO's exporter wrote.
+A draft model has to be such a folder; of a GGUF file OpenVINO writes one itself.
 """
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -14,7 +17,7 @@ from msgspec import Meta, Struct
 
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import EngineError, SettingsError, describe
-from equivcheck.core.generation import FinishReason, Generation, Request
+from equivcheck.core.generation import DraftCounts, FinishReason, Generation, Request
 from equivcheck.core.refusals import lacking
 from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.naming import EngineSpec
@@ -33,14 +36,16 @@ RANGES = {"presence_penalty": (-2.0, 2.0), "frequency_penalty": (-2.0, 2.0), "mi
 class OpenvinoOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What can follow ``openvino:``."""
 
-    mode: Literal["plain", "lookup"] = "plain"
-    """lookup: drafts copied from the text so far."""
+    mode: Literal["plain", "lookup", "draft_model"] = "plain"
+    """lookup: drafts copied from the text so far; draft_model: by the pair's draft."""
     gamma: Annotated[int, Meta(ge=1, le=63)] = 4
     """Draft tokens per step; without meaning for plain."""
     lookup_max: Annotated[int, Meta(ge=1)] = 3
     """Longest text that is looked up, in tokens."""
     model: str | None = None
     """GGUF file or OpenVINO folder; none: the pair's target, which has to be a GGUF file."""
+    draft: str | None = None
+    """OpenVINO folder of the draft model; none: the pair's draft, which has to be a GGUF file."""
     kv: Literal["f32", "f16", "bf16", "u8"] | None = None
     """Precision of the KV cache; none: the setup's dtype. OpenVINO's own default is u8."""
 
@@ -78,9 +83,32 @@ class OpenvinoEngine:
         if options.mode == "lookup":
             properties["prompt_lookup"] = True
         try:
+            if options.mode == "draft_model":
+                properties["draft_model"] = self.draft(**properties)
             self.pipeline: Any = openvino_genai.LLMPipeline(self.model(), "CPU", **properties)
         except (RuntimeError, IndexError, ValueError) as error:
             raise EngineError(f"openvino: cannot open {setup.pair}: {describe(error)}") from error
+
+    def draft(self, **properties: Any) -> Any:
+        """The draft model as OpenVINO takes it.
+
+        Raises:
+            SettingsError: neither the option nor the pair names one that can be read.
+        """
+        if self.options.draft is not None:
+            return self.library.draft_model(self.options.draft, "CPU", **properties)
+        source = resolve(self.setup.pair).draft
+        if source is None or source.kind != "gguf":
+            raise SettingsError(
+                f"openvino: mode=draft_model, but pair {self.setup.pair!r} has no draft as a GGUF "
+                f"file; name one as TARGET.gguf+DRAFT.gguf, or an OpenVINO folder as draft=FOLDER"
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            # Written beside the file, where another model's would be overwritten.
+            beside = Path(folder) / "draft.gguf"
+            beside.symlink_to(Path(source.location).resolve())
+            self.library.LLMPipeline(str(beside), "CPU", enable_save_ov_model=True, **properties)
+            return self.library.draft_model(folder, "CPU", **properties)
 
     def model(self) -> str:
         """The file or folder that OpenVINO reads.
@@ -102,12 +130,13 @@ class OpenvinoEngine:
     @property
     def capabilities(self) -> Capabilities:
         """What this engine is."""
+        by_model = self.options.mode == "draft_model"
         given = {
             field: str(value)
             for field in OpenvinoOptions.__struct_fields__
             if (value := getattr(self.options, field)) != getattr(OpenvinoOptions(), field)
             or field == "mode"
-            or (field == "gamma" and self.options.mode == "lookup")
+            or (field == "gamma" and self.options.mode != "plain")
         }
         return Capabilities(
             engine=str(EngineSpec(name="openvino", options=given)),
@@ -116,6 +145,10 @@ class OpenvinoEngine:
             threads=self.setup.threads,
             num_speculative_tokens=0 if self.options.mode == "plain" else self.options.gamma,
             rule="coupled",
+            # Drawn beside a draft model, most requests end in a failed check of OpenVINO's own.
+            sampled=not by_model,
+            method={"lookup": "ngram", "draft_model": "draft_model"}.get(self.options.mode),
+            reports_counts=by_model,
             refuses=LACKS,
             ranges=RANGES,
             versions={"openvino-genai": str(self.library.__version__)},
@@ -155,6 +188,9 @@ class OpenvinoEngine:
             token_ids=token_ids,
             finish_reason=self.finish_reason(request, token_ids),
             prompt_tokens=len(request.prompt_ids),
+            counts=counts_of(found.extended_perf_metrics)
+            if self.options.mode == "draft_model"
+            else None,
             total_seconds=time.perf_counter() - started,
         )
 
@@ -180,8 +216,9 @@ class OpenvinoEngine:
         # That switches off every stop id.
         config.ignore_eos = request.ignore_eos
         config.stop_token_ids = {*ends, *request.stop_token_ids}
-        if self.options.mode == "lookup":
+        if self.options.mode != "plain":
             config.num_assistant_tokens = self.options.gamma
+        if self.options.mode == "lookup":
             config.max_ngram_size = self.options.lookup_max
         return config
 
@@ -195,3 +232,19 @@ class OpenvinoEngine:
     def close(self) -> None:
         """Let go of the pipeline."""
         del self.pipeline
+
+
+def counts_of(metrics: Any) -> DraftCounts:
+    """A request's drafts; by slot where the tokens that its steps emitted add up to them.
+
+    OpenVINO's own number of drafts leaves out those of a step that ended the text.
+    """
+    accepted = metrics.get_num_accepted_tokens()
+    kept = [emitted - 1 for emitted in metrics.main_model_metrics.raw_metrics.m_batch_sizes]
+    slots = tuple(sum(each > slot for each in kept) for slot in range(max(kept, default=0)))
+    return DraftCounts(
+        drafted=accepted + metrics.get_num_rejected_tokens(),
+        accepted=accepted,
+        steps=len(kept),
+        accepted_by_slot=slots if sum(slots) == accepted else (),
+    )

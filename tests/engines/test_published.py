@@ -17,6 +17,7 @@ from equivcheck.core.engine import Capabilities
 from equivcheck.core.findings import Outcome, worst
 from equivcheck.records.records import CANDIDATE
 from equivcheck.records.records_file import read_evidence
+from tests.engines.untrained_heads import write_heads
 
 ROOT = Path(__file__).parents[2]
 TABLES = ROOT / "reports" / "engines" / "equivcheck.toml"
@@ -100,6 +101,23 @@ def test_vllm_drafts_what_it_decodes_plainly(folder: Path, mode: str) -> None:
 
 
 @installed("vllm")
+@pytest.mark.parametrize(
+    ("pair", "drafting"),
+    [("tiny", "mode=eagle3,head=heads/eagle3"), ("heads/mtp", "mode=mtp,gamma=2")],
+)
+def test_untrained_heads_of_vllm_leave_its_output_alone(
+    folder: Path, pair: str, drafting: str
+) -> None:
+    write_heads(folder / "heads")
+    arms = ("--target", "vllm", "--candidate", f"vllm:{drafting}", "--set", "control=none")
+    code, found = gate(suite(folder, *GREEDY), *arms, "--pair", pair)
+    # Whether every slot was accepted once is luck.
+    assert code in (0, 3)
+    assert outcomes(found)["greedy"] == "pass"
+    assert drafts(found) > 0
+
+
+@installed("vllm")
 def test_vllm_with_its_temperatures_mended_mixes_greedy_and_sampled_rows(folder: Path) -> None:
     arms = ("--target", "vllm-mended", "--candidate", "vllm-mended:mode=draft_model")
     code, found = gate(suite(folder, *GREEDY, *SAMPLED), *arms, "--set", "control=none")
@@ -117,6 +135,18 @@ def test_openvino_looks_up_what_it_decodes_plainly(folder: Path) -> None:
     assert code == 3
     by_check = outcomes(found)
     assert (by_check["greedy"], by_check["engaged"]) == ("pass", "inconclusive")
+
+
+@installed("openvino")
+def test_openvino_drafts_by_a_model_what_it_decodes_plainly(folder: Path) -> None:
+    assert run(["pairs", "tiny", "--gguf", "files/f16", "--gguf-precision", "f16"]) == 0
+    arms = ("--target", "openvino", "--candidate", "openvino:mode=draft_model")
+    pair = ("--pair", "files/f16/target.gguf+files/f16/draft.gguf")
+    code, found = gate(suite(folder, *GREEDY), *arms, "--set", "control=none", *pair)
+    by_check = outcomes(found)
+    assert (by_check["greedy"], by_check["counters"]) == ("pass", "pass")
+    assert code in (0, 3)
+    assert drafts(found) > 0
 
 
 @installed("llamacpp")
