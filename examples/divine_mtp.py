@@ -1,4 +1,4 @@
-"""divine-mtp 0.1.0: `DivineMtpInferenceEngine.generate`, greedy, with heads as they are made.
+"""divine-mtp 0.1.0: `DivineMtpInferenceEngine.generate`, greedy, with random heads.
 
 Nothing ends an output but its limit.
 """
@@ -34,6 +34,9 @@ class DivineMtp(OneAtATime):
         super().__init__(options, setup)
         torch.manual_seed(0)
         wrapped = attach_divine_mtp(self.pair.target, num_heads=options.gamma, rank=16)
+        for head in wrapped.mtp.heads:
+            # As they are made they repeat the last token; once trained they do not.
+            torch.nn.init.normal_(head.proj_up.weight, std=1.0)
         self.package = DivineMtpInferenceEngine(wrapped.eval()).generate
         if options.sound:
             self.package = self.control
