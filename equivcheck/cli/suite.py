@@ -99,13 +99,17 @@ def made_document(made: Conversion, places: dict[str, Path]) -> dict[str, Any]:
 def told(made: Conversion, file: Path, places: dict[str, Path]) -> Iterator[str]:
     """What came of a file, for people; the last line is the next command."""
     cases = sum(suite.cases for suite in made.suites)
-    yield f"{cases:,} cases from {made.records:,} records of {file} ({made.what})"
+    yield f"{_many(cases, 'case')} from {_many(made.records, 'record')} of {file} ({made.what})"
     for suite in made.suites:
-        yield f"  {places[suite.workload]}: {suite.cases:,} cases"
+        yield f"  {places[suite.workload]}: {_many(suite.cases, 'case')}"
     yield from _losses("carried over otherwise", made.changed)
     yield from _losses("not carried over", made.not_carried)
     yield from _losses("records left out", made.left_out)
     yield f"next: equivcheck run {' '.join(str(place) for place in places.values())}"
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _losses(title: str, losses: Sequence[Loss]) -> Iterator[str]:
@@ -128,7 +132,9 @@ def check(*, suites: tuple[str, ...], as_json: bool) -> int:
 
     found = load_suites(suites)
     output = Output(as_json=as_json)
-    output.say_lines(f"{suite.path}: {len(suite.cases):,} cases, all readable" for suite in found)
+    output.say_lines(
+        f"{suite.path}: {_many(len(suite.cases), 'case')}, all readable" for suite in found
+    )
     output.document({"suites": {suite.path: len(suite.cases) for suite in found}})
     return 0
 

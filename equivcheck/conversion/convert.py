@@ -16,7 +16,7 @@ from equivcheck.conversion.losses import LeftOutError, Loss, Losses, Taken
 from equivcheck.conversion.read import Found, records_of
 from equivcheck.core.cases import Case
 from equivcheck.core.errors import SuiteError, unknown_name
-from equivcheck.core.foreign import FORMATS, TEXT, recognise
+from equivcheck.core.foreign import FORMATS, SUITE, TEXT, recognise
 from equivcheck.core.load_suites import SuiteHeader
 
 LIMIT = next(f.default for f in msgspec.structs.fields(Case) if f.name == "max_new_tokens")
@@ -93,9 +93,8 @@ def convert(path: Path, wanted: Wanted) -> Conversion:
     reader: Reader | None = None
     for number, found in enumerate(records, start=1):
         if wanted.first is not None and number > wanted.first:
-            losses.left_out("the rest", f"behind the first {wanted.first:,}, as asked for")
-            number -= 1
-            break
+            losses.left_out(found.place, f"behind the first {wanted.first:,}, as asked for")
+            continue
         if found.record is None:
             losses.left_out(found.place, found.why)
             continue
@@ -176,15 +175,15 @@ def _format(path: Path, found: Found, *, column: str | None) -> str:
     known = recognise(record)
     if "equivcheck.config" in record:
         return "inspect"
-    if known is None or known.format is None:
+    if known is None:
         keys = ", ".join(sorted(map(str, record)))[:200]
-        told = (
-            f"{known.what}, of which no suite can be made"
-            if known
-            else f"no known format; its first record has {keys}"
+        raise SuiteError(
+            f"{path}: no known format; its first record has {keys}; name the column of the prompt "
+            f"with --column, or --format"
         )
-        hint = "" if known else "; name the column of the prompt with --column, or --format"
-        raise SuiteError(f"{path}: {told}{hint}")
+    if known.format is None:
+        also = "" if known.what == SUITE else ", of which no suite can be made"
+        raise SuiteError(f"{path}: is {known.what}{also}")
     return known.format
 
 

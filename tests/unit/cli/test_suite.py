@@ -49,7 +49,7 @@ def test_a_foreign_file_becomes_a_suite_and_the_next_command_is_said(said: Said)
     code, out, _ = said("suite", "from", batch())
     assert code == 0
     assert out.splitlines() == [
-        "2 cases from 1 records of my batch.jsonl (OpenAI batch requests)",
+        "2 cases from 1 record of my batch.jsonl (OpenAI batch requests)",
         "  suites/my-batch.jsonl: 2 cases",
         "carried over otherwise:",
         "       2  no limit of tokens: 96, which --tokens changes",
@@ -127,6 +127,11 @@ def test_a_file_without_prompts_is_named_for_what_it_is(said: Said) -> None:
             2,
             True,
         )
+
+
+def test_a_suite_needs_no_making(said: Said) -> None:
+    said("suite", "from", batch(), "--out", "mine.jsonl")
+    assert said("suite", "from", "mine.jsonl")[2] == "equivcheck: mine.jsonl: is a suite\n"
 
 
 def test_a_file_of_lines_may_be_either(said: Said) -> None:

@@ -234,8 +234,9 @@ def test_broken_lines_are_counted_and_the_others_carried(tmp_path: Path) -> None
 
 def test_the_rest_behind_the_first_records_is_said(carried: Convert) -> None:
     made, cases = carried(*({"prompt": f"p {at}"} for at in range(5)), first=2)
-    assert (len(cases), made.records) == (2, 2)
-    assert made.left_out[0].why == "behind the first 2, as asked for"
+    assert (len(cases), made.records) == (2, 5)
+    [rest] = made.left_out
+    assert (rest.records, rest.why) == (3, "behind the first 2, as asked for")
 
 
 def test_long_answers_are_cut_to_what_was_asked_for(carried: Convert) -> None:
