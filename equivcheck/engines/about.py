@@ -36,7 +36,7 @@ BUNDLED = {
     ),
     "openvino": About(
         does="OpenVINO GenAI on a CPU: plain, with prompt lookup, or greedy with a draft model",
-        needs="pip install 'equivcheck[openvino]'; a pair of GGUF files, or model=FOLDER, draft=FOLDER",
+        needs="pip install 'equivcheck[openvino]'; GGUF files, or model=FOLDER, draft=FOLDER",
         tells="tokens alone; counts of drafts a request with a draft model",
     ),
     "vllm": About(
