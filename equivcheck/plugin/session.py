@@ -21,6 +21,7 @@ from equivcheck.core.escape import head, visible
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.load_settings import find_settings_file, load_settings
 from equivcheck.core.load_suites import select
+from equivcheck.core.schedule import leaders_of
 from equivcheck.core.settings import Settings
 from equivcheck.plugin import making
 from equivcheck.plugin.marker import MARKER_NAME, Marker, read_marker
@@ -85,7 +86,8 @@ class Session:
             return
         self.choose(items)
         every = [key for suite in self.suites for key in keys_of(suite)]
-        own = dealt(every, of=self.which.of)[self.which.number - 1]
+        leaders = leaders_of(self.suites)
+        own = dealt(every, of=self.which.of, leaders=leaders)[self.which.number - 1]
         others: set[object] = {
             item for item in self.collected if item.keys and own.isdisjoint(item.keys)
         }

@@ -103,7 +103,7 @@ def digest_of_outputs(keys: Sequence[str], outputs: Mapping[str, Generation]) ->
         steps = list(map(_counted, output.steps))
         told = [each.draft_logprobs for each in output.steps if each.draft_logprobs is not None]
         weights = [each for at in output.steps if (each := at.residual_log_weight) is not None]
-        about = (key, output.token_ids, steps, *filter(None, (told, weights)))
+        about = [key, output.token_ids, steps, *filter(None, (told, weights))]
         digest.update(msgspec.json.encode(about))
     return digest.hexdigest()
 

@@ -40,10 +40,18 @@ def with_header(change: Callable[[Header], Header], run: ShardRun) -> ShardRun:
 
 @pytest.mark.parametrize("of", [1, 2, 3, 7])
 def test_every_case_is_in_one_shard_and_sizes_differ_by_one(of: int) -> None:
-    shares = dealt(KEYS, of=of)
+    shares = dealt(KEYS, of=of, leaders={})
     assert sorted(key for share in shares for key in share) == sorted(KEYS)
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
-    assert shares == dealt(KEYS[::-1], of=of)
+    assert shares == dealt(KEYS[::-1], of=of, leaders={})
+
+
+def test_turns_of_a_session_stay_together() -> None:
+    leaders = {KEYS[2]: KEYS[0], KEYS[5]: KEYS[0], KEYS[7]: KEYS[4]}
+    shares = dealt(KEYS, of=3, leaders=leaders)
+    assert sorted(key for share in shares for key in share) == sorted(KEYS)
+    for later, first in leaders.items():
+        assert [later in share for share in shares] == [first in share for share in shares]
 
 
 @pytest.mark.parametrize("of", [1, 3, 7])
