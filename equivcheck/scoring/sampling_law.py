@@ -173,15 +173,14 @@ class LawScorer:
         """Logits of all rows; outputs of one prompt are read together, similar lengths first."""
         prompts: dict[tuple[int, ...], list[int]] = {}
         for place, (request, generation) in enumerate(asked):
-            if generation.token_ids:
+            judged_by = self.served is None or self.served.can_judge(request)
+            if generation.token_ids and judged_by:
                 prompts.setdefault(request.prompt_ids, []).append(place)
         for prompt, found in prompts.items():
             found.sort(key=lambda place: -len(asked[place][1].token_ids))
             outputs = [asked[place][1].token_ids for place in found]
             for window in self.windows(prompt, outputs):
                 request, generation = asked[found[window.output]]
-                if self.served and not self.served.can_judge(request):
-                    continue
                 yield Stretch(
                     logits=window.logits,
                     request=request,

@@ -38,9 +38,11 @@ class Served:
         """Whether it tells logits; None: not seen yet."""
 
     def read(self, prompt: Sequence[int], outputs: Sequence[Sequence[int]]) -> Iterator[Window]:
-        """A window an output; none of an output that the server refuses to score.
+        """A window an output.
 
         Raises:
+            EngineError: the server does not score one. It is not left out: which outputs a server
+                refuses may depend on what was drawn, and what is left would follow another law.
             EngineGoneError: the server is gone, or has another model.
         """
         for start in range(0, len(outputs), AT_ONCE):
@@ -48,17 +50,20 @@ class Served:
             found = self.scorer.score([(prompt, output) for output in batch])
             for place, rows in enumerate(found, start=start):
                 if isinstance(rows, EngineError):
-                    continue
+                    raise EngineError(f"an output is not scored: {rows}") from rows
                 self.logits = rows.logits
                 logits, told = spread(rows, vocab=self.vocab)
                 yield Window(output=place, first=0, logits=(logits,), told=told)
 
     def can_judge(self, request: Request) -> bool:
-        """Whether what it tells is enough for a request's parameters.
+        """Whether it can score a request whatever is drawn for it.
 
-        A repetition penalty multiplies logits, and log-probabilities do not tell these.
+        A repetition penalty multiplies logits, and log-probabilities do not tell these. Behind the
+        longest output a server decodes one token more.
         """
-        return request.sampling.repetition_penalty == 1.0 or self.logits is True
+        context, longest = self.scorer.context, len(request.prompt_ids) + request.max_new_tokens
+        fits = context is None or longest < context
+        return fits and (request.sampling.repetition_penalty == 1.0 or self.logits is True)
 
 
 def spread(rows: TokenRows, *, vocab: int) -> tuple[Tensor, Told]:

@@ -63,6 +63,11 @@ class HttpScorer:
         self.by = _open(engine)
 
     @property
+    def context(self) -> int | None:
+        """Positions that a request may take; None: not told."""
+        return self.engine.told.context
+
+    @property
     def name(self) -> str:
         """Who scores, for records and people."""
         told = "all" if self.by.most >= self.vocab else f"the best {self.by.most:,}"

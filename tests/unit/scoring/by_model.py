@@ -17,6 +17,7 @@ class ModelRows:
     """Tells the best log-probabilities of a pair's target, or its logits."""
 
     name = "a model"
+    context: int | None = None
 
     def __init__(self, setup: EngineSetup, *, most: int, logits: bool = False) -> None:
         self.model = load_setup(setup).target

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from equivcheck.core.cases import Sampling
-from equivcheck.core.errors import SettingsError
+from equivcheck.core.errors import EngineError, SettingsError
 from equivcheck.core.generation import ROUND_MARK, Generation, Request
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.engines.http.scorer import HttpScorer
@@ -64,6 +64,8 @@ def scored(
 ) -> ScoreTable:
     settings = Settings(setup=setup, shadow="lookup")
     served = None if rows is None else Served(cast("HttpScorer", rows))
+    if served is not None and rows is not None:
+        served.logits = rows.logits  # As the comparison with the target finds out.
     given = {"eos_token_ids": (0,), "drafter": None, "served": served} | options
     return LawScorer(settings, **given).score(draws)  # type: ignore[arg-type]
 
@@ -141,9 +143,19 @@ def test_a_banned_token_is_impossible_though_it_is_not_told(
     assert table.support[0] == Support.OUTSIDE
 
 
-def test_a_refused_output_is_left_out_and_no_other(setup: EngineSetup, sound: Draws) -> None:
+def test_a_refused_output_ends_it(setup: EngineSetup, sound: Draws) -> None:
+    """To leave it out would leave the others of its case a law of their own."""
     rows = ModelRows(setup, most=VOCAB)
     rows.refused = {sound[0][1].token_ids}
+    with pytest.raises(EngineError, match="an output is not scored: too long"):
+        scored(setup, sound[:3], rows)
+
+
+def test_a_case_that_may_grow_too_long_is_left_out_however_short_its_output(
+    setup: EngineSetup, sound: Draws
+) -> None:
+    rows = ModelRows(setup, most=VOCAB)
+    rows.context = len(sound[0][0].prompt_ids) + sound[0][0].max_new_tokens
     table = scored(setup, sound[:3], rows)
     first = slice(0, int(table.starts[1]))
     assert (table.support[first] == Support.UNKNOWN).all()
