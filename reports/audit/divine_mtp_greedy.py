@@ -1,10 +1,10 @@
 """divine-mtp 0.1.0: `generate` does not give the base model's greedy tokens.
 
-Needs torch, transformers and the package: `python divine_mtp_greedy.py [folder of a model]`. Without
-a folder, a small random Llama is made. The wanted tokens are the argmax of a forward pass over the
-whole text, again and again: what plain decoding gives. The heads are random, as a verified draft may
-be anything; as the package makes them they repeat the last token, and what is left out below then
-does no harm, which is the control.
+Needs torch, transformers and the package: `python divine_mtp_greedy.py [folder of a model]`.
+Without a folder, a small random Llama is made. The wanted tokens are the argmax of a forward pass
+over the whole text, again and again: what plain decoding gives. The heads are random, as a verified
+draft may be anything; as the package makes them they repeat the last token, and what is left out of
+the verification then does no harm, which is the control.
 """
 
 import builtins

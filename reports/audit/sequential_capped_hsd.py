@@ -2,8 +2,8 @@
 
 Needs torch and the package, nothing else: `python sequential_capped_hsd.py [draws]`. Two models
 over six words, whose next word hangs on the last one alone, so that the first word of an output has
-a known distribution. Each of the package's three steps is asked for it many times. Its standard step
-is the control.
+a known distribution. Each of the package's three steps is asked for it many times. Its standard
+step is the control.
 """
 
 import sys
