@@ -112,7 +112,7 @@ def recognise(record: object) -> Found | None:
         return None
     if record.get("type") == "header" and "schema" in record:
         settings = record.get("settings")
-        bench = isinstance(settings, dict) and "points" in settings
+        bench = isinstance(settings, dict) and isinstance(settings.get("arms"), list)
         return Found(MEASUREMENT if bench else RUN, None)
     if "equivcheck" in record:
         return Found(SUITE, None)
