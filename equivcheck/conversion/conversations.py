@@ -30,7 +30,7 @@ _NO_MEANING = (
 
 
 def sharegpt(record: Taken, losses: Losses) -> Iterator[Draft]:
-    """Turns of people, each a case behind the answers that the file has to the ones before."""
+    """Turns of people, who are answered in between by the engine under test."""
     name = str(record.take("id") or "")
     turns: list[str] = []
     answers: list[str] = []

@@ -131,11 +131,15 @@ def _cases(
     found: Found, reader: Reader, losses: Losses, *, ids: Ids, number: int, wanted: Wanted
 ) -> Iterator[tuple[Case, str | None]]:
     """The cases of a record, and the category of each; a record that has none is left out."""
+    session = ""
     try:
         for draft in reader(Taken(found.record or {}), losses):
             fields = _completed(draft.fields, losses, wanted)
-            case = case_of(draft._replace(fields=fields), ids.of(draft.name, number=number))
-            yield case, draft.category
+            case_id = ids.of(draft.name, number=number)
+            if draft.in_session:
+                session = session or case_id
+                fields["session"] = session
+            yield case_of(draft._replace(fields=fields), case_id), draft.category
     except LeftOutError as error:
         losses.left_out(found.place, str(error))
 

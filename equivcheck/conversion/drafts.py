@@ -27,6 +27,8 @@ class Draft(NamedTuple):
     """Keys of a case as they stand in a suite."""
     category: str | None = None
     """What kind of work its file says it is."""
+    in_session: bool = False
+    """Whether it is a turn of the session that the record's first case begins."""
 
 
 _decode = msgspec.json.Decoder(Case).decode

@@ -19,11 +19,7 @@ _PLACEHOLDER = "FULL BENCHMARK DATA SHOULD BE FETCHED FROM THE SOURCE"
 
 
 def in_turns(record: Taken, losses: Losses) -> Iterator[Draft]:
-    """``turns`` of a user, as MT-Bench, Spec-Bench and SPEED-Bench have them.
-
-    The first is carried over. A later one follows on an answer, and is carried over where the file
-    has that answer as ``reference``.
-    """
+    """``turns`` of a user, as MT-Bench, Spec-Bench and SPEED-Bench have them."""
     name = str(record.take("question_id", "id") or "")
     category = record.take("category")
     turns, answers = record.take("turns"), record.take("reference", "references")

@@ -1,8 +1,4 @@
-"""Several turns of a user, to cases: each turn whose earlier answers the file has is one case.
-
-A suite's case asks for one answer. Whatever becomes of a turn that follows on an answer of the
-engine's own is decided here and nowhere else.
-"""
+"""Several turns of a user, to cases of one session: each follows on the engine's own answers."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from typing import Any
 from equivcheck.conversion.drafts import Draft
 from equivcheck.conversion.losses import Losses
 
-_NO_ANSWER = "they follow on an answer of the engine's own, which the file does not have"
+_OWN_ANSWERS = "later turns follow on the engine's own answers, as they do where it serves"
 
 
 def asked_in_turns(
@@ -23,22 +19,23 @@ def asked_in_turns(
     name: str,
     system: str | None = None,
 ) -> Iterator[Draft]:
-    """A case for the first turn, and for every later one all of whose earlier answers are there.
+    """A case for each turn; several are one session, whose name follows from the first case's id.
 
     Args:
         turns: What the user says, in order.
-        answers: What was answered to each, in the same order; may be shorter.
-        losses: Takes the turns that cannot be asked.
-        name: Of the conversation; later turns get a number behind it.
+        answers: What the file has as answers to them; not asked for, and not needed.
+        losses: Takes the answers that stand between turns.
+        name: Of the conversation; its turns get numbers behind it.
         system: What stands before the first turn.
     """
-    messages = [{"role": "system", "content": system}] if system else []
+    if len(turns) > 1 and answers:
+        losses.key("answers between turns", _OWN_ANSWERS)
     for at, turn in enumerate(turns):
-        if at:
-            if len(answers) < at or not isinstance(answers[at - 1], str) or not answers[at - 1]:
-                losses.key("turns after the first without the answer before them", _NO_ANSWER)
-                return
-            messages.append({"role": "assistant", "content": answers[at - 1]})
-        messages.append({"role": "user", "content": turn})
-        own = f"{name}-t{at + 1}" if len(turns) > 1 and name else name
-        yield Draft(own, {"messages": list(messages)})
+        begun = [{"role": "system", "content": system}] if system and at == 0 else []
+        messages = [*begun, {"role": "user", "content": turn}]
+        if len(turns) == 1:
+            yield Draft(name, {"messages": messages})
+        else:
+            yield Draft(
+                f"{name}-t{at + 1}" if name else "", {"messages": messages}, in_session=True
+            )

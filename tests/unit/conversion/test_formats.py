@@ -127,23 +127,32 @@ def test_an_image_leaves_its_record_out_with_the_reason(carried: Convert) -> Non
     assert "image_url" in loss.why
 
 
-def test_sharegpt_turns_follow_on_the_answers_of_the_file(carried: Convert) -> None:
+def test_sharegpt_turns_are_a_session(carried: Convert) -> None:
     said = [("system", "Be brief."), ("human", "A?"), ("gpt", "B."), ("human", "C?"), ("gpt", "D.")]
     record = {"id": "aB_0", "conversations": [{"from": who, "value": text} for who, text in said]}
     made, cases = carried(record, name="x.json")
     assert [case.id for case in cases] == ["ab_0-t1", "ab_0-t2"]
     texts = [[message.content for message in case.messages or ()] for case in cases]
-    assert texts == [["Be brief.", "A?"], ["Be brief.", "A?", "B.", "C?"]]
-    assert lost(made) == {"the last answer": 1}
+    assert texts == [["Be brief.", "A?"], ["C?"]]
+    assert [case.session for case in cases] == ["ab_0-t1", "ab_0-t1"]
+    assert lost(made) == {"the last answer": 1, "answers between turns": 1}
 
 
-def test_later_questions_need_the_answers_before_them(carried: Convert) -> None:
+def test_questions_in_turns_are_sessions_of_their_own(carried: Convert) -> None:
     made, cases = carried(
         {"question_id": 81, "category": "writing", "turns": ["Write.", "Rewrite."]},
         {"question_id": 111, "category": "math", "turns": ["2+2?", "+1?"], "reference": ["4", "5"]},
     )
-    assert [case.id for case in cases] == ["81-t1", "111-t1", "111-t2"]
-    assert lost(made) == {"turns after the first without the answer before them": 1, "reference": 1}
+    assert [case.id for case in cases] == ["81-t1", "81-t2", "111-t1", "111-t2"]
+    assert [case.session for case in cases] == ["81-t1", "81-t1", "111-t1", "111-t1"]
+    assert lost(made) == {"reference": 1, "answers between turns": 1}
+
+
+def test_two_conversations_of_one_name_are_two_sessions(carried: Convert) -> None:
+    _, cases = carried(*({"question_id": "q", "turns": [text, "More."]} for text in ("A?", "B?")))
+    assert [case.session for case in cases] == ["q-t1", "q-t1", "q-t1-2", "q-t1-2"]
+    _, [alone] = carried({"question_id": "q", "turns": ["A?"]})
+    assert alone.session is None
 
 
 def test_categories_can_become_suites_of_their_own(carried: Convert, tmp_path: Path) -> None:
