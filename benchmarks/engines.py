@@ -17,11 +17,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.engines.untrained_heads import write_heads
+
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "reports" / "engines"
 COMMAND = (sys.executable, "-m", "equivcheck")
 GREEDY = "code json_sql chat multilingual creative"
 FEW = "code chat"
+HANDFUL = "handful"
+HANDFUL_OF = 8
+"""Greedy prompts of `chat`, for methods whose heads are untrained."""
 MIXED = "smoke"
 LAW = "sampling"
 NO_DRAWS = "--sampled none"
@@ -30,6 +35,9 @@ PREFACE = """Written by `python -m benchmarks.engines`. Each row has its report 
 figures (`ROW.json`) here. The suites of `-alone` rows hold greedy requests only; in the
 others greedy and sampled requests share a batch. `mended` is vLLM with one function
 replaced. What failures come from is in [docs/bugs-found.md](../../docs/bugs-found.md).
+The weights behind `eagle`, `eagle3`, `medusa` and `mtp` are untrained
+(`tests/engines/untrained_heads.py`), so that few of their drafts are accepted or none: a row says
+that the method runs and what it does to the output of a handful of greedy prompts.
 One thread, beside other work: minutes are no measurement."""
 
 
@@ -62,8 +70,13 @@ OPENVINO = (
     "--target openvino --candidate openvino:mode=lookup --set control=none --threads 1 "
     "--pair files/f16/target.gguf"
 )
+OPENVINO_DRAFT = (
+    "--target openvino --candidate openvino:mode=draft_model --set control=none --threads 1 "
+    "--pair files/f16/target.gguf+files/f16/draft.gguf"
+)
 LLAMACPP = "--target llamacpp --set control=llamacpp:batch=1 --threads 1"
 SERVER = "--target vllm-server --set control=vllm-server:batch=1 --threads 1"
+UNTRAINED = f"{ALONE} --set control=none {NO_DRAWS}"
 SMOLLM2 = "--pair smollm2 --dtype bfloat16"
 ROWS = (
     Row("vllm-ngram-alone", FEW, f"{ALONE} --candidate vllm:mode=ngram {NO_DRAWS}"),
@@ -85,6 +98,22 @@ ROWS = (
         "chat",
         f"{ALONE} --candidate vllm:mode=ngram {NO_DRAWS} {SMOLLM2}",
     ),
+    *(
+        Row(
+            f"vllm-{method}-alone", HANDFUL, f"{UNTRAINED} --candidate vllm:mode={method},{options}"
+        )
+        for method, options in (
+            ("eagle", "head=files/heads/eagle"),
+            ("eagle3", "head=files/heads/eagle3"),
+            ("medusa", "gamma=3,head=files/heads/medusa"),
+            ("suffix", "gamma=4"),
+        )
+    ),
+    Row(
+        "vllm-mtp-alone",
+        HANDFUL,
+        f"{UNTRAINED} --pair files/heads/mtp --candidate vllm:mode=mtp,gamma=2",
+    ),
     Row("vllm-plain-law", LAW, f"{VLLM} --candidate vllm:batch=4"),
     Row("vllm-ngram-law", LAW, f"{VLLM} --candidate vllm:mode=ngram"),
     Row("vllm-draft-law", LAW, f"{VLLM} --candidate vllm:mode=draft_model"),
@@ -95,6 +124,7 @@ ROWS = (
     Row("llamacpp-draft", GREEDY, f"{LLAMACPP} --candidate llamacpp-draft {NO_DRAWS}"),
     Row("llamacpp-ngram-law", LAW, f"{LLAMACPP} --candidate llamacpp-ngram"),
     Row("openvino-lookup", GREEDY, f"{OPENVINO} {NO_DRAWS}"),
+    Row("openvino-draft", FEW, f"{OPENVINO_DRAFT} {NO_DRAWS}"),
     Row("openvino-lookup-law", LAW, OPENVINO),
 )
 
@@ -106,6 +136,7 @@ def main() -> int:
     parser.add_argument("--table", action="store_true", help="Only write the table.")
     given = parser.parse_args()
     write_greedy_suites(FOLDER / "files" / "greedy", suites=FEW)
+    write_heads(FOLDER / "files" / "heads")
     for row in ROWS:
         wanted = not given.only or any(part in row.name for part in given.only)
         if wanted and not given.table and not (FOLDER / f"{row.name}.json").exists():
@@ -124,6 +155,9 @@ def write_greedy_suites(folder: Path, *, suites: str) -> None:
             line for line in lines if not json.loads(line).get("sampling", {}).get("temperature")
         ]
         (folder / f"{suite}.jsonl").write_text("\n".join(kept) + "\n")
+    head, *cases = (folder / "chat.jsonl").read_text().splitlines()
+    named = json.dumps(json.loads(head) | {"workload": HANDFUL})
+    (folder / f"{HANDFUL}.jsonl").write_text("\n".join([named, *cases[:HANDFUL_OF]]) + "\n")
 
 
 def run(row: Row) -> None:
@@ -131,23 +165,31 @@ def run(row: Row) -> None:
     out = Path("..") / "runs" / "engines" / row.name
     started = time.monotonic()
     done = subprocess.run(
-        [*COMMAND, *row.command, "--out", str(out), "--fresh"], cwd=FOLDER, check=False
+        [*COMMAND, *row.command, "--out", str(out), "--fresh"],
+        cwd=FOLDER,
+        check=False,
+        stderr=subprocess.PIPE,
+        text=True,
     )
+    print(done.stderr, file=sys.stderr, end="")
     minutes = (time.monotonic() - started) / 60
-    told = subprocess.run(
-        [*COMMAND, "report", str(out), "--json"], capture_output=True, check=False, cwd=FOLDER
-    )
-    if not told.stdout:
-        print(f"== {row.name}: no report (exit {done.returncode})", file=sys.stderr)
-        return
-    view = json.loads(told.stdout)
-    figures = {
+    figures: dict[str, Any] = {
         "name": row.name,
         "command": f"equivcheck {shlex.join(row.command)}",
         "exit": done.returncode,
         "minutes": round(minutes, 1),
-        "versions": versions(FOLDER / out / "records.jsonl"),
-    } | {
+    }
+    told = subprocess.run(
+        [*COMMAND, "report", str(out), "--json"], capture_output=True, check=False, cwd=FOLDER
+    )
+    # Exit code 2: a setting, an engine or a file was refused, and there is no verdict.
+    if done.returncode == 2 or not told.stdout:
+        figures["refused"] = done.stderr.strip().splitlines()[-1].removeprefix("equivcheck: ")
+        (FOLDER / f"{row.name}.json").write_text(json.dumps(figures, indent=1) + "\n")
+        return
+    view = json.loads(told.stdout)
+    figures["versions"] = versions(FOLDER / out / "records.jsonl")
+    figures |= {
         field: view[field]
         for field in ("headline", "workloads", "law", "gates", "near_ties", "environment")
     }
@@ -181,6 +223,11 @@ def table() -> Iterator[str]:
         path = FOLDER / f"{row.name}.json"
         if path.exists():
             found = json.loads(path.read_text())
+            if "refused" in found:
+                yield f"| {found['name']} | refused | | | | | {found['minutes']} |"
+                commands += ["", f"**{row.name}**", "", "```sh", found["command"], "```"]
+                commands += ["", f"Refused: {found['refused']}"]
+                continue
             yield cells(found)
             listed = ", ".join(f"{name} {told}" for name, told in found["versions"].items())
             commands += ["", f"**{row.name}** ({listed})", "", "```sh", found["command"], "```"]
