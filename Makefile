@@ -15,7 +15,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   "$$p" $(RUNS) && { command -v "$$p"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install gate test attack quick lint dist structure pair clean bench engines test-engines
+.PHONY: help install gate audit test attack quick lint dist structure pair clean bench engines test-engines
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -73,6 +73,10 @@ $(ENGINES)/llamacpp/.installed: Makefile | $(STAMP)
 	@"$(PYTHON)" -m venv $(@D)
 	@$(@D)/$(PIP) xllamacpp==2026.10.11549
 	@touch $@
+
+audit: $(STAMP) ## run published decoders behind the adapters of examples/, table in reports/audit/
+	@echo "== audit of published decoders"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.audit $(ARGS)
 
 test-engines: engines ## run the gate on real engines: vLLM, OpenVINO, llama.cpp's server
 	@echo "== gates on real engines"
