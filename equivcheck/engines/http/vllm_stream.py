@@ -92,10 +92,22 @@ def steps_of(sizes: Sequence[int], told: Speculation | None, *, length: int) -> 
     if not len(drafted) == len(accepted) == told.num_spec_steps:
         return ()
     drafting = list(zip(drafted, accepted, strict=True))
-    found = _only_way(sizes[1:], drafting)
+    found = _no_room(sum(sizes[1:]), drafting) or _only_way(sizes[1:], drafting)
     if found is None:
         return ()
     return _cut((Step(drafted=0, accepted=0, emitted=1), *found), length=length)
+
+
+def _no_room(tokens: int, drafting: Sequence[tuple[int, int]]) -> tuple[Step, ...] | None:
+    """The steps where their tokens leave no room for one without drafts, whatever the chunks are.
+
+    At most the accepted drafts of the last step are cut off. Where just these are missing, every
+    token is one of a step that drafted. So chunks that have run together do no harm.
+    """
+    if not drafting or sum(accepted + 1 for _, accepted in drafting) - tokens != drafting[-1][1]:
+        return None
+    steps = [Step(drafted=drafted, accepted=got, emitted=got + 1) for drafted, got in drafting]
+    return (*steps[:-1], msgspec.structs.replace(steps[-1], emitted=1))
 
 
 def _only_way(sizes: Sequence[int], drafting: Sequence[tuple[int, int]]) -> tuple[Step, ...] | None:

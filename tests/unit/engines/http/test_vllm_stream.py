@@ -82,6 +82,17 @@ def test_a_step_between_others_is_placed_where_there_is_one_place() -> None:
     assert steps_of((1, 1, 1, 3), speculation((4, 0), (4, 2)), length=6) == ()
 
 
+def test_chunks_that_ran_together_do_no_harm_where_every_step_drafted() -> None:
+    """As vLLM 0.32 with a draft model streamed to a busy machine."""
+    accepted = (0, 0, 3, 0, 0, 1, 0, 0, 0, 1, 4, 0, 0, 4, 0, 1, 0, 4, 0, 1, 2, 3, 1)
+    sizes = (1, 1, 1, 4, 1, 1, 2, 1, 1, 1, 2, 5, 1, 1, 8, 1, 5, 1, 2, 3, 4, 1)
+    told = speculation(*((4, each) for each in accepted))
+    steps = steps_of(sizes, told, length=48)
+    assert tuple(step.accepted for step in steps[1:]) == accepted
+    assert steps[-1].emitted == 1
+    assert sum(step.emitted for step in steps) == 48
+
+
 def test_only_the_last_step_may_be_cut() -> None:
     assert steps_of((1, 2), speculation((4, 4)), length=3)[-1].emitted == 2
     assert steps_of((1, 2, 1), speculation((4, 4)), length=4) == ()
