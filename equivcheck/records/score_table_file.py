@@ -32,7 +32,7 @@ NAMES = ("keys", "alternatives", "draft_law")
 REPLAYS = "replays"
 """The field that is several tensors, or none."""
 ABOUT = "outputs"
-"""Key of the metadata: `digest_of_outputs` that the scores are about. Older files have none."""
+"""Key of the metadata: `digest_of_outputs` of the scored. Older files have none."""
 WIDE = ("bin_mass", "draft_mass", "recovered_mass")
 """Columns of `BINS` numbers a row."""
 FLAGS = ("ends", "crossed")
@@ -102,9 +102,10 @@ def digest_of_outputs(keys: Sequence[str], outputs: Mapping[str, Generation]) ->
         output = unpacked(outputs[key])
         steps = list(map(_counted, output.steps))
         told = [each.draft_logprobs for each in output.steps if each.draft_logprobs is not None]
-        weights = [each for at in output.steps if (each := at.residual_log_weight) is not None]
-        about = [key, output.token_ids, steps, *filter(None, (told, weights))]
-        digest.update(msgspec.json.encode(about))
+        left = [each for at in output.steps if (each := at.residual_log_weight) is not None]
+        digest.update(
+            msgspec.json.encode((key, output.token_ids, steps, *filter(None, (told, left))))
+        )
     return digest.hexdigest()
 
 

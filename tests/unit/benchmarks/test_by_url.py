@@ -37,6 +37,7 @@ def test_the_page_marks_what_is_not_as_said_and_what_was_not_run() -> None:
     assert "not equivalent (greedy) | equivalent |" in row
     assert row.endswith("| **no** |")
     assert told.count("not run | not run") == len(SAID) - 1
+    assert told.count("**no**") == 1
 
 
 def test_drawn_cases_are_short_and_both_kinds_of_evidence_are_asked() -> None:

@@ -142,14 +142,3 @@ def test_the_terminal_is_short_and_the_other_faces_are_whole() -> None:
     assert '<td class="number">0.83</td>' in html.render(view)
     built = msgspec.to_builtins(view)["acceptance"]
     assert built["slots"][0] == {"slot": 0, "drafted": 6, "accepted": 5, "reached": 6}
-
-
-def test_answers_of_which_only_totals_are_told_leave_no_table_of_the_others() -> None:
-    """Those that tell steps may be of another kind, as where a stream leaves some open."""
-    evidence = run()
-    captured = evidence.captured[CANDIDATE]
-    first, *_ = captured
-    answer = captured[first].generation
-    totals = msgspec.structs.replace(answer, steps=(), counts=answer.totals)
-    captured[first] = msgspec.structs.replace(captured[first], generation=totals)
-    assert acceptance_view(evidence) is None

@@ -61,8 +61,11 @@ def test_only_the_engine_can_say_what_it_drafts(
             seen.append((self.drafter, asked[0][1].steps))
             return super().score(asked)
 
-    def opened(header: Header, *, drafter: DraftSource | None, replays: bool) -> Looker:
+    def opened(
+        header: Header, *, drafter: DraftSource | None, replays: bool, served: object
+    ) -> Looker:
         assert not replays
+        assert served is None
         return Looker(drafter)
 
     monkeypatch.setattr(start, "open_scorer", opened)
