@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +35,6 @@ ABOUT = "outputs"
 WIDE = ("bin_mass", "draft_mass", "recovered_mass")
 """Columns of `BINS` numbers a row."""
 FLAGS = ("ends", "crossed")
-_counted = attrgetter("drafted", "accepted", "emitted", "first_rejected")
 CODES = (
     "support",
     "bin",
@@ -100,7 +98,7 @@ def digest_of_outputs(keys: Sequence[str], outputs: Mapping[str, Generation]) ->
     digest = hashlib.sha256()
     for key in keys:
         output = unpacked(outputs[key])
-        steps = list(map(_counted, output.steps))
+        steps = [(s.drafted, s.accepted, s.emitted, s.first_rejected) for s in output.steps]
         told = [each.draft_logprobs for each in output.steps if each.draft_logprobs is not None]
         left = [each for at in output.steps if (each := at.residual_log_weight) is not None]
         digest.update(
