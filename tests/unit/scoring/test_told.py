@@ -93,9 +93,12 @@ def test_whole_rows_say_what_weights_say(setup: EngineSetup, sound: Draws, logit
     told = ~of_case(by_url, "repetition") | logits
     assert (by_url.support[told] == by_weights.support[told]).all()
     assert (by_url.support[~told] == Support.UNKNOWN).all()
-    for name in ("surprisal", "entropy", "pit_rank", "bin_mass", "log_ratio"):
+    for name in ("surprisal", "entropy", "pit_rank", "log_ratio"):
         ours, theirs = getattr(by_url, name)[told], getattr(by_weights, name)[told]
         np.testing.assert_allclose(ours, theirs, atol=2e-3, err_msg=name)
+    # A ratio of 1 at the border of two bins falls into either, by rounding.
+    apart = np.abs(by_url.bin_mass[told] - by_weights.bin_mass[told]).max(axis=1) > 2e-3
+    assert apart.mean() < 0.002
 
 
 def test_a_cut_within_what_is_told_is_judged_as_by_weights(
