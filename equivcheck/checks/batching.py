@@ -2,7 +2,7 @@
 
 Under an identity contract any difference is a failure. Without one, other neighbours mean other
 kernel shapes, so answers may part at near ties: each has to be shown to be one, and all together
-are held against the control arm's rate. Draws that part behind other drafts are not judged.
+are compared with the control arm's rate. Draws that part behind other drafts are not judged.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def _coupled(evidence: Evidence) -> Iterator[str | None]:
 
 
 def _unpaired(evidence: Evidence, key: str, *arms: str) -> str:
-    """Why two answers were not held against each other."""
+    """Why two answers were not compared."""
     other = any(key in evidence.other_history.get(arm, {}) for arm in arms)
     return OTHER_HISTORY if other else UNPAIRED
 
