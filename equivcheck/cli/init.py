@@ -113,7 +113,7 @@ def command(
     from equivcheck.core.load_suites import load_suite
 
     if (target is None) != (candidate is None):
-        raise click.UsageError("--target and --candidate go together: the plain engine and the speculative one")
+        raise click.UsageError("--target and --candidate go together: plain and speculative")
     by_url = target is not None
     texts = {Path(OWN_FILE): settings_text(target, candidate, pair=pair, dtype=dtype)}
     native = "'equivcheck[native]'" if not by_url else "equivcheck"
