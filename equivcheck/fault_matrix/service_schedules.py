@@ -77,9 +77,9 @@ def shared(write: Writer) -> Iterator[Asked]:
 def crowded(write: Writer) -> Iterator[Asked]:
     """Prompts that come again where there is room for few blocks, so that blocks are given away."""
     prompts = [write.filler(50) for _ in range(3)]
-    for place in range(9):
+    for place, which in enumerate((0, 0, 1, 2, 0, 1, 1, 2, 0)):
         ending = write.filler(7) if place % 2 else ()
-        yield Asked(prompts[place % 3] + ending, 6 * place, tokens=16)
+        yield Asked(prompts[which] + ending, 6 * place, tokens=16)
 
 
 def given_up(write: Writer) -> Iterator[Asked]:

@@ -78,12 +78,11 @@ class FindsAnywhere(Server):
             super().__init__(*args, **options)
             self.by_tokens: dict[tuple[int, ...], Node] = {}
 
-        def keep(self, tokens: tuple[int, ...], **options: Any) -> Node | None:
+        def keep(self, text: Sequence[int], **options: Any) -> list[Node]:
             """Keep, and note."""
-            node = super().keep(tokens, **options)
-            if node is not None:
-                self.by_tokens[tokens] = node
-            return node
+            nodes = super().keep(text, **options)
+            self.by_tokens |= {node.tokens: node for node in nodes}
+            return nodes
 
         def match(self, tokens: Sequence[int], *, behind: Sequence[Node] = ()) -> list[Node]:
             """Blocks of these tokens, wherever they were read."""

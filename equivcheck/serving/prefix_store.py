@@ -40,7 +40,7 @@ class PrefixStore:
         self.sources = (*cache.keys, *cache.values)
         slots = capacity // block
         self.kept = tuple(
-            torch.zeros((slots, block, *each.shape[2:]), dtype=each.dtype, device=each.device)
+            torch.empty((slots, block, *each.shape[2:]), dtype=each.dtype, device=each.device)
             for each in self.sources
         )
         self.free = list(range(slots))
@@ -82,22 +82,44 @@ class PrefixStore:
             source[row, place] = kept[slots].flatten(0, 1)
 
     def keep(
-        self, tokens: tuple[int, ...], *, behind: Sequence[Node], row: int, reader: str
-    ) -> Node | None:
-        """Keep the block of `tokens` that a row has behind other blocks; None: there is no room."""
-        parent = behind[-1] if behind else self.root
-        known = parent.children.get(tokens)
-        if known is not None:
-            return known
-        slot = self.room()
-        if slot is None:
-            return None
-        start = len(behind) * self.block
+        self, text: Sequence[int], *, behind: Sequence[Node], row: int, reader: str
+    ) -> list[Node]:
+        """Keep the whole blocks of a text that a row has, as far as there is room.
+
+        Args:
+            text: from its first token on.
+            behind: blocks of it that are at hand already.
+            row: that has them.
+            reader: whom they were read for.
+
+        Returns:
+            The blocks behind those, each held for the caller.
+        """
+        nodes, fresh = list(behind), []
+        for start in range(len(behind) * self.block, len(text) - self.block + 1, self.block):
+            tokens = tuple(text[start : start + self.block])
+            parent = nodes[-1] if nodes else self.root
+            node = parent.children.get(tokens)
+            if node is None:
+                if (slot := self.room()) is None:
+                    break
+                node = parent.children[tokens] = Node(parent, tokens, slot=slot)
+                node.reader = reader
+                fresh.append(node)
+            node.used = next(self.clock)
+            self.hold([node])
+            nodes.append(node)
+        if fresh:
+            # Behind a block that is new all others are.
+            self.write(fresh, row=row, stop=len(nodes) * self.block)
+        return nodes[len(behind) :]
+
+    def write(self, nodes: Sequence[Node], *, row: int, stop: int) -> None:
+        """Copy blocks out of a row, the last of which ends at position `stop`."""
+        slots = torch.tensor([node.slot for node in nodes], device=self.kept[0].device)
+        place = slice(stop - len(nodes) * self.block, stop)
         for kept, source in zip(self.kept, self.sources, strict=True):
-            kept[slot] = source[row, start : start + self.block]
-        node = parent.children[tokens] = Node(parent, tokens, slot=slot)
-        node.used, node.reader = next(self.clock), reader
-        return node
+            kept.index_copy_(0, slots, source[row, place].unflatten(0, (-1, self.block)))
 
     def room(self) -> int | None:
         """A free slot, if need be that of the block which nobody has asked for longest."""

@@ -38,9 +38,13 @@ class PromptReader:
         self.decoder.prefill.read(self.decoder.rows.tokens, spans)
         by_row = {ticket.row: ticket for ticket in reading}
         for span in spans:
-            by_row[span.row].cached = span.stop
+            ticket = by_row[span.row]
+            ticket.cached = span.stop
             self.statistics.read += span.stop - span.start
-            self.keep(by_row[span.row])
+        for ticket in reading if self.store.keeps else ():
+            # A copy takes as long for one block as for a whole prompt; others may wait for it.
+            if len(reading) > 1 or not ticket.reading:
+                self.keep(ticket)
         self.introduce({row: each.cached + 1 for row, each in by_row.items() if row is not None})
 
     def extend(self, ticket: Ticket) -> None:
@@ -66,16 +70,12 @@ class PromptReader:
     def keep(self, ticket: Ticket) -> None:
         """Keep the whole blocks that a request has read, for prompts that begin alike."""
         assert ticket.row is not None
-        block = self.store.block
-        while self.store.keeps and (end := (len(ticket.held) + 1) * block) <= ticket.cached:
-            tokens = ticket.prompt[end - block : end]
-            node = self.store.keep(
-                tokens, behind=ticket.held, row=ticket.row, reader=ticket.request.key
-            )
-            if node is None:
-                return
-            self.store.hold([node])
-            ticket.held.append(node)
+        ticket.held += self.store.keep(
+            ticket.prompt[: ticket.cached],
+            behind=ticket.held,
+            row=ticket.row,
+            reader=ticket.request.key,
+        )
 
     def source(self, ticket: Ticket) -> str | None:
         """The request that the last block was read for which another took over."""

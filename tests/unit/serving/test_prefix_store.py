@@ -17,16 +17,8 @@ def cache() -> StaticCache:
 
 
 def kept(store: PrefixStore, tokens: range, *, row: int = 0) -> list[Node]:
-    """A text that is read in a row and kept, block by block."""
-    nodes: list[Node] = []
-    for start in range(0, len(tokens) - len(tokens) % BLOCK, BLOCK):
-        block = tuple(tokens[start : start + BLOCK])
-        node = store.keep(block, behind=nodes, row=row, reader="test/0")
-        if node is None:
-            break
-        store.hold([node])
-        nodes.append(node)
-    return nodes
+    """A text that is read in a row and kept."""
+    return store.keep(tokens, behind=[], row=row, reader="test/0")
 
 
 def test_a_block_is_found_behind_its_own_beginning_only() -> None:
@@ -51,6 +43,19 @@ def test_what_is_taken_over_is_a_copy() -> None:
     source.keys[0][0] = 7
     store.copy(nodes[1:], row=1, start=8)
     assert torch.equal(source.keys[0][1, 8:12], expected[4:])
+
+
+def test_what_goes_on_from_known_blocks_is_kept_behind_them() -> None:
+    source = cache()
+    store = PrefixStore(source, block=BLOCK, capacity=16)
+    first = kept(store, range(8))
+    longer = store.keep(range(14), behind=first[:1], row=1, reader="test/1")
+    assert longer[0] is first[1]
+    assert [node.reader for node in longer] == ["test/0", "test/1"]
+    assert [node.users for node in (*first, *longer)] == [1, 2, 2, 1]
+    store.copy(longer, row=0, start=4)
+    expected = [4.0, 5, 6, 7, 24, 25, 26, 27]
+    assert source.keys[0][0, 4:12].flatten().tolist() == expected
 
 
 def test_a_block_that_is_held_is_not_given_away() -> None:
