@@ -59,11 +59,13 @@ class SeqSpecDecod(OneAtATime):
             told = torch.cat([ids, torch.tensor([tokens])], 1), accepted, gamma
         else:
             told = self.step(draft, target, ids, **how)
-        self.rounds.append(Round(told[2], told[1], told[0].shape[1] - ids.shape[1]))
+        # The naive method draws the rest of a block, too, with a pass of the target for each token.
+        more = told[0].shape[1] - ids.shape[1] - told[1] - 1
+        self.rounds += [Round(*told[:0:-1], told[1] + 1 + min(0, more)), *[Round(0, 0, 1)] * more]
         return told
 
     def decode(self, request: Request, stops: list[int]) -> tuple[list[int], list[Round]]:
-        self.rounds: list[Round] = []
+        self.rounds, heat = list[Round](), request.sampling.temperature
         setattr(self.package, self.name, self.watched)
         tokens = self.package.speculative_generate(
             self.draft,
@@ -72,8 +74,7 @@ class SeqSpecDecod(OneAtATime):
             list(request.prompt_ids),
             request.max_new_tokens,
             gamma=self.options.gamma,
-            draft_temperature=request.sampling.temperature,
-            target_temperature=request.sampling.temperature,
+            **dict.fromkeys(("draft_temperature", "target_temperature"), heat),
             method=self.options.method,
         )["text"]
         return tokens + stops * (len(tokens) < request.max_new_tokens), self.rounds
