@@ -15,7 +15,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   "$$p" $(RUNS) && { command -v "$$p"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install gate audit test attack quick lint dist structure pair clean bench engines test-engines
+.PHONY: help install gate audit test attack quick lint dist docs structure pair clean bench engines test-engines
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -113,6 +113,11 @@ dist: $(STAMP) ## build wheel and sdist, check them, and gate from them in a cle
 	@$(BIN)/python -m build --outdir dist . >/dev/null
 	@$(BIN)/python -m twine check --strict dist/*
 	@$(BIN)/python -m tests.wheel dist
+
+docs: $(STAMP) ## build the site in build/site/, warnings are errors
+	@echo "== docs"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 structure: $(STAMP) ## write the list of modules in docs/structure.md from their docstrings
 	@$(BIN)/python -m tests.structure_page
