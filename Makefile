@@ -80,7 +80,7 @@ audit: $(STAMP) ## run published decoders behind the adapters of examples/, tabl
 
 test-engines: engines ## run the gate on real engines: vLLM, OpenVINO, llama.cpp's server
 	@echo "== gates on real engines"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs tests/engines/test_published.py $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n 2 --dist loadgroup tests/engines/test_published.py $(ARGS)
 
 # The rooms that need no model, and the plugin as users meet it.
 QUICK := $(addprefix tests/unit/,core records statistics metrics baselines compare capture checks \

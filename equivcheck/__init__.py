@@ -11,6 +11,7 @@ The rooms, each importing only from those below it:
     compare               a run or measurement against a baseline
     capture               asks every arm what the plan says and writes each answer down
     report                one view of a judged run, for terminal, Markdown, HTML and exports
+    evaluations           graded answers that another tool logged of two arms
     advise                from a measurement and a verdict to enable, hold or disable
     testing               for authors of adapters: does an engine keep the protocol
     checks                from evidence to findings and the verdict

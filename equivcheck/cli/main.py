@@ -38,6 +38,7 @@ VERBS = (
     "export",
     "bench",
     "advise",
+    "score",
     "faults",
     "pairs",
     "engines",

@@ -149,6 +149,8 @@ def test_openvino_drafts_by_a_model_what_it_decodes_plainly(folder: Path) -> Non
     assert drafts(found) > 0
 
 
+# Its servers have fixed ports.
+@pytest.mark.xdist_group("llamacpp")
 @installed("llamacpp")
 @pytest.mark.parametrize(
     ("drafter", "cases"),

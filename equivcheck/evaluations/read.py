@@ -1,0 +1,124 @@
+"""Read logs of evaluations: lm-evaluation-harness ``--log_samples``, inspect in JSON."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from equivcheck.conversion.read import records_of
+from equivcheck.core.errors import SuiteError
+from equivcheck.evaluations.answers import Answer, Evaluation, Task
+
+LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
+"""How inspect writes correct, incorrect, partial and no answer."""
+PATTERNS = ("samples_*.jsonl", "samples_*.jsonl.gz", "*.json", "*.json.gz")
+SUMMARIES = "results_"
+"""What the harness calls the file of its totals, which has no samples."""
+_DATE = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d"
+_HARNESS_NAME = re.compile(rf"samples_(.+?)(?:_{_DATE}[.\d]*)?\.jsonl(?:\.gz)?")
+_INSPECT_NAME = re.compile(rf"{_DATE}[+\-\d]*_(.+)_[^_]+\.json(?:\.gz)?")
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """One arm's answers, of a file or of all logs in a folder and the folders in it.
+
+    Raises:
+        SuiteError: nothing is there, a file cannot be read, is no log of graded answers, or two
+            files hold the same task.
+    """
+    if not path.is_dir():
+        return {task_of(path): _task(path)}
+    found: dict[str, Path] = {}
+    tasks: Evaluation = {}
+    for file in sorted({file for pattern in PATTERNS for file in path.rglob(pattern)}):
+        if file.name.startswith(SUMMARIES):
+            continue
+        task = task_of(file)
+        if task in found:
+            raise SuiteError(f"{path}: two logs of {task!r}: {found[task]} and {file}; name one")
+        found[task], tasks[task] = file, _task(file)
+    if not tasks:
+        raise SuiteError(f"{path}: no logs in it; known are {', '.join(PATTERNS)}")
+    return tasks
+
+
+def task_of(path: Path) -> str:
+    """The task in a log's name, as both tools write it; any other name whole."""
+    named = _HARNESS_NAME.fullmatch(path.name) or _INSPECT_NAME.fullmatch(path.name)
+    return named[1] if named else path.name
+
+
+def _task(path: Path) -> Task:
+    task: Task = {}
+    for found in records_of(path):
+        if found.record is None:
+            raise SuiteError(f"{path}:{found.place}: {found.why}")
+        where = f"{path}:{found.place}"
+        if "doc_id" in found.record:
+            sample, epoch, answer = _of_harness(found.record)
+        elif "epoch" in found.record and "id" in found.record:
+            sample, epoch, answer = _of_inspect(found.record)
+        else:
+            raise SuiteError(
+                f"{where}: neither a sample of lm-evaluation-harness (doc_id) nor one of inspect "
+                "(id, epoch)"
+            )
+        answers = task.setdefault(sample, {})
+        before = answers.get(epoch)
+        if before is None:
+            answers[epoch] = answer
+        elif before.scores.keys() & answer.scores.keys() or before.prompt != answer.prompt:
+            raise SuiteError(f"{where}: sample {sample} stands there twice")
+        else:
+            answers[epoch] = before._replace(scores={**before.scores, **answer.scores})
+    return task
+
+
+def _of_harness(record: Mapping[str, Any]) -> tuple[str, int, Answer]:
+    """A line: one sample under one filter. The answer to a question of likelihoods has no text."""
+    names = record.get("metrics") or ()
+    behind = f" ({record['filter']})" if record.get("filter", "none") != "none" else ""
+    scores = {f"{name}{behind}": _number(record.get(name)) for name in names}
+    prompt = "/".join(str(record.get(key)) for key in ("doc_hash", "prompt_hash", "target_hash"))
+    return str(record["doc_id"]), 1, Answer(prompt, _text_of(record.get("resps")), scores)
+
+
+def _text_of(responses: Any) -> str | None:
+    match responses:
+        case [[str() as text]]:
+            return text
+        case _:
+            return None
+
+
+def _of_inspect(record: Mapping[str, Any]) -> tuple[str, int, Answer]:
+    """A sample: each scorer's value, or each value of a scorer that gives several."""
+    output = record.get("output") or {}
+    broken = bool(record.get("error")) or not output.get("choices")
+    scores = dict(_values_of(record.get("scores") or {}))
+    asked = repr((record.get("input"), record.get("target")))
+    return (
+        str(record["id"]),
+        int(record["epoch"]),
+        Answer(asked, None if broken else str(output.get("completion")), scores),
+    )
+
+
+def _values_of(scores: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
+    for scorer, score in scores.items():
+        value = score.get("value") if isinstance(score, dict) else None
+        if isinstance(value, dict):
+            yield from ((f"{scorer}.{name}", _number(part)) for name, part in value.items())
+        else:
+            yield scorer, _number(value)
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, str):
+        return LETTERS.get(value)
+    if isinstance(value, bool | int | float) and math.isfinite(value):
+        return float(value)
+    return None
