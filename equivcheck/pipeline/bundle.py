@@ -84,6 +84,8 @@ def _facts(
         "models": _models(settings.setup.pair),
         "setup": msgspec.to_builtins(setup),
         "eos_token_ids": header.eos_token_ids,
+        "vocab_size": header.vocab_size,
+        "block": told.num_speculative_tokens,
         "exact": _exact(evidence),
         "near_tie_ulps": settings.near_tie_ulps,
         "parted": None if redact else _parted(evidence, subject),

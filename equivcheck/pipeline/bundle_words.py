@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from equivcheck.checks.subjects import plural
 from equivcheck.core.escape import clip, head, visible
 from equivcheck.core.findings import Finding
+from equivcheck.engines.naming import EngineSpec
 from equivcheck.pipeline.bundle_event import ORDER_WORDS, Event, share_of
 from equivcheck.pipeline.bundle_subject import Subject
 from equivcheck.records.records import (
@@ -36,6 +37,7 @@ def readme(evidence: Evidence, subject: Subject, event: Event | None, *, redacte
         *_often(subject, redacted=redacted),
         *_ruled_out(evidence, subject),
         *_where(evidence, subject),
+        *_servers(evidence),
         *_repeat(subject, redacted=redacted),
     ]
     return "\n\n".join(parts) + "\n"
@@ -138,6 +140,23 @@ def _where(evidence: Evidence, subject: Subject) -> Iterator[str]:
         **header.environment,
     }
     yield "\n".join(f"- {name}: {_plain(value)}" for name, value in facts.items() if value)
+
+
+def _servers(evidence: Evidence) -> Iterator[str]:
+    """How the servers were started, as far as the run started them."""
+    settings = evidence.header.settings
+    arms = settings.candidate, settings.target
+    names = dict.fromkeys(EngineSpec.parse(text).name for text in arms)
+    tables = [settings.engine[name] for name in names if name in settings.engine]
+    commands = [
+        "    " + visible(" ".join([*(f"{key}={value}" for key, value in table.env.items()), start]))
+        for table in tables
+        if (start := table.start) is not None
+    ]
+    if commands:
+        yield "## Start the servers"
+        yield "\n".join(commands)
+        yield "That of the target is not needed with `--target recorded`."
 
 
 def _repeat(subject: Subject, *, redacted: bool) -> Iterator[str]:

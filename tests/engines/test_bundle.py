@@ -25,6 +25,7 @@ from equivcheck.core.settings import Settings
 from equivcheck.pipeline.bundle import MOST_BYTES, bundle
 from equivcheck.pipeline.bundle_event import event_of, share_of
 from equivcheck.pipeline.repeating import repeat
+from equivcheck.pipeline.repeating.answers import Answer
 from equivcheck.pipeline.repeating.counting import placing
 from equivcheck.pipeline.run import run
 from equivcheck.records.records import Evidence
@@ -260,11 +261,12 @@ def test_a_near_tie_is_no_bug_where_arithmetic_may_differ(
     facts: dict[str, Any] = {
         **{"key": "few/sql", "exact": False, "parted": None, "near_tie_ulps": 8.0},
         **{"models": {}, "setup": {"pair": "tiny", "dtype": "float32"}},
+        "engines": {"target": "native:gamma=0"},
         "requests": [{"key": "few/sql", "prompt_ids": list(request.prompt_ids)}],
     }
 
     def code(**changed: Any) -> int:
-        asks = [lambda batch, token=token: {"few/sql": [token]} for token in (wrong, best)]
+        asks = [lambda batch, token=token: {"few/sql": Answer([token])} for token in (wrong, best)]
         return repeat.repeat_tokens(facts | changed, *asks)
 
     assert code() == 1

@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import json
-import os
-import urllib.request
-from collections.abc import Callable, Sequence
+import pathlib
 from typing import Any
 
-Requests = Sequence[dict[str, Any]]
-Ask = Callable[[Requests], dict[str, list[int]]]
-"""From requests to the token ids of each answer, by key."""
+from equivcheck.pipeline.repeating.answers import (
+    Answer,
+    Ask,
+    CannotRepeatError,
+    Requests,
+    neutral,
+    stop_ids,
+    stream_seed,
+)
+from equivcheck.pipeline.repeating.by_url import by_http
 
-
-class CannotRepeatError(Exception):
-    """Something that the repetition needs is not there."""
+RECORDED = "recorded"
+"""In the place of a target: what it answered in the run."""
 
 
 def opened(spec: str, facts: dict[str, Any]) -> Ask:
     """An engine, ready to be asked."""
-    name, _, rest = spec.partition(":")
-    options = dict(part.split("=", 1) for part in rest.split(",") if part)
+    name, options = parted(spec)
+    if name == RECORDED:
+        return by_record(facts)
     if name == "transformers":
         return by_generate(options, facts)
-    if name == "http":
+    if speaks(name, options):
         return by_http(options, facts)
     return by_equivcheck(spec, facts)
+
+
+def parted(spec: str) -> tuple[str, dict[str, str]]:
+    """Name and options of an engine. A URL stands for ``http:url=URL``."""
+    spec = spec.removeprefix("isolated:")
+    if spec.startswith(("http://", "https://")):
+        spec = f"http:url={spec}"
+    name, _, rest = spec.partition(":")
+    return name, dict(part.split("=", 1) for part in rest.split(",") if part)
+
+
+def speaks(name: str, options: dict[str, str]) -> bool:
+    """Whether an engine is a server that this file can ask: vLLM's, or llama.cpp's."""
+    return name == "http" and options.get("dialect", "vllm") in ("vllm", "llamacpp")
 
 
 def by_equivcheck(spec: str, facts: dict[str, Any]) -> Ask:
@@ -35,7 +53,7 @@ def by_equivcheck(spec: str, facts: dict[str, Any]) -> Ask:
 
     engine = equivcheck.load_engine(spec, equivcheck.EngineSetup(**facts["setup"]))
 
-    def ask(requests: Requests) -> dict[str, list[int]]:
+    def ask(requests: Requests) -> dict[str, Answer]:
         made = []
         for each in requests:
             law = dict(each.get("sampling", {}))
@@ -45,7 +63,10 @@ def by_equivcheck(spec: str, facts: dict[str, Any]) -> Ask:
             made.append(
                 equivcheck.Request(**each | lists | {"sampling": equivcheck.Sampling(**law)})
             )
-        return {answer.key: list(answer.token_ids) for answer in engine.generate(made)}
+        return {
+            answer.key: Answer(list(answer.token_ids), answer.finish_reason == "stop")
+            for answer in engine.generate(made)
+        }
 
     return ask
 
@@ -66,77 +87,43 @@ def by_generate(options: dict[str, str], facts: dict[str, Any]) -> Ask:
     elif mode == "lookup":
         extra["prompt_lookup_num_tokens"] = gamma
 
-    def answer(request: dict[str, Any]) -> list[int]:
-        law, prompt = request.get("sampling", {}), torch.tensor([request["prompt_ids"]])
+    def answer(request: dict[str, Any]) -> Answer:
+        law, prompt = neutral(request), torch.tensor([request["prompt_ids"]])
         known = {"temperature", "top_k", "top_p", "min_p", "repetition_penalty", "banned_tokens"}
-        lacking = sorted(law.keys() - known) + ["stop strings"] * bool(request.get("stop"))
-        if lacking:
+        lacking = sorted(request.get("sampling", {}).keys() - known)
+        if lacking := lacking + ["stop strings"] * bool(request.get("stop")):
             raise CannotRepeatError(f"this way of asking generate() has no {', '.join(lacking)}")
-        ends = facts["eos_token_ids"] * (not request.get("ignore_eos"))
-        drawn = {name: law.get(name) for name in ("temperature", "top_p", "min_p") if law.get(name)}
-        drawing = {"top_k": law.get("top_k", 0), **drawn} if drawn.get("temperature") else {}
-        torch.manual_seed(request.get("seed", 0))
+        drawn = {name: law[name] for name in ("temperature", "top_p", "min_p") if law[name]}
+        drawing = {"top_k": law["top_k"], **drawn} if law["temperature"] else {}
+        torch.manual_seed(stream_seed(request))
         output = model.generate(
             prompt,
             attention_mask=torch.ones_like(prompt),
             max_new_tokens=request["max_new_tokens"],
             do_sample=bool(drawing),
-            repetition_penalty=law.get("repetition_penalty", 1.0),
-            suppress_tokens=law.get("banned_tokens") or None,
-            eos_token_id=[*ends, *request.get("stop_token_ids", ())] or None,
+            repetition_penalty=law["repetition_penalty"],
+            suppress_tokens=law["banned_tokens"] or None,
+            eos_token_id=stop_ids(request, facts) or None,
             pad_token_id=0,
             **drawing,
             **extra,
         )
-        ids: list[int] = output[0].tolist()
-        return ids[len(request["prompt_ids"]) :]
+        return Answer(output[0, len(request["prompt_ids"]) :].tolist())
 
-    return lambda requests: {request["key"]: answer(request) for request in requests}
+    # One at a time, so that who stands beside a case makes no difference to it.
+    cases = (facts.get("event") or {}).get("cases") or [facts["key"]]
+    return lambda requests: {each["key"]: answer(each) for each in requests if each["key"] in cases}
 
 
-def by_http(options: dict[str, str], facts: dict[str, Any]) -> Ask:
-    """A server of vLLM or llama.cpp, all requests of a batch at once."""
-    url = options["url"].rstrip("/").removesuffix("/v1")
-    key = os.environ.get(options.get("key_env", ""), "")
-    llama = options.get("dialect") == "llamacpp"
-
-    def post(path: str, body: dict[str, Any] | None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        headers |= {"Authorization": f"Bearer {key}"} if key else {}
-        with urllib.request.urlopen(urllib.request.Request(url + path, data, headers)) as reply:
-            return json.load(reply)
-
-    model = options.get("model") or ("" if llama else post("/v1/models", None)["data"][0]["id"])
-
-    def answer(request: dict[str, Any]) -> list[int]:
-        # Whatever a server might have a default for is said.
-        law = {
-            **{"temperature": 0.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0},
-            **{"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0},
-            **request.get("sampling", {}),
-            "prompt": request["prompt_ids"],
-            "seed": request.get("seed", 0) % 2**31,
-            "stop": request.get("stop", []),
-            "ignore_eos": request.get("ignore_eos", False),
-        }
-        if llama:
-            law |= {"n_predict": request["max_new_tokens"], "return_tokens": True}
-            law |= {"cache_prompt": False, "repeat_penalty": law.pop("repetition_penalty")}
-            law |= {"samplers": ["penalties", "temperature", "top_k", "top_p", "min_p"]}
-            found: list[int] = post("/completion", law)["tokens"]
-            return found
-        law |= {"model": model, "max_tokens": request["max_new_tokens"], "return_token_ids": True}
-        law |= {"top_k": law["top_k"] or -1, "stop_token_ids": request.get("stop_token_ids", [])}
-        ids: list[int] = post("/v1/completions", law)["choices"][0]["token_ids"]
-        return ids
-
-    def ask(requests: Requests) -> dict[str, list[int]]:
-        with concurrent.futures.ThreadPoolExecutor(max(1, len(requests))) as pool:
-            keys = [request["key"] for request in requests]
-            return dict(zip(keys, pool.map(answer, requests), strict=True))
-
-    return ask
+def by_record(facts: dict[str, Any]) -> Ask:
+    """What the target answered in the run."""
+    path = pathlib.Path(__file__).with_name("evidence.json")
+    for each in json.loads(path.read_text("utf-8")).get("answers", ()):
+        if each["arm"] == "target":
+            told = each["generation"]
+            answer = Answer(told["token_ids"], told["finish_reason"] == "stop")
+            return lambda _: {facts["key"]: answer}
+    raise CannotRepeatError("this bundle does not hold what the target answered")
 
 
 def loaded(facts: dict[str, Any], role: str) -> Any:

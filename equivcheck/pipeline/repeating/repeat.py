@@ -5,10 +5,12 @@ Exit codes: 1 while it is there, 0 where it is gone, 2 where it cannot be repeat
     python repeat.py [--candidate SPEC] [--target SPEC] [--model PATH] [--draft PATH]
                      [--records FILE] [--seed N]
 
-An engine is named as in the bundle: ``transformers:mode=assisted``, ``http:url=http://HOST:PORT``,
-or one of equivcheck's own such as ``native:gamma=4``, which needs that package. ``--model`` and
-``--draft`` say where transformers finds the models, ``--records`` where prompts are that were left
-out. transformers runs by its `generate()`, servers are asked by HTTP.
+An engine is named as in the bundle: ``transformers:mode=assisted``, ``http://HOST:PORT`` (of
+llama.cpp with ``,dialect=llamacpp`` behind it), or one of equivcheck's own such as
+``native:gamma=4``, which needs that package. ``--target recorded`` takes what the target answered
+in the run. ``--model`` and ``--draft`` say where transformers finds the models, ``--records`` where
+prompts are that were left out. transformers runs by its `generate()`; servers are asked by HTTP,
+which takes the standard library alone.
 
 This file runs on its own: it is copied into a bundle as it stands.
 """
@@ -25,7 +27,8 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from equivcheck.pipeline.repeating.asking import Ask, CannotRepeatError, Requests, opened
+from equivcheck.pipeline.repeating.answers import Answer, Ask, CannotRepeatError, Requests
+from equivcheck.pipeline.repeating.asking import opened
 from equivcheck.pipeline.repeating.counting import gap_at, placing, threshold
 
 
@@ -55,7 +58,9 @@ def repeat() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the tokens that are drawn")
     given = parser.parse_args()
     # Bits are promised by the engines of the run alone.
-    facts["exact"] &= facts["engines"] == {"candidate": given.candidate, "target": given.target}
+    engines = {"candidate": given.candidate, "target": given.target}
+    facts["exact"] &= facts["engines"] == engines
+    facts["engines"] = engines
     facts["models"] = {"target": given.model, "draft": given.draft}
     fill_in(facts["requests"], given.records)
     candidate = opened(given.candidate, facts)
@@ -85,13 +90,14 @@ def repeat_again(facts: dict[str, Any], candidate: Ask) -> int:
     return 1 if 1 in codes else max(codes)
 
 
-def compared(facts: dict[str, Any], answers: dict[str, list[int]], *, exact: bool) -> int:
+def compared(facts: dict[str, Any], answers: dict[str, Answer], *, exact: bool) -> int:
     """Say whether two answers are the same, and where they part; the exit code.
 
     Where arithmetic may differ, a near tie that parts them decides nothing, nor does a place that
     cannot be looked at.
     """
-    key, names, (one, other) = facts["key"], " and ".join(answers), answers.values()
+    key, names = facts["key"], " and ".join(answers)
+    one, other = up_to_a_stop(*answers.values(), block=facts.get("block", 0))
     if one == other:
         say(f"{key}: the same {len(one)} token ids, {names}")
         return 0
@@ -100,9 +106,21 @@ def compared(facts: dict[str, Any], answers: dict[str, list[int]], *, exact: boo
     doubt = None if exact else tie(facts, one, other, place=place)
     said = f"NOT DECIDED, {doubt}" if doubt else "THE BUG IS THERE"
     say(f"{said}: {key} parts at output token {place}, counted from 0")
-    for name, answer in answers.items():
+    for name, answer in zip(answers, (one, other), strict=True):
         say(f"  {name}: {answer[: place + 1][-8:]} ({len(answer)} tokens)")
     return 2 if doubt else 1
+
+
+def up_to_a_stop(one: Answer, other: Answer, *, block: int) -> tuple[list[int], list[int]]:
+    """The ids of both, without what a block holds behind the stop string that ended both.
+
+    A server that decodes in blocks looks for stop strings behind each block.
+    """
+    short, long = sorted((one.ids, other.ids), key=len)
+    beyond = long[: len(short)] == short and len(long) - len(short) <= block
+    if one.by_string and other.by_string and beyond:
+        return short, short
+    return one.ids, other.ids
 
 
 def tie(facts: dict[str, Any], one: list[int], other: list[int], *, place: int) -> str | None:
@@ -117,7 +135,7 @@ def tie(facts: dict[str, Any], one: list[int], other: list[int], *, place: int) 
         return "it parts elsewhere than in the run, and is not plain greedy decoding"
     try:
         gap, allowed = gap_at(facts, request["prompt_ids"] + one[:place], one[place], other[place])
-    except (ImportError, OSError) as error:
+    except (CannotRepeatError, ImportError, OSError) as error:
         return (
             f"it parts elsewhere than in the run, and no model says how near a tie it is ({error})"
         )
@@ -145,7 +163,7 @@ def repeat_draws(facts: dict[str, Any], candidate: Ask, *, seed: int) -> int:
         for request in asked:
             if request["key"] not in event["cases"]:
                 continue
-            for place in place_of(request, answers[request["key"]], noise)[: wanted - seen]:
+            for place in place_of(request, answers[request["key"]].ids, noise)[: wanted - seen]:
                 seen += 1
                 hits += (place > border) == event["above"]
     there = hits >= least

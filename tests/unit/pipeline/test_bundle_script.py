@@ -12,6 +12,7 @@ from scipy.stats import binom
 
 from equivcheck.pipeline.bundle_script import script
 from equivcheck.pipeline.repeating import repeat
+from equivcheck.pipeline.repeating.answers import Answer, stream_seed
 from equivcheck.pipeline.repeating.asking import opened
 from equivcheck.pipeline.repeating.counting import threshold
 
@@ -27,9 +28,14 @@ def test_an_answer_that_changes_is_found_and_one_that_does_not_is_not(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     facts = {"key": "a", "requests": [{"key": "a"}, {"key": "b"}], "exact": True}
-    assert repeat.repeat_again(facts, lambda batch: {each["key"]: [1, 2] for each in batch}) == 0
+    assert (
+        repeat.repeat_again(facts, lambda batch: {each["key"]: Answer([1, 2]) for each in batch})
+        == 0
+    )
     # Depends on who stands beside it.
-    assert repeat.repeat_again(facts, lambda batch: {each["key"]: [len(batch)] for each in batch})
+    assert repeat.repeat_again(
+        facts, lambda batch: {each["key"]: Answer([len(batch)]) for each in batch}
+    )
     assert "a parts at output token 0, counted from 0\n  alone: [1]" in capsys.readouterr().out
 
 
@@ -61,12 +67,18 @@ def test_servers_are_asked_by_http(dialect: str) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         spec = f"http:url=http://127.0.0.1:{server.server_port}/v1,dialect={dialect}"
-        answers = opened(spec, {})([request, request | {"key": "b", "prompt_ids": [5]}])
+        answers = opened(spec, {"eos_token_ids": [0]})(
+            [request, request | {"key": "b", "prompt_ids": [5]}]
+        )
         server.shutdown()
-    assert answers == {"a": [1, 2, 7], "b": [5, 7]}
+    assert answers == {"a": Answer([1, 2, 7]), "b": Answer([5, 7])}
     path, body = min(seen, key=lambda each: -len(each[1]["prompt"]))
     assert path == {"vllm": "/v1/completions", "llamacpp": "/completion"}[dialect]
-    assert (body["temperature"], body["top_p"], body["seed"]) == (0.0, 1.0, 2**31 - 1)
+    assert (body["temperature"], body["top_p"], body["seed"]) == (
+        0.0,
+        1.0,
+        stream_seed(request) % 2**31,
+    )
     assert body["top_k"] == {"vllm": -1, "llamacpp": 0}[dialect]
 
 
