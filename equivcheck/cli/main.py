@@ -45,6 +45,7 @@ VERBS = (
     "doctor",
 )
 INTERRUPTED = 130
+COMPLETION = "_EQUIVCHECK_COMPLETE"
 
 
 class Verbs(click.Group):
@@ -102,6 +103,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a mark gets its escape, and the verdict its exit code.
             stream.reconfigure(errors="backslashreplace")
+    if COMPLETION in os.environ:
+        # A shell asks for words: no verb runs, and nothing that has a verdict.
+        equivcheck.main(prog_name="equivcheck")
     given = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(supervised(lambda: run(given), refuse=partial(could_not_run, arguments=given)))
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -263,3 +266,19 @@ def test_pairs_describes_one(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "parameters: " in shown
     assert "alignment: " in shown
+
+
+def test_a_shell_that_completes_words_gets_verbs_and_options_and_no_noise() -> None:
+    told = {}
+    for words, at in (("equivcheck ru", 1), ("equivcheck run --ca", 2)):
+        asked = {"_EQUIVCHECK_COMPLETE": "bash_complete", "COMP_WORDS": words}
+        done = subprocess.run(
+            [sys.executable, "-m", "equivcheck"],
+            env=os.environ | asked | {"COMP_CWORD": str(at)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stderr == ""
+        told[words] = done.stdout.split()
+    assert told == {"equivcheck ru": ["plain,run"], "equivcheck run --ca": ["plain,--candidate"]}
