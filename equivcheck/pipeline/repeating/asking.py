@@ -15,7 +15,7 @@ from equivcheck.pipeline.repeating.answers import (
     stop_ids,
     stream_seed,
 )
-from equivcheck.pipeline.repeating.by_url import by_http
+from equivcheck.pipeline.repeating.by_url import by_http, two_roundings
 
 RECORDED = "recorded"
 """In the place of a target: what it answered in the run."""
@@ -117,13 +117,28 @@ def by_generate(options: dict[str, str], facts: dict[str, Any]) -> Ask:
 
 def by_record(facts: dict[str, Any]) -> Ask:
     """What the target answered in the run."""
+    told = recorded()
+    answer = Answer(told["token_ids"], told["finish_reason"] == "stop")
+    return lambda _: {facts["key"]: answer}
+
+
+def recorded() -> dict[str, Any]:
+    """The target's answer to the case, as it was written down."""
     path = pathlib.Path(__file__).with_name("evidence.json")
     for each in json.loads(path.read_text("utf-8")).get("answers", ()):
         if each["arm"] == "target":
-            told = each["generation"]
-            answer = Answer(told["token_ids"], told["finish_reason"] == "stop")
-            return lambda _: {facts["key"]: answer}
+            found: dict[str, Any] = each["generation"]
+            return found
     raise CannotRepeatError("this bundle does not hold what the target answered")
+
+
+def recorded_gap(facts: dict[str, Any], place: int) -> tuple[float, float]:
+    """Nats by which the target's token led all others by its own scores, and what is allowed."""
+    scores = recorded().get("scores")
+    if not scores:
+        raise CannotRepeatError("the target reported no log-probabilities")
+    own, _, rival = scores[place]
+    return own - rival, two_roundings(facts, min(own, rival))
 
 
 def loaded(facts: dict[str, Any], role: str) -> Any:

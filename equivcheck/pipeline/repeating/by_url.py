@@ -6,6 +6,7 @@ import concurrent.futures
 import json
 import math
 import os
+import urllib.error
 import urllib.request
 from typing import Any
 
@@ -24,6 +25,9 @@ LARGEST_LOGIT = 32.0
 """What logits are taken to lie under: log-probabilities do not show how large they are."""
 TOLD = 20
 """Log-probabilities that are asked for in a place: what vLLM gives unless told otherwise."""
+
+MOST_SAID = 500
+"""Bytes of what a server says of an error."""
 
 
 class Server:
@@ -45,8 +49,12 @@ class Server:
         headers = {"Content-Type": "application/json"}
         headers |= {"Authorization": f"Bearer {self.key}"} if self.key else {}
         asked = urllib.request.Request(self.url + path, data, headers)
-        with urllib.request.urlopen(asked) as reply:
-            return json.load(reply)
+        try:
+            with urllib.request.urlopen(asked) as reply:
+                return json.load(reply)
+        except urllib.error.HTTPError as error:
+            said = error.read(MOST_SAID).decode(errors="replace")
+            raise CannotRepeatError(f"{self.url}{path}: {error.code}: {said}") from error
 
     def answer(self, request: dict[str, Any], facts: dict[str, Any]) -> Answer:
         """A request's answer."""
@@ -95,10 +103,14 @@ def gap_by_server(
     apart = [
         told.get(token, min(told.values())) for token, told in zip((one, other), found, strict=True)
     ]
-    lowest = min(min(told.values()) for told in found)
+    return abs(apart[0] - apart[1]), two_roundings(facts, min(min(told.values()) for told in found))
+
+
+def two_roundings(facts: dict[str, Any], lowest: float) -> float:
+    """Nats that arithmetic may part two log-probabilities by, the lowest of which is given."""
     bits = {"float32": 23, "bfloat16": 7, "float16": 10}[facts["setup"].get("dtype", "float32")]
     exponent = math.frexp(max(-lowest, LARGEST_LOGIT))[1] - 1
-    return abs(apart[0] - apart[1]), 2 * facts["near_tie_ulps"] * math.ldexp(1.0, exponent - bits)
+    return 2 * float(facts["near_tie_ulps"]) * math.ldexp(1.0, exponent - bits)
 
 
 def vllm_body(request: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
@@ -133,7 +145,7 @@ def llama_body(request: dict[str, Any]) -> dict[str, Any]:
         "n_predict": request["max_new_tokens"],
         "repeat_penalty": penalty,
         # As far back as the context goes.
-        "repeat_last_n": -1 if penalty != 1 else 0,
+        "repeat_last_n": 2**16 if penalty != 1 else 0,
         "logit_bias": [
             *([int(token), bias] for token, bias in biases.items()),
             *([token, False] for token in law.pop("banned_tokens")),

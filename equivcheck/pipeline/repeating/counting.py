@@ -7,8 +7,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from equivcheck.pipeline.repeating.asking import loaded, parted, speaks
-from equivcheck.pipeline.repeating.by_url import gap_by_server
+from equivcheck.pipeline.repeating.asking import loaded
 
 POWER_OF_ALPHA = -6
 
@@ -28,12 +27,9 @@ def threshold(tokens: int, share: float) -> int:
 def gap_at(facts: dict[str, Any], prefix: list[int], one: int, other: int) -> tuple[float, float]:
     """Nats between two tokens, and what arithmetic may make of it.
 
-    By the target's own server where it is one, else by transformers in float32. Allowed are
-    `near_tie_ulps` steps between the dtype's numbers where the larger logit lies.
+    By transformers in float32. Allowed are `near_tie_ulps` steps between the dtype's numbers where
+    the larger logit lies.
     """
-    name, options = parted(facts["engines"]["target"])
-    if speaks(name, options):
-        return gap_by_server(options, facts, prefix, one, other)
     import torch
 
     model = loaded(facts, "target").float()

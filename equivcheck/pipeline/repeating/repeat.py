@@ -28,7 +28,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from equivcheck.pipeline.repeating.answers import Answer, Ask, CannotRepeatError, Requests
-from equivcheck.pipeline.repeating.asking import opened
+from equivcheck.pipeline.repeating.asking import RECORDED, opened, parted, recorded_gap, speaks
+from equivcheck.pipeline.repeating.by_url import gap_by_server
 from equivcheck.pipeline.repeating.counting import gap_at, placing, threshold
 
 
@@ -134,12 +135,32 @@ def tie(facts: dict[str, Any], one: list[int], other: list[int], *, place: int) 
     if request.get("sampling"):
         return "it parts elsewhere than in the run, and is not plain greedy decoding"
     try:
-        gap, allowed = gap_at(facts, request["prompt_ids"] + one[:place], one[place], other[place])
+        gap, allowed = gap_of(facts, request["prompt_ids"], one, other, place=place)
     except (CannotRepeatError, ImportError, OSError) as error:
         return (
             f"it parts elsewhere than in the run, and no model says how near a tie it is ({error})"
         )
     return f"a near tie of {gap:.3g} nats, {allowed:.3g} allowed" if gap <= allowed else None
+
+
+def gap_of(
+    facts: dict[str, Any], prompt: list[int], one: list[int], other: list[int], *, place: int
+) -> tuple[float, float]:
+    """Nats between the two tokens at a place, and what arithmetic may make of it.
+
+    By the target itself where it says so: its server, or what it reported in the run. Else by
+    transformers.
+    """
+    name, options = parted(facts["engines"]["target"])
+    prefix = prompt + other[:place]
+    if speaks(name, options):
+        return gap_by_server(options, facts, prefix, one[place], other[place])
+    if name == RECORDED:
+        try:
+            return recorded_gap(facts, place)
+        except CannotRepeatError:
+            pass
+    return gap_at(facts, prefix, one[place], other[place])
 
 
 def repeat_draws(facts: dict[str, Any], candidate: Ask, *, seed: int) -> int:
