@@ -39,6 +39,10 @@ MOST_CHARACTERS = 400
 """Of any one text."""
 
 
+MOST_OPEN = 3
+"""Findings that are opened from the start."""
+
+
 class Most(NamedTuple):
     """How many of a kind are shown; the file says how many more there are."""
 
@@ -60,6 +64,7 @@ def render(view: RunView) -> str:
             view=view,
             most=most,
             most_details=MOST_DETAIL_LINES,
+            most_open=MOST_OPEN,
             symbols={outcome.value: symbol for outcome, symbol in SYMBOLS.items()},
             counts=count_words(view),
             figures=figures,

@@ -28,6 +28,7 @@ from equivcheck.report.grades import GradeRow, grade_rows
 from equivcheck.report.html_appendix import Appendix, appendix_of
 from equivcheck.report.latency import LatencyRow, latency_rows
 from equivcheck.report.law import LawView, law_view
+from equivcheck.report.texts import Texts, texts_of
 from equivcheck.statistics.acceptance_rate import acceptance_by_workload
 
 _IDENTITY_CHECKS = ("greedy", "coupled")
@@ -72,6 +73,8 @@ class Block(Struct, frozen=True, kw_only=True):
     finding: Finding
     where: str | None
     """``path:line`` of the case; None where it is about more than one."""
+    texts: Texts | None = None
+    """Both arms' texts, where their tokens differ."""
 
 
 class RunView(Struct, frozen=True, kw_only=True):
@@ -276,4 +279,4 @@ def _problems(evidence: Evidence, findings: Sequence[Finding]) -> tuple[Block, .
 def _block(evidence: Evidence, finding: Finding) -> Block:
     asked = evidence.asked.get(finding.subject)
     where = f"{head(asked.path, cells=60)}:{asked.line}" if asked else None
-    return Block(finding=finding, where=where)
+    return Block(finding=finding, where=where, texts=texts_of(evidence, finding))
