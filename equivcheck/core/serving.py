@@ -1,12 +1,13 @@
 """What an engine offers that serves: requests come, are given up and end while it works.
 
-Beside `Engine.generate`, which takes a list and answers all of it. Records and protocols only.
+Beside `Engine.generate`, which takes a list and answers all of it. An engine that is asked by
+several threads at once offers `TimedEngine` instead. Records and protocols only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, NamedTuple, Protocol, runtime_checkable
 
 from msgspec import Meta, Struct
 
@@ -89,4 +90,34 @@ class ServingEngine(Engine, Protocol):
 
     def serve(self, limits: ServingLimits) -> Serving:
         """Begin a service that knows of nothing served before; what was going on is abandoned."""
+        ...
+
+
+class Emission(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """Tokens of one request that came at one moment."""
+
+    seconds: float
+    """On whichever clock: since the request came, or of `time.perf_counter`."""
+    tokens: int
+
+
+class TimedAnswer(NamedTuple):
+    """An answer, and when what of it came, by `time.perf_counter`."""
+
+    generation: Generation
+    emissions: tuple[Emission, ...]
+    """In order; empty: only the whole came."""
+    finished: float
+
+
+@runtime_checkable
+class TimedEngine(Protocol):
+    """An engine that may be asked from several threads at once and says when tokens came."""
+
+    def ask_timed(self, request: Request) -> TimedAnswer:
+        """One answer.
+
+        Raises:
+            EngineError: there is none that can be used.
+        """
         ...

@@ -6,7 +6,7 @@ A dialect says a request in a server's words and reads the answer; it opens no c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +15,7 @@ from equivcheck.core.detokenise import Detokenise, stop_completed_at
 from equivcheck.core.engine import Rule
 from equivcheck.core.errors import EngineError
 from equivcheck.core.generation import FinishReason, Generation, Request
+from equivcheck.core.serving import TimedAnswer
 from equivcheck.core.validation import decoded, explain
 from equivcheck.engines.http.wire import Reply, Wire
 
@@ -90,6 +91,19 @@ class Dialect(Protocol):
 
         Raises:
             EngineError: it was refused, or answered with what cannot be used.
+        """
+        ...
+
+
+@runtime_checkable
+class StreamingDialect(Protocol):
+    """A dialect in which answers can come token by token."""
+
+    def answer_timed(self, request: Request) -> TimedAnswer:
+        """As `Dialect.answer`, and when its tokens came.
+
+        Raises:
+            EngineError: as `Dialect.answer` does.
         """
         ...
 

@@ -7,8 +7,9 @@ behind each answer, before the answer is given: another one ends the run.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from typing import TypeVar
 
 import msgspec
 
@@ -17,9 +18,10 @@ from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import EngineError, EngineGoneError, SettingsError
 from equivcheck.core.escape import visible
 from equivcheck.core.generation import DraftCounts, Generation, Request
+from equivcheck.core.serving import TimedAnswer
 from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.http.counters import Counters, contradiction, read_counters
-from equivcheck.engines.http.dialect import Asked, PairWords
+from equivcheck.engines.http.dialect import Asked, PairWords, StreamingDialect
 from equivcheck.engines.http.find import DIALECTS, find_dialect
 from equivcheck.engines.http.fit import misfit
 from equivcheck.engines.http.options import HttpOptions, base_url, dtype_of, key_of
@@ -28,6 +30,7 @@ from equivcheck.engines.naming import EngineSpec
 from equivcheck.engines.registry import decode_options
 from equivcheck.pairs.files import locate_pair
 
+Answer = TypeVar("Answer")
 BROKEN_IN_A_ROW = 3
 """Requests that a server may break on, one after the other, before it is given up."""
 REREADS = 5
@@ -194,15 +197,7 @@ class HttpEngine:
             EngineGoneError: the server is gone, has another model, or breaks on everything.
         """
         before = self.counters() if self.counts_alone else None
-        try:
-            answer = self.dialect.answer(request)
-        except BrokeError as error:
-            self.broken.add(request.key)
-            if len(self.broken) >= BROKEN_IN_A_ROW:
-                told = f"broke on {len(self.broken)} requests in a row; the last: {error}"
-                raise EngineGoneError(f"{self.wire.url}: {told}") from error
-            raise
-        self.broken.clear()
+        answer = self.unbroken(self.dialect.answer, request)
         self.confirm()
         if before is None:
             return answer
@@ -210,6 +205,35 @@ class HttpEngine:
         if after is None or min(after.since(before)[:3]) < 0:
             raise EngineGoneError(f"{self.wire.url}: its counters went back: was it restarted?")
         return msgspec.structs.replace(answer, counts=after.since(before).counts)
+
+    def ask_timed(self, request: Request) -> TimedAnswer:
+        """One answer and when its tokens came; where the dialect does not stream, its end alone.
+
+        Raises:
+            EngineError, EngineGoneError: as `ask` does, and where the server cannot serve it.
+        """
+        if wrong := misfit(request, self.told, vocab=self.files.vocab_size):
+            raise EngineError(f"http: cannot serve {visible(request.key)}: {self.name}: {wrong}")
+        if isinstance(self.dialect, StreamingDialect):
+            found = self.unbroken(self.dialect.answer_timed, request)
+        else:
+            answer = self.unbroken(self.dialect.answer, request)
+            found = TimedAnswer(answer, (), time.perf_counter())
+        self.confirm()
+        return found
+
+    def unbroken(self, put: Callable[[Request], Answer], request: Request) -> Answer:
+        """What a dialect gives; several requests in a row that a server breaks on are its end."""
+        try:
+            answer = put(request)
+        except BrokeError as error:
+            self.broken.add(request.key)
+            if len(self.broken) >= BROKEN_IN_A_ROW:
+                told = f"broke on {len(self.broken)} requests in a row; the last: {error}"
+                raise EngineGoneError(f"{self.wire.url}: {told}") from error
+            raise
+        self.broken.clear()
+        return answer
 
     def confirm(self) -> None:
         """See that the server still has the model that it had.

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +24,7 @@ from equivcheck.core.engine_tables import Clock, EngineTable
 from equivcheck.core.errors import EngineError, EngineGoneError, SettingsError
 from equivcheck.core.escape import tail, visible
 from equivcheck.core.generation import Generation, Request
+from equivcheck.core.serving import TimedAnswer, TimedEngine
 from equivcheck.engines.http import guard
 from equivcheck.engines.http.wire import LOCAL
 
@@ -167,8 +168,25 @@ class ServedEngine:
         Raises:
             EngineError, EngineGoneError: as the engine does.
         """
-        try:
+        with self.last_words():
             yield from self.engine.generate(requests)
+
+    def ask_timed(self, request: Request) -> TimedAnswer:
+        """One answer and when its tokens came.
+
+        Raises:
+            EngineError, EngineGoneError: as the engine does.
+        """
+        if not isinstance(self.engine, TimedEngine):
+            raise EngineError(f"engine.{self.server.name}: it cannot be asked by several at once")
+        with self.last_words():
+            return self.engine.ask_timed(request)
+
+    @contextmanager
+    def last_words(self) -> Iterator[None]:
+        """Tell the last lines of a server that has ended meanwhile."""
+        try:
+            yield
         except EngineGoneError as error:
             told = self.server.ended()
             if told is None:

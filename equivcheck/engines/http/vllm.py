@@ -13,6 +13,7 @@ import msgspec
 from equivcheck.core.cases import Sampling
 from equivcheck.core.errors import EngineError, EngineGoneError
 from equivcheck.core.generation import Generation, Request
+from equivcheck.core.serving import TimedAnswer
 from equivcheck.engines.http.completions import (
     COMPLETIONS,
     card_now,
@@ -33,7 +34,7 @@ from equivcheck.engines.http.dialect import (
     read,
     trial_request,
 )
-from equivcheck.engines.http.vllm_stream import assembled, steps_of
+from equivcheck.engines.http.vllm_stream import assembled, emissions_of, steps_of
 from equivcheck.engines.http.vllm_words import VllmAnswer
 from equivcheck.engines.http.wire import Reply, Wire
 from equivcheck.engines.vllm_answer import NOT_TOGETHER, RANGES
@@ -96,19 +97,27 @@ class VllmDialect:
 
     def answer(self, request: Request) -> Generation:
         """One completion, ids in and ids out."""
-        if not self.asked.stream:
-            reply = self.wire.post(COMPLETIONS, self.body(request))
-            return self.generation(request, self.decode(reply), seconds=reply.seconds)
+        if self.asked.stream:
+            return self.answer_timed(request).generation
+        reply = self.wire.post(COMPLETIONS, self.body(request))
+        return self.generation(request, self.decode(reply), seconds=reply.seconds)
+
+    def answer_timed(self, request: Request) -> TimedAnswer:
+        """One completion as it is streamed."""
         asked = {"stream": True, "stream_options": {"include_usage": True}}
         reply = self.wire.post(COMPLETIONS, self.body(request) | asked)
         if reply.status != 200:
             raise EngineError(f"{self.wire.url}{COMPLETIONS}: {self.wire.said(reply)}")
         found = assembled(reply.body, place=f"{self.wire.url}{COMPLETIONS}")
         answer = self.generation(request, found.answer, seconds=reply.seconds)
-        metrics = found.answer.metrics
+        metrics, length = found.answer.metrics, len(answer.token_ids)
         told = None if metrics is None else metrics.speculative_decoding
-        steps = steps_of(found.sizes, told, length=len(answer.token_ids))
-        return msgspec.structs.replace(answer, steps=steps)
+        steps = steps_of(found.sizes, told, length=length)
+        return TimedAnswer(
+            msgspec.structs.replace(answer, steps=steps),
+            emissions_of(found, reply.received, length=length),
+            reply.received[-1][0],
+        )
 
     def body(self, request: Request) -> dict[str, Any]:
         """The request in its words. Bans are said as what is allowed, for a bias is no ban."""

@@ -7,7 +7,9 @@ way, the steps are told, and otherwise none of them is.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -15,6 +17,7 @@ from msgspec import Struct
 
 from equivcheck.core.errors import EngineError
 from equivcheck.core.generation import Step
+from equivcheck.core.serving import Emission
 from equivcheck.core.validation import decoded, explain
 from equivcheck.engines.http.completions import Choice, Usage
 from equivcheck.engines.http.vllm_words import Metrics, Speculation, VllmAnswer
@@ -40,6 +43,8 @@ class Streamed(Struct, frozen=True, kw_only=True):
     answer: VllmAnswer
     sizes: tuple[int, ...]
     """Tokens of each chunk that had some."""
+    ends: tuple[int, ...]
+    """Bytes of the stream up to the end of each of these chunks."""
 
 
 def assembled(body: bytes, *, place: str) -> Streamed:
@@ -49,9 +54,12 @@ def assembled(body: bytes, *, place: str) -> Streamed:
         BrokeError: it has no end.
         EngineError: it reports an error, or is none.
     """
-    events = [
-        line.removeprefix(PREFIX).strip() for line in body.splitlines() if line.startswith(PREFIX)
-    ]
+    events, ends, at = [], [], 0
+    for line in body.splitlines(keepends=True):
+        at += len(line)
+        if line.startswith(PREFIX):
+            events.append(line.removeprefix(PREFIX).strip())
+            ends.append(at)
     if not events or events[-1] != DONE:
         raise BrokeError(f"{place}: broke off its stream")
     chunks = [_chunk(event, place=place) for event in events[:-1]]
@@ -62,6 +70,7 @@ def assembled(body: bytes, *, place: str) -> Streamed:
     token_ids = None
     if None not in told:
         token_ids = tuple(token for ids in told for token in ids or ())
+    sizes = [sum(len(each.token_ids or ()) for each in chunk.choices) for chunk in chunks]
     last = chunks[-1]
     whole = msgspec.structs.replace(
         choices[-1], token_ids=token_ids, prompt_token_ids=choices[0].prompt_token_ids
@@ -74,8 +83,28 @@ def assembled(body: bytes, *, place: str) -> Streamed:
             metrics=last.metrics,
             system_fingerprint=prints[-1] if prints else None,
         ),
-        sizes=tuple(len(ids) for ids in told if ids),
+        sizes=tuple(size for size in sizes if size),
+        ends=tuple(end for end, size in zip(ends, sizes, strict=False) if size),
     )
+
+
+def emissions_of(
+    streamed: Streamed, received: Sequence[tuple[float, int]], *, length: int
+) -> tuple[Emission, ...]:
+    """When the tokens of a stream were here, as far as the answer goes.
+
+    Args:
+        streamed: The stream.
+        received: Moment, and bytes of the stream that were here by then.
+        length: Tokens of the answer; a stop may have cut it.
+    """
+    found: list[Emission] = []
+    for end, size in zip(streamed.ends, streamed.sizes, strict=True):
+        if length > 0:
+            moment, _ = received[bisect_left(received, end, key=itemgetter(1))]
+            found.append(Emission(seconds=moment, tokens=min(size, length)))
+        length -= size
+    return tuple(found)
 
 
 def steps_of(sizes: Sequence[int], told: Speculation | None, *, length: int) -> tuple[Step, ...]:

@@ -45,6 +45,8 @@ class Reply(NamedTuple):
     body: bytes
     seconds: float
     """From the request that was answered to its last byte; waits before it are left out."""
+    received: tuple[tuple[float, int], ...] = ()
+    """Moment of `time.perf_counter` and bytes of the body that were here by then, in order."""
 
 
 class Wire:
@@ -135,12 +137,14 @@ class Wire:
         method = "GET" if content is None else "POST"
         headers = {} if content is None else {"Content-Type": "application/json"}
         body = bytearray()
+        received: list[tuple[float, int]] = []
         try:
             with self._client.stream(
                 method, f"{self.url}{path}", content=content, headers=headers
             ) as response:
                 for chunk in response.iter_bytes():
                     body += chunk
+                    received.append((time.perf_counter(), len(body)))
                     if len(body) > MOST_BYTES:
                         told = f"an answer of more than {MOST_BYTES:,} bytes"
                         raise EngineError(f"{self.url}{path}: {told}")
@@ -155,7 +159,8 @@ class Wire:
             raise BrokeError(f"{self.url}{path}: {told}") from error
         except RuntimeError as error:  # of httpx, where the client was closed by another thread
             raise EngineGoneError(f"{self.url}: closed while it was asked") from error
-        reply = Reply(response.status_code, bytes(body), time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        reply = Reply(response.status_code, bytes(body), seconds, tuple(received))
         return reply, self._asked_to_wait(response)
 
     def _asked_to_wait(self, response: httpx.Response) -> float | None:

@@ -25,6 +25,8 @@ class Reply(NamedTuple):
     """Bytes held back of what was announced, before the connection is closed."""
     after: float = 0.0
     """Seconds before the answer."""
+    parts: tuple[str, ...] = ()
+    """In place of a body: sent one by one, as they come."""
 
 
 Handle = Callable[[str, Any], Reply | None]
@@ -63,6 +65,8 @@ class Stub:
                 stub.headers.append(dict(self.headers.items()))
                 reply = stub.handle(self.path, body) or Reply({"error": "no such page"}, 404)
                 time.sleep(reply.after)
+                if reply.parts:
+                    return self.trickle(reply)
                 sent = reply.body
                 data = sent.encode() if isinstance(sent, str) else json.dumps(sent).encode()
                 self.send_response(reply.status)
@@ -72,6 +76,15 @@ class Stub:
                 self.end_headers()
                 self.wfile.write(data[: len(data) - reply.cut])
                 self.close_connection = self.close_connection or reply.cut > 0
+
+            def trickle(self, reply: Reply) -> None:
+                self.send_response(reply.status)
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                for part in (*reply.parts, ""):
+                    data = part.encode()
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+                    self.wfile.flush()
 
             def log_message(self, format: str, *args: Any) -> None:
                 """Nothing."""
@@ -144,12 +157,12 @@ class FakeVllm:
     def output(self, body: Any) -> list[int]:
         prompt = body["prompt"]
         ids = [(prompt[place % len(prompt)] + 1) % 50 for place in range(body["max_tokens"])]
-        ends = [place for place, token in enumerate(ids) if token in body["stop_token_ids"]]
+        ends = [place for place, token in enumerate(ids) if token in body.get("stop_token_ids", ())]
         return ids[: ends[0] + 1] if ends else ids
 
     def complete(self, body: Any) -> Reply:
         ids = self.output(body)
-        stopped = ids[-1] in body["stop_token_ids"]
+        stopped = ids[-1] in body.get("stop_token_ids", ())
         accepted, steps = len(ids) // 2, len(ids) - len(ids) // 2
         told = {
             "num_spec_steps": steps,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -10,8 +12,9 @@ import pytest
 
 from equivcheck.core.errors import EngineError, SettingsError
 from equivcheck.core.generation import Request, Step
+from equivcheck.core.serving import Emission
 from equivcheck.engines.http.engine import HttpEngine
-from equivcheck.engines.http.vllm_stream import assembled, steps_of
+from equivcheck.engines.http.vllm_stream import assembled, emissions_of, steps_of
 from equivcheck.engines.http.vllm_words import Speculation
 from equivcheck.engines.http.wire import BrokeError
 
@@ -154,7 +157,7 @@ class StreamingVllm(FakeVllm):
 
     def complete(self, body: Any) -> Reply:
         whole = super().complete(body)
-        if not body["stream"]:
+        if not body.get("stream"):
             return whole
         choice = whole.body["choices"][0]
         ids = choice["token_ids"]
@@ -165,7 +168,7 @@ class StreamingVllm(FakeVllm):
         lines = [f"data: {msgspec.json.encode(event).decode()}\n\n" for event in events]
         self.drafted += 100
         self.accepted += 100
-        return Reply("".join([*lines, "data: [DONE]\n\n"]))
+        return Reply(parts=(*lines, "data: [DONE]\n\n"))
 
 
 def test_an_engine_that_streams_reports_steps(engine_at: EngineAt) -> None:
@@ -179,6 +182,60 @@ def test_an_engine_that_streams_reports_steps(engine_at: EngineAt) -> None:
     assert as_whole.steps == ()
     told = [body.get("stream_options") for body in stub.asked("/v1/completions")]
     assert {"include_usage": True} in told
+
+
+def test_tokens_have_come_when_their_whole_chunk_is_here() -> None:
+    events = [
+        f'data: {{"choices": [{{"token_ids": {ids}}}]}}\n\n' for ids in ([5], [], [6, 7], [8])
+    ]
+    parts = [each.encode() for each in (*events, "data: [DONE]\n\n")]
+    ends = list(accumulate(map(len, parts)))
+    found = assembled(b"".join(parts), place="here")
+    # Two chunks at once, the third in two halves.
+    received = [(1.0, ends[0] - 2), (2.0, ends[1]), (3.0, ends[2] - 9), (4.0, ends[4])]
+    assert emissions_of(found, received, length=4) == (
+        Emission(seconds=2.0, tokens=1),
+        Emission(seconds=4.0, tokens=2),
+        Emission(seconds=4.0, tokens=1),
+    )
+    # What a stop has cut off has not come.
+    assert [each.tokens for each in emissions_of(found, received, length=2)] == [1, 1]
+
+
+def test_an_answer_says_when_its_tokens_came(engine_at: EngineAt) -> None:
+    request = Request(key="a", prompt_ids=(5, 6, 7), max_new_tokens=7)
+    with serving(StreamingVllm()) as stub:
+        engine = engine_at(stub.url)
+        before = time.perf_counter()
+        found = engine.ask_timed(request)
+        after = time.perf_counter()
+        # Behind the answer it is asked which model it has.
+        assert [path for path, _ in stub.seen[-2:]] == ["/v1/completions", "/v1/models"]
+        assert stub.asked("/v1/completions")[-1]["stream"] is True
+        [as_whole] = engine.generate([request])
+    assert found.generation.token_ids == as_whole.token_ids
+    assert [each.tokens for each in found.emissions] == [1, 2, 2, 2]
+    moments = [before, *(each.seconds for each in found.emissions), found.finished, after]
+    assert moments == sorted(moments)
+
+
+def test_a_dialect_that_does_not_stream_says_when_it_ended(engine_at: EngineAt) -> None:
+    request = Request(key="a", prompt_ids=(5, 6, 7), max_new_tokens=7)
+    with serving(StreamingVllm()) as stub:
+        found = engine_at(stub.url, dialect="openai").ask_timed(request)
+    assert len(found.generation.token_ids) == 7
+    assert found.emissions == ()
+    assert found.finished > 0
+
+
+def test_a_request_that_does_not_fit_is_not_put(engine_at: EngineAt) -> None:
+    request = Request(key="a", prompt_ids=(60_000,), max_new_tokens=7)
+    with serving(StreamingVllm()) as stub:
+        engine = engine_at(stub.url)
+        before = len(stub.seen)
+        with pytest.raises(EngineError, match="http: cannot serve a: vllm: "):
+            engine.ask_timed(request)
+        assert len(stub.seen) == before
 
 
 def test_other_dialects_do_not_stream(engine_at: EngineAt) -> None:
