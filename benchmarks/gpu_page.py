@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.gpu_answers import Row
 from benchmarks.gpu_summary import LIBRARIES, Library, answers, measured, over
 from benchmarks.stage_records import Ended, code_of, log_of
-from equivcheck.cli.bench_words import times
+from equivcheck.cli.figure_words import times
 from equivcheck.core.escape import visible
 from equivcheck.metrics.records import STOCK, TARGET
 from equivcheck.metrics.summary import BenchSummary

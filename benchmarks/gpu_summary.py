@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from benchmarks.gpu_answers import NOT_MEASURED, Row, records_of, ways_to_launch
 from benchmarks.gpu_bits import identity
 from equivcheck.bench.arms import WORST
-from equivcheck.cli.bench_words import milliseconds, number, times
+from equivcheck.cli.figure_words import milliseconds, number, times
 from equivcheck.core.errors import RecordsError
 from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.estimates import Estimate

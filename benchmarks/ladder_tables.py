@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from equivcheck.cli.bench_words import number, times
+from equivcheck.cli.figure_words import number, times
 from equivcheck.engines.naming import EngineSpec
 from equivcheck.metrics.answers import Arranged, arrange, token_ids
 from equivcheck.metrics.costs import Costs

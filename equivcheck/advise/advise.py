@@ -12,6 +12,7 @@ from equivcheck.core.errors import SettingsError, unknown_name
 from equivcheck.core.escape import visible
 from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.estimates import Estimate
+from equivcheck.metrics.load_records import Arrivals, Objectives
 from equivcheck.metrics.records import STOCK, TARGET
 from equivcheck.metrics.speculation import ratio
 from equivcheck.metrics.summary import BenchSummary, Comparison
@@ -102,12 +103,16 @@ def route(
     costs = comparison.costs.get(against, Costs())
     over = comparison.speedup_over.get(against)
     speedup = over.geometric_mean if over else None
+    load = summary.points[comparison.point].arrivals
+    limits = summary.objectives if load else None
     figures = Figures(
         speedup=speedup,
         acceptance=comparison.speculation.draft_acceptance_rate,
         p99_ratio=comparison.p99_over.get(against, Estimate()),
         break_even=costs.break_even,
         drafted_per_step=costs.drafted_per_step,
+        goodput_ratio=comparison.goodput_over.get(against, Estimate()) if limits else None,
+        samples="runs" if load else "prompts",
     )
     decided = decide(figures, policy=policy, proof=proof)
     facts = summary.facts_of(comparison.arm, point=comparison.point)
@@ -128,16 +133,24 @@ def route(
         acceptance_needed=max(policy.enable_at, costs.break_even or 0.0),
         speedup=speedup or Estimate(),
         p99_ratio=figures.p99_ratio,
+        load=under_load(load, limits) if load else None,
+        goodput_ratio=figures.goodput_ratio or Estimate(),
         costs=costs,
         cost=_cost(summary, comparison, against=against, price_per_hour=price_per_hour),
         crossovers={
             sweep.swept: sweep.crossover
             for sweep in sweeps_of(summary)
             if (sweep.arm, sweep.workload) == (comparison.arm, comparison.workload)
+            and sweep.load == (load.name if load else None)
             and sweep.crossover is not None
         },
     )
     return _held(advised, before) if decided.decision == "hold" else advised
+
+
+def under_load(load: Arrivals, limits: Objectives | None) -> str:
+    """``poisson:8, runs of 40, good is TTFT 300 ms``."""
+    return f"{load.name}, good is {limits.name}" if limits else load.name
 
 
 def price_of_tokens(*, tokens_per_second: float | None, price_per_hour: float) -> float | None:

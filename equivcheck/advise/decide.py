@@ -2,8 +2,9 @@
 
 Enable: the lower bound of the speedup reaches the least speedup, that of the acceptance rate the
 larger of policy and break-even, the upper bound of the p99 ratio is within its limit, and the
-equivalence is proved. Disable: one of the opposite bounds is on the wrong side of its threshold.
-Anything else holds the state there was.
+equivalence is proved; under load with stated limits, the lower bound of the goodput ratio reaches
+its least, too. Disable: one of the opposite bounds is on the wrong side of its threshold. Anything
+else holds the state there was.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ class Figures(NamedTuple):
     p99_ratio: Estimate
     break_even: float | None
     drafted_per_step: float | None = None
+    goodput_ratio: Estimate | None = None
+    """None: no limits were stated."""
+    samples: str = "prompts"
+    """What times were paired by: under load, runs."""
 
 
 class Question(NamedTuple):
@@ -69,10 +74,22 @@ def decide(figures: Figures, *, policy: Policy, proof: Proof) -> Decided:
 
 
 def questions(figures: Figures, *, policy: Policy) -> Iterator[Question]:
-    """The three thresholds."""
+    """The thresholds, of goodput only where limits were stated."""
     if figures.speedup is not None:
         yield at_least(
-            figures.speedup, policy.least_speedup, name="speedup", unit="x", logarithmic=True
+            figures.speedup,
+            policy.least_speedup,
+            name="speedup",
+            unit="x",
+            samples=figures.samples,
+            logarithmic=True,
+        )
+    if figures.goodput_ratio is not None:
+        yield at_least(
+            figures.goodput_ratio,
+            policy.least_goodput,
+            name="goodput ratio",
+            samples=figures.samples,
         )
     floor = figures.break_even if figures.break_even is not None else 0.0
     yield at_least(
@@ -84,7 +101,7 @@ def questions(figures: Figures, *, policy: Policy) -> Iterator[Question]:
     )
     ratio_, limit = figures.p99_ratio, policy.p99_limit
     if ratio_.value is None or ratio_.interval is None:
-        yield Question(False, False, f"p99 ratio not estimable from {ratio_.n} prompts")
+        yield Question(False, False, f"p99 ratio not estimable from {ratio_.n} {figures.samples}")
         return
     yield Question(
         yes=ratio_.interval.high <= limit,
@@ -101,13 +118,14 @@ def at_least(
     below: float | None = None,
     unit: str = "",
     note: str = "",
+    samples: str = "prompts",
     logarithmic: bool = False,
 ) -> Question:
     """Hold an interval against a threshold; under `below` altogether is on the bad side."""
     wanted = f"at least {needed:.2f}{unit}{note}"
     if estimate.value is None or estimate.interval is None:
         return Question(
-            False, False, f"{name} has no interval from {estimate.n} prompts, {wanted} is needed"
+            False, False, f"{name} has no interval from {estimate.n} {samples}, {wanted} is needed"
         )
     low, high = estimate.interval
     return Question(
@@ -121,8 +139,10 @@ def at_least(
 def more_prompts(figures: Figures, missing: list[Question]) -> int | None:
     """Prompts in all that would settle what is missing: width falls with the root of their number.
 
-    None where more prompts would not help, or nothing says how many.
+    None where more prompts would not help, or nothing says how many: under load, it is runs.
     """
+    if figures.samples != "prompts":
+        return None
     factors = [question.short_by for question in missing]
     if not factors or any(factor is None for factor in factors):
         return None

@@ -31,6 +31,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     least_speedup: Annotated[float, Meta(gt=0)] = 1.05
     p99_limit: Annotated[float, Meta(gt=0)] = 1.5
     """Most that the p99 of the effective latency a token may be, the plain arm's being 1."""
+    least_goodput: Annotated[float, Meta(gt=0)] = 0.95
+    """Least that requests within stated limits may be under load, the plain arm's being 1."""
 
     def __post_init__(self) -> None:
         """Hold the thresholds in order.
@@ -89,6 +91,11 @@ class Route(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The larger of policy and break-even."""
     speedup: Estimate = Estimate()
     p99_ratio: Estimate = Estimate()
+    load: str | None = None
+    """How requests came, and by which limits they were good; None: they did not come at times of
+    their own."""
+    goodput_ratio: Estimate = Estimate()
+    """Requests within the limits, over the plain arm's."""
     costs: Costs = Costs()
     cost: Cost | None = None
     crossovers: dict[str, float] = {}

@@ -13,6 +13,7 @@ from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.core.validation import explain
 from equivcheck.engines.naming import EngineSpec, name_in
 from equivcheck.engines.registry import known_engines
+from equivcheck.metrics.load_records import Arrivals
 from equivcheck.metrics.records import STOCK, TARGET, BenchArm, Point, Role
 
 WORST = "never-right"
@@ -50,21 +51,37 @@ class Sweeps(NamedTuple):
         return cls(**found)
 
 
-def points_of(setup: EngineSetup, sweeps: Sweeps, *, refills: int = 0) -> tuple[Point, ...]:
-    """Every batch size at every context; a batch of one is a prompt, and is not refilled.
+def points_of(
+    setup: EngineSetup,
+    sweeps: Sweeps,
+    *,
+    refills: int = 0,
+    arrivals: Sequence[Arrivals] = (),
+) -> tuple[Point, ...]:
+    """Every batch size at every context, and every load if there is one.
+
+    A batch of one is a prompt, and is not refilled.
 
     Raises:
-        SettingsError: an engine cannot be set up with one of them, or none has rows to refill.
+        SettingsError: an engine cannot be set up with one of them, or none has rows to refill, or
+            they are refilled anyway.
     """
+    if refills and arrivals:
+        raise SettingsError(
+            f"--refills {refills}: with --arrivals, rows are refilled as requests come; leave it "
+            f"out"
+        )
     points = tuple(
         Point(
             batch_size=batch,
             context=context,
             filled=bool(sweeps.context),
             refills=refills if batch > 1 else 0,
+            arrivals=load,
         )
         for batch in sweeps.batch or (setup.batch_size,)
         for context in sweeps.context or (setup.context,)
+        for load in arrivals or (None,)
     )
     if refills and not any(point.refills for point in points):
         raise SettingsError(

@@ -13,19 +13,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import NamedTuple
 
 import msgspec
 
 from equivcheck.bench.arms import WORST
 from equivcheck.bench.clocks import Clock, clock_of
+from equivcheck.bench.load import Answered, refuse_unless_loadable, under_load
 from equivcheck.bench.probing import (
     copy_bandwidth,
     draft_token_seconds,
     measure_memory,
     step_reads,
 )
-from equivcheck.bench.prompts import at_point
+from equivcheck.bench.turns import Chunk, Turn, questions, turns_of
 from equivcheck.capture.ask import as_answer, closing, own_copies, unusable
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import LONGEST_MESSAGE, EngineError, describe
@@ -49,18 +49,8 @@ from equivcheck.metrics.records import (
 )
 from equivcheck.metrics.records_file import BenchWriter
 
-Chunk = tuple[Request, ...]
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
-
-
-class Turn(NamedTuple):
-    """One chunk, to be put to every arm, once in each repeat."""
-
-    workload: str
-    chunk: int
-    repeat: int
-    requests: Chunk
 
 
 def measure(
@@ -122,28 +112,6 @@ def measure_point(
                 visit({arm.name: engine}, alone=True)
 
 
-def turns_of(
-    header: BenchHeader, requests: Mapping[str, Sequence[Request]], *, point: int
-) -> list[Turn]:
-    """All turns of a point, workload by workload."""
-    chunks = at_point(requests, header.settings.points[point])
-    return [
-        Turn(workload, chunk, repeat, asked)
-        for workload, of_workload in chunks.items()
-        for chunk, asked in enumerate(of_workload)
-        for repeat in range(header.settings.repeats)
-    ]
-
-
-def questions(header: BenchHeader, turn: Turn, point: int) -> list[Question]:
-    """What a turn asks of all arms."""
-    return [
-        Question(point, arm.name, request.key, turn.repeat)
-        for arm in header.settings.arms
-        for request in turn.requests
-    ]
-
-
 def open_together(header: BenchHeader, *, point: int, stack: ExitStack) -> dict[str, Engine] | None:
     """Every arm's engine at a point, by name; the stack closes them. None: they may not be open
     together.
@@ -179,6 +147,8 @@ def prepare(
 ) -> None:
     """Warm every arm up and write down what can be found out about it apart from timed work."""
     device, first = choose_device(header.settings.setup), turns[0].requests
+    if turns[0].times:
+        first = first[: header.settings.points[point].batch_size]
     everything = [request for turn in turns for request in turn.requests]
     for name, engine in arms.items():
         # Every prompt needs the same, so that what one arm refuses leaves nothing to compare.
@@ -187,6 +157,8 @@ def prepare(
                 f"arm {name}: its engine refuses {' and '.join(needs)}, which every prompt of a "
                 f"measurement asks for: arms that end at different places do not do the same work"
             )
+        if turns[0].times:
+            refuse_unless_loadable(engine, arm=name)
         bare = inner(engine)
         if isinstance(bare, NativeEngine):
             bare.ready(everything)
@@ -229,10 +201,11 @@ def sit(
             if all(question in asked for question in wanted):
                 continue
             engine = arms[name]
-            found, spent = clock.time(partial(answers, engine, turn.requests, arm=name))
+            found, spent = clock.time(partial(put, engine, turn, arm=name))
             inside += spent.wall
-            for request, each in zip(turn.requests, found, strict=True):
-                if wrong := unusable(each, request) or overcounted(each):
+            for request, (each, load) in zip(turn.requests, found, strict=True):
+                untimed = None if load is None else load.wrong(length=len(each.token_ids))
+                if wrong := unusable(each, request) or overcounted(each) or untimed:
                     raise EngineError(f"arm {name}: {wrong[:LONGEST_MESSAGE]}")
             writer.append(
                 *(
@@ -244,8 +217,9 @@ def sit(
                         chunk=turn.chunk,
                         seconds=spent.seconds,
                         generation=msgspec.structs.replace(each, scores=None, logit_digests=None),
+                        load=load,
                     )
-                    for each in found
+                    for each, load in found
                 )
             )
         if progress is not None:
@@ -264,6 +238,17 @@ def costs_of_arms(arms: Mapping[str, Engine], *, point: int) -> list[Spent]:
         for name, notes in told.items()
         if isinstance(notes, tuple) and notes and all(isinstance(note, str) for note in notes)
     ]
+
+
+def put(engine: Engine, turn: Turn, *, arm: str) -> list[Answered]:
+    """What an engine makes of a turn.
+
+    Raises:
+        EngineError: as `answers` does.
+    """
+    if turn.times:
+        return under_load(engine, turn.requests, turn.times, arm=arm)
+    return [Answered(each) for each in answers(engine, turn.requests, arm=arm)]
 
 
 def answers(engine: Engine, requests: Chunk, *, arm: str) -> list[Generation]:

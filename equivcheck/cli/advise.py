@@ -30,6 +30,12 @@ POSITIVE = click.FloatRange(0, min_open=True)
 @click.option("--disable-at", type=SHARE, default=0.35, help="Acceptance to disable at. [0.35]")
 @click.option("--least-speedup", type=POSITIVE, default=1.05, help="[1.05]")
 @click.option("--p99-limit", type=POSITIVE, default=1.5, help="Most of the p99 ratio. [1.5]")
+@click.option(
+    "--least-goodput",
+    type=POSITIVE,
+    default=0.95,
+    help="Least of requests within stated limits under load, over the plain arm's. [0.95]",
+)
 @click.option("--price-per-hour", type=POSITIVE, help="Of the machine, for the cost of tokens.")
 @click.option("--out", metavar="FILE", help="Where the routes go. [routes.json beside RUN]")
 @json_option
@@ -45,6 +51,7 @@ def command(
     disable_at: float,
     least_speedup: float,
     p99_limit: float,
+    least_goodput: float,
     price_per_hour: float | None,
     out: str | None,
     as_json: bool,
@@ -80,6 +87,7 @@ def command(
             disable_at=disable_at,
             least_speedup=least_speedup,
             p99_limit=p99_limit,
+            least_goodput=least_goodput,
         ),
         previous=read_routes(Path(previous)) if previous else None,
         arm=arm,
@@ -100,7 +108,7 @@ def command(
 def lines_of(routes: Routes) -> Iterator[str]:
     """The advice in words, the sum of it first."""
     from equivcheck.advise.engine_settings import engine_settings
-    from equivcheck.cli.bench_words import number, times
+    from equivcheck.cli.figure_words import number, times
     from equivcheck.core.escape import visible
     from equivcheck.report.layout import columns
 
@@ -115,6 +123,9 @@ def lines_of(routes: Routes) -> Iterator[str]:
             f"the fastest of {routes.picked_among} candidates was taken on the prompts that it is "
             f"judged by: measure it alone on others before relying on a narrow win"
         )
+    over, load = (first := next(iter(routes.routes.values()))).baseline, first.load
+    if load:
+        yield f"under load, {visible(load)}: the speedup is that of requests, from when they came"
     yield ""
     rows = [
         (
@@ -130,7 +141,6 @@ def lines_of(routes: Routes) -> Iterator[str]:
         )
         for each in routes.routes.values()
     ]
-    over = next(iter(routes.routes.values())).baseline
     yield from columns(
         [
             (

@@ -9,6 +9,7 @@ import click
 
 from equivcheck.cli.output import Output, json_option, note
 from equivcheck.cli.setup_options import read_settings, setup_options
+from equivcheck.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,6 +61,22 @@ NOT_EQUIVALENT = 1
     default=0,
     help="Times that a row of a batch above 1 is given another prompt. [0]",
 )
+@click.option(
+    "--arrivals",
+    "arrivals",
+    multiple=True,
+    metavar="LOAD",
+    help="Requests that come at times of their own: poisson:RATE, so many a second, the --prompts "
+    "of a workload a run; or burst:N, so many at once. May be repeated.",
+)
+@click.option(
+    "--goodput",
+    "goodput",
+    multiple=True,
+    metavar="NAME:MS",
+    help="Count requests within a limit in milliseconds: ttft:300, tpot:50, e2e:2000. May be "
+    "repeated.",
+)
 @click.option("--out", default=OUT, metavar="PLACE", help=f"Folder, or file.jsonl. [{OUT}]")
 @click.option("--fresh", is_flag=True, help="Throw an unfinished measurement away.")
 @click.option("--show", is_flag=True, help="Measure nothing; sum up what is at --out.")
@@ -77,6 +94,8 @@ def command(
     repeats: int,
     warm_ups: int,
     refills: int,
+    arrivals: tuple[str, ...],
+    goodput: tuple[str, ...],
     out: str,
     fresh: bool,
     show: bool,
@@ -86,9 +105,9 @@ def command(
 ) -> int:
     """Measure candidate and plain decoding in turn over the greedy prompts of SUITES.
 
-    Batch size is 1 unless it is given or swept. A speedup is printed only where all tokens are the
-    target's; otherwise the exit code is 1, and 3 of an unfinished measurement. An interrupted one
-    is resumed.
+    Batch size is 1 unless it is given or swept; with --arrivals it is that of the settings. A
+    speedup is printed only where all tokens are the target's; otherwise the exit code is 1, and 3
+    of an unfinished measurement. An interrupted one is resumed.
     """
     from equivcheck.metrics.records_file import bench_path, read_bench
 
@@ -99,12 +118,16 @@ def command(
     import msgspec
 
     from equivcheck.bench.arms import Sweeps, arms_of, points_of
+    from equivcheck.bench.arrivals import parse_arrivals, parse_objectives
     from equivcheck.core.load_suites import load_suites
     from equivcheck.metrics.records import BenchSettings
     from equivcheck.records.run_folder import lock
 
-    setup = settings.setup
-    if flags.get("batch_size") is None:
+    setup, loads = settings.setup, parse_arrivals(arrivals, prompts=prompts)
+    objectives = parse_objectives(goodput)
+    if objectives and not loads:
+        raise SettingsError("--goodput: it counts requests under load; give --arrivals, too")
+    if flags.get("batch_size") is None and not loads:
         setup = msgspec.structs.replace(setup, batch_size=1)
     swept = Sweeps.parse(sweeps)
     bench = BenchSettings(
@@ -117,13 +140,14 @@ def command(
             worst=worst_case,
             stock=not no_stock,
         ),
-        points=points_of(setup, swept, refills=refills),
+        points=points_of(setup, swept, refills=refills, arrivals=loads),
         tokens=tokens,
         repeats=repeats,
         warm_ups=warm_ups,
         order=settings.arms,
         clock=settings.clock,
         engine=settings.engine,
+        objectives=objectives,
     )
     chosen = load_suites(suites or [f"suites/{name}.jsonl" for name in SUITES])
     with lock(path.parent):

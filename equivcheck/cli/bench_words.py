@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from equivcheck.cli.figure_words import NOTHING, milliseconds, number, times
+from equivcheck.cli.load_words import load_lines
 from equivcheck.core.escape import visible
 from equivcheck.metrics.costs import Costs
-from equivcheck.metrics.estimates import Estimate, Quantile
 from equivcheck.metrics.records import STOCK, TARGET
 from equivcheck.metrics.summary import OVERALL, ArmFacts, ArmSummary, BenchSummary, Comparison
 from equivcheck.metrics.sweeps import best_drafts, sweeps_of
 from equivcheck.records.seal import UNSEALED
 from equivcheck.report.layout import columns
 
-NOTHING = "n/a"
 MOST_POSITIONS = 8
 WITHHELD = "withheld"
 MARKS = {"pays": "pays", "costs": "costs more than it gains", "unclear": "not told apart from 1"}
@@ -34,7 +34,8 @@ def lines_of(summary: BenchSummary) -> Iterator[str]:
     )
     if summary.unsealed:
         yield UNSEALED
-    yield "ratios above 1 are faster; [95 % intervals] take prompts as the sample"
+    samples = "prompts, under load runs," if any(p.arrivals for p in summary.points) else "prompts"
+    yield f"ratios above 1 are faster; [95 % intervals] take {samples} as the sample"
     if any(each.alone for each in summary.facts):
         yield "arms were measured one after the other: what slowed the machine, slowed some of them"
     for point in range(len(summary.points)):
@@ -70,14 +71,18 @@ def _point_lines(summary: BenchSummary, *, point: int) -> Iterator[str]:
         yield "identity tax: stock one-token decoding over plain decoding by the contract"
         yield from columns([(tax.workload, times(tax.identity_tax)) for tax in taxes])
     yield ""
-    yield f"each arm over all workloads, {summary.points[point].name}; milliseconds"
     arms = [
         each for each in summary.arm_summaries if (each.point, each.workload) == (point, OVERALL)
     ]
-    yield from columns([_ARM, *(_arm_row(each) for each in arms)])
-    yield ""
-    yield "its steps, milliseconds; the floor is what reading weights and cache takes"
-    yield from columns([_STEP, *(_step_row(each) for each in arms)])
+    if summary.points[point].arrivals:
+        yield f"each arm over all workloads, {summary.points[point].name}"
+        yield from load_lines(summary, point=point)
+    else:
+        yield f"each arm over all workloads, {summary.points[point].name}; milliseconds"
+        yield from columns([_ARM, *(_arm_row(each) for each in arms)])
+        yield ""
+        yield "its steps, milliseconds; the floor is what reading weights and cache takes"
+        yield from columns([_STEP, *(_step_row(each) for each in arms)])
     yield ""
     yield "memory, MiB"
     facts = [facts for facts in summary.facts if facts.point == point]
@@ -103,36 +108,12 @@ def verdict(summary: BenchSummary) -> str:
         return "NOTHING MEASURED: no prompt was answered by candidate and target"
     over = overall.speedup_over.get("stock")
     stock = f", {times(over.geometric_mean)} over one-token decoding" if over else ""
+    load = summary.points[overall.point].arrivals
+    under = f", by the time of requests under {load.name}" if load else ""
     return (
-        f"{times(overall.speedup.geometric_mean)} over plain decoding{stock}; "
+        f"{times(overall.speedup.geometric_mean)} over plain decoding{stock}{under}; "
         f"tokens identical on {overall.identical} of {overall.prompts} prompts"
     )
-
-
-def times(estimate: Estimate, *, unit: str = "x") -> str:
-    """``1.52x [1.40, 1.64]``."""
-    if estimate.value is None:
-        return NOTHING
-    if estimate.interval is None:
-        return f"{estimate.value:.2f}{unit}"
-    return f"{estimate.value:.2f}{unit} [{estimate.interval.low:.2f}, {estimate.interval.high:.2f}]"
-
-
-def number(value: float | None, *, digits: int = 2) -> str:
-    """A number, or that there is none."""
-    return NOTHING if value is None else f"{value:.{digits}f}"
-
-
-def milliseconds(quantile: Quantile) -> str:
-    """``7.10 [6.90, 7.40]``; an end that is not estimable is a question mark."""
-    if quantile.value is None:
-        return NOTHING
-    low, high = (
-        "?" if end is None else f"{1e3 * end:.2f}" for end in (quantile.low, quantile.high)
-    )
-    if low == high == "?":
-        return f"{1e3 * quantile.value:.2f} (not estimable)"
-    return f"{1e3 * quantile.value:.2f} [{low}, {high}]"
 
 
 _SPEED = (

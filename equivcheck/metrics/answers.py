@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from equivcheck.core.generation import Generation
 from equivcheck.metrics.chunks import prompt_of
 from equivcheck.metrics.records import Bench, Measured, Probed
+from equivcheck.metrics.under_load import Runs, runs_of
 
 Place = tuple[str, int]
 """Workload and chunk."""
 
 
 class Timed(NamedTuple):
-    """One chunk, all repeats together."""
+    """One chunk, all repeats together, or one run under load."""
 
     seconds: float
     tokens: int
@@ -42,13 +43,32 @@ class Answers(NamedTuple):
         }
 
     @property
+    def runs(self) -> Runs:
+        """The runs under load; empty where requests did not come at times of their own."""
+        return runs_of(self.measured)
+
+    @property
+    def samples(self) -> Mapping[object, Timed]:
+        """What is independent of one another: chunks, or under load runs, timed by requests."""
+        timed: dict[object, Timed] = {
+            key: Timed(sum(load.e2e for load in run.loads), run.tokens)
+            for key, run in self.runs.items()
+            if run.tokens
+        }
+        return timed or dict(self.chunks.items())
+
+    @property
     def chunks(self) -> dict[Place, Timed]:
-        """Every chunk that has tokens, timed."""
+        """Every chunk that has tokens, timed: under load by the sum of its requests' times."""
         seconds: dict[Place, dict[int, float]] = defaultdict(dict)
         tokens: dict[Place, int] = defaultdict(int)
         for each in self.measured:
             place = (each.workload, each.chunk)
-            seconds[place][each.repeat] = each.seconds
+            if each.load is None:
+                seconds[place][each.repeat] = each.seconds
+            else:
+                before = seconds[place].get(each.repeat, 0.0)
+                seconds[place][each.repeat] = before + each.load.e2e
             tokens[place] += len(each.generation.token_ids)
         return {
             place: Timed(sum(by_repeat.values()), tokens[place])
@@ -58,7 +78,12 @@ class Answers(NamedTuple):
 
     @property
     def later_step_seconds(self) -> float | None:
-        """Median of all steps but each answer's first, which may hold the prompt."""
+        """Median of all steps but each answer's first, which may hold the prompt.
+
+        None under load: steps wait for others' prompts, and rows come and go.
+        """
+        if self.runs:
+            return None
         found = [
             step.seconds
             for each in self.measured

@@ -39,6 +39,8 @@ def unmeasurable(header: BenchHeader) -> str | None:
     for at, point in enumerate(settings.points):
         if point.batch_size < 1 or point.refills < 0:
             return f"settings.points[{at}]: a batch of {point.batch_size}, {point.refills} refills"
+        if point.arrivals and point.arrivals.wrong:
+            return f"settings.points[{at}].arrivals: {point.arrivals.wrong}"
     if settings.repeats < 1 or settings.tokens < 1:
         return f"settings: {settings.tokens} tokens, {settings.repeats} repeats; at least 1 of each"
     prompts = sum(map(len, header.prompts.values()))
@@ -52,6 +54,8 @@ def _answer(line: Measured, *, tokens: int) -> str | None:
     if wrong := out_of_bounds(line.generation, Limits(tokens=tokens)):
         return f"{line.arm}'s answer to {line.generation.key!r}: {wrong}"
     wrong = overcounted(line.generation)
+    if line.load is not None:
+        wrong = wrong or line.load.wrong(length=len(line.generation.token_ids))
     return wrong and f"{line.arm}'s answer to {line.generation.key!r}: {wrong}"
 
 
@@ -73,7 +77,7 @@ def _numbers(line: Struct, where: str) -> Iterator[str]:
     """Numbers below 0, or too large to calculate with. An answer has bounds of its own."""
     for name in line.__struct_fields__:
         value = getattr(line, name)
-        if isinstance(value, Struct) and name != "generation":
+        if isinstance(value, Struct) and name not in ("generation", "load"):
             yield from _numbers(value, f"{where}{name}.")
         elif isinstance(value, int | float) and not 0 <= value <= MOST:
             yield f"{where}{name} is {value:.4g}, outside 0 to {MOST}"

@@ -78,7 +78,8 @@ def ratio_of_totals(numerators: Sequence[float], denominators: Sequence[float]) 
         return Estimate(n=int(above.size))
     value = float(above.sum() / below.sum())
     interval = None
-    if np.ptp(above / below) == 0.0 and above.size > 1:
+    # All ratios alike; a pair may be 0 of 0.
+    if above.size > 1 and np.array_equal(above * below.sum(), above.sum() * below):
         interval = Interval(value, value)
     elif above.size >= BCA_FROM:
         with warnings.catch_warnings():

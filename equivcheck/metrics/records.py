@@ -16,6 +16,7 @@ from equivcheck.core.engine_tables import Clock, EngineTable
 from equivcheck.core.generation import Generation
 from equivcheck.core.settings import EngineSetup, Order
 from equivcheck.metrics.chunks import in_chunks
+from equivcheck.metrics.load_records import Arrivals, Load, Objectives
 
 SCHEMA = 1
 
@@ -37,11 +38,14 @@ class Point(Struct, frozen=True, kw_only=True):
     """Whether prompts are lengthened until prompt and output fill the context."""
     refills: int = 0
     """Times that each row is given another prompt when it is done with one."""
+    arrivals: Arrivals | None = None
+    """When requests come; None: as soon as there is a row for them."""
 
     @property
     def name(self) -> str:
         """``batch 1, context 1024``."""
-        return f"{self.batch}, context {self.context}{' filled' * self.filled}"
+        load = f", {self.arrivals.name}" if self.arrivals else ""
+        return f"{self.batch}, context {self.context}{' filled' * self.filled}{load}"
 
     @property
     def batch(self) -> str:
@@ -50,8 +54,8 @@ class Point(Struct, frozen=True, kw_only=True):
 
     @property
     def together(self) -> int:
-        """Prompts that are asked at a time."""
-        return self.batch_size * (1 + self.refills)
+        """Prompts that are asked at a time, or of one run."""
+        return self.arrivals.requests if self.arrivals else self.batch_size * (1 + self.refills)
 
 
 def refilled(times: int) -> str:
@@ -89,6 +93,8 @@ class BenchSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Limits on the time that engines in processes of their own take."""
     engine: dict[str, EngineTable] = {}
     """Engines by a name of the user's own, which arms may use."""
+    objectives: Objectives | None = None
+    """Limits that make a request under load a good one; None: none were stated."""
 
 
 class BenchHeader(Struct, frozen=True, kw_only=True, tag="header", omit_defaults=True):
@@ -177,9 +183,11 @@ class Measured(Struct, frozen=True, kw_only=True, tag="measured", omit_defaults=
     """Prompts of one chunk are asked together, and decoded as rows become free for them; at batch
     size 1 it is one prompt."""
     seconds: float
-    """Of the whole chunk, prompt included."""
+    """Of the whole chunk, prompt included; of a run under load, its waits included."""
     generation: Generation
     """Without scores and fingerprints."""
+    load: Load | None = None
+    """How it fared, where requests come at times of their own."""
 
 
 class Spent(Struct, frozen=True, kw_only=True, tag="spent"):

@@ -25,6 +25,12 @@ from equivcheck.metrics.summary import (
     Speedup,
     Tax,
 )
+from equivcheck.metrics.under_load import (
+    effective_gaps,
+    goodput_over,
+    load_quantiles,
+    load_summary,
+)
 
 MOST_DIVERGED = 5
 
@@ -76,6 +82,7 @@ def summarise(bench: Bench) -> BenchSummary:
         ),
         facts=tuple(facts(bench)),
         environment=bench.header.environment,
+        objectives=settings.objectives,
         copy_bytes_per_second=bench.bandwidth.bytes_per_second if bench.bandwidth else None,
         measuring_cost=ratio(wall - inside, wall),
         answers=len(bench.asked & bench.expected),
@@ -130,6 +137,11 @@ def compare(
         p50_ratio=latency_ratio(ours, target, p=0.5),
         p99_ratio=p99.get(TARGET, Estimate()),
         p99_over=p99,
+        goodput_over=goodput_over(
+            ours.runs,
+            {name: plain.runs for name, plain in plain_arms.items()},
+            bench.header.settings.objectives,
+        ),
         costs={
             name: found
             for name, plain in plain_arms.items()
@@ -152,8 +164,11 @@ def _value(speedup: Speedup | None) -> float | None:
 
 
 def faster(ours: Answers, other: Answers) -> Speedup | None:
-    """How many times as fast as another arm, chunk by chunk, by time a token."""
-    above, below = other.chunks, ours.chunks
+    """How many times as fast as another arm, chunk by chunk, by time a token.
+
+    Under load, by the time of requests, run by run.
+    """
+    above, below = other.samples, ours.samples
     places = [place for place in below if place in above]
     if not places:
         return None
@@ -172,6 +187,13 @@ def faster(ours: Answers, other: Answers) -> Speedup | None:
 
 def latency_ratio(ours: Answers, target: Answers, *, p: float) -> Estimate:
     """Quantile of the effective latency a token, over the target's."""
+    if runs := ours.runs:
+        pairs = [(runs[key], other) for key, other in target.runs.items() if key in runs]
+        return quantile_ratio(
+            [effective_gaps(run) for run, _ in pairs],
+            [effective_gaps(run) for _, run in pairs],
+            p=p,
+        )
     mine, theirs = ours.first, target.first
     keys = [key for key in mine if key in theirs]
     return quantile_ratio(
@@ -194,8 +216,9 @@ def arm_summary(
     answers = arranged.of(point=point, arm=arm, workloads=workloads)
     if not answers.measured:
         return None
-    chunks = answers.chunks.values()
+    chunks, runs = answers.chunks.values(), list(answers.runs.values())
     tokens = sum(chunk.tokens for chunk in chunks)
+    seconds = sum(timed.seconds for timed in (runs or chunks))
     probe = bench.probe(point=point, arm=arm)
     plain = not any(answer.drafts_counted.drafted for answer in answers.generations)
     step = answers.later_step_seconds
@@ -208,8 +231,9 @@ def arm_summary(
         workload=workload,
         prompts=len(answers.first),
         tokens=tokens,
-        tokens_per_second=ratio(tokens, sum(chunk.seconds for chunk in chunks)),
-        latency=latency_quantiles(list(answers.first.values())),
+        tokens_per_second=ratio(tokens, seconds),
+        latency=load_quantiles(runs) if runs else latency_quantiles(list(answers.first.values())),
+        load=load_summary(runs, bench.header.settings.objectives),
         step_seconds=step,
         mbu=memory_bandwidth_utilisation(
             step_bytes=probe.step_bytes if probe else None,

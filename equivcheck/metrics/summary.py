@@ -11,15 +11,18 @@ from equivcheck.core.engine import DraftSource
 from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.estimates import Estimate, Quantile
 from equivcheck.metrics.floor import Floor
+from equivcheck.metrics.load_records import Objectives
 from equivcheck.metrics.records import BenchArm, Memory, Point
 from equivcheck.metrics.speculation import Speculation
+from equivcheck.metrics.under_load import LoadSummary
 
 OVERALL = "overall"
 """In place of a workload: all of them pooled."""
 
 
 class Speedup(Struct, frozen=True, kw_only=True):
-    """How many times as fast; above 1 is faster."""
+    """How many times as fast; above 1 is faster. Under load the times are those of requests, from
+    when they came to their end, and runs are what is paired."""
 
     geometric_mean: Estimate
     """Of the paired ratios of times."""
@@ -45,6 +48,8 @@ class ArmSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Memory bandwidth utilisation of its plain steps."""
     floor: Floor | None = None
     """Of its plain steps, by memory bandwidth."""
+    load: LoadSummary | None = None
+    """Throughput and goodput, where requests came at times of their own."""
 
 
 class Comparison(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -69,6 +74,8 @@ class Comparison(Struct, frozen=True, kw_only=True, omit_defaults=True):
     p99_ratio: Estimate = Estimate()
     p99_over: dict[str, Estimate] = {}
     """Plain arm (`target`, `stock`) to the same, over that arm's."""
+    goodput_over: dict[str, Estimate] = {}
+    """Plain arm to requests within the limits, over that arm's, of the same arrivals."""
     costs: dict[str, Costs] = {}
     """Plain arm (`target`, `stock`) to what a step costs in its steps."""
 
@@ -127,6 +134,8 @@ class BenchSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     taxes: tuple[Tax, ...] = ()
     facts: tuple[ArmFacts, ...] = ()
     environment: dict[str, str] = {}
+    objectives: Objectives | None = None
+    """Limits that goodput counts by."""
     copy_bytes_per_second: float | None = None
     measuring_cost: float | None = None
     """Share of the measuring time that was spent outside engines."""

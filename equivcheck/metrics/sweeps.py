@@ -35,6 +35,8 @@ class Sweep(Struct, frozen=True, kw_only=True, omit_defaults=True):
     workload: str
     held: str
     """What stayed the same: ``context 1024``, ``batch 1, context 1024``."""
+    load: str | None = None
+    """How requests came; None: as soon as there was a row for them."""
     rows: tuple[SweepRow, ...]
     crossover: float | None = None
     """Where the speedup falls through 1, between two values; None: nowhere in the sweep."""
@@ -56,17 +58,19 @@ def sweeps_of(summary: BenchSummary) -> tuple[Sweep, ...]:
     """Every sweep that the measurement holds: more than one batch size, context or gamma."""
     found: list[Sweep] = []
     for swept in SWEPT:
-        series: dict[tuple[str, str, str], dict[int, Comparison]] = {}
+        series: dict[tuple[str, str, str, str | None], dict[int, Comparison]] = {}
         for each in summary.comparisons:
             point = summary.points[each.point]
+            load = point.arrivals.name if point.arrivals else None
+            under = f", {load}" if load else ""
             value, held = {
-                "batch": (point.batch_size, _held(summary, context=point.context)),
-                "context": (point.context, point.batch),
+                "batch": (point.batch_size, _held(summary, context=point.context) + under),
+                "context": (point.context, point.batch + under),
                 "gamma": (_gamma(summary, each), point.name),
             }[swept]
             arm = _without_gamma(each.arm) if swept == "gamma" else each.arm
-            series.setdefault((each.workload, arm, held), {})[value] = each
-        for (workload, arm, held), by_value in series.items():
+            series.setdefault((each.workload, arm, held, load), {})[value] = each
+        for (workload, arm, held, load), by_value in series.items():
             if len(by_value) > 1:
                 rows = [_row(value, by_value[value]) for value in sorted(by_value)]
                 found.append(
@@ -75,6 +79,7 @@ def sweeps_of(summary: BenchSummary) -> tuple[Sweep, ...]:
                         arm=arm,
                         workload=workload,
                         held=held,
+                        load=load,
                         rows=tuple(rows),
                         crossover=crossover(rows),
                     )

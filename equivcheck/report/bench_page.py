@@ -56,6 +56,10 @@ class PointView(Struct, frozen=True, kw_only=True):
     name: str
     speedups: tuple[RatioRow, ...]
     times: tuple[tuple[str, ...], ...]
+    loads: tuple[tuple[str, ...], ...] = ()
+    """Under load: throughput and latencies of every arm."""
+    good: str = ""
+    """Limits that make a request a good one; empty: none were stated."""
 
 
 class SweepView(Struct, frozen=True, kw_only=True):
@@ -90,6 +94,10 @@ def view_of(summary: BenchSummary, *, headline: str) -> BenchView:
                 name=point.name,
                 speedups=tuple(_speedup(e) for e in summary.comparisons if e.point == place),
                 times=tuple(_times(e) for e in summary.arm_summaries if e.point == place),
+                loads=tuple(
+                    cells for e in summary.arm_summaries if e.point == place for cells in _loads(e)
+                ),
+                good=summary.objectives.name if summary.objectives else "",
             )
             for place, point in enumerate(summary.points)
         ),
@@ -163,6 +171,22 @@ def _times(each: ArmSummary) -> tuple[str, ...]:
         *(_milliseconds(quantile) for quantile in found[:3]),
         *[NOTHING] * (3 - len(found)),
     )
+
+
+def _loads(each: ArmSummary) -> Iterator[tuple[str, ...]]:
+    if (load := each.load) is None:
+        return
+    for name in ("ttft", "tpot", "e2e"):
+        found = each.latency.get(name, ())
+        yield (
+            head(each.workload, cells=CELLS),
+            head(each.arm, cells=CELLS),
+            name.upper(),
+            *(_milliseconds(quantile) for quantile in found),
+            *[NOTHING] * (3 - len(found)),
+            f"{load.requests_per_second:.2f}",
+            NOTHING if load.good is None else f"{load.good}/{load.requests}",
+        )
 
 
 def _milliseconds(quantile: Quantile) -> str:

@@ -11,6 +11,7 @@ from equivcheck.advise.policy import (
     NO_PROOF,
     Policy,
     Proof,
+    Route,
     Routes,
     read_routes,
     write_routes,
@@ -18,12 +19,13 @@ from equivcheck.advise.policy import (
 from equivcheck.advise.proofs import proof_from, proofs_from
 from equivcheck.core.errors import EquivcheckError, RecordsError, SettingsError
 from equivcheck.core.findings import Finding, Outcome, Reason, worst
+from equivcheck.metrics.load_records import Objectives
 from equivcheck.metrics.records import Bench
 from equivcheck.metrics.summarise import summarise
 from equivcheck.records.records import CANDIDATE, Evidence, Sealed
 from tests.unit.make import make_capabilities, make_header
 from tests.unit.metrics.make import CANDIDATE as ARM
-from tests.unit.metrics.make import make_bench, speculative
+from tests.unit.metrics.make import make_bench, make_loaded, speculative
 
 PROVED = Proof(state="pass", why="run r: equivalent")
 SUMMARY = summarise(
@@ -228,3 +230,35 @@ def test_an_unfinished_run_proves_nothing() -> None:
     unfinished = msgspec.structs.replace(judged(bench), sealed=None)
     assert proof_from(unfinished, bench, bench.arms[ARM]).state == "none"
     assert proofs_from(None, bench)(ARM) == NO_PROOF
+
+
+def under_load(*, slower: float, tpot: float, runs: int = 10) -> Route:
+    bench = make_loaded(runs=runs, slower=slower, objectives=Objectives(tpot=tpot))
+    return advise(summarise(bench), proof_of=lambda arm: PROVED, policy=Policy()).routes["code"]
+
+
+def test_a_route_under_load_is_decided_by_requests_and_says_so() -> None:
+    route = under_load(slower=1.0, tpot=0.009)
+    assert (route.decision, route.baseline) == ("enable", "stock")
+    assert route.load == "poisson:10, runs of 20, good is TPOT 9 ms"
+    # 0.2 s until the first token, then 8 ms or 6 ms each.
+    assert route.speedup.value == pytest.approx((0.2 + 29 * 0.008) / (0.2 + 29 * 0.006), rel=1e-2)
+    assert route.speedup.n == 10
+    assert route.goodput_ratio.value == 1.0
+    assert any(each.startswith("goodput ratio 1.00 [0.98, 1.0") for each in route.reasons)
+    assert advice().routes["code"].load is None
+
+
+def test_requests_that_miss_the_limits_switch_a_route_off() -> None:
+    # As fast on the whole would be enough; a token takes longer than is allowed.
+    route = under_load(slower=1.4, tpot=0.0082)
+    assert route.decision == "disable"
+    assert "goodput ratio 0.00 [0.00, 0.0" in " ".join(route.reasons)
+
+
+def test_few_runs_decide_nothing_and_count_as_runs() -> None:
+    route = under_load(slower=1.0, tpot=0.009, runs=3)
+    assert route.decision == "hold"
+    assert "goodput ratio has no interval from 3 runs, at least 0.95 is needed" in route.reasons
+    assert "p99 ratio not estimable from 3 runs" in route.reasons
+    assert route.more_prompts is None

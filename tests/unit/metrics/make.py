@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+import msgspec
+
 from equivcheck.core.generation import Generation, Step
+from equivcheck.core.serving import Emission
 from equivcheck.core.settings import EngineSetup
+from equivcheck.metrics.load_records import Arrivals, Load, Objectives
 from equivcheck.metrics.records import (
     SCHEMA,
     Bench,
@@ -134,3 +138,44 @@ def make_bench(
         ),
         sessions=(Session(wall_seconds=10.0, engine_seconds=9.95),),
     )
+
+
+def make_loaded(
+    *,
+    runs: int = 10,
+    requests: int = 20,
+    slower: float = 1.0,
+    objectives: Objectives | None = None,
+) -> Bench:
+    """Every arm under the same load, one request every 0.1 s; first tokens come after 0.2 s.
+
+    The candidate takes 6 ms a token, stock 8 ms, the target 10 ms; of the candidate, `slower` times
+    as much.
+    """
+    arrivals = Arrivals(kind="poisson", requests=requests, rate=10.0)
+    point = Point(batch_size=4, context=128, arrivals=arrivals)
+    bench = make_bench(prompts=requests, workloads=("code",), points=(point,))
+    token = {"target": STEP, "stock": 0.8 * STEP, CANDIDATE: 0.6 * STEP * slower}
+    measured = [
+        msgspec.structs.replace(
+            each, chunk=0, repeat=repeat, load=load_of(each, at=0.1 * each.chunk, seconds=seconds)
+        )
+        for repeat in range(runs)
+        for each in bench.measured
+        # Runs differ a little, or nothing would have a spread.
+        for seconds in (token[each.arm] * (1 + 0.001 * repeat),)
+    ]
+    settings = msgspec.structs.replace(bench.header.settings, repeats=runs, objectives=objectives)
+    header = msgspec.structs.replace(bench.header, settings=settings)
+    return msgspec.structs.replace(bench, header=header, measured=tuple(measured))
+
+
+def load_of(measured: Measured, *, at: float, seconds: float) -> Load:
+    """A request whose first token came after 0.2 s and whose others took `seconds` each."""
+    sizes = [step.emitted for step in measured.generation.steps]
+    came, emissions = 0.2, [Emission(seconds=0.2, tokens=1)]
+    for size in (sizes[0] - 1, *sizes[1:]):
+        if size:
+            came += size * seconds
+            emissions.append(Emission(seconds=came, tokens=size))
+    return Load(at=at, asked=0.0, finished=came, emissions=tuple(emissions))

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
+import msgspec
 import pytest
 
 from equivcheck.core.generation import Step
-from equivcheck.metrics.bounds import overcounted
+from equivcheck.core.serving import Emission
+from equivcheck.metrics.bounds import outside, overcounted
+from equivcheck.metrics.load_records import Arrivals, Load
 from tests.unit.make import make_generation
+from tests.unit.metrics.make import make_loaded
 
 
 @pytest.mark.parametrize(
@@ -25,3 +31,38 @@ from tests.unit.make import make_generation
 )
 def test_counters_that_cannot_be_true_are_named(step: Step, wrong: str | None) -> None:
     assert overcounted(make_generation((10, 11, 12, 13), steps=(step,))) == wrong
+
+
+@pytest.mark.parametrize(
+    ("load", "wrong"),
+    [
+        (Load(at=0.0, asked=0.0, finished=0.5), None),
+        (Load(at=0.0, asked=0.0, finished=-0.5), "load: -0.5 is no number of seconds from 0 on"),
+        (Load(at=math.nan, asked=0.0, finished=1.0), "load: nan is no number of seconds"),
+        (
+            Load(at=0.0, asked=0.0, finished=1.0, emissions=(Emission(seconds=0.5, tokens=3),)),
+            "load: 3 tokens came, and the answer has 30",
+        ),
+        (
+            Load(at=0.0, asked=0.0, finished=0.4, emissions=(Emission(seconds=0.5, tokens=30),)),
+            "load: tokens came before earlier ones, or behind the end",
+        ),
+    ],
+    ids=["ends", "before", "never", "fewer", "behind"],
+)
+def test_times_that_cannot_be_are_named(load: Load, wrong: str | None) -> None:
+    bench = make_loaded(runs=1)
+    line = msgspec.structs.replace(bench.measured[0], load=load)
+    found = outside(line, bench.header)
+    assert (found is None) == (wrong is None)
+    assert wrong is None or wrong in str(found)
+
+
+def test_a_load_that_nobody_can_have_measured_is_refused() -> None:
+    header = make_loaded(runs=1).header
+    assert outside(header, header) is None
+    (point,) = header.settings.points
+    many = msgspec.structs.replace(point, arrivals=Arrivals(kind="burst", requests=0))
+    settings = msgspec.structs.replace(header.settings, points=(many,))
+    found = outside(msgspec.structs.replace(header, settings=settings), header)
+    assert found == "settings.points[0].arrivals: 0 requests a run, outside 1 to 1000"

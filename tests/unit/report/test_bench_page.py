@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equivcheck.cli import main as cli
-from equivcheck.cli.bench_words import lines_of, times
+from equivcheck.cli.bench_words import lines_of
+from equivcheck.cli.figure_words import times
 from equivcheck.core.findings import Interval
 from equivcheck.metrics.estimates import Estimate
 from equivcheck.metrics.records import Bench, Point
