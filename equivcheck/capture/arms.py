@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from equivcheck.capture.ask import closing
 from equivcheck.capture.control import open_control
 from equivcheck.core.engine import Capabilities, Engine
-from equivcheck.core.errors import OtherRunError
+from equivcheck.core.errors import OtherRunError, SettingsError
 from equivcheck.core.settings import EngineSetup, Order, Settings
 from equivcheck.engines.opening import Opening
 from equivcheck.engines.registry import load_engine
@@ -172,6 +172,7 @@ class Arms(Mapping[str, Engine]):
         """Take down what an engine says of itself, and what follows for the others."""
         if arm == REPEAT:
             return
+        self._refuse_mixed(arm, told)
         before = self._told.setdefault(arm, told)
         if differing := first_difference(before, told):
             raise OtherRunError(
@@ -183,6 +184,27 @@ class Arms(Mapping[str, Engine]):
         if told.exclusive and not self._decided:
             self.order, self._decided = ONE_AT_A_TIME, True
             self.close(*(other for other in self._engines if other != arm))
+
+    def _refuse_mixed(self, arm: str, told: Capabilities) -> None:
+        """Refuse to compare text with ids, and to score ids that nobody knows.
+
+        Raises:
+            SettingsError: with the arm that gives text alone.
+        """
+        if arm == SCORER:
+            return
+        for other, before in self._told.items():
+            if other != SCORER and before.text_alone is not told.text_alone:
+                text, ids = (arm, other) if told.text_alone else (other, arm)
+                raise SettingsError(
+                    f"{text} gives text and no token ids, and {ids} gives ids; give {ids} an "
+                    f"engine that is asked for text, too: http:url=URL,dialect=openai,text=true"
+                )
+        if told.text_alone and SCORER in self.places:
+            raise SettingsError(
+                f"scorer: {arm} gives text and no token ids, which are what a server scores; "
+                f"leave it out, and the pair's weights judge where texts part"
+            )
 
 
 def not_opened(place: Place) -> Capabilities:

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 
 from equivcheck.checks.budget import ALPHA, compare
 from equivcheck.checks.company_words import seat_words
-from equivcheck.checks.near_ties import untold, weigh
+from equivcheck.checks.near_ties import untold
 from equivcheck.checks.other_drafts import drafted_otherwise
 from equivcheck.checks.repeats import Repeated, repeats
 from equivcheck.checks.subjects import RUN, plural, repeat_command
+from equivcheck.checks.text_alone import weigh
 from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.records.company import Seat, seats_of

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from equivcheck.checks.subjects import RUN, plural
 from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.records.divergence import texts_alone
 from equivcheck.records.records import CANDIDATE, DRAWING, TARGET, Evidence, LeftOut
 
 SHOWN = 5
@@ -55,7 +56,7 @@ def check(evidence: Evidence) -> list[Finding]:
                 n=answers,
             )
         )
-    return [*findings, *_one_shard(evidence), *_left_out(evidence)]
+    return [*findings, *_one_shard(evidence), *_left_out(evidence), *_text_alone(evidence)]
 
 
 def _one_shard(evidence: Evidence) -> Iterator[Finding]:
@@ -92,6 +93,24 @@ def _left_out(evidence: Evidence) -> Iterator[Finding]:
             headline=f"the verdict rests {words}",
             details=tuple(f"{need}: {', '.join(keys)}" for need, keys in by_need.items()),
             n=len(evidence.header.left_out),
+        )
+
+
+def _text_alone(evidence: Evidence) -> Iterator[Finding]:
+    """What nobody can judge without token ids: no doubt on what is said of the text."""
+    if texts_alone(evidence):
+        yield Finding(
+            check="complete",
+            subject=RUN,
+            outcome=Outcome.PASS,
+            reason=Reason.LEFT_OUT,
+            headline="the verdict is about text: no engine gave token ids",
+            details=(
+                "equal texts may have been made of different tokens",
+                "not judged: limits on tokens, ends of text, stop ids, reasons for ending, whether "
+                "counts of drafts fit the tokens, log-probabilities",
+            ),
+            n=len(evidence.asked),
         )
 
 

@@ -1,5 +1,7 @@
 """Gate: sampled cases agree token by token, where both arms draw with the same noise.
 
+Of engines that give text alone, the texts have to agree.
+
 With noise keyed by request and position (the `coupled` rule), the token is the argmax of the
 scores plus noise, so a near tie is one of noisy scores. An arbitration records the plain ones and
 says nothing of it: without a shared contract a difference is neither excused nor proof of a bug,
@@ -47,7 +49,7 @@ def check(evidence: Evidence) -> list[Finding]:
 
 def weigh(pair: Pair, arbitration: Arbitration | None, settings: Settings) -> Weighed:
     """Ending differently on the same tokens is a bug; another token is not known to be one."""
-    if not pair.token_differs:
+    if not pair.token_differs and not pair.text_alone:
         return Weighed(Outcome.FAIL, Reason.DIVERGED, ended_differently(pair))
     because = "the arms share noise but no identity contract, and noisy scores are not arbitrated"
     return Weighed(Outcome.INCONCLUSIVE, Reason.NO_ARBITRATION, because)

@@ -1,9 +1,12 @@
-"""Gate: at temperature 0 the candidate answers with the target's token ids, near ties apart."""
+"""Gate: at temperature 0 the candidate answers with the target's token ids, near ties apart.
+
+Of engines that give text alone, with the target's text.
+"""
 
 from __future__ import annotations
 
 from equivcheck.checks.identity import hold
-from equivcheck.checks.near_ties import weigh
+from equivcheck.checks.text_alone import weigh
 from equivcheck.core.findings import Finding
 from equivcheck.records.records import Evidence
 

@@ -121,7 +121,7 @@ def _case_finding(evidence: Evidence, case: Compared, *, check: str) -> Finding:
             subject=pair.key,
             outcome=outcome,
             reason=reason,
-            headline=f"identical to the last of {plural(case.matched, 'token')}",
+            headline=_identical(case),
             n=case.matched,
         )
     return Finding(
@@ -130,7 +130,7 @@ def _case_finding(evidence: Evidence, case: Compared, *, check: str) -> Finding:
         outcome=outcome,
         reason=reason,
         headline=f"{_VERB[reason]} at output token {pair.position} of "
-        f"{len(pair.target.token_ids)}: {_what_differs(pair)}",
+        f"{len(pair.target.token_ids)}{BY_TEXT * pair.text_alone}: {_what_differs(pair)}",
         details=(
             *describe(evidence, pair, case.arbitration, because=because),
             *turn_words(evidence, pair.key),
@@ -138,6 +138,12 @@ def _case_finding(evidence: Evidence, case: Compared, *, check: str) -> Finding:
         repeat=repeat_command(evidence, pair.key),
         n=case.matched,
     )
+
+
+def _identical(case: Compared) -> str:
+    if case.pair.text_alone:
+        return f"text identical, {plural(case.matched, 'token')} by the pair's tokenizer"
+    return f"identical to the last of {plural(case.matched, 'token')}"
 
 
 _VERB = {
@@ -157,7 +163,8 @@ def _summary(check: str, workload: str, cases: Sequence[Compared]) -> Finding:
     counts = Counter(case.weighed.reason for case in cases)
     identical = counts[Reason.IDENTICAL]
     tokens = sum(case.matched for case in cases)
-    parts = [f"{identical} of {plural(len(cases), 'case')} identical"]
+    text = any(case.pair.text_alone for case in cases)
+    parts = [f"{identical} of {plural(len(cases), 'case')} {'text-' * text}identical"]
     parts += [f"{counts[reason]} {_COUNTED[reason]}" for reason in _COUNTED if counts[reason]]
     if rows := sum(case.same_logits for case in cases):
         parts.append(f"logits bit-identical at {plural(rows, 'position')}")
@@ -166,12 +173,14 @@ def _summary(check: str, workload: str, cases: Sequence[Compared]) -> Finding:
         subject=workload,
         outcome=worst([case.weighed.outcome for case in cases]),
         reason=next(reason for reason in _GRAVEST_FIRST if counts[reason]),
-        headline=f"{', '.join(parts)} ({plural(tokens, 'token')} matched)",
+        headline=f"{', '.join(parts)} ({plural(tokens, 'token')} matched{BY_TEXT * text})",
         estimate=identical / len(cases),
         n=tokens,
     )
 
 
+BY_TEXT = " by the pair's tokenizer"
+"""Of which tokens those of text are."""
 _GRAVEST_FIRST = (Reason.DIVERGED, Reason.NO_ARBITRATION, Reason.NUMERICS, Reason.IDENTICAL)
 _COUNTED = {
     Reason.NUMERICS: "at near ties",

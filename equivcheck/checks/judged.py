@@ -14,7 +14,7 @@ from msgspec import Struct
 from equivcheck.checks import stopping
 from equivcheck.checks.other_drafts import drafted_otherwise
 from equivcheck.core.generation import Generation
-from equivcheck.records.divergence import identity_is_claimed, join
+from equivcheck.records.divergence import identity_is_claimed, join, texts_alone
 from equivcheck.records.records import (
     CANDIDATE,
     CONTROL,
@@ -36,6 +36,7 @@ NO_SCORES = "no log-probabilities reported"
 NO_REFERENCE = "no independent pass: only consistent with each other"
 OTHER_DRAFTS = "sampled: other drafts were judged, by a rule that then gives other tokens"
 NOT_SCORED = "no scores"
+TEXT_ALONE = "answers are text alone: their tokens are not known"
 NOT_SEARCHED = "not searched for stop strings: records of an older version"
 
 
@@ -138,8 +139,9 @@ def _shuffled(evidence: Evidence) -> Iterator[str | None]:
 
 
 def _stopping(evidence: Evidence) -> Iterator[str | None]:
+    why = TEXT_ALONE if texts_alone(evidence) else NOT_SEARCHED
     for output in stopping.outputs_of(evidence):
-        yield None if output.judged else NOT_SEARCHED
+        yield None if output.judged else why
     yield from _with_other_history(evidence)
 
 
@@ -164,6 +166,9 @@ def _counters(evidence: Evidence) -> Iterator[str | None]:
     outputs = [(arm, each) for arm, _, each in _answers(evidence)]
     outputs += [(arm, draw) for arm, drawn in evidence.draws.items() for draw in drawn.values()]
     for arm, generation in outputs:
+        if arms[arm].text_alone:
+            yield TEXT_ALONE
+            continue
         yield None if generation.steps or arms[arm].reports_steps else NO_STEPS
     yield from _with_other_history(evidence)
 

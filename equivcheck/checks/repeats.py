@@ -42,7 +42,8 @@ def _differences(evidence: Evidence, pair: Pair) -> Iterator[str]:
         return at_token(evidence, pair.key, position, of=of)
 
     if pair.position is not None:
-        parted = f"tokens part at {at(pair.position, of=len(pair.target.token_ids))}"
+        what = "texts" if pair.text_alone else "tokens"
+        parted = f"{what} part at {at(pair.position, of=len(pair.target.token_ids))}"
         yield parted if pair.token_differs else ended_differently(pair)
         return
     once, again = pair.target, pair.other

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from equivcheck.checks.subjects import plural, repeat_command
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import Generation, Request
+from equivcheck.records.divergence import texts_alone
 from equivcheck.records.records import Captured, Evidence, Header, by_workload
 from equivcheck.records.sample_keys import parse_draw
 
@@ -40,6 +41,9 @@ class Ends(NamedTuple):
         return self.eos | self.stop
 
 
+NO_ENDS = Ends(frozenset(), frozenset())
+
+
 class Output(NamedTuple):
     """One answer or draw, and what it broke."""
 
@@ -50,7 +54,8 @@ class Output(NamedTuple):
     where: tuple[str, ...] = ()
     """Which of many, as a line."""
     searched: bool = True
-    """Whether it is known where a stop string of its request is complete."""
+    """Whether it is known where a stop string of its request is complete. Of text alone nothing
+    else can be judged, so one without stop strings is not."""
 
     @property
     def judged(self) -> bool:
@@ -68,8 +73,14 @@ def check(evidence: Evidence) -> list[Finding]:
     for output in outputs:
         if output.faults:
             shown.setdefault((output.case, output.arm), _case_finding(evidence, output))
-    workloads = by_workload(evidence, outputs, key=lambda output: output.case)
-    return [*shown.values(), *(_summary(workload, held) for workload, held in workloads.items())]
+    text = texts_alone(evidence)
+    # Of text, `complete` says what is not judged.
+    counted = [output for output in outputs if output.judged] if text else outputs
+    workloads = by_workload(evidence, counted, key=lambda output: output.case)
+    return [
+        *shown.values(),
+        *(_summary(workload, held, text=text) for workload, held in workloads.items()),
+    ]
 
 
 def outputs_of(evidence: Evidence) -> list[Output]:
@@ -77,7 +88,7 @@ def outputs_of(evidence: Evidence) -> list[Output]:
     return [*_answers(evidence), *_draws(evidence)]
 
 
-def _summary(workload: str, outputs: Sequence[Output]) -> Finding:
+def _summary(workload: str, outputs: Sequence[Output], *, text: bool) -> Finding:
     judged = [output for output in outputs if output.judged]
     bad = sum(bool(output.faults) for output in judged)
     left = len(outputs) - len(judged)
@@ -90,7 +101,8 @@ def _summary(workload: str, outputs: Sequence[Output]) -> Finding:
         headline = f"{plural(bad, 'output')} of {len(judged):,} broke a stop or length rule{also}"
     else:
         outcome, reason = Outcome.PASS, Reason.HELD
-        headline = f"stop and length rules held on {plural(len(judged), 'output')}{also}"
+        rules = "stop strings" if text else "stop and length rules"
+        headline = f"{rules} held on {plural(len(judged), 'output')}{also}"
     return Finding(
         check="stopping",
         subject=workload,
@@ -107,7 +119,10 @@ def _answers(evidence: Evidence) -> Iterator[Output]:
         for key, asked in evidence.asked.items():
             if answer := captured.get(key):
                 faults = tuple(faults_of(answer, request=asked.request, header=evidence.header))
-                yield Output(key, arm, len(answer.generation.token_ids), faults)
+                text = evidence.header.arms[arm].text_alone
+                searched = bool(asked.request.stop) or not text
+                length = len(answer.generation.token_ids)
+                yield Output(key, arm, length, faults, searched=searched)
 
 
 def _draws(evidence: Evidence) -> Iterator[Output]:
@@ -117,7 +132,8 @@ def _draws(evidence: Evidence) -> Iterator[Output]:
         for key, generation in drawn.items():
             case = parse_draw(key).case
             request = evidence.asked[case].request
-            searched = not request.stop or key in stops
+            text = evidence.header.arms[arm].text_alone
+            searched = key in stops if request.stop else not text
             judge = faults_of if searched else inner_faults_of
             answer = Captured(
                 arm=arm, generation=generation, text="", stop_completed_at=stops.get(key)
@@ -131,6 +147,10 @@ def _draws(evidence: Evidence) -> Iterator[Output]:
 def faults_of(answer: Captured, *, request: Request, header: Header) -> Iterator[Fault]:
     """Every rule that one output breaks."""
     generation, ends = answer.generation, ends_of(request, header)
+    if header.arms[answer.arm].text_alone:
+        # Which tokens there were is not known; that a text goes on behind a stop string is.
+        yield from _ending_faults(generation, ends=NO_ENDS, completed=answer.stop_completed_at)
+        return
     yield from inner_faults_of(answer, request=request, header=header)
     if generation.token_ids:
         yield from _ending_faults(generation, ends=ends, completed=answer.stop_completed_at)
@@ -140,6 +160,8 @@ def faults_of(answer: Captured, *, request: Request, header: Header) -> Iterator
 
 def inner_faults_of(answer: Captured, *, request: Request, header: Header) -> Iterator[Fault]:
     """Broken rules about length and tokens, which need no text."""
+    if header.arms[answer.arm].text_alone:
+        return
     if not answer.generation.token_ids:
         yield Fault(Reason.LENGTH, "no token at all")
         return

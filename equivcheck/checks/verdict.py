@@ -12,8 +12,10 @@ from msgspec import Struct
 
 from equivcheck.checks import CHECKS
 from equivcheck.checks.complete import left_out_words
+from equivcheck.checks.identity import BY_TEXT
 from equivcheck.checks.subjects import RUN, plural
 from equivcheck.core.findings import Finding, Outcome, Reason, worst
+from equivcheck.records.divergence import texts_alone
 from equivcheck.records.records import CANDIDATE, SAMPLED, TARGET, Evidence, Sealed
 
 EXIT_CODES = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INCONCLUSIVE: 3}
@@ -127,11 +129,14 @@ def _sentence(evidence: Evidence, findings: Sequence[Finding], outcome: Outcome)
     reasons = Counter(finding.reason for finding in cases)
     prompts = plural(len(cases), "prompt")
     if reasons[Reason.DIVERGED]:
-        return f"{name} diverged from {TARGET} on {reasons[Reason.DIVERGED]} of {prompts}"
+        in_text = " in text" if texts_alone(evidence) else ""
+        on = f"{reasons[Reason.DIVERGED]} of {prompts}"
+        return f"{name} diverged{in_text} from {TARGET} on {on}"
     tokens = plural(sum(finding.n for finding in cases), "token")
+    text = texts_alone(evidence)
+    same = f"and {TARGET} are text-identical" if text else f"matched {TARGET} token for token"
     matched = (
-        f"{name} matched {TARGET} token for token on "
-        f"{reasons[Reason.IDENTICAL]} of {prompts} ({tokens})"
+        f"{name} {same} on {reasons[Reason.IDENTICAL]} of {prompts} ({tokens}{BY_TEXT * text})"
     )
     if reasons[Reason.NUMERICS]:
         matched += f", {reasons[Reason.NUMERICS]} left it at near ties"
@@ -139,7 +144,7 @@ def _sentence(evidence: Evidence, findings: Sequence[Finding], outcome: Outcome)
         by = f"by the {TARGET}'s law"
         if evidence.header.settings.law_evidence == "tokens":
             by = f"that do not differ visibly from the {TARGET}'s"
-        drew = f"drew {plural(held.n, 'token')} {by}"
+        drew = f"drew {plural(held.n, 'token')}{BY_TEXT * text} {by}"
         matched = f"{matched} and {drew}" if cases else f"{name} {drew}"
     if outcome is Outcome.PASS:
         return matched

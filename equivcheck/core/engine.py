@@ -52,6 +52,10 @@ class Capabilities(Struct, frozen=True, kw_only=True, omit_defaults=True):
     random_stream: str | None = None
     """Whose random numbers sampled tokens are drawn with, e.g. `PHILOX_STREAM`. An engine that
     names a stream claims that each of its draws follows from that, p and q. None: not told."""
+    text_alone: bool = False
+    """Whether the engine gives text and no token ids. `Generation.token_ids` are then what the
+    pair's tokenizer makes of the text, whichever tokens were emitted, with the pair's first end of
+    text behind them where the engine says that the text ended."""
     ends_with_eos: bool = True
     """Whether `Generation.token_ids` holds the end-of-sequence id that ended the text. If not,
     `load_engine` adds it, which takes a pair with one such id."""

@@ -41,6 +41,8 @@ class Pair(Struct, frozen=True, kw_only=True):
     position: int | None
     """First differing output index; the shorter length where one goes on, the common length where
     only the finish reasons differ; None where the answers are the same."""
+    text_alone: bool = False
+    """Whether the answers are text alone, and their tokens what a tokenizer makes of it."""
     place: Place | None = None
     """Where `other` emitted the token at `position`; None where it did not, or reports no steps."""
 
@@ -88,6 +90,7 @@ def join(evidence: Evidence, *, arm: str, base: str = TARGET) -> tuple[Pair, ...
     """Pair the answers to every request that both arms answered, in the order of the suites."""
     theirs = evidence.captured.get(base, {})
     ours = evidence.captured.get(arm, {})
+    text_alone = texts_alone(evidence)
     pairs = []
     for key in evidence.asked:
         if key in theirs and key in ours:
@@ -101,10 +104,16 @@ def join(evidence: Evidence, *, arm: str, base: str = TARGET) -> tuple[Pair, ...
                     target=target,
                     other=other,
                     position=position,
+                    text_alone=text_alone,
                     place=None if position is None else place_of(other, position),
                 )
             )
     return tuple(pairs)
+
+
+def texts_alone(evidence: Evidence) -> bool:
+    """Whether answers are text alone: then no token is known."""
+    return any(told.text_alone for told in evidence.header.arms.values())
 
 
 def identity_is_claimed(evidence: Evidence) -> bool:

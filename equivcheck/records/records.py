@@ -162,6 +162,21 @@ class Gap(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     is there. None: unknown, and nothing near this token can be excused."""
 
 
+class TextGaps(Struct, frozen=True, kw_only=True):
+    """How far under the reference's best the tokens lie with which texts can go on.
+
+    Of answers of which only the text is known. Where no such token is among the best few, the gap
+    is that of the last of these: it is wider in truth.
+    """
+
+    others: tuple[Gap, ...]
+    """At each place of the shared prefix: of the best token with which either text can go on, other
+    than the one that stands there."""
+    target: Gap
+    """Where the arms part: of the best token with which the target's text can go on."""
+    arm: Gap
+
+
 class Arbitration(Struct, frozen=True, kw_only=True, tag="arbitration", omit_defaults=True):
     """What an independent high-precision pass says where an arm parts from the target."""
 
@@ -187,6 +202,8 @@ class Arbitration(Struct, frozen=True, kw_only=True, tag="arbitration", omit_def
     target_gaps: tuple[Gap, ...] = ()
     """Teacher-forced gaps of the target arm's whole output, prefix included."""
     arm_gaps: tuple[Gap, ...] = ()
+    text: TextGaps | None = None
+    """Where the answers are text alone, so that their tokens are not known."""
 
 
 class Rescored(Struct, frozen=True, kw_only=True, tag="rescored", omit_defaults=True):

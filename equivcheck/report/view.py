@@ -46,7 +46,7 @@ class WorkloadRow(Struct, frozen=True, kw_only=True):
     outcome: Outcome
     """The worst of the workload's findings and its cases'."""
     cases: int
-    """Compared token by token."""
+    """Compared: token by token, or by their text where engines give no ids."""
     identical: int
     tokens: int
     """Matched tokens."""

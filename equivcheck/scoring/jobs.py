@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
+from equivcheck.core.detokenise import detokeniser
 from equivcheck.core.engine import Engine
 from equivcheck.core.extras import has_torch
 from equivcheck.core.generation import Generation, Request
@@ -31,6 +32,7 @@ from equivcheck.records.records import (
     Arbitration,
     Evidence,
     Rescored,
+    TextGaps,
 )
 from equivcheck.records.records_file import RecordsWriter, read_evidence
 
@@ -268,7 +270,18 @@ class Scorer:
             magnitude=max((abs(float(law.raw[token])) for token in tokens), default=None),
             target_gaps=our_scores.gaps,
             arm_gaps=their_scores.gaps,
+            text=self.text_gaps(pair),
         )
+
+    def text_gaps(self, pair: Pair) -> TextGaps | None:
+        """What can be said of tokens that are not known; None: they are, or no weights say it."""
+        from equivcheck.scoring.reference import Reference
+        from equivcheck.scoring.text_gaps import text_gaps
+
+        if not pair.text_alone or not isinstance(self.reference, Reference):
+            return None
+        request = self.request(pair.key)
+        return text_gaps(self.reference, request, pair, detokenise=detokeniser(self.tokenizer))
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text for people, special tokens included."""

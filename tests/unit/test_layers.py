@@ -36,6 +36,7 @@ MAY_IMPORT_FRAMEWORKS = {
     "scoring.penalties": "works on rows of logits",
     "scoring.reduction": "reduces laws on the device",
     "scoring.reference": "runs the reference's forward pass",
+    "scoring.text_gaps": "works on rows of logits",
     "scoring.replay": "takes laws from the device, row by row",
     "scoring.sampling_law": "brings models, laws and outputs together",
     "scoring.served": "spreads a server's rows over the vocabulary",

@@ -81,8 +81,9 @@ def plan_draws(
     """
     of_law = {suite.key(case) for suite in suites if suite.law for case in suite.cases}
     requests = [each.request for each in plan.asked]
-    # Weights judge draws only where it is known in which numbers the engine computes.
-    no_judge = candidate.dtype == UNTOLD and settings.law_evidence == "scores"
+    # Weights judge draws only where it is known what was drawn, and in which numbers.
+    unknown = candidate.dtype == UNTOLD or candidate.text_alone
+    no_judge = unknown and settings.law_evidence == "scores"
     off = settings.sampled is None or not candidate.sampled or no_judge
     drawn = () if off else (each for each in requests if not each.sampling.greedy)
     every = candidate.rule == "rejection"

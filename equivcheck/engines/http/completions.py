@@ -41,6 +41,7 @@ class Usage(Struct, frozen=True, kw_only=True):
 class Choice(Struct, frozen=True, kw_only=True):
     """The one answer."""
 
+    text: str | None = None
     token_ids: tuple[int, ...] | None = None
     prompt_token_ids: tuple[int, ...] | None = None
     finish_reason: str | None = None
@@ -164,13 +165,24 @@ def only_choice(choices: tuple[Choice, ...], request: Request, *, wire: Wire) ->
     Raises:
         EngineError: there is another number of them, it did not end, or it has no ids.
     """
+    choice = one_ended(choices, request, wire=wire)
+    if choice.token_ids is None:
+        raise EngineError(
+            f"{wire.url}: answers with text and no token ids, so tokens cannot be compared; use "
+            f"a server and an endpoint that return ids, or compare text alone with dialect=openai "
+            f"(docs/engines.md)"
+        )
+    return choice
+
+
+def one_ended(choices: tuple[Choice, ...], request: Request, *, wire: Wire) -> Choice:
+    """The one answer, which has ended.
+
+    Raises:
+        EngineError: there is another number of them, or it did not end.
+    """
     if len(choices) != 1:
         raise EngineError(f"{wire.url}: {len(choices)} answers to {request.key}, not one")
     if choices[0].finish_reason not in ("stop", "length"):
         raise EngineError(f"{wire.url}: {request.key} ended by {choices[0].finish_reason!r}")
-    if choices[0].token_ids is None:
-        raise EngineError(
-            f"{wire.url}: answers with text and no token ids, so tokens cannot be compared; use "
-            f"a server and an endpoint that return ids (docs/engines.md)"
-        )
     return choices[0]

@@ -30,6 +30,8 @@ class PairWords(NamedTuple):
     detokenise: Detokenise
     text_of: Any
     """From an id to its piece of text, or None."""
+    tokenizer: Any = None
+    """The pair's; None: nothing is asked by text."""
 
 
 class Asked(NamedTuple):
@@ -40,6 +42,8 @@ class Asked(NamedTuple):
     rule: Rule | None
     stream: bool = False
     """Whether answers are streamed, so that their chunks tell verify steps."""
+    text: bool = False
+    """Whether a server is asked for text, though it may have token ids."""
 
 
 class Told(Struct, frozen=True, kw_only=True):
@@ -51,6 +55,8 @@ class Told(Struct, frozen=True, kw_only=True):
     counts: bool
     """Whether its answers count their drafts."""
     rule: Rule = "rejection"
+    text_alone: bool = False
+    """Whether its answers are text and no token ids."""
     sampled: bool = True
     refuses: tuple[str, ...] = ()
     ranges: dict[str, tuple[float, float]] = {}

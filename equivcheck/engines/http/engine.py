@@ -68,14 +68,16 @@ class HttpEngine:
             files.vocab_size,
             detokeniser(files.tokenizer),
             files.tokenizer.convert_ids_to_tokens,
+            files.tokenizer,
         )
+        asked = Asked(options.model, options.gamma, options.rule, options.stream, options.text)
         try:
             self.name = options.dialect or find_dialect(self.wire)
-            self.dialect = DIALECTS[self.name](
-                self.wire, words, Asked(options.model, options.gamma, options.rule, options.stream)
-            )
+            self.dialect = DIALECTS[self.name](self.wire, words, asked)
             if options.stream and self.name != "vllm":
                 raise SettingsError(f"{self.wire.url}: stream is of vLLM's dialect alone")
+            if options.text and self.name != "openai":
+                raise SettingsError(f"{self.wire.url}: text=true needs dialect=openai")
             self.told = self.dialect.open()
             if options.dtype and self.told.quantised:
                 raise SettingsError(
@@ -102,6 +104,7 @@ class HttpEngine:
             batch_size=min(self.width, told.slots or self.width),
             num_speculative_tokens=told.gamma,
             rule=told.rule,
+            text_alone=told.text_alone,
             sampled=told.sampled,
             reports_counts=told.counts or self.counts_alone,
             refuses=told.refuses,

@@ -1,6 +1,6 @@
 """Dialect `openai`: any server of `/v1/completions`, by the fields of OpenAI's API and no more.
 
-It has to give token ids (`return_token_ids`): text alone is refused.
+Where it gives no token ids, it is asked with text, and text is what is compared.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from equivcheck.engines.http.completions import (
     choose_model,
     common_body,
     models,
+    one_ended,
     only_choice,
     swapped,
 )
@@ -29,7 +30,8 @@ from equivcheck.engines.http.dialect import (
     read,
     trial_request,
 )
-from equivcheck.engines.http.wire import Wire
+from equivcheck.engines.http.texts import TRIAL, prompt_text, text_answer
+from equivcheck.engines.http.wire import Reply, Wire
 from equivcheck.engines.vllm_answer import RANGES
 
 REFUSES = (
@@ -41,6 +43,11 @@ REFUSES = (
     "stop_token_ids",
     "ignore_eos",
 )
+BY_ID = ("logit_bias",)
+"""What says ids, and so is not asked of a server that may have others."""
+TEXT_ALONE = (
+    "it gives text and no token ids: text is compared, of which the pair's tokenizer makes ids"
+)
 
 
 class OpenaiDialect:
@@ -50,22 +57,42 @@ class OpenaiDialect:
         """Nothing is asked yet."""
         self.wire, self.pair, self.asked = wire, pair, asked
         self.model = ""
+        self.text_alone = asked.text
 
     def open(self) -> Told:
-        """Ask for the model, and try a request of one token."""
+        """Ask for the model, and try a request of one token: by ids, and by text if need be."""
         self.model = choose_model(models(self.wire), self.asked, wire=self.wire).id
-        request = trial_request()
-        reply = self.wire.post(COMPLETIONS, self.body(request))
-        tried = read(reply, Answer, wire=self.wire, path=COMPLETIONS)
-        only_choice(tried.choices, request, wire=self.wire)
+        self.text_alone = self.asked.text or not self.gives_ids()
+        if self.text_alone:
+            request = trial_request()
+            reply = self.wire.post(COMPLETIONS, self.body(request, prompt=TRIAL))
+            choice = one_ended(self.decode(reply).choices, request, wire=self.wire)
+            if choice.text is None:
+                raise EngineError(f"{self.wire.url}: answers with neither text nor token ids")
         return Told(
             versions={"model": PurePath(self.model).name},
             gamma=self.asked.gamma or 0,
             counts=False,
-            refuses=REFUSES,
+            rule=self.asked.rule or "rejection",
+            text_alone=self.text_alone,
+            refuses=(*REFUSES, *BY_ID) if self.text_alone else REFUSES,
             ranges=RANGES,
-            notes=("the server does not say whether it speculates",),
+            notes=(
+                "the server does not say whether it speculates",
+                *((TEXT_ALONE,) if self.text_alone else ()),
+            ),
         )
+
+    def gives_ids(self) -> bool:
+        """Whether it takes ids and answers with ids.
+
+        Raises:
+            EngineError: its answer cannot be read.
+        """
+        reply = self.wire.post(COMPLETIONS, self.body(trial_request()))
+        if reply.status != 200:
+            return False
+        return all(choice.token_ids is not None for choice in self.decode(reply).choices)
 
     def identity(self) -> dict[str, str]:
         """Name and root of the model."""
@@ -73,16 +100,25 @@ class OpenaiDialect:
         return {"model": card.id, "root": str(card.root)}
 
     def answer(self, request: Request) -> Generation:
-        """One completion, ids in and ids out.
+        """One completion: ids in and ids out, or text in and text out.
 
         Raises:
-            EngineError: it has no ids, or ended before a stop or the limit of the request.
+            EngineError: it cannot be asked by text, or ended before a stop or the limit of the
+                request.
         """
-        reply = self.wire.post(COMPLETIONS, self.body(request))
-        answer = read(reply, Answer, wire=self.wire, path=COMPLETIONS)
-        choice = only_choice(answer.choices, request, wire=self.wire)
+        prompt = prompt_text(request, self.pair) if self.text_alone else None
+        reply = self.wire.post(COMPLETIONS, self.body(request, prompt=prompt))
+        answer = self.decode(reply)
+        if self.text_alone:
+            choice = one_ended(answer.choices, request, wire=self.wire)
+        else:
+            choice = only_choice(answer.choices, request, wire=self.wire)
         if wrong := swapped(request, choice, answer.usage):
             raise EngineError(f"{self.wire.url}: {wrong}")
+        if self.text_alone:
+            return text_answer(
+                choice, request, self.pair, usage=answer.usage, seconds=reply.seconds
+            )
         found = choice.token_ids or ()
         stopped = choice.finish_reason == "stop"
         by_string = stopped and isinstance(choice.stop_reason, str)
@@ -100,11 +136,17 @@ class OpenaiDialect:
             total_seconds=reply.seconds,
         )
 
-    def body(self, request: Request) -> dict[str, Any]:
-        """The request in its words."""
+    def body(self, request: Request, *, prompt: str | None = None) -> dict[str, Any]:
+        """The request in its words; `prompt` stands for its ids."""
         bias = request.sampling.logit_bias
-        return common_body(request, self.model) | {
-            "stop": request.stop or None,
+        common = common_body(request, self.model) | {"stop": request.stop or None}
+        if prompt is not None:
+            return common | {"prompt": prompt}
+        return common | {
             "logit_bias": {str(token): each for token, each in bias.items()} or None,
             "return_token_ids": True,
         }
+
+    def decode(self, reply: Reply) -> Answer:
+        """A reply as an answer."""
+        return read(reply, Answer, wire=self.wire, path=COMPLETIONS)

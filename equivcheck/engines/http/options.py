@@ -35,6 +35,9 @@ class HttpOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """Draft tokens a step, where the server does not say."""
     stream: bool = False
     """Whether answers are streamed, so that verify steps can be read off their chunks: vLLM."""
+    text: bool = False
+    """Whether it is asked with text for text alone, though it may have token ids: openai. A server
+    that has none is asked so anyway."""
     rule: Rule | None = None
     """How drafts are verified, where the server does not say."""
     logprobs: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None

@@ -75,8 +75,8 @@ def _about_run(evidence: Evidence, verdict: Verdict) -> Iterator[Family]:
         [Sample({"check": check, "outcome": told}, n) for (check, told), n in found.items()],
     )
     for name, what, count in (
-        ("compared_cases", "Cases compared token by token.", "cases"),
-        ("identical_cases", "Of these, cases with the target's tokens.", "identical"),
+        ("compared_cases", "Cases compared with the target's answer.", "cases"),
+        ("identical_cases", "Of these, cases with the same answer.", "identical"),
     ):
         totals: Counter[str] = Counter()
         for row in view.workloads:
