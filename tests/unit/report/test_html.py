@@ -12,9 +12,10 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from equivcheck.core.findings import Finding, Outcome, Reason
-from equivcheck.records.records import CANDIDATE
+from equivcheck.records.records import CANDIDATE, TARGET
 from equivcheck.report import html
 from equivcheck.report.layout import count_words, workload_cells
 from equivcheck.report.view import Block, RunView
@@ -71,8 +72,9 @@ def assert_harmless(text: str) -> Page:
     allowed = {"html", "head", "meta", "title", "style", "body", "header", "nav", "main", "section"}
     allowed |= {"footer", "article", "details", "summary", "div", "span", "p", "h1", "h2", "h3"}
     allowed |= {"a", "pre", "code", "table", "caption", "thead", "tbody", "tr", "th", "td"}
-    allowed |= {"dl", "dt", "dd", "svg", "desc", "text", *NO_CLOSING}
+    allowed |= {"dl", "dt", "dd", "svg", "desc", "text", "mark", "label", "input", *NO_CLOSING}
     assert {tag for tag, _ in page.tags} <= allowed
+    assert {each["type"] for each in page.named("input")} <= {"checkbox"}
     for _, attributes in page.tags:
         assert not any(name.startswith("on") or name in {"style", "src"} for name in attributes)
         assert (attributes.get("href") or "#").startswith("#")
@@ -107,6 +109,40 @@ def test_both_tokens_of_a_divergence_are_on_the_page() -> None:
     assert "⟦ fib⟧ target: token 12" in text
     assert "⟦ f⟧ candidate: token 77" in text
     assert "equivcheck replay run-1 code/c1" in text
+
+
+def test_both_texts_of_a_divergence_stand_side_by_side_behind_what_they_share() -> None:
+    evidence = make_run(parted=["code/c1"])
+    answers = {
+        arm: {
+            **evidence.captured[arm],
+            "code/c1": replace(evidence.captured[arm]["code/c1"], text=told),
+        }
+        for arm, told in ((TARGET, "return fib(n)"), (CANDIDATE, "return f</mark>"))
+    }
+    shown = view(replace(evidence, captured={**evidence.captured, **answers}))
+    (texts,) = [block.texts for block in shown.problems if block.texts is not None]
+    assert texts.shared == "return f"
+    assert [(side.arm, side.text) for side in texts.sides] == [
+        ("target", "ib(n)"),
+        ("candidate", "</mark>"),
+    ]
+    target, candidate = texts.sides
+    assert target.token_ids[0] != candidate.token_ids[0]
+    page = assert_harmless(html.render(shown))
+    assert len(page.named("mark")) == 2
+    assert " ".join(map(str, candidate.token_ids)) in page.text
+    assert "(no other text)" in Page(html.render(view(evidence))).text
+
+
+def test_findings_behind_the_third_are_folded() -> None:
+    parted = [f"{workload}/c{at}" for workload in ("chat", "code") for at in range(2)]
+    text = html.render(view(make_run(parted=parted)))
+    articles = text.split("<article")[1:]
+    assert len(articles) == 4
+    assert ["<details open>" in article.partition("</article>")[0] for article in articles] == [
+        *(True, True, True, False)
+    ]
 
 
 def test_cases_stand_worst_first_with_what_the_candidate_did() -> None:
