@@ -34,6 +34,8 @@ from equivcheck.records.run_folder import name_by_folder
 from equivcheck.report.blocks import block_lines
 from equivcheck.report.common import common_lines
 
+LOSSLESS = ("nothing", "speed")
+"""What an entry breaks that leaves the output alone."""
 DONE = "done"
 """Says what the sound arms were captured with."""
 
@@ -149,9 +151,9 @@ def run_to_the_end(job: Job, settings: Settings, folder: Path) -> Verdict:
 
 
 def further_budgets(job: Job) -> int:
-    """How often at most to draw on. A quick control passes on one budget or not at all."""
+    """How often at most to draw on; to be quick, what is lossless passes on one budget or not."""
     entry = job.entry
-    if job.rig != LAW or (job.quick and entry.breaks == "nothing"):
+    if job.rig != LAW or (job.quick and entry.breaks in LOSSLESS):
         return 0
     return math.ceil(entry.draws / budget_of(entry)) - 1
 
