@@ -186,20 +186,26 @@ def stream(
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     return {
-        each.answer.generation.key: Answered(each.answer.generation, _load(each, began, due))
+        each.answer.generation.key: Answered(
+            each.answer.generation, load_of(each, began=began, due=due)
+        )
         for due, each in zip(times, asked, strict=True)
     }
 
 
-def _load(asked: Asked, began: float, due: float) -> Load:
+def load_of(asked: Asked, *, began: float, due: float) -> Load:
     """How a request fared that came `due` seconds after the run had begun."""
-    came = began + due
+
+    def since(moment: float) -> float:
+        # Not `moment - (began + due)`, which rounding can put below 0.
+        return (moment - began) - due
+
     return Load(
         at=due,
-        asked=asked.moment - came,
-        finished=asked.answer.finished - came,
+        asked=since(asked.moment),
+        finished=since(asked.answer.finished),
         emissions=tuple(
-            Emission(seconds=each.seconds - came, tokens=each.tokens)
+            Emission(seconds=since(each.seconds), tokens=each.tokens)
             for each in asked.answer.emissions
         ),
     )

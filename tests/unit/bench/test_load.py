@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Sequence
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from equivcheck.bench.load import (
+    Asked,
     HostTimes,
+    load_of,
     refuse_unless_loadable,
     serve,
     stream,
@@ -176,6 +181,17 @@ def test_nothing_more_is_asked_of_an_engine_that_broke() -> None:
     with pytest.raises(EngineError, match=r"^arm far broke: out of memory"):
         under_load(remote, asked_for(*keys), tuple(range(401)), arm="far", clock=clock)  # type: ignore[arg-type]
     assert len(remote.asked) < len(keys)
+
+
+@given(st.floats(0, 1e7), st.floats(0, 1e4))
+def test_no_request_is_asked_before_it_came(began: float, due: float) -> None:
+    moment = began + due
+    while moment - began < due:  # What is waited for.
+        moment = math.nextafter(moment, math.inf)
+    answered = TimedAnswer(answer(asked_for("a")[0]), (), moment)
+    found = load_of(Asked(moment, answered), began=began, due=due)
+    assert found.asked >= 0
+    assert found.finished >= 0
 
 
 def test_an_engine_that_takes_only_lists_is_refused() -> None:
