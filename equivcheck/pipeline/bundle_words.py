@@ -162,7 +162,12 @@ def _servers(evidence: Evidence) -> Iterator[str]:
 def _repeat(subject: Subject, *, redacted: bool) -> Iterator[str]:
     yield "## Repeat it"
     yield "    python repeat.py" + (" --records records.jsonl" if redacted else "")
-    yield "It exits with 1 while the bug is there, with 0 when it is gone, with 2 if it cannot run."
+    yield (
+        "It exits with 1 while the bug is there, with 0 when it is gone, with 2 if it cannot run. "
+        "`--model PATH` and `--draft PATH` say where the models are, `--candidate` and `--target` "
+        "name other engines or addresses, and `--target recorded` stands for what the target "
+        "answered then. Servers are asked by HTTP, which takes Python alone."
+    )
     if redacted:
         yield (
             "Prompts and answers were left out. `--records` names the file of the run that holds "

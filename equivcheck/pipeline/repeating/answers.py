@@ -50,3 +50,19 @@ def stream_seed(request: dict[str, Any]) -> int:
 def allowed_ids(banned: Sequence[int], facts: dict[str, Any]) -> list[int] | None:
     """All ids but the banned ones; None: none is banned."""
     return sorted(set(range(facts["vocab_size"])) - set(banned)) if banned else None
+
+
+def of_concern(requests: Requests, facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """The requests that matter where they are answered one at a time, and company does not."""
+    cases = (facts.get("event") or {}).get("cases") or [facts["key"]]
+    return [each for each in requests if each["key"] in cases]
+
+
+def located(facts: dict[str, Any], role: str) -> str:
+    """Where a model is; of a pair that equivcheck knows by name, where that keeps it."""
+    where = facts["models"].get(role)
+    if where is None:
+        import equivcheck
+
+        where = getattr(equivcheck.locate_pair(facts["setup"].get("pair", "tiny")), role)
+    return str(where)

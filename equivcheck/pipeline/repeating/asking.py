@@ -11,14 +11,19 @@ from equivcheck.pipeline.repeating.answers import (
     Ask,
     CannotRepeatError,
     Requests,
+    located,
     neutral,
+    of_concern,
     stop_ids,
     stream_seed,
 )
 from equivcheck.pipeline.repeating.by_url import by_http, two_roundings
+from equivcheck.pipeline.repeating.in_process import by_openvino, by_vllm
 
 RECORDED = "recorded"
 """In the place of a target: what it answered in the run."""
+
+IN_PROCESS = {"vllm": by_vllm, "openvino": by_openvino}
 
 
 def opened(spec: str, facts: dict[str, Any]) -> Ask:
@@ -30,6 +35,8 @@ def opened(spec: str, facts: dict[str, Any]) -> Ask:
         return by_generate(options, facts)
     if speaks(name, options):
         return by_http(options, facts)
+    if name in IN_PROCESS:
+        return IN_PROCESS[name](options, facts)
     return by_equivcheck(spec, facts)
 
 
@@ -110,9 +117,7 @@ def by_generate(options: dict[str, str], facts: dict[str, Any]) -> Ask:
         )
         return Answer(output[0, len(request["prompt_ids"]) :].tolist())
 
-    # One at a time, so that who stands beside a case makes no difference to it.
-    cases = (facts.get("event") or {}).get("cases") or [facts["key"]]
-    return lambda requests: {each["key"]: answer(each) for each in requests if each["key"] in cases}
+    return lambda requests: {each["key"]: answer(each) for each in of_concern(requests, facts)}
 
 
 def by_record(facts: dict[str, Any]) -> Ask:
@@ -142,17 +147,14 @@ def recorded_gap(facts: dict[str, Any], place: int) -> tuple[float, float]:
 
 
 def loaded(facts: dict[str, Any], role: str) -> Any:
-    """A model for transformers; of a pair that equivcheck knows by name, where that keeps it."""
+    """A model for transformers."""
     import torch
     import transformers
 
-    where, setup = facts["models"].get(role), facts["setup"]
-    if where is None:
-        import equivcheck
-
-        where = getattr(equivcheck.locate_pair(setup.get("pair", "tiny")), role)
-    dtype = getattr(torch, setup.get("dtype", "float32"))
-    model: Any = transformers.AutoModelForCausalLM.from_pretrained(where, dtype=dtype)
+    dtype = getattr(torch, facts["setup"].get("dtype", "float32"))
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+        located(facts, role), dtype=dtype
+    )
     # A checkpoint's own settings would be mixed in wherever one is left out.
     blank: Any = transformers.GenerationConfig
     model.generation_config = blank()
