@@ -55,6 +55,8 @@ class Told(Struct, frozen=True, kw_only=True):
     counts: bool
     """Whether its answers count their drafts."""
     rule: Rule = "rejection"
+    method: str | None = None
+    """As in `Capabilities.method`, where the server says how it drafts."""
     text_alone: bool = False
     """Whether its answers are text and no token ids."""
     sampled: bool = True

@@ -104,6 +104,7 @@ class HttpEngine:
             batch_size=min(self.width, told.slots or self.width),
             num_speculative_tokens=told.gamma,
             rule=told.rule,
+            method=(told.method or self.options.method) if told.gamma else None,
             text_alone=told.text_alone,
             sampled=told.sampled,
             reports_counts=told.counts or self.counts_alone,

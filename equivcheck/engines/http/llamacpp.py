@@ -40,6 +40,13 @@ REFUSES = (
     # It adds biases before penalties.
     "logit_bias+repetition_penalty",
 )
+METHODS = {
+    "draft-simple": "draft_model",
+    "draft-eagle3": "eagle3",
+    "draft-mtp": "mtp",
+    "ngram-simple": "ngram",
+}
+"""Its kinds of speculation in vLLM's words, as far as there are any."""
 CERTAIN = 1e4
 """A bias that no logit makes up for."""
 
@@ -135,6 +142,7 @@ class LlamacppDialect:
             gamma=gamma if self.speculates else 0,
             counts=self.speculates,
             rule=self.asked.rule or rule_of(types),
+            method=METHODS.get(types),
             refuses=REFUSES,
             quantised=packed(self.props.model_ftype),
             context=self.props.context,

@@ -31,6 +31,10 @@ REFUSES = ("repetition_penalty", "banned_tokens", "min_new_tokens+ignore_eos")
 of text even where that is ignored."""
 
 
+METHODS = {"EAGLE3": "eagle3", "STANDALONE": "draft_model", "NGRAM": "ngram"}
+"""Its algorithms in vLLM's words, where they are one method each."""
+
+
 class ServerInfo(Struct, frozen=True, kw_only=True):
     """``/get_server_info``."""
 
@@ -40,7 +44,18 @@ class ServerInfo(Struct, frozen=True, kw_only=True):
     context_length: int | None = None
     speculative_algorithm: str | None = None
     speculative_num_draft_tokens: int | None = None
+    speculative_draft_model_path: str | None = None
     enable_deterministic_inference: bool = False
+
+    @property
+    def method(self) -> str | None:
+        """How it drafts. EAGLE may be a head or layers of the model itself, as NEXTN is called so.
+
+        Without a path for the draft, the server names the model's own there.
+        """
+        if self.speculative_algorithm == "EAGLE":
+            return "mtp" if self.speculative_draft_model_path == self.model_path else None
+        return METHODS.get(self.speculative_algorithm or "")
 
 
 class Finished(Struct, frozen=True, kw_only=True):
@@ -90,6 +105,7 @@ class SglangDialect:
             },
             gamma=self.gamma,
             counts=speculates,
+            method=info.method,
             sampled=seeded,
             refuses=REFUSES,
             ranges={"presence_penalty": (-2.0, 2.0), "frequency_penalty": (-2.0, 2.0)},

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import Struct
 
 from equivcheck.core.generation import DraftCounts
+from equivcheck.core.validation import decoded
 from equivcheck.engines.http.completions import Answer
+from equivcheck.engines.http.wire import Wire
+
+CONFIG = "/server_info?config_format=json"
+"""The server's whole configuration: only where it was started with VLLM_SERVER_DEV_MODE=1."""
 
 
 class Speculation(Struct, frozen=True, kw_only=True):
@@ -44,3 +50,34 @@ class VllmAnswer(Answer, frozen=True, kw_only=True):
 
     metrics: Metrics | None = None
     system_fingerprint: str | None = None
+
+
+class SpeculativeConfig(Struct, frozen=True, kw_only=True):
+    """``vllm_config.speculative_config``."""
+
+    method: str | None = None
+
+
+class VllmConfig(Struct, frozen=True, kw_only=True):
+    """``vllm_config``."""
+
+    speculative_config: SpeculativeConfig | None = None
+
+
+class ServerInfo(Struct, frozen=True, kw_only=True):
+    """What `CONFIG` says."""
+
+    vllm_config: VllmConfig
+
+
+def method_of(wire: Wire) -> str | None:
+    """How the server drafts, in its own word; None: it does not say."""
+    reply = wire.get(CONFIG)
+    if reply.status != 200:
+        return None
+    try:
+        told = decoded(lambda data: msgspec.json.decode(data, type=ServerInfo), reply.body)
+    except msgspec.DecodeError:
+        return None
+    speculative = told.vllm_config.speculative_config
+    return None if speculative is None else speculative.method
