@@ -31,8 +31,8 @@ from equivcheck.core.findings import Outcome
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.load_suites import load_suite
 from equivcheck.core.service_schedule import Arrival, Schedule
-from equivcheck.core.serving import ServingLimits
 from equivcheck.core.settings import EngineSetup
+from equivcheck.core.times import Arrives, ServingLimits
 from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.registry import load_engine
 from equivcheck.fault_matrix.service_schedules import WRITERS, service
@@ -125,7 +125,10 @@ def measure_bits(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def in_turn(requests: Sequence[Request], *, prefix_tokens: int) -> Schedule:
     """Requests that come two a step."""
-    arrivals = tuple(Arrival(key=each.key, step=place // 2) for place, each in enumerate(requests))
+    arrivals = tuple(
+        Arrival(key=each.key, arrives=Arrives(step=place // 2))
+        for place, each in enumerate(requests)
+    )
     limits = ServingLimits(prefix_tokens=prefix_tokens)
     return Schedule(name="prefixes", arrivals=arrivals, limits=limits)
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from equivcheck.core.graders import Grader
+from equivcheck.core.times import Arrives, Delay, Patience, ServingLimits
 
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 TokenId = Annotated[int, Meta(ge=0, lt=2**31)]
@@ -129,6 +130,12 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
     """What the prompt begins with, before its own text or ids."""
     n: Annotated[int, Meta(ge=1, le=MOST_SAMPLES)] = 1
     """Samples of one sampled request; read from a file, each is a case of its own."""
+    arrives: Arrives | None = None
+    """When it comes, to an engine that serves. None: as soon as may be."""
+    give_up_after: Patience | None = None
+    """How long a client waits for its answer there. None: to its end."""
+    retry: Delay | None = None
+    """When it is asked again, and then kept, after it was given up. None: it is not."""
 
     def __post_init__(self) -> None:
         """Refuse what a chat template is to be told where there is none, or where it cannot be."""
@@ -137,6 +144,8 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
                 raise ValueError(f"{field}: only a chat template reads them; give messages")
         if taken := sorted(RENDERED & self.chat_template_kwargs.keys()):
             raise ValueError(f"chat_template_kwargs: {', '.join(taken)}: not for a suite to choose")
+        if self.retry is not None and self.give_up_after is None:
+            raise ValueError("retry: only of a request that is given up; say give_up_after")
 
 
 class Suite(Struct, frozen=True, kw_only=True):
@@ -152,6 +161,15 @@ class Suite(Struct, frozen=True, kw_only=True):
     """sha256 of the file's bytes, hex."""
     law: bool = False
     """Whether the law of its sampled cases is tested whatever rule the candidate draws by."""
+    serving: ServingLimits | None = None
+    """Limits of the service that its requests are put to. None: those that there are anyway."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether its requests come and go at times: an engine that serves is also asked so."""
+        return self.serving is not None or any(
+            case.arrives is not None or case.give_up_after is not None for case in self.cases
+        )
 
     def key(self, case: Case) -> str:
         """The name a case goes by in records and commands: ``workload/id``."""

@@ -22,6 +22,7 @@ from equivcheck.core.errors import SuiteError, did_you_mean
 from equivcheck.core.foreign import SUITE, what_is
 from equivcheck.core.graders import KINDS
 from equivcheck.core.schedule import needed_by, samples_of, wrong_relations, wrong_samples
+from equivcheck.core.times import Arrives, Delay, Patience, ServingLimits
 from equivcheck.core.validation import decoded, explain
 
 MAX_LINE_BYTES = 16 * 2**20
@@ -44,6 +45,8 @@ class SuiteHeader(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     description: str = ""
     law: bool = False
     """Whether the law of its sampled cases is tested, by drawing each many times."""
+    serving: ServingLimits | None = None
+    """Limits of the service that its requests are put to, where an engine serves."""
 
 
 _CASE_SHAPES: dict[str, type[Struct]] = {
@@ -51,10 +54,13 @@ _CASE_SHAPES: dict[str, type[Struct]] = {
     "sampling": Sampling,
     "messages": Message,
     "shares_prefix_with": SharedPrefix,
+    "arrives": Arrives,
+    "give_up_after": Patience,
+    "retry": Delay,
     # What a line is held against whose kind of grader is missing or unknown.
     "grader": msgspec.defstruct("AnyGrader", [("kind", Literal[tuple(KINDS)])]),
 }
-_HEADER_SHAPES: dict[str, type[Struct]] = {"": SuiteHeader}
+_HEADER_SHAPES: dict[str, type[Struct]] = {"": SuiteHeader, "serving": ServingLimits}
 _decode_header = msgspec.json.Decoder(SuiteHeader).decode
 _decode_case = msgspec.json.Decoder(Case).decode
 
@@ -221,6 +227,7 @@ def _read(file: IO[bytes], *, name: str) -> Suite:
         lines=tuple(numbers),
         digest=lines.digest.hexdigest(),
         law=header.law,
+        serving=header.serving,
     )
 
 

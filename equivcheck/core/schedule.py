@@ -45,14 +45,16 @@ def leaders_of(suites: Iterable[Suite]) -> dict[str, str]:
 def waves(cases: Iterable[Case]) -> dict[str, int]:
     """Id to the wave in which a case is asked, from 0: one behind all that it comes after.
 
-    A case comes after the turn before it and after the case that it names, where that is there.
+    A case comes after the turn before it and after the case that it names, where that is there,
+    and not before the wave that it arrives in.
     """
     last_turn: dict[str, int] = {}
     found: dict[str, int] = {}
     for case in cases:
         before = [last_turn.get(case.session, -1)] if case.session is not None else []
         before += [found[case.after]] if case.after in found else []
-        found[case.id] = 1 + max(before, default=-1)
+        own = case.arrives.wave if case.arrives else 0
+        found[case.id] = max(own, 1 + max(before, default=-1))
         if case.session is not None:
             last_turn[case.session] = found[case.id]
     return found
@@ -116,6 +118,11 @@ def _wrong(
         return "session: a suite whose header says law has none"
     if turns and (case.messages is None) != (turns[0].messages is None):
         return "session: all turns of a session have messages, or none has"
+    if turns and turns[-1].give_up_after and not turns[-1].retry:
+        return f"session: this turn needs an answer to {turns[-1].id!r}, which is given up for good"
+    if of_law and (case.arrives or case.give_up_after):
+        field = "arrives" if case.arrives else "give_up_after"
+        return f"{field}: the cases of a suite whose header says law have no times"
     return None
 
 

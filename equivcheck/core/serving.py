@@ -7,25 +7,15 @@ several threads at once offers `TimedEngine` instead. Records and protocols only
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from equivcheck.core.engine import Engine
 from equivcheck.core.generation import Generation, Request
+from equivcheck.core.times import ServingLimits as ServingLimits
 
 Happened = Literal["seated", "begun", "tokens", "finished", "given up", "preempted"]
-
-
-class ServingLimits(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How much a service may keep, in tokens."""
-
-    prefix_tokens: Annotated[int, Meta(ge=0)] = 4096
-    """Prompt tokens that are kept for prompts that begin alike; 0: none are."""
-    live_tokens: Annotated[int, Meta(ge=1)] | None = None
-    """Tokens that requests in rows may hold together. Where the next step could exceed them, the
-    request that came last is preempted, and recomputed later; one alone always runs. None: as
-    many as the rows can hold."""
 
 
 class ServedEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -82,6 +72,11 @@ class Serving(Protocol):
     @property
     def idle(self) -> bool:
         """Whether no request is left."""
+        ...
+
+    @property
+    def by_clock(self) -> bool:
+        """Whether a step is a stretch of time, in which an answer is told when it is whole."""
         ...
 
 

@@ -15,7 +15,7 @@ import msgspec
 from equivcheck.core.cases import Sampling
 from equivcheck.core.generation import Request
 from equivcheck.core.service_schedule import Arrival, Demand, Schedule
-from equivcheck.core.serving import ServingLimits
+from equivcheck.core.times import Arrives, Delay, Patience, ServingLimits
 from equivcheck.fault_matrix.writer import Encode, Writer
 
 LAWS = (
@@ -167,9 +167,11 @@ def service(name: str, *, seed: int, encode: Encode, eos: int) -> Service:
         arrivals.append(
             Arrival(
                 key=key,
-                step=each.step,
-                give_up_after=each.give_up_after,
-                retry_after=each.retry_after,
+                arrives=Arrives(step=each.step),
+                give_up_after=None
+                if each.give_up_after is None
+                else Patience(tokens=each.give_up_after),
+                retry=None if each.retry_after is None else Delay(step=each.retry_after),
             )
         )
         requests[key] = Request(

@@ -34,6 +34,7 @@ class Server:
 
     store_kind: type[PrefixStore] = PrefixStore
     reader_kind: type[PromptReader] = PromptReader
+    by_clock = False
 
     def __init__(
         self,

@@ -30,5 +30,5 @@ def test_rows_that_both_arms_have_are_compared() -> None:
 def test_requests_come_two_a_step() -> None:
     requests = [Request(key=str(each), prompt_ids=(1,), max_new_tokens=1) for each in range(5)]
     schedule = in_turn(requests, prefix_tokens=64)
-    assert [each.step for each in schedule.arrivals] == [0, 0, 1, 1, 2]
+    assert [each.arrives.step for each in schedule.arrivals] == [0, 0, 1, 1, 2]
     assert schedule.limits.prefix_tokens == 64

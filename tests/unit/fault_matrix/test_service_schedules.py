@@ -62,7 +62,7 @@ def test_samples_share_a_prompt_and_number_their_keys() -> None:
 
 def test_some_are_given_up_in_each_state_and_some_come_again() -> None:
     arrivals = written("given-up").schedule.arrivals
-    patience = [each.give_up_after for each in arrivals]
+    patience = [each.give_up_after and each.give_up_after.tokens for each in arrivals]
     assert {None, 0, 1, 3} <= set(patience)
-    returning = [each for each in arrivals if each.retry_after is not None]
+    returning = [each for each in arrivals if each.retry is not None]
     assert 0 < len(returning) < sum(tokens is not None for tokens in patience)
