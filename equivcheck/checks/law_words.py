@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from equivcheck.checks.subjects import at_token, plural
 from equivcheck.core.escape import visible
-from equivcheck.records.records import Evidence, Preflight
+from equivcheck.core.rules import RULES, Rule
+from equivcheck.records.records import SAMPLED, Evidence, Preflight
 from equivcheck.records.sample_keys import parse_draw
 from equivcheck.records.score_table import ONE_HOT_LAW, Support
 
@@ -32,9 +33,13 @@ STAGES = {
     "recovered": "replacements do not follow the residual",
     "bonus": "tokens after accepted blocks do not follow p",
 }
+STAGES_OF_BLOCKS = STAGES | {
+    "accept": "drafts are not accepted as often as block verification accepts them",
+    "recovered": "replacements do not follow the residual of p as accepted drafts carry it",
+}
 PARTS = {
     "output": "tokens do not follow p",
-    "stages": "a step of the rejection rule is off",
+    "stages": "a step of the rule is off",
     "bonus": STAGES["bonus"],
     "serial": "tokens of a request depend on each other's noise",
     "crossing": "requests share their noise",
@@ -53,13 +58,14 @@ TELLING = 3.0
 """Standard errors from which a direction is named."""
 
 
-def broken_headline(battery: Battery) -> str:
+def broken_headline(evidence: Evidence, battery: Battery) -> str:
     """Why the law is refuted: what happened, and after how many tokens."""
     if battery.impossible.counts:
         events = "; ".join(counted(battery.impossible))
         return f"sampled output cannot be the target's: {events} (0 allowed)"
     tokens = plural(battery.failed_after or battery.tokens, "token")
-    return f"sampled output breaks the target's law after {tokens}: {blame(battery)}"
+    what = blame(battery, rule_of(evidence))
+    return f"sampled output breaks the target's law after {tokens}: {what}"
 
 
 def counted(events: Impossible) -> Iterator[str]:
@@ -90,14 +96,15 @@ def void_details(void: Void) -> Iterator[str]:
     yield "bounds on leaks and lenience are towards the q of scoring, not towards the drafter's"
 
 
-def blame(battery: Battery) -> str:
+def blame(battery: Battery, rule: Rule) -> str:
     """The part of the battery with the strongest evidence, as its stage or best alternative."""
     part = max(battery.parts, key=lambda name: battery.parts[name].highest)
     if part == "output" and battery.explanation:
         return alternative(battery.explanation)
     if part == "stages":
         tested = [name for name in STAGES if name in battery.stages]
-        return STAGES[max(tested, key=lambda name: battery.stages[name].highest)]
+        words = STAGES_OF_BLOCKS if RULES[rule].carries else STAGES
+        return words[max(tested, key=lambda name: battery.stages[name].highest)]
     if part == "output":
         return f"{PARTS[part]}, and none of the known wrong distributions explains it"
     return PARTS[part]
@@ -198,6 +205,8 @@ def _details(evidence: Evidence, battery: Battery) -> Iterator[str]:
         yield f"{found.tokens:,} tokens show with 99 %: {_visible(found, alpha=battery.alpha)}"
     if scores.draft_law.startswith("shadow"):
         yield "the engine's own drafts are unknown: leaks and leniency are towards the shadow draft"
+    if RULES[rule_of(evidence)].carries:
+        yield "blocks are verified as a whole: in the stages p is what accepted drafts carry of it"
     if scores.draft_law == ONE_HOT_LAW:
         yield "the engine calls its drafts certain; drafts drawn from a q would break the stages"
     yield (
@@ -208,8 +217,19 @@ def _details(evidence: Evidence, battery: Battery) -> Iterator[str]:
         yield f"scored by {visible(found.scorer)}"
         yield from _untold(scores)
     if not battery.stages:
-        yield "the engine tells no stages: only its output was tested, and dependence of draws"
+        why = (
+            "tells no stages"
+            if RULES[rule_of(evidence)].stages
+            else "has no rule with known stages"
+        )
+        yield f"the engine {why}: only its output was tested, and dependence of draws"
     yield f"draws are seeded from {evidence.header.draw_seed}"
+
+
+def rule_of(evidence: Evidence) -> Rule:
+    """The rule by which drawn tokens were verified, as the engine says."""
+    told = evidence.header.arms.get(SAMPLED)
+    return "unknown" if told is None else told.rule
 
 
 def _untold(scores: ScoreTable) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Whether answers part behind other drafts, of which the rejection rule makes other tokens.
+"""Whether answers part behind other drafts, of which most rules make other tokens when sampling.
 
 Of the same distribution, whatever the drafts are. A drafter that its neighbours disturb is slow and
 not wrong; a draw that the same drafts turn into other tokens is.
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from equivcheck.core.generation import Generation, Step
+from equivcheck.core.rules import RULES
 from equivcheck.records.divergence import Pair
 from equivcheck.records.records import CANDIDATE, Evidence
 
@@ -29,14 +30,15 @@ def drafted_otherwise(evidence: Evidence, pair: Pair) -> bool:
     """
     told = evidence.header.arms[CANDIDATE]
     sampling = evidence.asked[pair.key].request.sampling
-    if pair.position is None or sampling.greedy or told.rule != "rejection":
+    rule = RULES[told.rule]
+    if pair.position is None or sampling.greedy or rule.same_tokens:
         return False
     if not told.num_speculative_tokens:
         return False
     for one, other in zip(_steps(pair.target), _steps(pair.other), strict=False):
         if one.place > pair.position:
             return False
-        if one.place != other.place or not _alike(one.step, other.step):
+        if one.place != other.place or not _alike(one.step, other.step, whole=rule.carries):
             return True
     return not (pair.target.steps and pair.other.steps)
 
@@ -49,15 +51,19 @@ def _steps(generation: Generation) -> Iterator[Drafted]:
         place += step.emitted
 
 
-def _alike(one: Step, other: Step) -> bool:
-    """Whether two steps judged the same drafts from the same q, as far as both judged any."""
+def _alike(one: Step, other: Step, *, whole: bool) -> bool:
+    """Whether two steps judged the same drafts from the same q, as far as both judged any.
+
+    Where a block is judged as a whole, all drafts are: of q behind a rejected one nothing is told,
+    so that two steps which accept other numbers of them may have had another one there.
+    """
     if one.drafted != other.drafted:
         return False
     if not one.drafted:
         return True
     if one.drafts is None or other.drafts is None:
         return False
-    judged = min(one.accepted, other.accepted) + 1
+    judged = one.drafted if whole else min(one.accepted, other.accepted) + 1
     if one.drafts[:judged] != other.drafts[:judged]:
         return False
     ours, theirs = one.draft_logprobs or (), other.draft_logprobs or ()

@@ -16,6 +16,7 @@ from equivcheck.checks.sampled import law_of, unfit
 from equivcheck.checks.subjects import RUN, command, plural
 from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome, Reason
+from equivcheck.core.rules import Rule
 from equivcheck.records.records import SAMPLED, Evidence
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def check(evidence: Evidence) -> list[Finding]:
             outcome=outcome,
             reason=reason,
             headline=headline,
-            details=tuple(_details(found)),
+            details=tuple(_details(found, evidence.header.arms[SAMPLED].rule)),
             repeat=command("judge", evidence.header.run),
             estimate=float(found.wrong),
             limit=0.0,
@@ -90,7 +91,7 @@ def _first(wrong: Wrong, evidence: Evidence) -> str:
     return f"{where}, where {emitted} came in place of {wrong.expected}"
 
 
-def _details(found: Replayed) -> Iterator[str]:
+def _details(found: Replayed, rule: Rule) -> Iterator[str]:
     from equivcheck.records.replays import Came, RestsOn
 
     if (wrong := found.first) is not None:
@@ -107,6 +108,7 @@ def _details(found: Replayed) -> Iterator[str]:
             f"{plural(found.tokens_wrong, 'token')} against the noise, "
             f"{plural(found.weights_wrong, 'replacement')} by another weight than p - q"
         )
+        yield f"it says that it verifies by the rule {rule}; by another one, tokens come otherwise"
     yield f"{found.about_q:,} of the replayed rest on q, too"
     for line in _left_out(found):
         yield f"not replayed: {line}"

@@ -148,7 +148,8 @@ def _lacking(evidence: Evidence) -> int:
 def _broken(evidence: Evidence, battery: Battery) -> list[Finding]:
     impossible = battery.impossible.total > 0
     reason = Reason.IMPOSSIBLE if impossible else Reason.LAW_BROKEN
-    findings = [_finding(evidence, Outcome.FAIL, reason, broken_headline(battery), battery=battery)]
+    headline = broken_headline(evidence, battery)
+    findings = [_finding(evidence, Outcome.FAIL, reason, headline, battery=battery)]
     for kind, names in (
         ("parameters", battery.culprit_groups),
         ("case", battery.culprit_cases),

@@ -8,9 +8,8 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from equivcheck.core.generation import Generation, Request
-
-Rule = Literal["greedy", "coupled", "rejection"]
-"""How drafts are verified: exact argmax; shared Gumbel noise; Leviathan and Chen's rejection."""
+from equivcheck.core.rules import RULES
+from equivcheck.core.rules import Rule as Rule
 
 PHILOX_STREAM = "philox4x32-10/1"
 """Name of the random stream that docs/decoder.md defines: which number decides what."""
@@ -36,7 +35,9 @@ class Capabilities(Struct, frozen=True, kw_only=True, omit_defaults=True):
     num_speculative_tokens: int = 0
     """0: plain decoding; otherwise the most draft tokens per verify step."""
     rule: Rule = "greedy"
-    """Decides which sampled cases two arms must agree on token by token."""
+    """How drafts are verified, plain decoding being the case without any. It decides whether arms
+    have to agree on sampled cases token by token, and which tests of its stages apply
+    (`core/rules.py`). ``unknown``: only the output is judged."""
     sampled: bool = True
     """Whether temperature > 0 is supported at all."""
     reports_steps: bool = False
@@ -85,10 +86,15 @@ class Capabilities(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The engine that gave the answers, where this one repeats them from a record."""
 
     @property
+    def judges_by(self) -> DraftSource | None:
+        """Whose q the rule judges drafts by: the drafter's, or none but the draft itself."""
+        return "one-hot" if RULES[self.rule].certain else self.drafter
+
+    @property
     def tells_stages(self) -> bool:
-        """Whether each step of the rejection rule can be tested: by drafts that steps name."""
-        names_drafts = self.reports_rejected or self.drafter == "one-hot"
-        return self.rule == "rejection" and self.reports_steps and names_drafts
+        """Whether each stage of its rule can be tested: by drafts that steps name."""
+        names_drafts = self.reports_rejected or self.judges_by == "one-hot"
+        return RULES[self.rule].stages and self.reports_steps and names_drafts
 
 
 class Engine(Protocol):

@@ -2,7 +2,7 @@
 
 Each rule's output law is exactly the target's. `MatchRule` is greedy decoding and its sampled
 generalisation (Daliri, Musco and Suresh 2024, drafter-invariant speculation); `RejectionRule` is
-Leviathan et al. 2023 and Chen et al. 2023.
+Leviathan et al. 2023 and Chen et al. 2023; `BlockRule` is Sun et al. 2024.
 """
 
 from __future__ import annotations
@@ -55,8 +55,12 @@ class VerificationRule(Protocol):
 
 def leading(hits: Tensor, lengths: Tensor) -> Tensor:
     """How many of each row's first `lengths` entries of `hits` are true before the first miss."""
-    slots = torch.arange(hits.shape[1], device=hits.device)
-    return (hits & (slots < lengths[:, None])).long().cumprod(dim=1).sum(dim=1)
+    return (hits & meant(lengths, slots=hits.shape[1])).long().cumprod(dim=1).sum(dim=1)
+
+
+def meant(lengths: Tensor, *, slots: int) -> Tensor:
+    """Which slots hold a draft that is meant, [rows, slots]."""
+    return torch.arange(slots, device=lengths.device) < lengths[:, None]
 
 
 class MatchRule:
@@ -72,8 +76,24 @@ class MatchRule:
 
     def verify(self, log_law: Tensor, proposal: Proposal, rows: Rows) -> Verified:
         """Accept while the draft is what the target draws itself."""
-        chosen = self.draw(log_law, rows, rows.upcoming(log_law.shape[1]))
+        chosen = self.chosen(log_law, rows)
         return Verified(chosen, leading(chosen[:, :-1] == proposal.tokens, proposal.lengths))
+
+    def chosen(self, log_law: Tensor, rows: Rows) -> Tensor:
+        """What the target draws itself, [rows, gamma + 1]."""
+        return self.draw(log_law, rows, rows.upcoming(log_law.shape[1]))
+
+
+class AgreementRule(MatchRule):
+    """The same, but drafts are drawn with noise of their own."""
+
+    def draw(self, log_law: Tensor, rows: Rows, positions: Tensor) -> Tensor:
+        """Draw from the draft's own stream."""
+        return draw_with(Purpose.DRAFT, log_law, rows, positions)
+
+    def chosen(self, log_law: Tensor, rows: Rows) -> Tensor:
+        """The target's draws, which no draft's noise decides."""
+        return draw_with(Purpose.SHARED, log_law, rows, rows.upcoming(log_law.shape[1]))
 
 
 class Laws(NamedTuple):
@@ -84,12 +104,14 @@ class Laws(NamedTuple):
     draft: Tensor
     """[rows, slots, vocab]; without the last slot, which has no draft, in a whole step."""
 
+    def padded(self) -> Laws:
+        """The same with no draft, 0, in the last slot."""
+        return self._replace(draft=torch.cat([self.draft, torch.zeros_like(self.target[:, :1])], 1))
+
     def at(self, slot: Tensor) -> Laws:
         """Both laws in one slot of each row, `slot` [rows]: [rows, 1, vocab]; no draft is 0."""
         index = slot[:, None, None].expand(-1, 1, self.target.shape[-1])
-        no_draft = torch.zeros_like(self.target[:, :1])
-        draft = torch.cat([self.draft, no_draft], dim=1)
-        return Laws(self.target.gather(1, index), draft.gather(1, index))
+        return Laws(self.target.gather(1, index), self.padded().draft.gather(1, index))
 
 
 class RejectionRule:
@@ -104,11 +126,15 @@ class RejectionRule:
         draft_probs = proposed_probs(proposal, rows, vocab=log_law.shape[-1])
         laws = Laws(probabilities(log_law, rows.controls), draft_probs)
         accepted = leading(self.accepts(laws, proposal, rows), proposal.lengths)
+        return self.closed(laws, proposal, rows, accepted=accepted)
+
+    def closed(self, laws: Laws, proposal: Proposal, rows: Rows, *, accepted: Tensor) -> Verified:
+        """Put the step's last token behind the accepted drafts."""
         rejected = accepted < proposal.lengths
         law = self.closing_law(laws, rows, accepted=accepted, rejected=rejected)
         closing = self.close(law, rows, accepted=accepted, rejected=rejected)
         tokens = torch.nn.functional.pad(proposal.tokens, (0, 1))
-        told = draft_probs.gather(2, proposal.tokens[..., None])[..., 0]
+        told = laws.draft.gather(2, proposal.tokens[..., None])[..., 0]
         weight = law[:, 0].gather(1, closing)[:, 0]
         return Verified(tokens.scatter(1, accepted[:, None], closing), accepted, told, weight)
 
@@ -146,6 +172,73 @@ class RejectionRule:
         position = (rows.length + accepted)[:, None]
         noise = rows.streams.gumbel(position, purpose, width=law.shape[-1])
         return (law.log() + noise).argmax(dim=-1)
+
+
+class OneHotRule(RejectionRule):
+    """Take each draft, the most likely one, for certain: q is 1 on it."""
+
+    def draw(self, log_law: Tensor, rows: Rows, positions: Tensor) -> Tensor:
+        """The argmax."""
+        del rows, positions
+        return log_law.argmax(dim=-1)
+
+    def verify(self, log_law: Tensor, proposal: Proposal, rows: Rows) -> Verified:
+        """Judge drafts as if nothing else could have been drafted."""
+        return super().verify(log_law, proposal._replace(log_law=None), rows)
+
+
+class BlockRule(RejectionRule):
+    """Accept the longest prefix of the block that its own coin lets pass.
+
+    Algorithm 2 of Sun et al. 2024 (arXiv 2403.10444). p_0 = 1, and p_i = min(1, p_{i-1} p/q) of
+    draft i is what i drafts carry on. They pass with probability h_i = r_i / (r_i + 1 - p_i), r_i
+    being the mass of max(p_i p - q, 0), from which the next token is drawn where no more of them
+    pass. Behind the last draft q is 0, so that h_i is p_i there, and that token's law is p.
+    """
+
+    def verify(self, log_law: Tensor, proposal: Proposal, rows: Rows) -> Verified:
+        """Accept for the whole block, then close it by p carried, as a single draft is by p."""
+        drafted = meant(proposal.lengths, slots=proposal.tokens.shape[1])[..., None]
+        draft_probs = proposed_probs(proposal, rows, vocab=log_law.shape[-1]) * drafted
+        laws = Laws(probabilities(log_law, rows.controls), draft_probs)
+        joint = self.joint(laws, proposal)
+        carried = laws._replace(target=joint[..., None] * laws.target)
+        accepted = longest(self.passes(carried, joint, rows), proposal.lengths)
+        return self.closed(carried, proposal, rows, accepted=accepted)
+
+    def joint(self, laws: Laws, proposal: Proposal) -> Tensor:
+        """p_i of each prefix, [rows, gamma + 1], the empty one's first."""
+        target, draft = drafted_probs(laws, proposal)
+        found = [torch.ones_like(laws.target[:, 0, 0])]
+        for ratio in (target / draft).unbind(dim=1):
+            found.append((found[-1] * ratio).clamp(max=1.0))
+        return torch.stack(found, dim=1)
+
+    def passes(self, carried: Laws, joint: Tensor, rows: Rows) -> Tensor:
+        """Toss the coin of each prefix but the empty one: true with probability h_i."""
+        left = self.left(carried)[:, 1:]
+        positions = rows.upcoming(left.shape[1])
+        coin = rows.streams.uniform(positions, Purpose.ACCEPT, width=1)[..., 0]
+        return coin * (left + (1.0 - joint[:, 1:])) < left
+
+    def left(self, carried: Laws) -> Tensor:
+        """r_i of each prefix, [rows, gamma + 1]."""
+        target, draft = carried.padded()
+        return (target - draft).clamp(min=0).sum(dim=-1)
+
+
+def longest(passes: Tensor, lengths: Tensor) -> Tensor:
+    """The size of each row's longest prefix that passes, of those of 1 to `lengths`; else 0."""
+    sizes = torch.arange(1, passes.shape[1] + 1, device=passes.device)
+    passing = torch.where(passes & (sizes <= lengths[:, None]), sizes, 0)
+    return torch.nn.functional.pad(passing, (1, 0)).amax(dim=1)
+
+
+def drafted_probs(laws: Laws, proposal: Proposal) -> tuple[Tensor, Tensor]:
+    """The target's and the draft's probability of each draft, [rows, gamma] each."""
+    drafts = proposal.tokens[..., None]
+    target = laws.target[:, : drafts.shape[1]].gather(2, drafts)[..., 0]
+    return target, laws.draft.gather(2, drafts)[..., 0]
 
 
 def draw_with(purpose: Purpose, log_law: Tensor, rows: Rows, positions: Tensor) -> Tensor:

@@ -6,9 +6,26 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from equivcheck.core.engine import Rule
 from equivcheck.decoding.arithmetic.choose import Contract, Kernels
-from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
+from equivcheck.decoding.verification import (
+    AgreementRule,
+    BlockRule,
+    MatchRule,
+    OneHotRule,
+    RejectionRule,
+    VerificationRule,
+)
+
+RuleName = Literal["greedy", "coupled", "agreement", "rejection", "one-hot", "block"]
+RULE_CLASSES: dict[RuleName, type[VerificationRule]] = {
+    "greedy": MatchRule,
+    "coupled": MatchRule,
+    "agreement": AgreementRule,
+    "rejection": RejectionRule,
+    "one-hot": OneHotRule,
+    "block": BlockRule,
+}
+"""Greedy is the match rule without noise."""
 
 
 class NativeOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -20,7 +37,8 @@ class NativeOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Choose each step's gamma, `gamma` being the most."""
     drafter: Literal["auto", "model", "lookup", "mixed"] = "auto"
     """auto: the pair's draft model, or prompt lookup where it has none. mixed: both, in turn."""
-    rule: Rule = "coupled"
+    rule: RuleName = "coupled"
+    """How drafts are verified, as in `core/rules.py`."""
     width: Annotated[int, Meta(ge=1, le=64)] | None = None
     """Slots of the target's step. None: 8, or as many eights as gamma + 1 needs."""
     contract: Contract = "fixed-shape"
@@ -32,6 +50,6 @@ class NativeOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Seed a fault from the catalogue: for testing the tests."""
 
 
-def rule_of(name: Rule) -> VerificationRule:
-    """Greedy is the match rule without noise."""
-    return RejectionRule() if name == "rejection" else MatchRule()
+def rule_of(name: RuleName) -> VerificationRule:
+    """The rule of a name."""
+    return RULE_CLASSES[name]()

@@ -11,7 +11,9 @@ import msgspec
 from msgspec import Struct
 
 from equivcheck.core.cases import Suite
+from equivcheck.core.rules import RULES
 from equivcheck.core.settings import AUTO, EngineSetup, Settings
+from equivcheck.engines.naming import EngineSpec
 from equivcheck.fault_matrix.openers import open_with_one_token
 from equivcheck.fault_matrix.schedules import CONTEXT, ROWS, WRITERS, schedule
 from equivcheck.fault_matrix.service_schedules import WRITERS as SERVICES
@@ -82,6 +84,8 @@ UNPROMISED = Rig(
     schedules=("noisy",),
 )
 """No identity contract, in bf16: near ties occur, are weighed, and held to the control arm's."""
+BY_LAW = frozenset(name for name, facts in RULES.items() if not facts.same_tokens)
+"""Rules that promise the target's distribution and not its tokens."""
 LAW = Rig(
     name="law",
     settings=settings_with(
@@ -92,7 +96,7 @@ LAW = Rig(
     ),
     schedules=("law",),
 )
-"""Sampled by the rejection rule, which promises the target's law and not its tokens."""
+"""Sampled by a rule that promises the target's law and not its tokens."""
 
 
 SERVED = Rig(
@@ -122,7 +126,7 @@ def rig_of(entry: Fault) -> Rig:
         return SERVED
     if entry.caught_by == "acceptance":
         return speed_rig(entry.engine)
-    if "rule=rejection" in entry.engine:
+    if EngineSpec.parse(entry.engine).options.get("rule") in BY_LAW:
         return LAW
     if issubclass(entry.decoder, Recurrent):
         return RECURRENT

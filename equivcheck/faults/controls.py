@@ -51,6 +51,21 @@ class SoundRejection(Decoder):
     """The decoder as it is, under the rejection rule, its law tested on drawn tokens."""
 
 
+@control("block-verification", schedules=("law",), engine="native:gamma=4,rule=block")
+class SoundBlock(Decoder):
+    """The decoder as it is, which verifies blocks as a whole and says so."""
+
+
+@control("one-hot-drafts", schedules=("law",), engine="native:gamma=4,rule=one-hot")
+class SoundOneHot(Decoder):
+    """The decoder as it is, which takes the draft model's best tokens for certain."""
+
+
+@control("agreement", schedules=("law",), engine="native:gamma=4,rule=agreement")
+class SoundAgreement(Decoder):
+    """The decoder as it is, which keeps drafts that its own draw agrees with."""
+
+
 @control("empty-drafts", schedules=(*FEW, "turns"), engine="native:gamma=4,drafter=lookup")
 class SoundLookup(Decoder):
     """Prompt lookup: many steps have no draft, or fewer than gamma."""

@@ -15,8 +15,8 @@ from torch import Tensor
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.streams import Purpose
-from equivcheck.decoding.verification import Laws, Proposal, RejectionRule
-from equivcheck.faults.fault import DRAWS, fault
+from equivcheck.decoding.verification import Laws, Proposal, RejectionRule, drafted_probs
+from equivcheck.faults.fault import DRAWS, Breaks, fault
 
 ENGINE = "native:gamma=4,rule=rejection"
 LENIENCE = 0.9
@@ -44,6 +44,8 @@ def rule_fault(
     family: str,
     recreates: str,
     caught_by: str = "sampled",
+    breaks: Breaks = "losslessness",
+    engine: str = ENGINE,
     label: Literal["lossy"] | None = None,
     draws: int = DRAWS,
 ) -> Callable[[Rule], Rule]:
@@ -61,20 +63,14 @@ def rule_fault(
             family=family,
             recreates=recreates,
             caught_by=caught_by,
-            engine=ENGINE,
+            breaks=breaks,
+            engine=engine,
             label=label,
             draws=draws,
         )(decoder)
         return rule
 
     return register
-
-
-def drafted_probs(laws: Laws, proposal: Proposal) -> tuple[Tensor, Tensor]:
-    """The target's and the draft's probability of each draft, [rows, gamma] each."""
-    drafts = proposal.tokens[..., None]
-    target = laws.target[:, :-1].gather(2, drafts)[..., 0]
-    return target, laws.draft.gather(2, drafts)[..., 0]
 
 
 def coins(rows: Rows, *, slots: int, width: int = 1) -> Tensor:

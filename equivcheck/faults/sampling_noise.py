@@ -16,9 +16,9 @@ from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.streams import Purpose, Streams
 from equivcheck.decoding.transforms import probabilities
-from equivcheck.decoding.verification import Laws, Proposal, RejectionRule
+from equivcheck.decoding.verification import Laws, Proposal, RejectionRule, drafted_probs
 from equivcheck.faults.fault import fault
-from equivcheck.faults.sampling import ENGINE, coins, drafted_probs, rule_fault
+from equivcheck.faults.sampling import ENGINE, coins, rule_fault
 
 
 def inverted(weights: Tensor, uniform: Tensor) -> Tensor:

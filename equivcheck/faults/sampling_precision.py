@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from equivcheck.decoding.rows import Rows
-from equivcheck.decoding.verification import Laws, Proposal, RejectionRule
-from equivcheck.faults.sampling import coins, drafted_probs, rule_fault
+from equivcheck.decoding.verification import Laws, Proposal, RejectionRule, drafted_probs
+from equivcheck.faults.sampling import coins, rule_fault
 
 POWER = 0.97
 

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from equivcheck.core.generation import Generation
+from equivcheck.core.rules import RULES
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence
 
 Role = Literal["draft", "correction", "bonus", "plain"]
@@ -122,7 +123,8 @@ def identity_is_claimed(evidence: Evidence) -> bool:
     rules = {arms[arm].rule for arm in (TARGET, CANDIDATE) if arm in arms}
     if rules == {"coupled"}:
         return True
-    return shared_contract(evidence) is not None and "rejection" not in rules
+    same_tokens = all(RULES[rule].same_tokens for rule in rules)
+    return shared_contract(evidence) is not None and same_tokens
 
 
 def shared_contract(evidence: Evidence, *, arm: str = CANDIDATE, base: str = TARGET) -> str | None:

@@ -36,11 +36,11 @@ class Came(IntEnum):
     TIE_FLIPPED = 3
     """A near tie that fell the other way: excused, and counted."""
     OTHER_COIN = 4
-    """A draft was accepted that had to be rejected, or the other way round."""
+    """A draft was accepted that had to be rejected, or the other way round; or a block of them."""
     OTHER_TOKEN = 5
     """Another token had to be drawn."""
     OTHER_WEIGHT = 6
-    """The token in the place of a rejected draft was drawn by another weight than p - q."""
+    """The token in the place of a rejected draft was drawn by another weight than the rule's."""
 
 
 class RestsOn(IntEnum):
@@ -58,6 +58,9 @@ class RestsOn(IntEnum):
     """q, of which the engine told nothing."""
     CUT_Q = 5
     """q, and the engine told one that a cut would give which arithmetic may have moved."""
+    BLOCK = 6
+    """Laws behind drafts that are not in the output: an accepted draft of a block that is judged as
+    a whole."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -66,7 +66,7 @@ class Support(IntEnum):
 
 
 class Stage(IntEnum):
-    """Which step of the rejection rule a token came from."""
+    """Which stage of the engine's rule a token came from."""
 
     UNKNOWN = 0
     ACCEPTED = 1
@@ -77,7 +77,8 @@ class Stage(IntEnum):
 
 
 class Violation(IntEnum):
-    """What the rejection rule can never do."""
+    """What no rule with stages can ever do. In a block that is judged as a whole p stands for what
+    accepted drafts carry of it (`scoring/carried.py`)."""
 
     NONE = 0
     REJECTED_SURE = 1
@@ -132,17 +133,17 @@ class ScoreTable:
     ends: NDArray[np.bool_]
     """Last token of a verify step or of an output: where a test may be evaluated."""
     stage: Bytes
-    """`Stage`; UNKNOWN where the engine gives no trace or follows another rule."""
+    """`Stage`; UNKNOWN where the engine gives no trace, or its rule's stages are not known."""
     draft_bin: Bytes
     """Bin of the draft in this place by ln(q/p) and q, where stage is ACCEPTED or RECOVERED."""
     draft_mass: Floats
-    """[N, BINS]: under q."""
+    """[N, BINS]: under the draft's distribution there, q token by token (`scoring/stages.py`)."""
     accept_prob: Floats
-    """min(1, p(d)/q(d)) of the draft in this place."""
+    """Probability that the draft in this place is accepted: min(1, p(d)/q(d)) token by token."""
     recovered_bin: Bytes
     """Bin of x by ln(q/p) and its residual probability, where stage is RECOVERED."""
     recovered_mass: Floats
-    """[N, BINS]: under the residual, max(p - q, 0) normalised."""
+    """[N, BINS]: under the residual, max(p - q, 0) normalised, p being carried in a block."""
     rejected_class: Bytes
     """Class of the rejected draft's q by `REJECTED_EDGES`, 0 to 2."""
     violation: Bytes

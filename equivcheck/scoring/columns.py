@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from equivcheck.records.score_table import BINS, Stage, Support, Violation
+from equivcheck.scoring.carried import Weights, unweighed
 from equivcheck.scoring.laws import Law, possible
 from equivcheck.scoring.reduction import Binned, bins_of_ratio, rejected_class, transforms
+from equivcheck.scoring.stages import Staged
 from equivcheck.scoring.trace import NOTHING
 from equivcheck.scoring.wrong_laws import Compared, log_ratios
 
@@ -27,7 +29,9 @@ class Drawn(NamedTuple):
     twin_token: Tensor
 
 
-def columns(target: Law, draft: Law, drawn: Drawn, *, slack: Tensor) -> dict[str, Tensor]:
+def columns(
+    target: Law, draft: Law, drawn: Drawn, *, slack: Tensor, weights: Weights | None = None
+) -> dict[str, Tensor]:
     """Columns of `ScoreTable` by name, without those that need no law.
 
     Args:
@@ -35,6 +39,7 @@ def columns(target: Law, draft: Law, drawn: Drawn, *, slack: Tensor) -> dict[str
         draft: q.
         drawn: what was drawn from them.
         slack: nats by which the engine's arithmetic may have moved a log-probability, [rows].
+        weights: what accepted drafts carry on; None: each draft is judged by itself.
     """
     laws = Compared(target, draft)
     ratio_bins = bins_of_ratio(laws)
@@ -63,7 +68,8 @@ def columns(target: Law, draft: Law, drawn: Drawn, *, slack: Tensor) -> dict[str
         "crossing_mass": mass_of(target, drawn.earlier),
         "twin_prob": mass_of(target, drawn.twin_token[:, None]),
     }
-    return found | stage_columns(laws, drawn, ratio_bins, slack=slack)
+    weights = unweighed(slack) if weights is None else weights
+    return found | stage_columns(laws, drawn, ratio_bins, slack=slack, weights=weights)
 
 
 def mass_of(law: Law, tokens: Tensor) -> Tensor:
@@ -73,9 +79,9 @@ def mass_of(law: Law, tokens: Tensor) -> Tensor:
 
 
 def stage_columns(
-    laws: Compared, drawn: Drawn, ratio_bins: Tensor, *, slack: Tensor
+    laws: Compared, drawn: Drawn, ratio_bins: Tensor, *, slack: Tensor, weights: Weights
 ) -> dict[str, Tensor]:
-    """The columns about the rejection rule; zero where its stage says nothing."""
+    """The columns about the rule; zero where its stage says nothing."""
     stage = drawn.stage.clone()
     tried = (stage == Stage.ACCEPTED) | (stage == Stage.RECOVERED)
     drafts = drawn.draft.clamp(min=0)
@@ -84,14 +90,15 @@ def stage_columns(
     never = cut & ~possible(laws.draft.highest(drafts, slack=slack))
     # A draft that only a slightly other cut rules out tells nothing, nor does one at a tie.
     tied = laws.target.tied | laws.draft.tied
-    stage[(cut | tied) & ~never] = Stage.UNKNOWN
+    stage[(cut | tied | (tried & ~weights.known)) & ~never] = Stage.UNKNOWN
     tried &= stage != Stage.UNKNOWN
     recovered = tried & (stage == Stage.RECOVERED)
     # A token without residual mass is a violation, or lies too near to one to tell.
-    placed = recovered & (laws.surplus.gather(1, drawn.token[:, None])[:, 0] > 0)
-    odds = torch.where(possible(p), (p - q).clamp(max=0).exp(), 0.0)
-    residual = laws.surplus / laws.distance[:, None].to(laws.surplus.dtype)
-    draft_bin, draft_mass = binned(laws.draft.probs, ratio_bins, drafts, rows=tried)
+    staged = Staged(laws, weights)
+    placed = recovered & (staged.residual.gather(1, drawn.token[:, None])[:, 0] > 0)
+    odds = staged.acceptance(p, q)
+    residual = staged.residual / staged.mass[:, None].to(staged.residual.dtype)
+    draft_bin, draft_mass = binned(staged.drafts(), ratio_bins, drafts, rows=tried)
     recovered_bin, recovered_mass = binned(residual, ratio_bins, drawn.token, rows=placed)
     return {
         "stage": stage,
@@ -101,7 +108,9 @@ def stage_columns(
         "recovered_bin": recovered_bin,
         "recovered_mass": recovered_mass,
         "rejected_class": torch.where(recovered, rejected_class(q), 0),
-        "violation": violations(laws, drawn, never=never, recovered=recovered, slack=slack),
+        "violation": violations(
+            laws, drawn, never=never, recovered=recovered, slack=slack, weights=weights
+        ),
     }
 
 
@@ -118,14 +127,21 @@ def binned(
 
 
 def violations(
-    laws: Compared, drawn: Drawn, *, never: Tensor, recovered: Tensor, slack: Tensor
+    laws: Compared,
+    drawn: Drawn,
+    *,
+    never: Tensor,
+    recovered: Tensor,
+    slack: Tensor,
+    weights: Weights,
 ) -> Tensor:
     """`Violation` of each row: only what no arithmetic within `slack` can excuse."""
     target, draft = laws.target, laws.draft
-    rejected = drawn.draft.clamp(min=0)
-    sure = target.lowest(rejected, slack=slack) >= draft.highest(rejected, slack=slack) + slack
-    taken = drawn.token
-    stolen = target.highest(taken, slack=slack) <= draft.lowest(taken, slack=slack) - slack
+    rejected, taken = drawn.draft.clamp(min=0), drawn.token
+    surest = weights.low + target.lowest(rejected, slack=slack)
+    sure = surest >= draft.highest(rejected, slack=slack) + slack
+    likeliest = weights.high + target.highest(taken, slack=slack)
+    stolen = likeliest <= draft.lowest(taken, slack=slack) - slack
     found = torch.where(recovered & stolen, Violation.RECOVERED_IMPOSSIBLE, Violation.NONE)
     found[recovered & sure] = Violation.REJECTED_SURE
     found[never] = Violation.DRAFTED_IMPOSSIBLE

@@ -16,11 +16,22 @@ from torch import Tensor
 
 from equivcheck.core.cases import Sampling
 from equivcheck.core.engine import PHILOX_STREAM, Capabilities
+from equivcheck.core.rules import RULES
 from equivcheck.records.replays import Came, Replays, RestsOn, nothing_replayed
+from equivcheck.scoring.carried import Weights
 from equivcheck.scoring.intervals import Bounded, Numbers, as_numbers
 from equivcheck.scoring.laws import Law
 from equivcheck.scoring.noise import StreamKey, Use, gumbel, uniforms
-from equivcheck.scoring.rule import Interval, Replayed, draw, residual, toss, weigh
+from equivcheck.scoring.rule import (
+    Interval,
+    Replayed,
+    carried,
+    draw,
+    passing,
+    residual,
+    toss,
+    weigh,
+)
 from equivcheck.scoring.turns import UNKNOWN, Turns
 
 Rows: TypeAlias = NDArray[np.int64]
@@ -36,7 +47,7 @@ TOLD_SLACK = 1e-6
 
 def can_be_replayed(engine: Capabilities) -> bool:
     """Whether the noise behind an engine's tokens is known."""
-    return engine.random_stream in KNOWN_STREAMS and engine.rule in ("coupled", "rejection")
+    return engine.random_stream in KNOWN_STREAMS and RULES[engine.rule].replayed
 
 
 class Slack(NamedTuple):
@@ -60,10 +71,19 @@ class Replayer:
         """
         self.turns, self.knows_q = turns, knows_q
         self.told = np.zeros_like(turns.told) if knows_q else turns.told
+        self.carried = np.zeros((len(turns.token), 3))
+        """Logarithms of what accepted drafts carry on to each token: low, exact, high."""
         self.found: Replays = nothing_replayed(len(turns.token))
 
     def replay(
-        self, first: int, target: Law, draft: Law, *, slack: Slack, sampling: Sampling
+        self,
+        first: int,
+        target: Law,
+        draft: Law,
+        *,
+        slack: Slack,
+        sampling: Sampling,
+        weights: Weights | None = None,
     ) -> None:
         """Replay consecutive rows.
 
@@ -73,6 +93,7 @@ class Replayer:
             draft: q.
             slack: of each row.
             sampling: what both were cut by.
+            weights: what accepted drafts carry on; None: nothing.
         """
         rows = slice(first, first + len(slack.most))
         drafts = torch.from_numpy(np.maximum(self.turns.draft[rows], 0)).to(slack.most.device)
@@ -83,6 +104,11 @@ class Replayer:
             found.off[rows] = np.nan_to_num(off / as_numbers(slack.fine))
         cut = self.within_cuts(rows, draft, drafts, slack=slack.most)
         found.rests_on[rows] = self.rests_on(rows, off=off, cut=cut, slack=nats)
+        if weights is not None:
+            bounds = torch.stack([weights.low, weights.exact, weights.high], dim=1)
+            self.carried[rows] = as_numbers(bounds)
+            unsure = (found.rests_on[rows] == RestsOn.Q) & ~weights.known.cpu().numpy()
+            found.rests_on[rows][unsure] = RestsOn.CUT_Q
 
         def bounded(places: Rows, slack: Tensor) -> tuple[Bounded, Bounded]:
             chosen = torch.from_numpy(places).to(slack.device)
@@ -106,7 +132,8 @@ class Replayer:
         came = np.zeros(len(rows), np.uint8)
         drafts = torch.from_numpy(np.maximum(self.turns.draft[rows], 0)).to(target.slack.device)
         odds = target.of_tokens(drafts)
-        for place in np.flatnonzero(np.isin(use, (Use.COIN, Use.RESIDUAL))):
+        coins = np.isin(use, (Use.COIN, Use.RESIDUAL)) & (not self.turns.whole)
+        for place in np.flatnonzero(coins):
             low, exact, high = odds[place].tolist()
             came[place] = self.note(rows[place], self.toss(rows[place], (low, exact, high)))
         laws = zip(
@@ -118,7 +145,16 @@ class Replayer:
             # Behind the wrong coin there is no draw to replay.
             if use[at] == Use.COIN or came[at] == Came.OTHER_COIN:
                 continue
-            law = residual(wanted, drafted) if use[at] == Use.RESIDUAL else wanted
+            law = wanted
+            if use[at] == Use.RESIDUAL:
+                low, exact, high = self.carried[rows[at]].tolist()
+                wanted = carried(wanted, (low, exact, high))
+                law = residual(wanted, drafted)
+                if self.turns.whole and self.turns.behind[rows[at]]:
+                    odds_of = passing(law, (low, exact, high))
+                    came[at] = self.note(rows[at], self.pass_on(rows[at], odds_of))
+                    if came[at] == Came.OTHER_COIN:
+                        continue
             token = self.draw(rows[at], law)
             # Of a coin and a draw, the one that went further astray.
             if token.came >= came[at]:
@@ -155,6 +191,8 @@ class Replayer:
         about_q = np.where(np.isnan(off), RestsOn.UNTOLD_Q, about_q)
         if self.knows_q:
             about_q = np.full_like(about_q, RestsOn.Q)
+        if self.turns.whole:
+            about_q = np.where((use == Use.COIN) & (about_q == RestsOn.Q), RestsOn.BLOCK, about_q)
         found = np.where(np.isin(use, (Use.COIN, Use.RESIDUAL)), about_q, RestsOn.P)
         return np.where(use == UNKNOWN, RestsOn.NOTHING, found).astype(np.uint8)
 
@@ -164,6 +202,12 @@ class Replayer:
         coin = float(uniforms(key, position, Use.COIN, width=1)[0])
         taken = self.turns.use[row] == Use.COIN
         return toss(coin, target=target, draft=float(self.told[row]), taken=taken)
+
+    def pass_on(self, row: np.int64, odds: tuple[float, float, float]) -> Replayed:
+        """Replay the coin of the accepted prefix before a row, which passes with these ln h."""
+        key, position = self.whose(row)
+        coin = float(uniforms(key, position - 1, Use.COIN, width=1)[0])
+        return toss(coin, target=odds, draft=0.0, taken=True)
 
     def draw(self, row: np.int64, law: Interval) -> Replayed:
         """Replay the draw in a row."""

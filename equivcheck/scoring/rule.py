@@ -107,6 +107,32 @@ def weigh(target: Interval, draft: Interval, *, token: int, told: float) -> Repl
     return Replayed(came=Came.OTHER_WEIGHT, token=NO_TOKEN, gap=abs(told - exact))
 
 
+def carried(law: Interval, weight: tuple[float, float, float]) -> Interval:
+    """A law times a weight, whose logarithm is at least, exactly and at most so much."""
+    low, exact, high = weight
+    return Interval(low=law.low + low, exact=law.exact + exact, high=law.high + high)
+
+
+def passing(left: Interval, weight: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Logarithm of the probability that a prefix passes, at least, exactly and at most.
+
+    h = r / (r + 1 - p), which grows with both (Sun et al., arXiv 2403.10444, algorithm 2).
+
+    Args:
+        left: the law of what follows the prefix, not normalised; its mass is r.
+        weight: ln p of the prefix.
+    """
+
+    def log_odds(logs: Floats, log_weight: float) -> float:
+        mass, lost = float(np.exp(logs).sum()), -math.expm1(log_weight)
+        if lost <= 0:
+            return 0.0
+        return math.log(mass / (mass + lost)) if mass > 0 else -math.inf
+
+    low, exact, high = weight
+    return log_odds(left.low, low), log_odds(left.exact, exact), log_odds(left.high, high)
+
+
 def residual(target: Interval, draft: Interval) -> Interval:
     """What the target gives beyond the draft, unnormalised: max(p - q, 0)."""
 

@@ -17,13 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from equivcheck.core.engine import DraftSource, Rule
+from equivcheck.core.engine import DraftSource
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.generation import Generation, Request
+from equivcheck.core.rules import RULES, Rule
 from equivcheck.core.settings import Settings
 from equivcheck.core.ties import rounding_bias
 from equivcheck.engines.device import configure_arithmetic, load_setup
 from equivcheck.records.score_table import LOOKUP_LAW, ONE_HOT_LAW, ScoreTable
+from equivcheck.scoring.carried import Carried
 from equivcheck.scoring.columns import Drawn, columns
 from equivcheck.scoring.forcing import Teacher, Window, read
 from equivcheck.scoring.laws import point_law, sampling_law
@@ -81,7 +83,8 @@ class LawScorer:
         eos_token_ids: Sequence[int],
         drafter: DraftSource | None,
         stages: bool = True,
-        replays: Rule | None = None,
+        rule: Rule = "rejection",
+        replays: bool = False,
         served: Served | None = None,
     ) -> None:
         """Load the pair and widen it to the precision of arbitration, unless a server scores.
@@ -89,9 +92,11 @@ class LawScorer:
         Args:
             settings: the run's.
             eos_token_ids: what ends an output.
-            drafter: who drafts in the engine; None: a shadow stands in, by ``settings.shadow``.
-            stages: whether the engine follows the rejection rule and says what it rejected.
-            replays: the rule by which tokens are replayed; None: their noise is not known.
+            drafter: by whose q the engine's rule judges drafts; None: a shadow stands in, by
+                ``settings.shadow``.
+            stages: whether the stages of the rule can be told from the engine's steps.
+            rule: the engine's.
+            replays: whether the noise behind its tokens is known.
             served: a server that scores in the place of the pair's weights. Nobody gives a draft
                 model's q then: prompt lookup stands in for it.
 
@@ -118,7 +123,7 @@ class LawScorer:
         self.kind, name = kind, LAW_NAMES[kind]
         self.draft_law = f"shadow {name}" if shadow else name
         self.stages = stages and not shadow
-        self.replays = None if served else replays
+        self.rule, self.replays = rule, replays and served is None
         self.knows_q = kind != "model" and not shadow
         self.served = served
         self.teachers: list[Teacher] = []
@@ -156,10 +161,11 @@ class LawScorer:
         )
         builder = TableBuilder([request.key for request, _ in asked], where)
         replayer = None
-        if self.replays is not None:
-            replayer = Replayer(turns(asked, rule=self.replays), knows_q=self.knows_q)
+        if self.replays:
+            replayer = Replayer(turns(asked, rule=self.rule), knows_q=self.knows_q)
+        carried = Carried(where) if RULES[self.rule].carries else None
         for stretch in self.stretches(asked, where):
-            for row, found in self.reduced(stretch, where, replayer):
+            for row, found in self.reduced(stretch, where, replayer, carried):
                 builder.fill(row, {name: each.cpu().numpy() for name, each in found.items()})
         builder.rule_out(alien)
         self.tokens += len(where.token)
@@ -197,7 +203,11 @@ class LawScorer:
         return read(self.teachers, prompt, outputs, elements=WINDOW_ELEMENTS)
 
     def reduced(
-        self, stretch: Stretch, where: Places, replayer: Replayer | None
+        self,
+        stretch: Stretch,
+        where: Places,
+        replayer: Replayer | None,
+        carried: Carried | None,
     ) -> Iterator[tuple[int, dict[str, Tensor]]]:
         """Columns of a stretch, block by block, each with its first row; replayed on the way."""
         elements = CPU_BLOCK if self.device.type == "cpu" else DEVICE_BLOCK
@@ -228,11 +238,12 @@ class LawScorer:
             bias = rounding_bias(stretch.request.sampling)
             logit = (magnitude + bias) / sampling.temperature
             slack = (self.coarseness * logit).clamp(min=LEAST_SLACK)
+            weights = None if carried is None else carried.weigh(row, target, draft, slack=slack)
             if replayer is not None:
                 fine = max(self.coarseness, FINE) * logit
                 both = Slack(slack, torch.minimum(slack, fine))
-                replayer.replay(row, target, draft, slack=both, sampling=sampling)
-            found = columns(target, draft, drawn, slack=slack)
+                replayer.replay(row, target, draft, slack=both, sampling=sampling, weights=weights)
+            found = columns(target, draft, drawn, slack=slack, weights=weights)
             if told is not None:
                 kept = judged(
                     penalised[0],

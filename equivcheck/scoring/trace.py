@@ -1,4 +1,4 @@
-"""Which stage of the rejection rule each token came from, read off an engine's steps."""
+"""Which stage of the engine's rule each token came from, read off its steps."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def traced(generation: Generation, *, stages: bool) -> list[Traced]:
 
     Args:
         generation: output and steps.
-        stages: whether they mean anything: the engine follows the rejection rule.
+        stages: whether they mean anything by the engine's rule.
     """
     length = len(generation.token_ids)
     told = sum(step.emitted for step in generation.steps)

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from equivcheck.core.engine import Rule
 from equivcheck.core.generation import Generation, Request
+from equivcheck.core.rules import RULES, Rule
 from equivcheck.records.score_table import Stage
 from equivcheck.scoring.noise import StreamKey, Use, key_of
 from equivcheck.scoring.trace import NOTHING, tells_rejected, traced
@@ -41,6 +41,10 @@ class Turns:
     weight: NDArray[np.float64]
     """ln(p - q) of the token by the engine's word, where it stands in a rejected draft's place; NaN
     elsewhere."""
+    behind: NDArray[np.bool_]
+    """Whether it stands behind an accepted draft of its own step."""
+    whole: bool
+    """Whether the rule judges blocks as a whole, and p - q is that of p carried."""
 
 
 def turns(asked: Sequence[tuple[Request, Generation]], *, rule: Rule) -> Turns:
@@ -50,8 +54,8 @@ def turns(asked: Sequence[tuple[Request, Generation]], *, rule: Rule) -> Turns:
         for place, (request, generation) in enumerate(asked)
         for at, turn in enumerate(turns_of(generation, rule=rule))
     ]
-    columns = zip(*rows, strict=True) if rows else [()] * 7
-    output, position, use, token, draft, told, weight = columns
+    columns = zip(*rows, strict=True) if rows else [()] * 8
+    output, position, use, token, draft, told, weight, behind = columns
     return Turns(
         keys=tuple(key_of(request) for request, _ in asked),
         output=np.array(output, np.int64),
@@ -61,6 +65,8 @@ def turns(asked: Sequence[tuple[Request, Generation]], *, rule: Rule) -> Turns:
         draft=np.array(draft, np.int64),
         told=np.array(told, np.float64),
         weight=np.array(weight, np.float64),
+        behind=np.array(behind, np.bool_),
+        whole=RULES[rule].carries,
     )
 
 
@@ -72,19 +78,22 @@ class Turn(NamedTuple):
     draft: int
     told: float
     weight: float
+    behind: bool = False
 
 
 def turns_of(generation: Generation, *, rule: Rule) -> Iterator[Turn]:
     """The turns of one output."""
-    if rule == "coupled":
+    if rule in ("coupled", "agreement"):
         for token in generation.token_ids:
             yield Turn(Use.SHARED, token, NOTHING, *UNTOLD)
         return
-    stages = rule == "rejection" and tells_rejected([generation])
+    stages = RULES[rule].stages and tells_rejected([generation])
     steps = traced(generation, stages=stages)
+    behind = False
     for token, step, told in zip(generation.token_ids, steps, told_by(generation), strict=True):
         weight = told.weight if step.stage == Stage.RECOVERED else math.nan
-        yield Turn(DRAWS.get(step.stage, UNKNOWN), token, step.draft, told.draft, weight)
+        yield Turn(DRAWS.get(step.stage, UNKNOWN), token, step.draft, told.draft, weight, behind)
+        behind = step.stage == Stage.ACCEPTED and not step.ends
 
 
 class Told(NamedTuple):

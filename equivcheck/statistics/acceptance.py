@@ -1,4 +1,4 @@
-"""Whether drafts are accepted as often as the rejection rule says: part of T3."""
+"""Whether drafts are accepted as often as the engine's rule says: part of T3."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def decisive(probability: NDArray[np.floating]) -> Flags:
 def acceptance_process(probability: NDArray[np.floating], accepted: Flags) -> Logs:
     """Log e-process over `decisive` places in order, [n].
 
-    Given the draft, acceptance is Bernoulli(min(1, p/q)) (Leviathan et al., arXiv 2211.17192).
+    Given the draft, acceptance is Bernoulli with a known probability: min(1, p/q) token by token
+    (Leviathan et al., arXiv 2211.17192), another one in a block (`scoring/stages.py`).
     Half are likelihood ratios of that coin against wrong coins, staked, and half adaptive bins over
     (tenth of the probability, decision); every factor has mean exactly 1 under the rule.
     """

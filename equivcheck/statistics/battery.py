@@ -56,7 +56,7 @@ class Battery:
     parts: dict[str, Peak]
     """Of `WEIGHTS`, those that apply and are not void."""
     stages: dict[str, Peak]
-    """Each stage of the rejection rule that is not void; empty where stages do not apply."""
+    """Each stage of the engine's rule that is not void; empty where stages do not apply."""
     alternatives: dict[str, float]
     """Wrong law to the log wealth of a bet on it, over all rows."""
     evidence: float
@@ -113,7 +113,7 @@ def evaluate(
         scores: outputs in the order in which they were asked for.
         alpha: probability at most of refuting a lossless decoder.
         alpha_pass: the same of excluding the truth, for each margin.
-        stages: whether the engine follows the rejection rule and says what it rejected.
+        stages: whether the stages of the engine's rule can be told from its steps.
         groups: case to parameter group, to name a group that is broken.
 
     Raises:

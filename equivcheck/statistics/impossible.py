@@ -17,7 +17,7 @@ KINDS = {
     Violation.RECOVERED_IMPOSSIBLE: "recovered-impossible",
     Violation.DRAFTED_IMPOSSIBLE: "drafted-impossible",
 }
-"""Violation of the rejection rule, to its name in findings. Each rests on q."""
+"""Violation of the engine's rule, to its name in findings. Each rests on q."""
 BORDER_RATE, HALF_BORDER_RATE = 1e-4, 1e-3
 """Tokens in so many that arithmetic puts across the border of a truncated law at most, in single
 and in half precision. Simulated noise of 1e-3 and 1e-2 nats on logits gives a third of that."""
@@ -57,7 +57,7 @@ def impossible_events(scores: ScoreTable, *, knows_q: bool) -> Impossible:
 
 
 def impossible_under_q(scores: ScoreTable) -> Impossible:
-    """Count what no decoder does that draws its drafts from q and keeps the rejection rule."""
+    """Count what no decoder does that draws its drafts from q and keeps its rule."""
     return _counted(scores, _against_q(scores))
 
 

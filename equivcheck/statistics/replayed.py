@@ -26,6 +26,7 @@ LEFT_OUT = {
     RestsOn.NOTHING: "no step says which draw of the rule they came from",
     RestsOn.UNTOLD_Q: "they rest on q, of which the engine tells nothing",
     RestsOn.CUT_Q: "they rest on q, whose cut falls where arithmetic decides",
+    RestsOn.BLOCK: "they were accepted for what a whole block is, rejected drafts included",
 }
 
 
@@ -93,17 +94,18 @@ def replayed(scores: ScoreTable, *, void: bool) -> Replayed | None:
 
     Args:
         scores: of all draws so far.
-        void: whether the drafts contradict q.
+        void: whether the drafts contradict q, which counts unless the engine's word bears q out.
     """
     found = scores.replays
     if found is None:
         return None
     rests_on = found.rests_on
-    void = void or bool((rests_on == RestsOn.OTHER_Q).any())
+    finely = measured(found)
+    # Drafts that do not fit the q that the engine itself tells were not drawn or judged as it says.
+    void = (void and not finely) or bool((rests_on == RestsOn.OTHER_Q).any())
     counts = rests_on == RestsOn.P
     if not void:
         counts |= rests_on == RestsOn.Q
-    finely = measured(found)
     came = np.where(counts, found.finely if finely else found.came, Came.NOT_REPLAYED)
     wrong = np.flatnonzero(came >= Came.OTHER_COIN)
     return Replayed(

@@ -1,12 +1,14 @@
-"""T3: each step of the rejection rule against its own law. Holds for that rule only.
+"""T3: each stage of the engine's rule against its own distribution, by the rule that it declares.
 
 Whether drafts follow q says whether q is the engine's; it accuses nobody (`draft_law`). Bonus
 tokens need p alone, the two other stages need q.
 
-Drafts follow q, acceptance is a known coin, recovered tokens follow the residual whatever was
-rejected, and bonus tokens follow p. Revealed in that order, slot by slot, each has its law given
-everything before (Leviathan et al., arXiv 2211.17192; Chen et al., arXiv 2302.01318), so every
-process is a test martingale at the ends of verify steps.
+Token by token, drafts follow q, acceptance is a known coin, recovered tokens follow the residual
+whatever was rejected, and bonus tokens follow p (Leviathan et al., arXiv 2211.17192; Chen et al.,
+arXiv 2302.01318). Under block verification (Sun et al., arXiv 2403.10444) the drafts of a block are
+selected by each other, and the distributions are those that `scoring/stages.py` derives; the
+columns hold them. Revealed in that order, slot by slot, each is known given everything before, so
+every process is a test martingale at the ends of verify steps.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from equivcheck.core.engine import UNTOLD, Capabilities
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.extras import TORCH, has_torch, how_to_install
 from equivcheck.core.generation import Request
+from equivcheck.core.rules import RULES
 from equivcheck.core.settings import AUTO, EngineSetup, Settings
 from equivcheck.engines.naming import EngineSpec, read_spec
 from equivcheck.engines.serving import positions
@@ -76,8 +77,8 @@ def plan_draws(
 ) -> DrawPlan:
     """Choose the cases whose law is tested.
 
-    Drawn is what is sampled and stands in a suite that asks for it. Where the candidate draws by
-    rejection, every sampled case is: that its tokens are the target's is then no claim.
+    Drawn is what is sampled and stands in a suite that asks for it. Where the candidate's rule does
+    not promise the target's tokens, every sampled case is.
     """
     of_law = {suite.key(case) for suite in suites if suite.law for case in suite.cases}
     requests = [each.request for each in plan.asked]
@@ -86,7 +87,7 @@ def plan_draws(
     no_judge = unknown and settings.law_evidence == "scores"
     off = settings.sampled is None or not candidate.sampled or no_judge
     drawn = () if off else (each for each in requests if not each.sampling.greedy)
-    every = candidate.rule == "rejection"
+    every = not RULES[candidate.rule].same_tokens
     cases = tuple(each for each in drawn if every or each.key in of_law)
     company = tuple(each for each in requests if each.sampling.greedy and each.key in of_law)
     before = answers_before(plan.asked)
@@ -119,8 +120,9 @@ def may_be_drawn(settings: Settings, suite: Suite) -> bool:
         SettingsError: the candidate's specification cannot be read.
     """
     spec = read_spec(settings.candidate, settings.engine)
-    rejects = spec.name != "native" or spec.options.get("rule") == "rejection"
-    return settings.sampled is not None and (suite.law or rejects)
+    promised = [name for name, facts in RULES.items() if facts.same_tokens]
+    same_tokens = spec.name == "native" and spec.options.get("rule", "coupled") in promised
+    return settings.sampled is not None and (suite.law or not same_tokens)
 
 
 def sampled_spec(settings: Settings) -> str:

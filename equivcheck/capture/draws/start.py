@@ -70,7 +70,7 @@ def draw(
     if header.settings.law_evidence == "tokens":
         draw_tokens(ledger, engines)
     elif promising(ledger.preflight, header):
-        scorer = open_scorer(header, drafter=header.arms[SAMPLED].drafter, served=served)
+        scorer = open_scorer(header, drafter=header.arms[SAMPLED].judges_by, served=served)
         draw_and_score(ledger, engines, scorer=scorer, refuted=refuter(header))
 
 
@@ -113,7 +113,7 @@ def look_ahead(plan: DrawPlan, evidence: Evidence, *, served: Served | None = No
         return nothing
     from equivcheck.statistics.preflight import preflight
 
-    drafter = header.arms[SAMPLED].drafter
+    drafter = header.arms[SAMPLED].judges_by
     if drafter == "one-hot":
         # Nobody but the engine can say what it drafts, so its own answers tell how q lies to p.
         own = list(_answers(plan, evidence, arm=CANDIDATE))
@@ -160,7 +160,8 @@ def open_scorer(
         eos_token_ids=header.eos_token_ids,
         drafter=drafter,
         stages=arm.tells_stages,
-        replays=arm.rule if replays and can_be_replayed(arm) else None,
+        rule=arm.rule,
+        replays=replays and can_be_replayed(arm),
         served=served,
     )
 

@@ -15,16 +15,20 @@ from equivcheck.core.generation import Request
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.streams import Purpose
 from equivcheck.decoding.verification import (
+    BlockRule,
     MatchRule,
     Proposal,
     RejectionRule,
     VerificationRule,
     leading,
+    longest,
 )
+from equivcheck.engines.native_options import RULE_CLASSES
 
 VOCAB = 6
 TRIALS = 20_000
-RULES: list[VerificationRule] = [MatchRule(), RejectionRule()]
+NAMES = [name for name in RULE_CLASSES if name != "greedy"]
+RULES: list[VerificationRule] = [RULE_CLASSES[name]() for name in NAMES]
 
 
 def sampled_rows(count: int, *, temperature: float = 1.0) -> Rows:
@@ -54,7 +58,7 @@ LAWS = {
 
 
 @pytest.mark.parametrize("law", LAWS, ids=str)
-@pytest.mark.parametrize("rule", RULES, ids=["coupled", "rejection"])
+@pytest.mark.parametrize("rule", RULES, ids=NAMES)
 def test_every_output_position_follows_the_target(rule: VerificationRule, law: str) -> None:
     """Two drafts: the first output token always exists, the second after one acceptance."""
     target, draft = (torch.tensor(probs) for probs in LAWS[law])
@@ -127,7 +131,7 @@ def test_equal_laws_reject_nothing_even_by_the_largest_coin(
     assert verified.accepted.tolist() == [1, 1, 1, 1]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=["coupled", "rejection"])
+@pytest.mark.parametrize("rule", RULES, ids=NAMES)
 def test_drafts_beyond_a_rows_length_are_never_accepted(rule: VerificationRule) -> None:
     rows = sampled_rows(4)
     law = torch.tensor([1.0, 0, 0, 0, 0, 0]).log()
@@ -137,7 +141,7 @@ def test_drafts_beyond_a_rows_length_are_never_accepted(rule: VerificationRule) 
     assert torch.equal(verified.accepted, lengths)
 
 
-def test_greedy_rows_reject_by_the_argmax_under_both_rules() -> None:
+def test_greedy_rows_reject_by_the_argmax_under_every_rule() -> None:
     rows = sampled_rows(2, temperature=0.0)
     law = torch.tensor([0.3, 0.4, 0.3, 0, 0, 0]).log()
     for rule in RULES:
@@ -157,6 +161,47 @@ def test_the_coupled_rule_draws_what_plain_decoding_draws() -> None:
         for row in range(50):
             good = int(verified.accepted[row]) + 1
             assert verified.tokens[row, :good].tolist() == plain[row, :good].tolist()
+
+
+def test_a_later_draft_saves_an_earlier_one_that_alone_would_be_rejected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """p/q is 1/2, then 2: together the target is as likely to say it as the drafter."""
+    rows = sampled_rows(2)
+    fix_the_coin(rows, monkeypatch, value=0.9)
+    likely = torch.tensor([0.4, 0.6, 0, 0, 0, 0]).log()
+    unlikely = torch.tensor([0.8, 0.2, 0, 0, 0, 0]).log()
+    target = torch.stack([likely, unlikely, likely]).expand(2, 3, VOCAB)
+    draft = torch.stack([unlikely, likely]).expand(2, 2, VOCAB)
+    for lengths, accepted in (([2, 2], 2), ([1, 1], 0)):
+        proposal = Proposal(torch.zeros(2, 2, dtype=torch.int64), torch.tensor(lengths), draft)
+        assert BlockRule().verify(target, proposal, rows).accepted.tolist() == [accepted] * 2
+        assert RejectionRule().verify(target, proposal, rows).accepted.tolist() == [0, 0]
+
+
+def test_blocks_of_other_lengths_beside_it_do_not_change_a_rows_block() -> None:
+    rows = sampled_rows(400)
+    target, draft = (torch.tensor(probs).log() for probs in LAWS["overlapping"])
+    tokens = BlockRule().draw(draft.expand(400, 5, VOCAB), rows, rows.upcoming(5))
+    ragged = torch.arange(400) % 6
+    for gamma in range(6):
+        laws = (target.expand(400, gamma + 1, VOCAB), draft.expand(400, gamma, VOCAB))
+        alone = Proposal(tokens[:, :gamma], torch.full((400,), gamma), laws[1])
+        together = Proposal(tokens, ragged, draft.expand(400, 5, VOCAB))
+        one = BlockRule().verify(laws[0], alone, rows)
+        other = BlockRule().verify(target.expand(400, 6, VOCAB), together, rows)
+        own = ragged == gamma
+        assert torch.equal(one.accepted[own], other.accepted[own])
+        place = one.accepted[:, None]
+        ours, theirs = one.tokens.gather(1, place), other.tokens.gather(1, place)
+        assert torch.equal(ours[own], theirs[own])
+
+
+@given(st.lists(st.booleans(), max_size=8), st.integers(0, 8))
+def test_longest_takes_the_last_prefix_that_passes(passes: list[bool], length: int) -> None:
+    sizes = [size for size, passed in enumerate(passes[:length], start=1) if passed]
+    found = longest(torch.tensor([passes], dtype=torch.bool), torch.tensor([length]))
+    assert found.tolist() == [max(sizes, default=0)]
 
 
 def test_draft_and_recovery_noise_are_independent() -> None:

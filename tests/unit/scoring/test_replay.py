@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import shutil
@@ -80,7 +81,8 @@ def scored(
         Settings(setup=setup),
         eos_token_ids=(0,),
         drafter=drafter,  # type: ignore[arg-type]
-        replays=rule,
+        rule=rule,
+        replays=True,
     )
     return scorer.score(draws)
 
@@ -284,11 +286,38 @@ def test_a_q_that_a_moved_cut_explains_leaves_out_one_token(setup: EngineSetup) 
 
 
 def test_drafts_that_contradict_q_void_what_rests_on_it(setup: EngineSetup) -> None:
+    """Unless there is enough of the engine's own word for q."""
     table = scored(drawn(f"{REJECTION},fault=lenience", setup, 12), setup)
-    assert judged(table).wrong > 0
-    found = judged(table, void=True)
+    assert judged(table, void=True).wrong == judged(table).wrong > 0
+    assert table.replays is not None
+    coarse = dataclasses.replace(table.replays, off=np.ones_like(table.replays.off))
+    found = judged(dataclasses.replace(table, replays=coarse), void=True)
     assert (found.wrong, found.about_q) == (0, 0)
     assert found.replayed > 50
+
+
+OTHER_RULES = ("one-hot", "agreement", "block")
+
+
+@pytest.mark.parametrize("rule", OTHER_RULES)
+def test_tokens_of_every_rule_come_as_they_must(rule: Rule, setup: EngineSetup) -> None:
+    drafter = "model" if rule == "block" else "one-hot"
+    draws = drawn(f"native:gamma=4,rule={rule}", setup)
+    found = judged(scored(draws, setup, rule=rule, drafter=drafter))
+    assert (found.wrong, found.flipped) == (0, 0)
+    assert found.replayed + sum(found.left_out.values()) == found.tokens
+    # Of a block the accepted drafts hang on rejected ones, too.
+    assert found.replayed > 300 if rule == "block" else found.replayed == found.tokens
+
+
+@pytest.mark.parametrize(("drawn_by", "told"), [("block", "rejection"), ("rejection", "block")])
+def test_another_rule_than_the_one_told_shows(
+    drawn_by: Rule, told: Rule, setup: EngineSetup
+) -> None:
+    """Both are lossless; drafts contradict q then, but the engine's own word bears it out."""
+    draws = drawn(f"native:gamma=4,rule={drawn_by}", setup)
+    for void in (False, True):
+        assert judged(scored(draws, setup, rule=told), void=void).wrong > 20
 
 
 def test_tokens_that_no_step_accounts_for_are_left_out(setup: EngineSetup) -> None:
@@ -305,7 +334,9 @@ def test_only_a_known_stream_is_replayed() -> None:
     def told(rule: Rule, stream: str | None) -> bool:
         return can_be_replayed(make_capabilities(rule=rule, random_stream=stream))
 
-    assert told("rejection", PHILOX_STREAM)
+    for rule in ("rejection", "one-hot", "block", "agreement"):
+        assert told(rule, PHILOX_STREAM)
+    assert not told("unknown", PHILOX_STREAM)
     assert told("coupled", PHILOX_STREAM)
     assert not told("greedy", PHILOX_STREAM)
     assert not told("rejection", "mersenne/1")

@@ -76,13 +76,21 @@ def test_a_token_out_of_reach_has_no_finite_gap(gap: float) -> None:
 
 
 def test_a_void_q_takes_what_rests_on_it_along() -> None:
-    wrong_by_q, wrong_by_p = (changed({row: both(Came.OTHER_COIN)}) for row in (5, 4))
+    coarse = {7: {"off": 0.9}}
+    wrong_by_q, wrong_by_p = (changed(coarse | {row: both(Came.OTHER_TOKEN)}) for row in (5, 4))
     assert judged(wrong_by_q).wrong == 1
     assert judged(wrong_by_q, void=True).wrong == 0
     assert judged(wrong_by_p, void=True).wrong == 1
     left = judged(wrong_by_q, void=True)
     assert left.replayed == TABLE.rows // 2
     assert sum(left.left_out.values()) == TABLE.rows // 2
+
+
+def test_a_q_that_the_engine_tells_finely_is_its_own_whatever_the_drafts_are() -> None:
+    """Then they were not drawn, or not judged, as the engine says."""
+    wrong = {5: both(Came.OTHER_TOKEN)}
+    assert judged(changed(wrong), void=True).wrong == 1
+    assert judged(changed(wrong | {7: {"off": 0.9}}), void=True).wrong == 0
 
 
 def test_one_other_q_voids_q_everywhere() -> None:
