@@ -40,7 +40,7 @@ def check(evidence: Evidence) -> list[Finding]:
             outcome=Outcome.INCONCLUSIVE,
             reason=Reason.NOT_COMPARABLE,
             headline=f"{plural(count, 'sampled case')} cannot be compared token by token: "
-            f"{_rules(evidence)}; only a test of the sampled law can judge them",
+            f"{_rules(evidence)}; only a test of the distribution can judge them",
             n=count,
         )
         for workload, count in cases.items()

@@ -65,7 +65,7 @@ def broken_headline(evidence: Evidence, battery: Battery) -> str:
         return f"sampled output cannot be the target's: {events} (0 allowed)"
     tokens = plural(battery.failed_after or battery.tokens, "token")
     what = blame(battery, rule_of(evidence))
-    return f"sampled output breaks the target's law after {tokens}: {what}"
+    return f"wrong sampled distribution after {tokens}: {what}"
 
 
 def counted(events: Impossible) -> Iterator[str]:
@@ -210,8 +210,9 @@ def _details(evidence: Evidence, battery: Battery) -> Iterator[str]:
     if scores.draft_law == ONE_HOT_LAW:
         yield "the engine calls its drafts certain; drafts drawn from a q would break the stages"
     yield (
-        f"draft law: {visible(scores.draft_law)}; {plural(battery.impossible.border, 'token')} at "
-        f"the border of a truncated law, where arithmetic decides"
+        f"draft distribution: {visible(scores.draft_law)}; "
+        f"{plural(battery.impossible.border, 'token')} at the border of a truncated distribution, "
+        f"where arithmetic decides"
     )
     if found is not None and found.scorer:
         yield f"scored by {visible(found.scorer)}"

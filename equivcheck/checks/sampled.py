@@ -107,27 +107,30 @@ def unfit(evidence: Evidence) -> tuple[Reason | None, str]:
 
     found, draws = evidence.preflight, evidence.draws.get(SAMPLED, {})
     if found is None:
-        return Reason.NOT_SAMPLED, "the sampled law was not tested: nothing was drawn"
+        return Reason.NOT_SAMPLED, "the sampled distribution was not tested: nothing was drawn"
     if not draws:
         short = shortfalls(found, profile_of(evidence)) if found.positions else []
         if not short:
-            return Reason.NOT_SAMPLED, "the sampled law was not tested: nothing was drawn"
+            return Reason.NOT_SAMPLED, "the sampled distribution was not tested: nothing was drawn"
         return Reason.UNDERPOWERED, missing_in_words(found, short, needed=most_needed(short))
     if evidence.scores is None:
         drawn = plural(len(draws), "draw")
-        return Reason.NOT_SAMPLED, f"the sampled law was not tested: {drawn} and no scores"
+        return Reason.NOT_SAMPLED, f"the sampled distribution was not tested: {drawn} and no scores"
     if evidence.scores.keys != tuple(draws):
         known = set(evidence.scores.keys)
         lacking = sum(key not in known for key in draws)
         what = f"{plural(lacking, 'draw')} of {len(draws):,} lack scores"
         if not lacking:
             what = "its scores are not those of its draws"
-        return Reason.NOT_SAMPLED, f"the sampled law was not tested: {what}"
+        return Reason.NOT_SAMPLED, f"the sampled distribution was not tested: {what}"
     scored = evidence.scores.starts[1:] - evidence.scores.starts[:-1]
     if scored.tolist() != [len(draw.token_ids) for draw in draws.values()]:
-        return Reason.NOT_SAMPLED, "the sampled law was not tested: not every token has its score"
+        return (
+            Reason.NOT_SAMPLED,
+            "the sampled distribution was not tested: not every token has its score",
+        )
     if isinstance(why := _evaluated_once(evidence), str):
-        return Reason.NOT_SAMPLED, f"the sampled law was not tested: {why}"
+        return Reason.NOT_SAMPLED, f"the sampled distribution was not tested: {why}"
     return None, ""
 
 
@@ -164,7 +167,7 @@ def _broken(evidence: Evidence, battery: Battery) -> list[Finding]:
                 subject=RUN if kind == "parameters" else name,
                 outcome=Outcome.FAIL,
                 reason=reason,
-                headline=f"the law is broken for {kind} {name}: "
+                headline=f"the distribution is wrong for {kind} {name}: "
                 f"{_power(peaks[name].highest)} by its draws alone",
                 repeat=_repeat(evidence),
                 estimate=_log10(peaks[name].highest),
@@ -216,7 +219,7 @@ def _held_or_not(evidence: Evidence, battery: Battery) -> Finding:
     if battery.impossible.border > allowed:
         what = (
             f"no departure in {tokens}, but {battery.impossible.border:,} at the border of a "
-            f"truncated law; arithmetic explains {allowed:,}"
+            f"truncated distribution; arithmetic explains {allowed:,}"
         )
         return _finding(evidence, Outcome.INCONCLUSIVE, Reason.NOT_EXCLUDED, what, battery=battery)
     left = [
@@ -229,7 +232,7 @@ def _held_or_not(evidence: Evidence, battery: Battery) -> Finding:
         what = f"no departure in {tokens}, but {names} not excluded; {_draw_on(battery, left)}"
         return _finding(evidence, Outcome.INCONCLUSIVE, Reason.NOT_EXCLUDED, what, battery=battery)
     judged = judged_tokens(evidence)
-    what = f"{plural(judged, 'token')} follow the target's law: {bounds_in_words(battery)}"
+    what = f"{plural(judged, 'token')} follow the target's distribution: {bounds_in_words(battery)}"
     held = _finding(evidence, Outcome.PASS, Reason.LAW_HELD, what, battery=battery)
     return msgspec.structs.replace(held, n=judged)
 

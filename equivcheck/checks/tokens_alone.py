@@ -59,7 +59,7 @@ def check(evidence: Evidence) -> list[Finding]:
     drawn = sum(map(len, chain(*ours.values())))
     if fewest < LEAST_ROUNDS:
         what = (
-            f"the sampled law was not tested: both arms drew every case in "
+            f"the sampled distribution was not tested: both arms drew every case in "
             f"{plural(fewest, 'round')}, {LEAST_ROUNDS} needed"
         )
         return [_finding(evidence, Outcome.INCONCLUSIVE, Reason.NOT_SAMPLED, what)]

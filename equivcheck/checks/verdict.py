@@ -141,7 +141,7 @@ def _sentence(evidence: Evidence, findings: Sequence[Finding], outcome: Outcome)
     if reasons[Reason.NUMERICS]:
         matched += f", {reasons[Reason.NUMERICS]} left it at near ties"
     if held := _law_held(findings):
-        by = f"by the {TARGET}'s law"
+        by = f"from the {TARGET}'s distribution"
         if evidence.header.settings.law_evidence == "tokens":
             by = f"that do not differ visibly from the {TARGET}'s"
         drew = f"drew {plural(held.n, 'token')}{BY_TEXT * text} {by}"

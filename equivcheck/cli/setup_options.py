@@ -28,8 +28,12 @@ _SETUP: tuple[Flag, ...] = (
 )
 _BASELINE: Flag = ("baseline", "baseline", "Saved run to hold this one against.")
 _LAW: tuple[Flag, ...] = (
-    ("profile", "profile", f"Tokens drawn to test a law: {', '.join(get_args(ProfileName))}."),
-    ("sampled", "sampled", "Engine whose sampled law is tested; none: it is not."),
+    (
+        "profile",
+        "profile",
+        f"Tokens drawn to test a distribution: {', '.join(get_args(ProfileName))}.",
+    ),
+    ("sampled", "sampled", "Engine whose sampled distribution is tested; none: it is not."),
 )
 
 

@@ -19,7 +19,7 @@ KINDS = {
 """What a fault breaks, in words."""
 AFTER: dict[Unit, str] = {
     "answered": "{:,.0f} tokens answered",
-    "drawn": "{:,.0f} tokens drawn where the law of sampling is tested",
+    "drawn": "{:,.0f} tokens drawn where the distribution is tested",
 }
 
 

@@ -22,8 +22,8 @@ Breaks = Literal["losslessness", "speed", "interface", "measurement", "nothing"]
 FAMILIES = {
     "F1": "accept rule",
     "F2": "replacement of a rejected draft",
-    "F3": "draft law",
-    "F4": "target law",
+    "F3": "draft distribution",
+    "F4": "target distribution",
     "F5": "random streams",
     "F6": "bonus token",
     "F7": "row alignment",

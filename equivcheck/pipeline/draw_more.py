@@ -39,7 +39,9 @@ def finished_run(folder: Path, settings: Settings, suites: Sequence[Suite]) -> E
     if not evidence.draws.get(SAMPLED):
         raise RecordsError(f"{folder}: nothing was drawn in this run, so there is no more to draw")
     if (law := law_of(evidence)) is not None and law.broken:
-        raise RecordsError(f"{folder}: the law is refuted; more draws cannot take that back")
+        raise RecordsError(
+            f"{folder}: the distribution is refuted; more draws cannot take that back"
+        )
     return evidence
 
 

@@ -95,7 +95,7 @@ def law_lines(law: LawView) -> tuple[str, ...]:
     excluded = [words for _, words in law.bounds if words != NOT_REACHED]
     left = [name for name, words in law.bounds if words == NOT_REACHED]
     said = [
-        f"sampled law: {law.tokens:,} tokens of {law.draws:,} draws, highest e-value "
+        f"sampled distribution: {law.tokens:,} tokens of {law.draws:,} draws, highest e-value "
         f"{parts['all']} (refuted from 10^{law.limit:g})",
         f"by part: {tested}",
     ]

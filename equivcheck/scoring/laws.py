@@ -89,7 +89,7 @@ def sampling_law(logits: Tensor, sampling: Sampling, *, rest: Tensor | None = No
         ValueError: the sampling is greedy, so that there is one outcome and nothing to test.
     """
     if sampling.greedy:
-        raise ValueError("a greedy request has no law to test; score sampled ones")
+        raise ValueError("a greedy request has no distribution to test; score sampled ones")
     # Before the temperature: quotients of large numbers are rounded by more than their difference.
     centred = logits - logits.amax(dim=-1, keepdim=True)
     whole = (centred / sampling.temperature).log_softmax(dim=-1).clamp_(min=HIDDEN)

@@ -205,7 +205,7 @@ def test_a_blatant_fault_ends_the_drawing_early(settings: Settings, tmp_path: Pa
     found = law(verdict)
     assert (verdict.outcome, found.outcome) == (Outcome.FAIL, Outcome.FAIL)
     assert tokens_drawn(read_evidence(tmp_path)) < BUDGET / 2
-    with pytest.raises(RecordsError, match="the law is refuted"):
+    with pytest.raises(RecordsError, match="the distribution is refuted"):
         finished_run(tmp_path, broken, SUITES)
 
 

@@ -87,7 +87,7 @@ def test_every_stage_of_a_sound_one_is_tested(
     assert (law.outcome, law.reason) == (Outcome.PASS, Reason.LAW_HELD), law.headline
     told = "\n".join(law.details)
     assert "of the stages: draft 10^0.0, accept 10^" in told
-    assert "draft law: one-hot" in told
+    assert "draft distribution: one-hot" in told
     preflight = read_evidence(tmp_path / "sound").preflight
     assert preflight is not None
     # Measured on the engine's own drafts, as nobody else knows them.

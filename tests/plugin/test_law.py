@@ -49,7 +49,7 @@ def test_the_law_is_told_by_one_gate(lawful: Project) -> None:
         [
             "suites/law.jsonl::sampled PASSED*",
             "EQUIVALENT — speculative matched target token for token on 6 of 6 prompts (144 tokens)"
-            " and drew 2?? tokens by the target's law",
+            " and drew 2?? tokens from the target's distribution",
         ]
     )
     assert "suites/plain.jsonl::sampled" not in result.stdout.str()
@@ -76,7 +76,7 @@ def test_cases_of_a_broken_law_fall_with_it(lawful: Project) -> None:
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "FAILED suites/law.jsonl::warm - sampled output breaks the target's law after *",
+            "FAILED suites/law.jsonl::warm - wrong sampled distribution after *",
             "FAILED suites/law.jsonl::sampled - *",
         ]
     )
@@ -98,7 +98,7 @@ def test_a_finished_run_is_drawn_on_from_the_command_line(
     assert after >= 2 * TOKENS
     assert f"going on with the finished run in reports/latest: {before} tokens" in shown.err
     assert f"{after} tokens are drawn now" in shown.err
-    assert f"drew {after} tokens by the target's law" in " ".join(shown.out.split())
+    assert f"drew {after} tokens from the target's distribution" in " ".join(shown.out.split())
     assert cli.run(["run", "--continue", "--sampled", "none"]) == 2
     assert "settings.sampled is 'auto' there, None here" in capsys.readouterr().err
     assert cli.run(["run", "--continue", "--fresh"]) == 2

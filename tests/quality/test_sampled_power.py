@@ -1,4 +1,4 @@
-"""Power of the test of the sampled law: blatant faults of rejection sampling do not get past it.
+"""Power of the test of the distribution: blatant faults of rejection sampling do not get past it.
 
 On the tabular pair, through the real decode loop, and a few as whole runs of the bundled pair. What
 every fault takes there is measured by ``benchmarks.power``.

@@ -99,7 +99,7 @@ def test_a_sound_decoder_passes_with_its_bounds() -> None:
     finding = law_finding(evidence_of(table(SOUND, rounds=ROUNDS)))
     assert (finding.outcome, finding.reason) == (Outcome.PASS, Reason.LAW_HELD)
     assert finding.headline.startswith(
-        f"{ROUNDS * CASES * LENGTH:,} tokens follow the target's law: leak < "
+        f"{ROUNDS * CASES * LENGTH:,} tokens follow the target's distribution: leak < "
     )
     for word in ("lenience > 0.9", "temperature < 1.0", "temperature > 0.9"):
         assert word in finding.headline
@@ -302,7 +302,9 @@ def test_the_border_of_a_cut_is_excused_only_as_often_as_arithmetic_crosses_it(
     finding = law_finding(evidence_of(dataclasses.replace(sound, support=support)))
     assert finding.outcome is outcome
     if outcome is Outcome.INCONCLUSIVE:
-        assert "60 at the border of a truncated law; arithmetic explains" in finding.headline
+        assert (
+            "60 at the border of a truncated distribution; arithmetic explains" in finding.headline
+        )
     else:
         assert finding.n == sound.rows - count
 

@@ -78,7 +78,7 @@ def outcomes(target: Model, draft: Model, *, gamma: int, lengths: int) -> Iterat
 
 
 def continued(text: Text, probability: float, target: Model, *, length: int) -> Iterator[Texts]:
-    """A text that goes on by the target's law."""
+    """A text that goes on from the target's distribution."""
     for more in itertools.product(range(WORDS), repeat=length - len(text)):
         whole = text + more
         rest = target.probability(whole) / target.probability(text)

@@ -53,7 +53,7 @@ def test_one_missed_run_makes_a_missed_fault() -> None:
         "1 of 2 seeded faults caught (losslessness 1 of 2), in 2 of 3 runs "
         "(95 % interval of the rate: 9.4 % to 99.2 %). "
         "The median fault is seen after 1,234 tokens answered, "
-        "or 7,112 tokens drawn where the law of sampling is tested"
+        "or 7,112 tokens drawn where the distribution is tested"
     )
 
 

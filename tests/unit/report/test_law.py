@@ -47,7 +47,7 @@ def test_the_report_draws_both_pictures() -> None:
     text = html.render(view_of(evidence, judge(evidence)))
     section = text[text.index('<section id="law"') :].partition("</section>")[0]
     assert len(re.findall("<svg", section)) == 2
-    assert "Evidence against the law, by tokens drawn" in section
+    assert "Evidence against the distribution, by tokens drawn" in section
     assert "5,120 tokens of 320 draws" in section
     assert "NaN" not in section
     assert "nan" not in section
@@ -57,9 +57,9 @@ def test_text_and_markdown_say_it_in_a_few_lines() -> None:
     evidence = evidence_of(table(Decoder(), rounds=40))
     view = view_of(evidence, judge(evidence))
     plain, marked = terminal.render(view), markdown.render(view)
-    assert "sampled law: 5,120 tokens of 320 draws, highest e-value 10^" in plain
+    assert "sampled distribution: 5,120 tokens of 320 draws, highest e-value 10^" in plain
     assert "not excluded: leak=0.05" in " ".join(plain.split())
-    assert "- sampled law: 5,120 tokens of 320 draws" in marked
+    assert "- sampled distribution: 5,120 tokens of 320 draws" in marked
     assert max(len(line) for line in plain.splitlines()) <= 100
 
 
