@@ -32,6 +32,7 @@ from equivcheck.capture.header import make_header
 from equivcheck.capture.logbook import Logbook, Progress
 from equivcheck.capture.plan import Plan, make_plan, shuffle, warm_up, with_stored_prompts
 from equivcheck.capture.served import served
+from equivcheck.capture.services import serve_suites, unserved, with_services
 from equivcheck.capture.thread_choice import TimeThreads, with_threads
 from equivcheck.checks.exercised import with_required_events
 from equivcheck.core.cases import Suite
@@ -49,6 +50,7 @@ from equivcheck.records.records import (
     SAMPLED,
     SAMPLED_TARGET,
     SCORER,
+    SERVES,
     SHUFFLED,
     TARGET,
     Evidence,
@@ -151,6 +153,7 @@ def capture(
 
             open_scorer(arms[SCORER])
         plan = served(plan, arms.heard(), batch_size=settings.setup.batch_size)
+        plan = with_services(plan, arms.heard())
         draws = plan_draws(settings, suites, plan, candidate=candidate)
         # Of engines that load the models elsewhere: the first time that this process loads them.
         if limited(settings) and settings.scorer is None:
@@ -228,12 +231,15 @@ def ask_arms(book: Logbook, arms: Arms, *, settings: Settings) -> None:
     asked = [arm for arm in TURNS if arm in arms and book.missing(arm)]
     if book.missing(SHUFFLED) and CANDIDATE not in asked:
         asked.append(CANDIDATE)
+    asked += [arm for arm in SERVES if arm not in asked and unserved(book, arm=arm)]
     # The candidate first: it is open already, for what is planned follows from what it is.
     one_by_one = [[arm] for arm in sorted(asked, key=lambda arm: arm != CANDIDATE)]
     for together in one_by_one if arms.order == ONE_AT_A_TIME else [asked]:
         take_turns(book, {arm: arms[arm] for arm in together})
         if CANDIDATE in together:
             ask_shuffled(book, arms[CANDIDATE], settings=settings)
+        for arm in together:
+            serve_suites(book, arms[arm], arm=arm)
 
 
 def take_turns(book: Logbook, engines: Mapping[str, Engine]) -> None:

@@ -15,7 +15,15 @@ from equivcheck.core.cases import Suite
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.extras import has_torch
 from equivcheck.core.settings import Order, Settings
-from equivcheck.records.records import CANDIDATE, REPEAT, SCHEMA, SHUFFLED, Header, SuiteRef
+from equivcheck.records.records import (
+    CANDIDATE,
+    REPEAT,
+    SCHEMA,
+    SERVES,
+    SHUFFLED,
+    Header,
+    SuiteRef,
+)
 
 
 def make_header(
@@ -46,7 +54,12 @@ def make_header(
             )
             for suite in suites
         ),
-        arms={**arms, SHUFFLED: arms[CANDIDATE], REPEAT: arms[CANDIDATE]},
+        arms={
+            **arms,
+            SHUFFLED: arms[CANDIDATE],
+            REPEAT: arms[CANDIDATE],
+            **{served: arms[arm] for arm, served in SERVES.items() if served in plan.planned},
+        },
         planned=plan.planned | draws.planned,
         eos_token_ids=pair.eos_token_ids,
         vocab_size=pair.vocab_size,
@@ -59,6 +72,7 @@ def make_header(
         threads_timed=threads_timed,
         left_out=plan.left_out,
         windows=pair.windows,
+        schedules=plan.timed,
         shard=plan.shard,
     )
 

@@ -44,8 +44,15 @@ class Logbook:
         self.answered = {arm: set(evidence.answers(arm)) for arm in plan.planned}
         self.failed: dict[str, dict[str, str]] = {arm: {} for arm in plan.planned}
         self.histories = Histories(plan.turns)
+        self.served = {(each.arm, each.schedule.name) for each in evidence.served}
+        """By arm and suite, the schedules that have been served to their end."""
+        self.paces: dict[tuple[str, str], float] = {}
+        """By arm and key, the seconds that a token took, where that is known."""
         for arm in plan.planned:
-            self.histories.stored(evidence.answers(arm).values())
+            stored = evidence.answers(arm).values()
+            self.histories.stored(stored)
+            for each in stored:
+                self.note(each.generation, arm=arm)
         writer.append(*(each for each in plan.asked if each.request.key not in evidence.asked))
 
     def missing(self, arm: str) -> set[str]:
@@ -92,10 +99,17 @@ class Logbook:
             self.failed[arm][outcome.key] = outcome.message
         else:
             self.answered[arm].add(outcome.key)
-            self.histories.note(outcome, arm=arm)
+            self.note(outcome, arm=arm)
         if self.progress:
             done = sum(len(keys) for keys in (*self.answered.values(), *self.failed.values()))
             self.progress(GENERATING, done, sum(map(len, self.plan.planned.values())))
+
+    def note(self, generation: Generation, *, arm: str) -> None:
+        """Remember of an answer what later requests hang on."""
+        self.histories.note(generation, arm=arm)
+        if generation.total_seconds is not None and generation.token_ids:
+            pace = generation.total_seconds / len(generation.token_ids)
+            self.paces[arm, generation.key] = pace
 
     def captured(self, generation: Generation, *, arm: str) -> Captured:
         """An answer with what only a tokenizer can say about it."""

@@ -17,6 +17,7 @@ from equivcheck.core.cases import Case, Suite
 from equivcheck.core.errors import SuiteError
 from equivcheck.core.generation import Request
 from equivcheck.core.schedule import leaders_of
+from equivcheck.core.service_schedule import Schedule, schedule_of
 from equivcheck.core.settings import Settings
 from equivcheck.records.asking_order import by_wave, in_turns, mixed_up
 from equivcheck.records.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET, Asked, LeftOut
@@ -44,6 +45,15 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Which part of the selected cases this is; None: all of them."""
     turns: dict[str, Turn] = {}
     """Key of each later turn of a session to how its prompt is made."""
+    timed: tuple[Schedule, ...] = ()
+    """Of each suite whose requests have times, whether all of them are asked or not."""
+
+    @property
+    def schedules(self) -> tuple[Schedule, ...]:
+        """The schedules of what is asked."""
+        asked = {each.request.key for each in self.asked}
+        own = (each.among(asked) for each in self.timed)
+        return tuple(each for each in own if each.arrivals)
 
     @property
     def waves(self) -> dict[str, int]:
@@ -112,6 +122,7 @@ def make_plan(
         **chunks_of(asked, probed=probed, size=settings.setup.batch_size),
         planned=share_out(requests, probed=probed, control=settings.control is not None),
         turns=turns,
+        timed=tuple(schedule_of(suite) for suite in suites if suite.timed),
         shard=shard,
     )
 

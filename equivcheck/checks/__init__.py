@@ -22,6 +22,7 @@ from equivcheck.checks import (
     replayed,
     sampled,
     score,
+    served,
     sessions,
     stopping,
 )
@@ -35,6 +36,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("greedy", greedy.check),
     ("coupled", coupled.check),
     ("sessions", sessions.check),
+    ("schedules", served.check),
     ("sampled", sampled.check),
     ("replayed", replayed.check),
     ("engaged", engaged.check),

@@ -1,4 +1,4 @@
-"""Whether what is served under a schedule is what is answered alone. Pure; not part of a run yet.
+"""Whether what is served under a schedule is what is answered alone. Pure.
 
 Each answer has to have the ids that its request is answered with alone, and under one identity
 contract the bits too; what was told of a request before it was given up has to begin its answer.
@@ -154,7 +154,12 @@ def failure(found: Difference, schedule: Schedule, served: Served) -> Finding:
 
 
 def history(served: Served, found: Difference) -> list[str]:
-    """What had happened to a request by a step, and to others just before it."""
+    """What had happened to a request by a step, and to others just before it.
+
+    Of others also who was given up or preempted since the request began.
+    """
+    own = [each.step for each in served.events if each.key == found.key and each.step <= found.step]
+    since = min(own, default=found.step)
     notable = [
         each for each in served.events if each.step <= found.step and each.happened != "tokens"
     ]
@@ -162,7 +167,9 @@ def history(served: Served, found: Difference) -> list[str]:
     lines = [
         f"step {each.step}: {each.key} {told(each, ended)}"
         for each in notable
-        if each.key == found.key or found.step - each.step <= JUST_BEFORE
+        if each.key == found.key
+        or found.step - each.step <= JUST_BEFORE
+        or (each.happened in ("given up", "preempted") and each.step >= since)
     ]
     return lines[-MOST_LINES:]
 
@@ -186,14 +193,6 @@ def told(event: ServedEvent, ended: Mapping[str, ServedEvent]) -> str:
 
 def passed(schedule: Schedule, served: Served) -> Finding:
     """The finding of a schedule under which nothing differs."""
-    tokens = len(tokens_of(served.events))
-    counts = (
-        (served.count("given up"), "given up"),
-        (served.count("preempted"), "preempted"),
-        (served.count("taken over"), "prompt tokens taken over"),
-        (served.count("refilled"), "refilled rows"),
-    )
-    happened = ", ".join(f"{count:,} {what}" for count, what in counts if count)
     answers = len(served.answers)
     return Finding(
         check=CHECK,
@@ -201,6 +200,18 @@ def passed(schedule: Schedule, served: Served) -> Finding:
         outcome=Outcome.PASS,
         reason=Reason.HELD,
         headline=f"{schedule.name}: {answers} of {answers} answers as alone"
-        + (f" ({happened})" if happened else ""),
-        n=tokens,
+        f"{happened_words(served)}",
+        n=len(tokens_of(served.events)),
     )
+
+
+def happened_words(served: Served) -> str:
+    """`` (2 given up, 1 preempted)``; empty: nothing of note happened."""
+    counts = (
+        (served.count("given up"), "given up"),
+        (served.count("preempted"), "preempted"),
+        (served.count("taken over"), "prompt tokens taken over"),
+        (served.count("refilled"), "refilled rows"),
+    )
+    happened = ", ".join(f"{count:,} {what}" for count, what in counts if count)
+    return f" ({happened})" if happened else ""

@@ -13,6 +13,7 @@ from msgspec import Struct
 from equivcheck.checks import CHECKS
 from equivcheck.checks.complete import left_out_words
 from equivcheck.checks.identity import BY_TEXT
+from equivcheck.checks.served import unserved_words
 from equivcheck.checks.subjects import RUN, plural
 from equivcheck.core.findings import Finding, Outcome, Reason, worst
 from equivcheck.records.divergence import texts_alone
@@ -83,6 +84,8 @@ def judge(evidence: Evidence, *, finished: bool = True) -> Verdict:
     sentence = _sentence(evidence, findings, outcome)
     if rests := left_out_words(evidence.header.left_out, asked=len(evidence.asked)):
         sentence = f"{sentence}, {rests}"
+    if untimed := unserved_words(evidence):
+        sentence = f"{sentence}, {untimed}"
     return Verdict(
         outcome=outcome, headline=f"{_word(findings, outcome)} — {sentence}", findings=findings
     )

@@ -13,11 +13,13 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import cast
 
 from equivcheck.core.engine import Capabilities, Engine
 from equivcheck.core.engine_tables import Clock
 from equivcheck.core.escape import head
 from equivcheck.core.generation import Generation, Request
+from equivcheck.core.serving import ServedEvent, Serving, ServingEngine, ServingLimits
 
 _PASSED = b"\nTimeout ("
 """What faulthandler writes first."""
@@ -135,8 +137,46 @@ class LimitedEngine:
             waiting.pop(getattr(answer, "key", ""), None)
             yield answer
 
+    def serve(self, limits: ServingLimits) -> LimitedService:
+        """Its service, where it says that it serves."""
+        engine = cast("ServingEngine", self.engine)
+        with within(self.clock.seconds_to_open(), limit="open_seconds", doing=f"{self.who}: serve"):
+            return LimitedService(engine.serve(limits), self.clock, who=self.who)
+
     def close(self) -> None:
         """Free what the engine holds."""
         seconds = self.clock.seconds_to_close()
         with within(seconds, limit="close_seconds", doing=f"{self.who}: closing it"):
             self.engine.close()
+
+
+class LimitedService:
+    """A service each of whose steps has a limit."""
+
+    def __init__(self, service: Serving, clock: Clock, *, who: str) -> None:
+        """Stand before `service`, of the engine that `who` names."""
+        self.service, self.clock, self.who = service, clock, who
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is left."""
+        return self.service.idle
+
+    @property
+    def by_clock(self) -> bool:
+        """As the service says."""
+        return self.service.by_clock
+
+    def submit(self, request: Request) -> None:
+        """Have a request answered."""
+        self.service.submit(request)
+
+    def cancel(self, key: str) -> bool:
+        """Give a request up."""
+        return self.service.cancel(key)
+
+    def advance(self) -> Sequence[ServedEvent]:
+        """One step, in the time of an answer."""
+        seconds = self.clock.seconds_to_answer(tokens=0)
+        with within(seconds, limit="answer_seconds", doing=f"{self.who}: a step of its service"):
+            return self.service.advance()

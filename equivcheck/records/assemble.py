@@ -34,6 +34,7 @@ from equivcheck.records.records import (
     Rescored,
     Scored,
     Sealed,
+    ServedRun,
 )
 from equivcheck.records.sample_keys import in_order, parse_draw
 
@@ -71,6 +72,7 @@ def assemble(path: Path, lines: Iterable[Line], *, compact: bool = False) -> Evi
     arbitrations: list[Arbitration] = []
     rescored: list[Rescored] = []
     failures: list[Failed] = []
+    served: list[ServedRun] = []
     grades: dict[tuple[str, str], Grade] = {}
     against: Against | None = None
     preflight: Preflight | None = None
@@ -103,6 +105,11 @@ def assemble(path: Path, lines: Iterable[Line], *, compact: bool = False) -> Evi
                 _add_answer(record, captured=captured, asked=asked, where=where, fitting=fitting)
             case Failed():
                 failures.append(record)
+            case ServedRun():
+                if lost := {each.key for each in record.events} - asked.keys():
+                    told = f"{record.arm} served {min(lost)!r}"
+                    raise RecordsError(f"{where}: {told}, which was never asked")
+                served.append(record)
             case Arbitration():
                 arbitrations.append(record)
             case Rescored():
@@ -135,6 +142,7 @@ def assemble(path: Path, lines: Iterable[Line], *, compact: bool = False) -> Evi
         arbitrations=tuple(arbitrations),
         rescored=tuple(rescored),
         failures=tuple(failures),
+        served=tuple(served),
         grades=tuple(grades.values()),
         against=against,
         preflight=preflight,

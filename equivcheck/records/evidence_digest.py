@@ -50,6 +50,10 @@ def _parts(evidence: Evidence) -> Iterator[tuple[object, ...]]:
         yield "arbitration", replace(at, reference="", context="", target_piece="", arm_piece="")
     for again in sorted(evidence.rescored, key=lambda each: (each.arm, each.key)):
         yield "rescored", again
+    for run in sorted(evidence.served, key=lambda each: (each.arm, each.schedule.name)):
+        # By the clock, what happens when is a time.
+        timeless = run.schedule.by_steps and not run.by_clock
+        yield "served", run.arm, run.schedule, run.events if timeless else ()
     for grade in sorted(evidence.grades, key=lambda each: (each.arm, each.key)):
         yield "grade", grade.arm, grade.key, grade.grader, grade.result
     if evidence.preflight:

@@ -167,6 +167,7 @@ def merged_header(runs: Sequence[ShardRun], *, run: str) -> Header:
                 key=lambda each: order[each.key],
             )
         ),
+        schedules=headers[0].schedules,
         merged=tuple(_part(run) for run in runs),
     )
 
@@ -208,7 +209,7 @@ def merged_records(runs: Sequence[ShardRun], header: Header) -> Iterator[Record]
         for key in sorted(answers, key=order.__getitem__):
             answer = answers[key]
             yield replace(answer, generation=unpacked(answer.generation))
-    for name in ("failures", "arbitrations", "rescored", "grades"):
+    for name in ("failures", "served", "arbitrations", "rescored", "grades"):
         for each in every:
             yield from getattr(each, name)
     if found := [each.preflight for each in every if each.preflight]:

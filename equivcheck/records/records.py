@@ -17,6 +17,7 @@ from equivcheck.core.engine import Capabilities
 from equivcheck.core.findings import Finding, Outcome
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.refusals import LeftOut as LeftOut
+from equivcheck.core.service_schedule import Schedule
 from equivcheck.core.settings import Order, Settings
 from equivcheck.records.baseline_record import Against
 from equivcheck.records.draw_records import Drawn as Drawn
@@ -24,6 +25,7 @@ from equivcheck.records.draw_records import Preflight as Preflight
 from equivcheck.records.draw_records import Scored as Scored
 from equivcheck.records.grade_record import Grade as Grade
 from equivcheck.records.grade_record import GradeResult as GradeResult
+from equivcheck.records.served_record import ServedRun as ServedRun
 from equivcheck.records.shards import Part, Shard
 
 if TYPE_CHECKING:
@@ -41,6 +43,13 @@ REPEAT = "repeat"
 """Arm: the candidate once more, same order, new engine: must answer the same."""
 SHUFFLED = "shuffled"
 """Arm: the candidate with other neighbours in the batch and other requests before."""
+
+SERVED = "served"
+"""Arm: the candidate's engine as a server, over the suites whose requests come and go at times."""
+SERVED_TARGET = "served-target"
+"""Arm: the target's engine, likewise."""
+SERVES = {CANDIDATE: SERVED, TARGET: SERVED_TARGET}
+"""Arm that answers alone, to the arm in which its engine serves."""
 
 SAMPLED = "sampled"
 """Arm: the candidate's engine, drawing each sampled case many times, for the tests of its law."""
@@ -96,6 +105,8 @@ class Header(Struct, frozen=True, kw_only=True, tag="header", omit_defaults=True
     """Role (target, draft) to the tokens that its sliding window spans, where it has one."""
     shard: Shard | None = None
     """Which part of a run this is, where it was shared out; such a part never passes alone."""
+    schedules: tuple[Schedule, ...] = ()
+    """Of each suite whose requests have times, all of them; engines that serve are asked so too."""
     merged: tuple[Part, ...] = ()
     """The shards that were merged into this run, in order."""
 
@@ -242,6 +253,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     arbitrations: tuple[Arbitration, ...] = ()
     rescored: tuple[Rescored, ...] = ()
     failures: tuple[Failed, ...] = ()
+    served: tuple[ServedRun, ...] = ()
+    """Of `SERVED` and `SERVED_TARGET`, by suite; a shard that was merged has its own."""
     grades: tuple[Grade, ...] = ()
     """At most one for each answer."""
     against: Against | None = None
@@ -274,6 +287,7 @@ Record = (
     | Grade
     | Against
     | Preflight
+    | ServedRun
     | Drawn
     | Scored
     | Finding

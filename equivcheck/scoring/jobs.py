@@ -27,6 +27,8 @@ from equivcheck.records.records import (
     CONTROL,
     REPEAT,
     SCORER,
+    SERVED,
+    SERVED_TARGET,
     SHUFFLED,
     TARGET,
     Arbitration,
@@ -105,7 +107,7 @@ def parted(evidence: Evidence) -> list[Parted]:
     claimed = identity_is_claimed(evidence)
     return [
         Parted(pair)
-        for arm in (CANDIDATE, CONTROL, SHUFFLED, REPEAT)
+        for arm in (CANDIDATE, CONTROL, SHUFFLED, REPEAT, SERVED, SERVED_TARGET)
         for pair in join(evidence, arm=arm)
         if pair.position is not None
         and (pair.key, arm) not in done
