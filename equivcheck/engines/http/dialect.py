@@ -74,6 +74,8 @@ class Told(Struct, frozen=True, kw_only=True):
 class Dialect(Protocol):
     """How one kind of server is spoken to."""
 
+    wire: Wire
+
     def __init__(self, wire: Wire, pair: PairWords, asked: Asked) -> None:
         """Ask nothing yet."""
         ...

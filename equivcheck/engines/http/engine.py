@@ -18,13 +18,14 @@ from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import EngineError, EngineGoneError, SettingsError
 from equivcheck.core.escape import visible
 from equivcheck.core.generation import DraftCounts, Generation, Request
-from equivcheck.core.serving import TimedAnswer
+from equivcheck.core.serving import ServingLimits, TimedAnswer
 from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.http.counters import Counters, contradiction, read_counters
 from equivcheck.engines.http.dialect import Asked, PairWords, StreamingDialect
 from equivcheck.engines.http.find import DIALECTS, find_dialect
 from equivcheck.engines.http.fit import misfit
 from equivcheck.engines.http.options import HttpOptions, base_url, dtype_of, key_of
+from equivcheck.engines.http.service import HttpService
 from equivcheck.engines.http.wire import BrokeError, Wire
 from equivcheck.engines.naming import EngineSpec
 from equivcheck.engines.registry import decode_options
@@ -90,6 +91,7 @@ class HttpEngine:
             self.wire.close()
             raise
         self.width = options.batch or setup.batch_size
+        self.service: HttpService | None = None
         self.broken: set[str] = set()
 
     @property
@@ -108,6 +110,7 @@ class HttpEngine:
             text_alone=told.text_alone,
             sampled=told.sampled,
             reports_counts=told.counts or self.counts_alone,
+            serves=True,
             refuses=told.refuses,
             ranges=told.ranges,
             versions=told.versions,
@@ -140,9 +143,10 @@ class HttpEngine:
         problems: list[EngineError] = []
         fitting: list[Request] = []
         for request in requests:
-            if wrong := misfit(request, self.told, vocab=self.files.vocab_size):
-                told = f"http: cannot serve {visible(request.key)}: {self.name}: {wrong}"
-                problems.append(EngineError(told))
+            try:
+                self.check(request)
+            except EngineError as error:
+                problems.append(error)
             else:
                 fitting.append(request)
         before = self.counters()
@@ -165,8 +169,27 @@ class HttpEngine:
         if problems:
             raise problems[0]
 
+    def check(self, request: Request) -> None:
+        """Refuse what cannot be served as asked.
+
+        Raises:
+            EngineError: naming the request and why.
+        """
+        if wrong := misfit(request, self.told, vocab=self.files.vocab_size):
+            told = f"http: cannot serve {visible(request.key)}: {self.name}: {wrong}"
+            raise EngineError(told)
+
+    def serve(self, limits: ServingLimits) -> HttpService:
+        """The server as a service; what it keeps is its own affair, so `limits` are not heeded."""
+        if self.service is not None:
+            self.service.close()
+        self.service = HttpService(self.dialect, check=self.check, confirm=self.confirm)
+        return self.service
+
     def close(self) -> None:
         """Break off what is being asked. The server goes on running."""
+        if self.service is not None:
+            self.service.close()
         self.wire.close()
 
     def ask_all(self, requests: Sequence[Request]) -> Iterator[Generation | EngineError]:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import httpx
 
@@ -24,7 +24,13 @@ from equivcheck.core.engine_tables import Clock, EngineTable
 from equivcheck.core.errors import EngineError, EngineGoneError, SettingsError
 from equivcheck.core.escape import tail, visible
 from equivcheck.core.generation import Generation, Request
-from equivcheck.core.serving import TimedAnswer, TimedEngine
+from equivcheck.core.serving import (
+    Serving,
+    ServingEngine,
+    ServingLimits,
+    TimedAnswer,
+    TimedEngine,
+)
 from equivcheck.engines.http import guard
 from equivcheck.engines.http.wire import LOCAL
 
@@ -193,6 +199,10 @@ class ServedEngine:
                 raise
             told = f"engine.{self.server.name}: its server {told}{self.server.last_lines()}"
             raise EngineGoneError(told) from error
+
+    def serve(self, limits: ServingLimits) -> Serving:
+        """The server as a service, where its engine serves."""
+        return cast("ServingEngine", self.engine).serve(limits)
 
     def close(self) -> None:
         """Close the engine, and end the server if nobody else uses it."""

@@ -9,7 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
+from socket import SHUT_RDWR
 from typing import Any, NamedTuple
 
 import httpx
@@ -63,6 +67,8 @@ class Wire:
         """
         self.url, self.key, self.seconds, self.retries = url, key, seconds, retries
         self.repeated = 0
+        self._streams: deque[Any] = deque(maxlen=4)
+        """Of the connections that it opened last."""
         self._closed = threading.Event()
         self._client = httpx.Client(
             headers={} if key is None else {"Authorization": f"Bearer {key}"},
@@ -88,6 +94,23 @@ class Wire:
             EngineGoneError: the server is not there, too busy, or silent for too long.
         """
         return self._ask(path, content=msgspec.json.encode(body))
+
+    def another(self) -> Wire:
+        """A wire to the same server, with connections of its own."""
+        return Wire(url=self.url, key=self.key, seconds=self.seconds, retries=self.retries)
+
+    def break_off(self) -> None:
+        """Close its connections under whoever reads from them, so that the server sees it go.
+
+        To close a socket that another thread reads from tells the server nothing.
+        """
+        self._closed.set()
+        for stream in self._streams:
+            socket = stream.get_extra_info("socket")
+            if socket is not None:
+                # It may have been closed by now.
+                with suppress(OSError):
+                    socket.shutdown(SHUT_RDWR)
 
     def close(self) -> None:
         """Break off what is being asked."""
@@ -140,7 +163,11 @@ class Wire:
         received: list[tuple[float, int]] = []
         try:
             with self._client.stream(
-                method, f"{self.url}{path}", content=content, headers=headers
+                method,
+                f"{self.url}{path}",
+                content=content,
+                headers=headers,
+                extensions={"trace": self._opened},
             ) as response:
                 for chunk in response.iter_bytes():
                     body += chunk
@@ -162,6 +189,13 @@ class Wire:
         seconds = time.perf_counter() - started
         reply = Reply(response.status_code, bytes(body), seconds, tuple(received))
         return reply, self._asked_to_wait(response)
+
+    def _opened(self, event: str, info: Mapping[str, Any]) -> None:
+        """Told by httpx what it does: keep the connections that it opens."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._streams.append(info["return_value"])
+            if self._closed.is_set():
+                self.break_off()
 
     def _asked_to_wait(self, response: httpx.Response) -> float | None:
         told = response.headers.get("Retry-After")
