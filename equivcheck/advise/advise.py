@@ -105,6 +105,9 @@ def route(
     speedup = over.geometric_mean if over else None
     load = summary.points[comparison.point].arrivals
     limits = summary.objectives if load else None
+    name = load.name if load else None
+    alike: set[tuple[str | None, str]] = {(name, each) for each in ("batch", "context", "gamma")}
+    alike |= {(None, load.swept)} if load else set()
     figures = Figures(
         speedup=speedup,
         acceptance=comparison.speculation.draft_acceptance_rate,
@@ -141,7 +144,7 @@ def route(
             sweep.swept: sweep.crossover
             for sweep in sweeps_of(summary)
             if (sweep.arm, sweep.workload) == (comparison.arm, comparison.workload)
-            and sweep.load == (load.name if load else None)
+            and (sweep.load, sweep.swept) in alike
             and sweep.crossover is not None
         },
     )

@@ -232,7 +232,7 @@ def _sweep_lines(summary: BenchSummary) -> Iterator[str]:
         yield ""
         yield f"{sweep.workload}, {visible(sweep.arm)}: speedup by {sweep.swept}, {sweep.held}"
         yield from columns(
-            [(str(row.value), times(row.speedup), MARKS[row.pays]) for row in sweep.rows]
+            [(f"{row.value:g}", times(row.speedup), MARKS[row.pays]) for row in sweep.rows]
         )
         if sweep.crossover is None:
             yield f"  it falls through 1 at no {sweep.swept} of the sweep"

@@ -33,6 +33,11 @@ class Arrivals(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return f"poisson:{self.rate:g}, runs of {self.requests}"
 
     @property
+    def swept(self) -> Literal["rate", "burst"]:
+        """What loads of its kind differ by."""
+        return "burst" if self.kind == "burst" else "rate"
+
+    @property
     def wrong(self) -> str | None:
         """What keeps requests from coming like this; None: nothing."""
         if not 1 <= self.requests <= MOST_REQUESTS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -12,16 +12,16 @@ from equivcheck.metrics.estimates import Estimate
 from equivcheck.metrics.records import refilled
 from equivcheck.metrics.summary import BenchSummary, Comparison
 
-Swept = Literal["batch", "context", "gamma"]
-SWEPT: tuple[Swept, ...] = ("batch", "context", "gamma")
+Swept = Literal["batch", "context", "gamma", "rate", "burst"]
+SWEPT: tuple[Swept, ...] = ("batch", "context", "gamma", "rate", "burst")
 Pays = Literal["pays", "costs", "unclear"]
 
 
 class SweepRow(Struct, frozen=True, kw_only=True):
     """One setting of a sweep."""
 
-    value: int
-    """Batch size, context or gamma."""
+    value: float
+    """Batch size, context or gamma, whole numbers; requests a second or of a burst."""
     speedup: Estimate
     pays: Pays
 
@@ -36,7 +36,8 @@ class Sweep(Struct, frozen=True, kw_only=True, omit_defaults=True):
     held: str
     """What stayed the same: ``context 1024``, ``batch 1, context 1024``."""
     load: str | None = None
-    """How requests came; None: as soon as there was a row for them."""
+    """How requests came, where that stayed the same; None: it is what is swept, or they came as
+    soon as there was a row for them."""
     rows: tuple[SweepRow, ...]
     crossover: float | None = None
     """Where the speedup falls through 1, between two values; None: nowhere in the sweep."""
@@ -55,21 +56,16 @@ class BestDraft(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def sweeps_of(summary: BenchSummary) -> tuple[Sweep, ...]:
-    """Every sweep that the measurement holds: more than one batch size, context or gamma."""
+    """Every sweep that the measurement holds: more than one batch size, context, gamma or load."""
     found: list[Sweep] = []
     for swept in SWEPT:
-        series: dict[tuple[str, str, str, str | None], dict[int, Comparison]] = {}
+        series: dict[tuple[str, str, str, str | None], dict[float, Comparison]] = {}
         for each in summary.comparisons:
-            point = summary.points[each.point]
-            load = point.arrivals.name if point.arrivals else None
-            under = f", {load}" if load else ""
-            value, held = {
-                "batch": (point.batch_size, _held(summary, context=point.context) + under),
-                "context": (point.context, point.batch + under),
-                "gamma": (_gamma(summary, each), point.name),
-            }[swept]
-            arm = _without_gamma(each.arm) if swept == "gamma" else each.arm
-            series.setdefault((each.workload, arm, held, load), {})[value] = each
+            setting = _setting(summary, each, swept)
+            if setting is not None:
+                arm = _without_gamma(each.arm) if swept == "gamma" else each.arm
+                place = (each.workload, arm, setting.held, setting.load)
+                series.setdefault(place, {})[setting.value] = each
         for (workload, arm, held, load), by_value in series.items():
             if len(by_value) > 1:
                 rows = [_row(value, by_value[value]) for value in sorted(by_value)]
@@ -85,6 +81,35 @@ def sweeps_of(summary: BenchSummary) -> tuple[Sweep, ...]:
                     )
                 )
     return tuple(found)
+
+
+class _Setting(NamedTuple):
+    """Where a comparison stands in a sweep."""
+
+    value: float
+    held: str
+    load: str | None
+
+
+def _setting(summary: BenchSummary, each: Comparison, swept: Swept) -> _Setting | None:
+    """None: it has no such setting."""
+    point = summary.points[each.point]
+    load = point.arrivals
+    name = load.name if load else None
+    under = f", {name}" if name else ""
+    if swept == "batch":
+        held = _held(summary, context=point.context)
+        return _Setting(point.batch_size, held + under, name)
+    if swept == "context":
+        return _Setting(point.context, point.batch + under, name)
+    if swept == "gamma":
+        return _Setting(_gamma(summary, each), point.name, name)
+    if load is None or load.swept != swept:
+        return None
+    place = f"{point.batch}, context {point.context}"
+    if swept == "burst":
+        return _Setting(load.requests, place, None)
+    return _Setting(load.rate, f"{place}, runs of {load.requests}", None)
 
 
 def _held(summary: BenchSummary, *, context: int) -> str:
@@ -148,7 +173,7 @@ def best_drafts(summary: BenchSummary) -> tuple[BestDraft, ...]:
     return tuple(found)
 
 
-def _row(value: int, comparison: Comparison) -> SweepRow:
+def _row(value: float, comparison: Comparison) -> SweepRow:
     speedup = comparison.speedup.geometric_mean if comparison.speedup else Estimate()
     return SweepRow(value=value, speedup=speedup, pays=pays(speedup))
 

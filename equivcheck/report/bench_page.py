@@ -212,7 +212,7 @@ def _sweep(sweep: Sweep) -> SweepView:
 def _sweep_rows(sweep: Sweep) -> Iterator[RatioRow]:
     for row in sweep.rows:
         yield RatioRow(
-            cells=(str(row.value), PAYS[row.pays]),
+            cells=(f"{row.value:g}", PAYS[row.pays]),
             words=ratio_words(row.speedup),
             mark=mark_of(row.speedup),
         )

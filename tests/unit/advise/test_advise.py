@@ -19,8 +19,8 @@ from equivcheck.advise.policy import (
 from equivcheck.advise.proofs import proof_from, proofs_from
 from equivcheck.core.errors import EquivcheckError, RecordsError, SettingsError
 from equivcheck.core.findings import Finding, Outcome, Reason, worst
-from equivcheck.metrics.load_records import Objectives
-from equivcheck.metrics.records import Bench
+from equivcheck.metrics.load_records import Arrivals, Objectives
+from equivcheck.metrics.records import Bench, Point
 from equivcheck.metrics.summarise import summarise
 from equivcheck.records.records import CANDIDATE, Evidence, Sealed
 from tests.unit.make import make_capabilities, make_header
@@ -247,6 +247,27 @@ def test_a_route_under_load_is_decided_by_requests_and_says_so() -> None:
     assert route.goodput_ratio.value == 1.0
     assert any(each.startswith("goodput ratio 1.00 [0.98, 1.0") for each in route.reasons)
     assert advice().routes["code"].load is None
+
+
+def test_where_it_stops_paying_is_told_by_the_load_it_is_asked_of() -> None:
+    def rate(value: float) -> Point:
+        arrivals = Arrivals(kind="poisson", requests=10, rate=value)
+        return Point(batch_size=4, context=64, arrivals=arrivals)
+
+    bench = make_bench(prompts=20, points=(rate(1.0), rate(8.0), Point(batch_size=4, context=64)))
+    # At the first point as fast as ever, at the others half as fast as plain decoding.
+    measured = tuple(
+        each
+        if each.point == 0 or each.arm != ARM
+        else msgspec.structs.replace(each, seconds=8 * each.seconds)
+        for each in bench.measured
+    )
+    summary = summarise(msgspec.structs.replace(bench, measured=measured))
+    given = {"proof_of": lambda arm: PROVED, "policy": Policy()}
+    found = advise(summary, **given).routes["code"].crossovers  # type: ignore[arg-type]
+    assert list(found) == ["rate"]
+    assert 1.0 < found["rate"] < 8.0
+    assert advise(summary, point=2, **given).routes["code"].crossovers == {}  # type: ignore[arg-type]
 
 
 def test_requests_that_miss_the_limits_switch_a_route_off() -> None:

@@ -144,6 +144,24 @@ def test_the_account_tells_the_load_and_the_limits() -> None:
     assert ["E2E", CANDIDATE] in [line.split()[:2] for line in shown]
 
 
+def test_rates_are_swept_and_each_is_one_row() -> None:
+    def point(rate: float) -> Point:
+        arrivals = Arrivals(kind="poisson", requests=10, rate=rate)
+        return Point(batch_size=4, context=64, arrivals=arrivals)
+
+    points = (point(0.5), point(2.0), point(8.0))
+    bench = make_bench(points=points, workloads=("code",))
+    (sweep,) = (each for each in sweeps_of(summarise(bench)) if each.workload == "code")
+    assert (sweep.swept, sweep.load, sweep.held) == (
+        "rate",
+        None,
+        "batch 4, context 64, runs of 10",
+    )
+    assert [row.value for row in sweep.rows] == [0.5, 2.0, 8.0]
+    shown = list(lines_of(summarise(bench)))
+    assert f"code, {CANDIDATE}: speedup by rate, batch 4, context 64, runs of 10" in shown
+
+
 def test_loads_are_no_one_setting_of_a_sweep() -> None:
     points = [
         Point(batch_size=batch, context=64, arrivals=Arrivals(kind="burst", requests=size))
@@ -151,9 +169,11 @@ def test_loads_are_no_one_setting_of_a_sweep() -> None:
         for size in (2, 4)
     ]
     sweeps = sweeps_of(summarise(make_bench(points=points, workloads=("code",))))
-    assert {(sweep.load, sweep.held, len(sweep.rows)) for sweep in sweeps} == {
-        ("burst:2", "context 64, burst:2", 2),
-        ("burst:4", "context 64, burst:4", 2),
+    assert {(sweep.swept, sweep.load, sweep.held, len(sweep.rows)) for sweep in sweeps} == {
+        ("batch", "burst:2", "context 64, burst:2", 2),
+        ("batch", "burst:4", "context 64, burst:4", 2),
+        ("burst", None, "batch 1, context 64", 2),
+        ("burst", None, "batch 2, context 64", 2),
     }
 
 
