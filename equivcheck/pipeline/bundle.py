@@ -20,6 +20,7 @@ from equivcheck.pairs.sources import ModelSource, resolve
 from equivcheck.pipeline.bundle_event import ORDER_WORDS, Event, event_of
 from equivcheck.pipeline.bundle_script import script
 from equivcheck.pipeline.bundle_subject import Subject, subject_of
+from equivcheck.pipeline.bundle_templates import templates
 from equivcheck.pipeline.bundle_words import readme
 from equivcheck.records.records import CANDIDATE, SAMPLED, TARGET, Evidence
 
@@ -58,6 +59,7 @@ def bundle(evidence: Evidence, key: str | None = None, *, redact: bool = False) 
         "bundle.json": _json(_facts(evidence, subject, event, redact=redact)),
         "evidence.json": _json(_recorded(evidence, subject, redact=redact)),
         "repeat.py": script(),
+        **templates(each.engine for each in evidence.header.arms.values()),
     }
     data = _zip(texts)
     if len(data) > MOST_BYTES:

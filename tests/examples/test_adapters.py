@@ -16,13 +16,17 @@ import pytest
 from equivcheck.core.generation import Request
 from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.registry import load_engine
+from equivcheck.pipeline.bundle_templates import GROUP
 from tests.examples.conftest import FOLDER, PACKAGE
 
 SHARED = {"one_at_a_time", "remembering", "sound"}
 LONGEST = 80
 INSTALLED = {"equivcheck", PACKAGE, "msgspec", "numpy", "torch", "transformers"}
 """What may be imported before an engine is opened: equivcheck needs all of it."""
-ADAPTERS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in SHARED)
+FILES = {path.stem for path in FOLDER.glob("*.py")} - SHARED
+REPEATS = sorted(name for name in FILES if name.startswith("repeat_"))
+"""What adapters offer to bundles."""
+ADAPTERS = sorted(FILES - {*REPEATS})
 REPEATING = tuple(range(10, 40)) * 2
 GREEDY = {
     "core_deepinfer": ("core_deepinfer", ("", "gamma=0")),
@@ -40,9 +44,9 @@ GREEDY = {
 CASES = [(name, options) for name, (_, each) in GREEDY.items() for options in each]
 
 
-def registered() -> dict[str, str]:
+def registered(group: str = "equivcheck.engines") -> dict[str, str]:
     project = tomllib.loads((FOLDER / "pyproject.toml").read_text())["project"]
-    entries: dict[str, str] = project["entry-points"]["equivcheck.engines"]
+    entries: dict[str, str] = project["entry-points"][group]
     return entries
 
 
@@ -65,7 +69,7 @@ def make_requests() -> list[Request]:
     ]
 
 
-@pytest.mark.parametrize("name", ADAPTERS)
+@pytest.mark.parametrize("name", [*ADAPTERS, *REPEATS])
 def test_an_adapter_is_short(name: str) -> None:
     assert len((FOLDER / f"{name}.py").read_text().splitlines()) <= LONGEST
 
@@ -81,6 +85,16 @@ def test_every_adapter_is_registered_and_described() -> None:
     assert registered() == {name: f"{PACKAGE}.{name}:open_engine" for name in ADAPTERS}
     told = (FOLDER / "README.md").read_text()
     assert [name for name in ADAPTERS if f"`{name}`" not in told] == []
+
+
+@pytest.mark.parametrize("name", REPEATS)
+def test_what_goes_into_a_bundle_needs_nothing_of_equivcheck(name: str) -> None:
+    engine = name.removeprefix("repeat_")
+    assert engine in ADAPTERS
+    assert registered(GROUP)[engine] == f"{PACKAGE}.{name}"
+    text = (FOLDER / f"{name}.py").read_text()
+    assert "import equivcheck" not in text
+    assert "from equivcheck" not in text
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)

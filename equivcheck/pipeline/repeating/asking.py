@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import runpy
 from typing import Any
 
 from equivcheck.pipeline.repeating.answers import (
@@ -31,6 +32,9 @@ def opened(spec: str, facts: dict[str, Any]) -> Ask:
     name, options = parted(spec)
     if name == RECORDED:
         return by_record(facts)
+    template = pathlib.Path(__file__).with_name(f"engine_{name}.py")
+    if name.isidentifier() and template.exists():
+        return by_template(template, options, facts)
     if name == "transformers":
         return by_generate(options, facts)
     if speaks(name, options):
@@ -52,6 +56,12 @@ def parted(spec: str) -> tuple[str, dict[str, str]]:
 def speaks(name: str, options: dict[str, str]) -> bool:
     """Whether an engine is a server that this file can ask: vLLM's, or llama.cpp's."""
     return name == "http" and options.get("dialect", "vllm") in ("vllm", "llamacpp")
+
+
+def by_template(path: pathlib.Path, options: dict[str, str], facts: dict[str, Any]) -> Ask:
+    """An engine by the file that its adapter put into the bundle."""
+    made = runpy.run_path(str(path))["opened"](options, facts, lambda role: loaded(facts, role))
+    return lambda requests: {key: Answer(ids) for key, ids in made(requests).items()}
 
 
 def by_equivcheck(spec: str, facts: dict[str, Any]) -> Ask:

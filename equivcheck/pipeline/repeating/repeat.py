@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import pathlib
 import random
 import sys
@@ -58,6 +59,9 @@ def repeat() -> int:
     )
     parser.add_argument("--seed", type=int, default=1, help="of the tokens that are drawn")
     given = parser.parse_args()
+    if threads := facts["setup"].get("threads"):
+        # As in the run; libraries read it as they are imported.
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     # Bits are promised by the engines of the run alone.
     engines = {"candidate": given.candidate, "target": given.target}
     facts["exact"] &= facts["engines"] == engines
