@@ -91,7 +91,8 @@ def _compare(evidence: Evidence, pair: Pair, *, weigh: Weigh) -> Compared:
     weighed = weigh(pair, arbitration, evidence.header.settings)
     if arbitration is None and weighed.reason is Reason.NO_ARBITRATION:
         weighed = weighed._replace(because=weighed.because + _without_torch(evidence))
-    if pair.token_differs:
+    # Of text alone an end, too, is judged by how likely what was emitted is.
+    if pair.token_differs or pair.text_alone:
         weighed = no_yardstick(weighed, arm=untold(evidence))
     return Compared(pair, weighed, arbitration)
 

@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from equivcheck.checks import complete, counters, stopping
+from equivcheck.checks import complete, counters, greedy, stopping
 from equivcheck.checks.judged import TEXT_ALONE, judged_of
 from equivcheck.checks.text_alone import weigh
 from equivcheck.checks.verdict import judge
+from equivcheck.core.engine import UNTOLD
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.generation import DraftCounts
 from equivcheck.core.settings import EngineSetup, Settings
@@ -139,6 +140,19 @@ def test_other_texts_are_said_to_be_texts() -> None:
     found = evidence((10, 11, 77, 78))
     found = msgspec.structs.replace(found, arbitrations=(arbitration(),))
     assert "diverged in text from target on 1 of 1 prompt" in judge(found).headline
+
+
+@pytest.mark.parametrize("other", [(10, 11, 77, 78), (10, 11)])
+def test_without_a_dtype_no_text_is_proof(other: tuple[int, ...]) -> None:
+    found = evidence(other)
+    arms = {
+        arm: msgspec.structs.replace(told, dtype=UNTOLD) for arm, told in found.header.arms.items()
+    }
+    header = msgspec.structs.replace(found.header, arms=arms)
+    found = msgspec.structs.replace(found, header=header, arbitrations=(arbitration(),))
+    [case] = [each for each in greedy.check(found) if each.subject == "code/one"]
+    assert case.outcome is Outcome.INCONCLUSIVE
+    assert "does not say in which dtype" in case.details[-1]
 
 
 def test_what_needs_ids_is_not_judged_and_that_is_said() -> None:
