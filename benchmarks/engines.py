@@ -13,10 +13,10 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.engines_page import page
 from tests.engines.untrained_heads import write_heads
 
 ROOT = Path(__file__).parent.parent
@@ -31,14 +31,8 @@ MIXED = "smoke"
 LAW = "sampling"
 NO_DRAWS = "--sampled none"
 
-PREFACE = """Written by `python -m benchmarks.engines`. Each row has its report (`ROW.txt`) and its
-figures (`ROW.json`) here. The suites of `-alone` rows hold greedy requests only; in the
-others greedy and sampled requests share a batch. `mended` is vLLM with one function
-replaced. What failures come from is in [docs/bugs-found.md](../../docs/bugs-found.md).
-The weights behind `eagle`, `eagle3`, `medusa` and `mtp` are untrained
-(`tests/engines/untrained_heads.py`), so that few of their drafts are accepted or none: a row says
-that the method runs and what it does to the output of a handful of greedy prompts.
-One thread, beside other work: minutes are no measurement."""
+PARTS = {"-alone": "greedy", "-no-top-k": "no-top-k"}
+"""End of a row's name to the folder of its suites."""
 
 
 class Row(NamedTuple):
@@ -58,8 +52,11 @@ class Row(NamedTuple):
 
     @property
     def folder(self) -> str:
-        """Where its suites are: those of greedy requests alone are made here."""
-        return "files/greedy" if self.name.endswith("-alone") else "../../suites"
+        """Where its suites are: those of a part of the requests are made here."""
+        return next(
+            (f"files/{part}" for end, part in PARTS.items() if self.name.endswith(end)),
+            "../../suites",
+        )
 
 
 ALONE = "--target vllm --threads 1"
@@ -75,7 +72,10 @@ OPENVINO_DRAFT = (
     "--pair files/f16/target.gguf+files/f16/draft.gguf"
 )
 LLAMACPP = "--target llamacpp --set control=llamacpp:batch=1 --threads 1"
+TRANSFORMERS = "--target transformers --threads 1"
 SERVER = "--target vllm-server --set control=vllm-server:batch=1 --threads 1"
+ONE_BY_ONE = "--set arms='one at a time'"
+TEXT = "dialect=openai,text=true"
 UNTRAINED = f"{ALONE} --set control=none {NO_DRAWS}"
 SMOLLM2 = "--pair smollm2 --dtype bfloat16"
 ROWS = (
@@ -119,10 +119,31 @@ ROWS = (
     Row("vllm-draft-law", LAW, f"{VLLM} --candidate vllm:mode=draft_model"),
     Row("vllm-mended-ngram-law", LAW, f"{MENDED} --candidate vllm-mended:mode=ngram"),
     Row("vllm-mended-draft-law", LAW, f"{MENDED} --candidate vllm-mended:mode=draft_model"),
+    *(
+        Row(f"vllm-mended-{name}-no-top-k", LAW, f"{MENDED} --candidate vllm-mended:mode={mode}")
+        for name, mode in (("ngram", "ngram"), ("draft", "draft_model"))
+    ),
     Row("vllm-server-ngram", MIXED, f"{SERVER} --candidate vllm-server-ngram {NO_DRAWS}"),
+    Row(
+        "vllm-server-text-alone",
+        FEW,
+        f"--target vllm-server:{TEXT} --set control=vllm-server:{TEXT},batch=1 --threads 1 "
+        f"--candidate vllm-server-ngram:{TEXT},gamma=4,batch=1 {ONE_BY_ONE} {NO_DRAWS}",
+    ),
     Row("llamacpp-ngram", GREEDY, f"{LLAMACPP} --candidate llamacpp-ngram {NO_DRAWS}"),
     Row("llamacpp-draft", GREEDY, f"{LLAMACPP} --candidate llamacpp-draft {NO_DRAWS}"),
     Row("llamacpp-ngram-law", LAW, f"{LLAMACPP} --candidate llamacpp-ngram"),
+    Row("llamacpp-draft-law", LAW, f"{LLAMACPP} --candidate llamacpp-draft"),
+    Row(
+        "transformers-lookup",
+        FEW,
+        f"{TRANSFORMERS} --candidate transformers:mode=lookup {NO_DRAWS}",
+    ),
+    Row(
+        "transformers-assisted",
+        FEW,
+        f"{TRANSFORMERS} --candidate transformers:mode=assisted {NO_DRAWS}",
+    ),
     Row("openvino-lookup", GREEDY, f"{OPENVINO} {NO_DRAWS}"),
     Row("openvino-draft", FEW, f"{OPENVINO_DRAFT} {NO_DRAWS}"),
     Row("openvino-lookup-law", LAW, OPENVINO),
@@ -136,13 +157,15 @@ def main() -> int:
     parser.add_argument("--table", action="store_true", help="Only write the table.")
     given = parser.parse_args()
     write_greedy_suites(FOLDER / "files" / "greedy", suites=FEW)
+    write_without_top_k(FOLDER / "files" / "no-top-k")
     write_heads(FOLDER / "files" / "heads")
     for row in ROWS:
         wanted = not given.only or any(part in row.name for part in given.only)
-        if wanted and not given.table and not (FOLDER / f"{row.name}.json").exists():
+        if wanted and not given.table and not path_of(row).exists():
             print(f"== {row.name}: equivcheck {shlex.join(row.command)}", flush=True)
             run(row)
-    (FOLDER / "README.md").write_text("\n".join(table()) + "\n")
+    found = [json.loads(path.read_text()) for row in ROWS if (path := path_of(row)).exists()]
+    (FOLDER / "README.md").write_text("\n".join(page(found)) + "\n")
     return 0
 
 
@@ -158,6 +181,19 @@ def write_greedy_suites(folder: Path, *, suites: str) -> None:
     head, *cases = (folder / "chat.jsonl").read_text().splitlines()
     named = json.dumps(json.loads(head) | {"workload": HANDFUL})
     (folder / f"{HANDFUL}.jsonl").write_text("\n".join([named, *cases[:HANDFUL_OF]]) + "\n")
+
+
+def write_without_top_k(folder: Path) -> None:
+    """Write the sampled suite without the cut that ends vLLM's engine on a CPU."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = (ROOT / "suites" / f"{LAW}.jsonl").read_text().splitlines()
+    kept = [line for line in lines if "top_k" not in json.loads(line).get("sampling", {})]
+    (folder / f"{LAW}.jsonl").write_text("\n".join(kept) + "\n")
+
+
+def path_of(row: Row) -> Path:
+    """Where its figures are."""
+    return FOLDER / f"{row.name}.json"
 
 
 def run(row: Row) -> None:
@@ -185,7 +221,7 @@ def run(row: Row) -> None:
     # Exit code 2: a setting, an engine or a file was refused, and there is no verdict.
     if done.returncode == 2 or not told.stdout:
         figures["refused"] = done.stderr.strip().splitlines()[-1].removeprefix("equivcheck: ")
-        (FOLDER / f"{row.name}.json").write_text(json.dumps(figures, indent=1) + "\n")
+        path_of(row).write_text(json.dumps(figures, indent=1) + "\n")
         return
     view = json.loads(told.stdout)
     figures["versions"] = versions(FOLDER / out / "records.jsonl")
@@ -193,7 +229,7 @@ def run(row: Row) -> None:
         field: view[field]
         for field in ("headline", "workloads", "law", "gates", "near_ties", "environment")
     }
-    (FOLDER / f"{row.name}.json").write_text(json.dumps(figures, indent=1) + "\n")
+    path_of(row).write_text(json.dumps(figures, indent=1) + "\n")
     (FOLDER / f"{row.name}.txt").write_text((FOLDER / out / "report.txt").read_text())
 
 
@@ -208,51 +244,6 @@ def versions(records: Path) -> dict[str, str]:
             if record["type"] == "opened" and record.get("arm") == "candidate":
                 return dict(record["capabilities"].get("versions", {}))
     return {}
-
-
-def table() -> Iterator[str]:
-    """The rows that were run, as a page."""
-    yield "# The gate on engines that people ship"
-    yield ""
-    yield PREFACE
-    yield ""
-    yield "| row | verdict | identical | near ties | acceptance | sampled tokens | min |"
-    yield "|---|---|---:|---:|---:|---|---:|"
-    commands = []
-    for row in ROWS:
-        path = FOLDER / f"{row.name}.json"
-        if path.exists():
-            found = json.loads(path.read_text())
-            if "refused" in found:
-                yield f"| {found['name']} | refused | | | | | {found['minutes']} |"
-                commands += ["", f"**{row.name}**", "", "```sh", found["command"], "```"]
-                commands += ["", f"Refused: {found['refused']}"]
-                continue
-            yield cells(found)
-            listed = ", ".join(f"{name} {told}" for name, told in found["versions"].items())
-            commands += ["", f"**{row.name}** ({listed})", "", "```sh", found["command"], "```"]
-            commands += ["", found["headline"]]
-    yield ""
-    yield "## Commands and first lines"
-    yield from commands
-
-
-def cells(found: Mapping[str, Any]) -> str:
-    """One row of the table."""
-    verdict = {0: "EQUIVALENT", 1: "NOT EQUIVALENT", 3: "INCONCLUSIVE"}.get(found["exit"], "error")
-    workloads = found["workloads"]
-    identical = sum(each["identical"] for each in workloads)
-    compared = sum(each["cases"] for each in workloads)
-    told = [each["acceptance"] for each in workloads if each["acceptance"] is not None]
-    acceptance = f"{min(told):.2f} to {max(told):.2f}" if told else "not told"
-    law = found["law"]
-    drawn = (
-        "none" if law is None else f"{law['tokens']:,}, {'refuted' if law['refuted'] else 'held'}"
-    )
-    return (
-        f"| {found['name']} | {verdict} | {identical}/{compared} | {len(found['near_ties'])} "
-        f"| {acceptance} | {drawn} | {found['minutes']} |"
-    )
 
 
 if __name__ == "__main__":
