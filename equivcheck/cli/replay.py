@@ -117,6 +117,6 @@ def _lines(told: Replayed) -> Iterator[str]:
     for finding in told.findings:
         yield from block_lines(finding)
     same = "the same as" if told.same_answer else "other than"
-    yield f"the candidate's tokens are {same} in the stored run"
+    yield f"the candidate's answer is {same} in the stored run"
     if told.changed:
         yield f"not the same conditions: {told.changed}"

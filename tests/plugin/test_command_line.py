@@ -173,7 +173,7 @@ def test_replay_says_failed_and_shows_it(capsys: pytest.CaptureFixture[str]) -> 
     shown = capsys.readouterr().out
     assert shown.startswith("FAILED code/two: fail then, fail now (alone)")
     assert "candidate diverged from target at output token 3 of 12" in shown
-    assert "the candidate's tokens are the same as in the stored run" in shown
+    assert "the candidate's answer is the same as in the stored run" in shown
 
 
 def test_replay_says_fixed(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
