@@ -61,10 +61,10 @@ def opened(engine: str, settings: Settings) -> Capabilities:
 
 def lines_of(told: Capabilities) -> Iterator[str]:
     """What an engine says of itself, a line a statement."""
-    gamma = told.num_speculative_tokens
+    gamma, by = told.num_speculative_tokens, f" by {told.method}" if told.method else ""
     yield f"engine    {told.engine}"
     yield f"versions  {', '.join(f'{name} {each}' for name, each in told.versions.items())}"
-    yield f"drafts    {f'up to {gamma} a step, verified by {told.rule}' if gamma else 'none'}"
+    yield f"drafts    {f'up to {gamma} a step{by}, verified by {told.rule}' if gamma else 'none'}"
     yield f"tells     {', '.join(_tells(told)) or 'tokens alone'}"
     yield f"batch     {told.batch_size}"
     if not told.sampled:
@@ -155,6 +155,8 @@ def _described(name: str, *, place: str) -> dict[str, str | bool | None]:
 
 
 def _tells(told: Capabilities) -> Iterator[str]:
+    if told.text_alone:
+        yield "text and no token ids"
     if told.reports_steps:
         yield "verify steps"
     if told.reports_counts:
