@@ -112,16 +112,28 @@ class TabularPair:
         return (self.target.double() / sampling.temperature).softmax(dim=-1).numpy()
 
     def decoder(
-        self, kind: type[Decoder] = Decoder, *, rows: int = 256, one_hot: bool = False
+        self,
+        kind: type[Decoder] = Decoder,
+        *,
+        rows: int = 256,
+        one_hot: bool = False,
+        rule: VerificationRule | None = None,
     ) -> Decoder:
-        """A decoder by the rejection rule, or a broken one; its drafts drawn or, if so, certain."""
+        """A decoder, or a broken one; its drafts drawn or, if so, certain.
+
+        Args:
+            kind: of decoder.
+            rows: of its batch.
+            one_hot: whether drafts are certain.
+            rule: None is the rejection rule.
+        """
         positions = TOKENS + 2 + max(chunk_on(self.target.device), WIDTH)
         draft = TabularModel(self.draft, positions=positions)
         return kind(
             TabularModel(self.target, positions=positions),
             rows=rows,
             width=WIDTH,
-            rule=RejectionRule(),
+            rule=rule or RejectionRule(),
             drafter=(CertainDrafter if one_hot else ModelDrafter)(draft, rows=rows),
             gamma=GammaPolicy(GAMMA),
             eos_token_ids=(),
@@ -137,6 +149,7 @@ class TabularPair:
         seed: int = 0,
         cases: int = 32,
         one_hot: bool = False,
+        rule: VerificationRule | None = None,
     ) -> Asked:
         """Draw outputs of `TOKENS` tokens, in rounds over so many cases, in the order asked."""
         requests = [
@@ -150,7 +163,8 @@ class TabularPair:
             )
             for index in range(outputs)
         ]
-        found = {answer.key: answer for answer in self.decoder(kind, one_hot=one_hot).run(requests)}
+        decoder = self.decoder(kind, one_hot=one_hot, rule=rule)
+        found = {answer.key: answer for answer in decoder.run(requests)}
         return [(request, found[request.key]) for request in requests]
 
 

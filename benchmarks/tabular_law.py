@@ -12,6 +12,7 @@ from scipy import stats
 
 from benchmarks.tabular import Asked, TabularPair, contexts
 from equivcheck.records.score_table import ONE_HOT_LAW, ScoreTable
+from equivcheck.scoring.carried import Carried
 from equivcheck.scoring.columns import Drawn, columns
 from equivcheck.scoring.laws import point_law, sampling_law
 from equivcheck.scoring.neighbours import Neighbours
@@ -60,10 +61,13 @@ def variation(counts: NDArray[np.int64], law: NDArray[np.float64], *, level: flo
     )
 
 
-def scored(pair: TabularPair, asked: Asked, *, one_hot: bool = False) -> ScoreTable:
+def scored(
+    pair: TabularPair, asked: Asked, *, one_hot: bool = False, blocks: bool = False
+) -> ScoreTable:
     """The scores of outputs that were all drawn under one sampling, without a model.
 
-    Drafts were drawn from the pair's draft law, or are certain.
+    Drafts were drawn from the pair's draft law, or are certain; each was judged by itself, or whole
+    blocks of them were.
 
     Raises:
         ValueError: the sampling is greedy.
@@ -82,12 +86,9 @@ def scored(pair: TabularPair, asked: Asked, *, one_hot: bool = False) -> ScoreTa
         draft = point_law(torch.from_numpy(where.proposed), otherwise=target)
     else:
         draft = sampling_law(pair.draft[rows], sampling)
-    found = columns(
-        target,
-        draft,
-        drawn,
-        slack=torch.full((len(rows),), SLACK),
-    )
+    slack = torch.full((len(rows),), SLACK)
+    weights = Carried(where).weigh(0, target, draft, slack=slack) if blocks else None
+    found = columns(target, draft, drawn, slack=slack, weights=weights)
     builder = TableBuilder([request.key for request, _ in asked], where)
     builder.fill(0, {name: values.cpu().numpy() for name, values in found.items()})
     return builder.table(draft_law=ONE_HOT_LAW if one_hot else "draft model")

@@ -32,7 +32,13 @@ class PlainResidual(BlockRule):
         return super().closed(laws, proposal, rows, accepted=accepted)
 
 
-@rule_fault("block-residual-of-token", family="F2", recreates="vllm-ascend #7807", engine=BLOCK)
+@rule_fault(
+    "block-residual-of-token",
+    family="F2",
+    recreates="vllm-ascend #7807 (its replacements)",
+    caught_by="replayed",
+    engine=BLOCK,
+)
 class RecoversAsToken(PlainResidual):
     """The token behind the accepted drafts is drawn from max(p - q, 0), p not being carried."""
 
