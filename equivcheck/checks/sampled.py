@@ -268,23 +268,19 @@ def _finding(
     *,
     battery: Battery | None = None,
 ) -> Finding:
-    if battery is None:
-        return Finding(
-            check="sampled",
-            subject=RUN,
-            outcome=outcome,
-            reason=reason,
-            headline=headline,
-            repeat=_repeat(evidence),
-        )
-    return Finding(
+    found = Finding(
         check="sampled",
         subject=RUN,
         outcome=outcome,
         reason=reason,
         headline=headline,
-        details=details_of(evidence, battery),
         repeat=_repeat(evidence),
+    )
+    if battery is None:
+        return found
+    return msgspec.structs.replace(
+        found,
+        details=details_of(evidence, battery),
         estimate=_log10(battery.combined.highest),
         limit=_log10(-math.log(battery.alpha)),
         n=battery.tokens,

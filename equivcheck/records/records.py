@@ -23,6 +23,8 @@ from equivcheck.records.baseline_record import Against
 from equivcheck.records.draw_records import Drawn as Drawn
 from equivcheck.records.draw_records import Preflight as Preflight
 from equivcheck.records.draw_records import Scored as Scored
+from equivcheck.records.gaps import Gap as Gap
+from equivcheck.records.gaps import TextGaps as TextGaps
 from equivcheck.records.grade_record import Grade as Grade
 from equivcheck.records.grade_record import GradeResult as GradeResult
 from equivcheck.records.served_record import ServedRun as ServedRun
@@ -159,33 +161,6 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failure"):
     key: str
     message: str
     """What the engine said, one line; somebody else's words, to be escaped where shown."""
-
-
-class Gap(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """How far one emitted token lies under the reference's best, teacher-forced."""
-
-    gap: float
-    """Nats, >= 0: reference log-probability of its best token minus that of the emitted one."""
-    best: int
-    """The reference's best token."""
-    magnitude: float | None = None
-    """The larger absolute value of the two tokens' raw reference logits: says how coarse the dtype
-    is there. None: unknown, and nothing near this token can be excused."""
-
-
-class TextGaps(Struct, frozen=True, kw_only=True):
-    """How far under the reference's best the tokens lie with which texts can go on.
-
-    Of answers of which only the text is known. Where no such token is among the best few, the gap
-    is that of the last of these: it is wider in truth.
-    """
-
-    others: tuple[Gap, ...]
-    """At each place of the shared prefix: of the best token with which either text can go on, other
-    than the one that stands there."""
-    target: Gap
-    """Where the arms part: of the best token with which the target's text can go on."""
-    arm: Gap
 
 
 class Arbitration(Struct, frozen=True, kw_only=True, tag="arbitration", omit_defaults=True):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from equivcheck.core.errors import EngineError, EngineGoneError
 from equivcheck.core.generation import DraftCounts
 from equivcheck.engines.http.wire import Wire
 
 METRICS = "/metrics"
+REREADS = 5
+"""How often counters are read again where they fall short: a server may write them with a delay."""
+REREAD_SECONDS = 0.2
 _LINE = re.compile(
     r"^(?P<server>\w+):spec_decode_num_(?P<what>drafts|draft_tokens|accepted_tokens"
     r"|accepted_tokens_per_pos)_total(?:\{(?P<labels>.*)\})? (?P<value>[0-9.eE+-]+)$"
@@ -91,3 +96,28 @@ def contradiction(told: Iterable[DraftCounts | None], server: Counters) -> str |
                 f"its answers say that {ours} tokens were {name}, and its counters rose by {theirs}"
             )
     return None
+
+
+def compare_counts(
+    read: Callable[[], Counters | None],
+    before: Counters,
+    counts: Sequence[DraftCounts | None],
+    *,
+    url: str,
+) -> None:
+    """Compare what answers say of their drafts with what the server counted since `before`.
+
+    Raises:
+        EngineError: they say more than there was.
+        EngineGoneError: the counters went back.
+    """
+    for last in range(REREADS, -1, -1):
+        after = read()
+        if after is None or min(after.since(before)[:3]) < 0:
+            raise EngineGoneError(f"{url}: its counters went back: was it restarted?")
+        wrong = contradiction(counts, after.since(before))
+        if wrong is None:
+            return
+        if last:
+            time.sleep(REREAD_SECONDS)
+    raise EngineError(f"{url}: {wrong}")

@@ -20,7 +20,7 @@ from equivcheck.core.escape import visible
 from equivcheck.core.generation import DraftCounts, Generation, Request
 from equivcheck.core.serving import ServingLimits, TimedAnswer
 from equivcheck.core.settings import EngineSetup
-from equivcheck.engines.http.counters import Counters, contradiction, read_counters
+from equivcheck.engines.http.counters import Counters, compare_counts, read_counters
 from equivcheck.engines.http.dialect import Asked, PairWords, StreamingDialect
 from equivcheck.engines.http.find import DIALECTS, find_dialect
 from equivcheck.engines.http.fit import misfit
@@ -34,9 +34,6 @@ from equivcheck.pairs.files import locate_pair
 Answer = TypeVar("Answer")
 BROKEN_IN_A_ROW = 3
 """Requests that a server may break on, one after the other, before it is given up."""
-REREADS = 5
-"""How often counters are read again where they fall short: a server may write them with a delay."""
-REREAD_SECONDS = 0.2
 
 
 def open_engine(options: Mapping[str, str], setup: EngineSetup) -> HttpEngine:
@@ -287,19 +284,5 @@ class HttpEngine:
         return read_counters(self.wire) if self.counted and self.told.gamma else None
 
     def compare(self, before: Counters, counts: Sequence[DraftCounts | None]) -> None:
-        """Compare what answers say of their drafts with what the server counted meanwhile.
-
-        Raises:
-            EngineError: they say more than there was.
-            EngineGoneError: the counters went back.
-        """
-        for last in range(REREADS, -1, -1):
-            after = self.counters()
-            if after is None or min(after.since(before)[:3]) < 0:
-                raise EngineGoneError(f"{self.wire.url}: its counters went back: was it restarted?")
-            wrong = contradiction(counts, after.since(before))
-            if wrong is None:
-                return
-            if last:
-                time.sleep(REREAD_SECONDS)
-        raise EngineError(f"{self.wire.url}: {wrong}")
+        """Compare what answers say of their drafts with what the server counted meanwhile."""
+        compare_counts(self.counters, before, counts, url=self.wire.url)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from equivcheck.core.settings import EngineSetup
+from equivcheck.engines.http import counters as http_counters
 from equivcheck.engines.http import engine as http_engine
 from equivcheck.engines.http import wire as http_wire
 from equivcheck.engines.http.dialect import PairWords
@@ -61,7 +62,7 @@ def wire_to() -> Iterator[Callable[..., Wire]]:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_wire, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(http_engine, "REREAD_SECONDS", 0.01)
+    monkeypatch.setattr(http_counters, "REREAD_SECONDS", 0.01)
 
 
 @pytest.fixture
