@@ -11,7 +11,7 @@ import click
 from equivcheck.cli.output import Output, json_option
 
 if TYPE_CHECKING:
-    from equivcheck.evaluations.compare import Scored
+    from equivcheck.evaluations.compare import ScoredEvaluation
     from equivcheck.evaluations.metric import Metric
 
 PATH = click.Path(path_type=Path)
@@ -93,7 +93,7 @@ def _plan_lines(prompts: int, rows: dict[str, float | None]) -> Iterator[str]:
         yield f"  {told}, where {share} of prompts are right on one arm only"
 
 
-def _lines(scored: Scored, speculative: Path) -> Iterator[str]:
+def _lines(scored: ScoredEvaluation, speculative: Path) -> Iterator[str]:
     from equivcheck.report.layout import columns
 
     yield f"{WORDS[scored.outcome.value]} — {_told(scored)}"
@@ -129,7 +129,7 @@ def _lines(scored: Scored, speculative: Path) -> Iterator[str]:
         yield f"next, token by token: equivcheck suite from {log}"
 
 
-def _told(scored: Scored) -> str:
+def _told(scored: ScoredEvaluation) -> str:
     same = f"the same text on {scored.same_text:,} of {scored.with_text:,} answers"
     grave = [metric for metric in scored.metrics if metric.outcome is scored.outcome]
     if scored.outcome.value == "pass" or not grave:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Answer(NamedTuple):
+class GradedAnswer(NamedTuple):
     """One answer to one sample."""
 
     prompt: str
@@ -16,7 +16,7 @@ class Answer(NamedTuple):
     """Metric to its value, 1 right and 0 wrong; None where the log has no number."""
 
 
-Task = dict[str, dict[int, Answer]]
+Task = dict[str, dict[int, GradedAnswer]]
 """Sample to its answers by epoch."""
 Evaluation = dict[str, Task]
 """Task to its samples."""

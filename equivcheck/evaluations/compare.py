@@ -14,12 +14,12 @@ from equivcheck.checks.budget import ALPHA
 from equivcheck.core.errors import SuiteError
 from equivcheck.core.findings import Outcome, worst
 from equivcheck.evaluations.answers import Evaluation, Task
-from equivcheck.evaluations.metric import Metric, Pair, Terms, judge
+from equivcheck.evaluations.metric import Metric, MetricTerms, Pair, judge
 
 MOST_NAMED = 5
 
 
-class Scored(Struct, frozen=True, kw_only=True):
+class ScoredEvaluation(Struct, frozen=True, kw_only=True):
     """The verdict on two evaluations."""
 
     outcome: Outcome
@@ -37,7 +37,7 @@ class Scored(Struct, frozen=True, kw_only=True):
     """Where each metric's test rejects."""
 
 
-def compare(a: Evaluation, b: Evaluation, *, margin: float) -> Scored:
+def compare(a: Evaluation, b: Evaluation, *, margin: float) -> ScoredEvaluation:
     """Judge B, with speculation, by A, without.
 
     Raises:
@@ -67,7 +67,7 @@ def compare(a: Evaluation, b: Evaluation, *, margin: float) -> Scored:
     other = list(dict.fromkeys(key for key, same in texts if not same))
     names = [(task, name) for task in tasks for name in _metrics(a[task], b[task])]
     alpha = ALPHA / max(len(names), 1)
-    terms = Terms(alpha=alpha, margin=margin)
+    terms = MetricTerms(alpha=alpha, margin=margin)
     metrics = tuple(
         judge(task, name, pairs[task], of=len(a[task].keys() | b[task].keys()), terms=terms)
         for task, name in names
@@ -75,7 +75,7 @@ def compare(a: Evaluation, b: Evaluation, *, margin: float) -> Scored:
     outcomes = [metric.outcome for metric in metrics]
     if gaps or not metrics:
         outcomes.append(Outcome.INCONCLUSIVE)
-    return Scored(
+    return ScoredEvaluation(
         outcome=worst(outcomes),
         samples=len(both),
         same_text=sum(same for _, same in texts),

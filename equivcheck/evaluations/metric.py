@@ -14,11 +14,11 @@ from msgspec import Struct
 
 from equivcheck.checks.paired import LEVEL, Shares, interval_of
 from equivcheck.core.findings import Interval, Outcome
-from equivcheck.evaluations.answers import Answer
+from equivcheck.evaluations.answers import GradedAnswer
 from equivcheck.evaluations.power import detectable_loss, two_sided
 
 LEAST_PROMPTS = 30
-Pair = tuple[Answer, Answer]
+Pair = tuple[GradedAnswer, GradedAnswer]
 
 
 class Metric(Struct, frozen=True, kw_only=True):
@@ -45,7 +45,7 @@ class Metric(Struct, frozen=True, kw_only=True):
     why: str
 
 
-class Terms(NamedTuple):
+class MetricTerms(NamedTuple):
     """What decides."""
 
     alpha: float
@@ -61,7 +61,7 @@ class _Graded(NamedTuple):
 
 
 def judge(
-    task: str, name: str, pairs: Mapping[str, list[Pair]], *, of: int, terms: Terms
+    task: str, name: str, pairs: Mapping[str, list[Pair]], *, of: int, terms: MetricTerms
 ) -> Metric:
     """Of the prompts in ``pairs``, out of ``of`` that either arm has."""
     graded = [found for each in pairs.values() if (found := _graded(name, each)) is not None]

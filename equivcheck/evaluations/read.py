@@ -10,7 +10,7 @@ from typing import Any
 
 from equivcheck.conversion.read import records_of
 from equivcheck.core.errors import SuiteError
-from equivcheck.evaluations.answers import Answer, Evaluation, Task
+from equivcheck.evaluations.answers import Evaluation, GradedAnswer, Task
 
 LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 """How inspect writes correct, incorrect, partial and no answer."""
@@ -77,13 +77,13 @@ def _task(path: Path) -> Task:
     return task
 
 
-def _of_harness(record: Mapping[str, Any]) -> tuple[str, int, Answer]:
+def _of_harness(record: Mapping[str, Any]) -> tuple[str, int, GradedAnswer]:
     """A line: one sample under one filter. The answer to a question of likelihoods has no text."""
     names = record.get("metrics") or ()
     behind = f" ({record['filter']})" if record.get("filter", "none") != "none" else ""
     scores = {f"{name}{behind}": _number(record.get(name)) for name in names}
     prompt = "/".join(str(record.get(key)) for key in ("doc_hash", "prompt_hash", "target_hash"))
-    return str(record["doc_id"]), 1, Answer(prompt, _text_of(record.get("resps")), scores)
+    return str(record["doc_id"]), 1, GradedAnswer(prompt, _text_of(record.get("resps")), scores)
 
 
 def _text_of(responses: Any) -> str | None:
@@ -94,7 +94,7 @@ def _text_of(responses: Any) -> str | None:
             return None
 
 
-def _of_inspect(record: Mapping[str, Any]) -> tuple[str, int, Answer]:
+def _of_inspect(record: Mapping[str, Any]) -> tuple[str, int, GradedAnswer]:
     """A sample: each scorer's value, or each value of a scorer that gives several."""
     output = record.get("output") or {}
     broken = bool(record.get("error")) or not output.get("choices")
@@ -103,7 +103,7 @@ def _of_inspect(record: Mapping[str, Any]) -> tuple[str, int, Answer]:
     return (
         str(record["id"]),
         int(record["epoch"]),
-        Answer(asked, None if broken else str(output.get("completion")), scores),
+        GradedAnswer(asked, None if broken else str(output.get("completion")), scores),
     )
 
 

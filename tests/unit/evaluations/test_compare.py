@@ -8,8 +8,8 @@ import pytest
 
 from equivcheck.core.errors import SuiteError
 from equivcheck.core.findings import Outcome
-from equivcheck.evaluations.answers import Answer, Evaluation
-from equivcheck.evaluations.compare import Scored, compare
+from equivcheck.evaluations.answers import Evaluation, GradedAnswer
+from equivcheck.evaluations.compare import ScoredEvaluation, compare
 from equivcheck.evaluations.power import detectable_loss, two_sided
 from equivcheck.evaluations.read import read_evaluation
 
@@ -21,7 +21,7 @@ def evaluation(right: np.ndarray, *, text: Callable[[int, bool], str | None]) ->
     """One epoch: what is right is 1, and the text is made from the sample and whether it is."""
     return {
         "t": {
-            str(at): {1: Answer(f"p{at}", text(at, bool(good)), {"acc": float(good)})}
+            str(at): {1: GradedAnswer(f"p{at}", text(at, bool(good)), {"acc": float(good)})}
             for at, good in enumerate(right)
         }
     }
@@ -34,7 +34,7 @@ def drawn(difficulty: np.ndarray, *, seed: int, loss: float = 0.0) -> Evaluation
     return evaluation(right, text=lambda at, good: f"{at} {good} {seed}")
 
 
-def judged(a: Evaluation, b: Evaluation, *, margin: float = 0.02) -> Scored:
+def judged(a: Evaluation, b: Evaluation, *, margin: float = 0.02) -> ScoredEvaluation:
     return compare(a, b, margin=margin)
 
 
@@ -130,7 +130,7 @@ def test_means_over_epochs_have_an_interval_from_thirty_prompts_on() -> None:
         return {
             "t": {
                 str(at): {
-                    epoch: Answer("p", f"{seed}", {"acc": float(chance.random() < 0.7)})
+                    epoch: GradedAnswer("p", f"{seed}", {"acc": float(chance.random() < 0.7)})
                     for epoch in range(8)
                 }
                 for at in range(prompts)
