@@ -179,7 +179,9 @@ class _Served:
             None,
         )
         weighed = weigh(pair, arbitration, evidence.header.settings)
-        return no_yardstick(weighed, arm=untold(evidence))
+        # As `greedy` does: another end behind the same tokens is nobody's rounding.
+        by_arithmetic = pair.token_differs or pair.text_alone
+        return no_yardstick(weighed, arm=untold(evidence)) if by_arithmetic else weighed
 
     def finding(self, found: Difference, weighed: Weighed) -> Finding:
         """One difference, with what happened before it."""
