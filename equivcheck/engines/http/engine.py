@@ -137,15 +137,8 @@ class HttpEngine:
             EngineError: of the first request that cannot be served, or that was not.
             EngineGoneError: the server is gone, or has another model.
         """
-        problems: list[EngineError] = []
-        fitting: list[Request] = []
-        for request in requests:
-            try:
-                self.check(request)
-            except EngineError as error:
-                problems.append(error)
-            else:
-                fitting.append(request)
+        problems = [wrong for each in requests if (wrong := self.refusal(each))]
+        fitting = [each for each in requests if not self.refusal(each)]
         before = self.counters()
         held: Generation | None = None
         counts: list[DraftCounts | None] = []
@@ -166,21 +159,17 @@ class HttpEngine:
         if problems:
             raise problems[0]
 
-    def check(self, request: Request) -> None:
-        """Refuse what cannot be served as asked.
-
-        Raises:
-            EngineError: naming the request and why.
-        """
-        if wrong := misfit(request, self.told, vocab=self.files.vocab_size):
-            told = f"http: cannot serve {visible(request.key)}: {self.name}: {wrong}"
-            raise EngineError(told)
+    def refusal(self, request: Request) -> EngineError | None:
+        """Why a request cannot be served as asked; None: as far as is known, it can."""
+        wrong = misfit(request, self.told, vocab=self.files.vocab_size)
+        told = f"http: cannot serve {visible(request.key)}: {self.name}: {wrong}"
+        return None if wrong is None else EngineError(told)
 
     def serve(self, limits: ServingLimits) -> HttpService:
         """The server as a service; what it keeps is its own affair, so `limits` are not heeded."""
         if self.service is not None:
             self.service.close()
-        self.service = HttpService(self.dialect, check=self.check, confirm=self.confirm)
+        self.service = HttpService(self.dialect, refusal=self.refusal, confirm=self.confirm)
         return self.service
 
     def close(self) -> None:

@@ -40,17 +40,17 @@ class HttpService:
         self,
         dialect: Dialect,
         *,
-        check: Callable[[Request], None],
+        refusal: Callable[[Request], EngineError | None],
         confirm: Callable[[], None],
     ) -> None:
         """Nobody has come yet.
 
         Args:
             dialect: that was opened.
-            check: raises an EngineError for a request that cannot be served as asked.
+            refusal: says why a request cannot be served as asked; None: it can.
             confirm: raises an EngineGoneError where the server has another model by now.
         """
-        self.dialect, self.check, self.confirm = dialect, check, confirm
+        self.dialect, self.refusal, self.confirm = dialect, refusal, confirm
         self.pool = ThreadPoolExecutor(max_workers=MOST_UNDER_WAY)
         self.under_way: dict[str, UnderWay] = {}
         self.steps = 0
@@ -67,7 +67,8 @@ class HttpService:
         Raises:
             EngineError: it cannot be served as asked, or one of its key is under way.
         """
-        self.check(request)
+        if (wrong := self.refusal(request)) is not None:
+            raise wrong
         if request.key in self.under_way:
             raise EngineError(f"{self.dialect.wire.url}: {request.key} is under way already")
         own = self.dialect.wire.another()
