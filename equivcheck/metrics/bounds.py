@@ -22,8 +22,11 @@ def outside(line: BenchRecord, header: BenchHeader) -> str | None:
     """The first field of a line that lies outside, its value and the bound; None: there is none."""
     if isinstance(line, BenchHeader):
         return unmeasurable(line)
-    if isinstance(line, Measured) and (wrong := _answer(line, tokens=header.settings.tokens)):
-        return wrong
+    if isinstance(line, Measured):
+        if (line.load is None) is not (header.settings.points[line.point].arrivals is None):
+            return "load: there is one where requests come at times of their own, and only there"
+        if wrong := _answer(line, tokens=header.settings.tokens):
+            return wrong
     if isinstance(line, Probed) and (
         wrong := unbounded_drafts(line.capabilities.num_speculative_tokens)
     ):
@@ -43,6 +46,8 @@ def unmeasurable(header: BenchHeader) -> str | None:
             return f"settings.points[{at}].arrivals: {point.arrivals.wrong}"
     if settings.repeats < 1 or settings.tokens < 1:
         return f"settings: {settings.tokens} tokens, {settings.repeats} repeats; at least 1 of each"
+    if settings.objectives and settings.objectives.wrong:
+        return f"settings.objectives: {settings.objectives.wrong}"
     prompts = sum(map(len, header.prompts.values()))
     answers = len(settings.points) * len(settings.arms) * prompts * settings.repeats
     if answers > MOST_ANSWERS:

@@ -4,7 +4,6 @@ has to.
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 from msgspec import Struct
@@ -14,6 +13,7 @@ from equivcheck.core.serving import Emission
 MOST_REQUESTS = 1000
 """Of one run: each may be under way at once."""
 MOST_RATE = 1e6
+MOST_SECONDS = 1e9
 
 
 class Arrivals(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -55,6 +55,15 @@ class Objectives(Struct, frozen=True, kw_only=True, omit_defaults=True):
     e2e: float | None = None
 
     @property
+    def wrong(self) -> str | None:
+        """What of them cannot be; None: all can."""
+        for name in self.__struct_fields__:
+            seconds = getattr(self, name)
+            if seconds is not None and not 0 < seconds <= MOST_SECONDS:
+                return f"{name} within {seconds:g} seconds, outside 0 to {MOST_SECONDS:g}"
+        return None
+
+    @property
     def name(self) -> str:
         """``TTFT 300 ms, TPOT 50 ms``; empty: there are none."""
         return ", ".join(
@@ -81,8 +90,10 @@ class Load(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """What of it cannot be, for an answer of so many tokens; None: all can."""
         moments = [each.seconds for each in self.emissions]
         for seconds in (self.at, self.asked, self.finished, *moments):
-            if not (math.isfinite(seconds) and seconds >= 0):
-                return f"load: {seconds} is no number of seconds from 0 on"
+            if not 0 <= seconds <= MOST_SECONDS:
+                return f"load: {seconds:g} seconds, outside 0 to {MOST_SECONDS:g}"
+        if not self.finished:
+            return "load: it ended as it came"
         if moments != sorted(moments) or moments[-1:] > [self.finished]:
             return "load: tokens came before earlier ones, or behind the end"
         told = [each.tokens for each in self.emissions]

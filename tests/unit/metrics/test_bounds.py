@@ -10,7 +10,7 @@ import pytest
 from equivcheck.core.generation import Step
 from equivcheck.core.serving import Emission
 from equivcheck.metrics.bounds import outside, overcounted
-from equivcheck.metrics.load_records import Arrivals, Load
+from equivcheck.metrics.load_records import Arrivals, Load, Objectives
 from tests.unit.make import make_generation
 from tests.unit.metrics.make import make_loaded
 
@@ -37,8 +37,8 @@ def test_counters_that_cannot_be_true_are_named(step: Step, wrong: str | None) -
     ("load", "wrong"),
     [
         (Load(at=0.0, asked=0.0, finished=0.5), None),
-        (Load(at=0.0, asked=0.0, finished=-0.5), "load: -0.5 is no number of seconds from 0 on"),
-        (Load(at=math.nan, asked=0.0, finished=1.0), "load: nan is no number of seconds"),
+        (Load(at=0.0, asked=0.0, finished=-0.5), "load: -0.5 seconds, outside 0 to 1e+09"),
+        (Load(at=math.nan, asked=0.0, finished=1.0), "load: nan seconds, outside 0 to 1e+09"),
         (
             Load(at=0.0, asked=0.0, finished=1.0, emissions=(Emission(seconds=0.5, tokens=3),)),
             "load: 3 tokens came, and the answer has 30",
@@ -47,10 +47,12 @@ def test_counters_that_cannot_be_true_are_named(step: Step, wrong: str | None) -
             Load(at=0.0, asked=0.0, finished=0.4, emissions=(Emission(seconds=0.5, tokens=30),)),
             "load: tokens came before earlier ones, or behind the end",
         ),
+        (Load(at=0.0, asked=0.0, finished=0.0), "load: it ended as it came"),
+        (None, "load: there is one where requests come at times of their own, and only there"),
     ],
-    ids=["ends", "before", "never", "fewer", "behind"],
+    ids=["ends", "before", "never", "fewer", "behind", "at once", "none"],
 )
-def test_times_that_cannot_be_are_named(load: Load, wrong: str | None) -> None:
+def test_times_that_cannot_be_are_named(load: Load | None, wrong: str | None) -> None:
     bench = make_loaded(runs=1)
     line = msgspec.structs.replace(bench.measured[0], load=load)
     found = outside(line, bench.header)
@@ -66,3 +68,6 @@ def test_a_load_that_nobody_can_have_measured_is_refused() -> None:
     settings = msgspec.structs.replace(header.settings, points=(many,))
     found = outside(msgspec.structs.replace(header, settings=settings), header)
     assert found == "settings.points[0].arrivals: 0 requests a run, outside 1 to 1000"
+    settings = msgspec.structs.replace(header.settings, objectives=Objectives(ttft=math.inf))
+    found = outside(msgspec.structs.replace(header, settings=settings), header)
+    assert found == "settings.objectives: ttft within inf seconds, outside 0 to 1e+09"
