@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from equivcheck.core.bounds import LONGEST_RUN_ID, Limits, out_of_bounds, unbounded_drafts
+from equivcheck.core.bounds import LONGEST_RUN_ID, Limits, out_of_bounds, shown, unbounded_drafts
 from equivcheck.core.generation import Generation
 from equivcheck.metrics.records import BenchHeader, BenchRecord, Measured, Probed
 
@@ -85,4 +85,5 @@ def _numbers(line: Struct, where: str) -> Iterator[str]:
         if isinstance(value, Struct) and name not in ("generation", "load"):
             yield from _numbers(value, f"{where}{name}.")
         elif isinstance(value, int | float) and not 0 <= value <= MOST:
-            yield f"{where}{name} is {value:.4g}, outside 0 to {MOST}"
+            told = shown(value) if isinstance(value, int) else f"{value:.4g}"
+            yield f"{where}{name} is {told}, outside 0 to {MOST}"

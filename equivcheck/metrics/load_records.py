@@ -8,6 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from equivcheck.core.bounds import shown
 from equivcheck.core.serving import Emission
 
 MOST_REQUESTS = 1000
@@ -41,7 +42,7 @@ class Arrivals(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def wrong(self) -> str | None:
         """What keeps requests from coming like this; None: nothing."""
         if not 1 <= self.requests <= MOST_REQUESTS:
-            return f"{self.requests} requests a run, outside 1 to {MOST_REQUESTS}"
+            return f"{shown(self.requests)} requests a run, outside 1 to {MOST_REQUESTS}"
         if self.kind == "poisson" and not 0 < self.rate <= MOST_RATE:
             return f"{self.rate:g} requests a second, outside 0 to {MOST_RATE:g}"
         return None
@@ -98,7 +99,7 @@ class Load(Struct, frozen=True, kw_only=True, omit_defaults=True):
             return "load: tokens came before earlier ones, or behind the end"
         told = [each.tokens for each in self.emissions]
         if told and (min(told) < 1 or sum(told) != length):
-            return f"load: {sum(told)} tokens came, and the answer has {length}"
+            return f"load: {shown(sum(told))} tokens came, and the answer has {length}"
         return None
 
     @property

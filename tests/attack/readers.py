@@ -22,6 +22,8 @@ from equivcheck.core.findings import Outcome
 from equivcheck.core.generation import Counts
 from equivcheck.core.load_settings import load_settings
 from equivcheck.core.load_suites import load_suite
+from equivcheck.metrics.load_records import Objectives
+from equivcheck.metrics.records import Bench
 from equivcheck.metrics.records_file import BenchWriter, read_bench
 from equivcheck.metrics.summarise import summarise
 from equivcheck.pairs.gguf import read_metadata
@@ -36,7 +38,7 @@ from tests.attack.make import ROOT, make_run
 from tests.attack.mutate import WAYS, Way, cut, flip, noise, number, put, repeat, truncate
 from tests.unit.baselines.make import make_baseline
 from tests.unit.capture.draws.fakes import CASES, Dice, make_table
-from tests.unit.metrics.make import make_bench
+from tests.unit.metrics.make import make_bench, make_loaded
 from tests.unit.seals import reseal
 
 BYTES_ONLY = (flip, cut, truncate, repeat, put, noise, noise, noise)
@@ -71,8 +73,8 @@ def readers(folder: Path) -> list[Reader]:
         Reader("settings", "equivcheck.toml", [SETTINGS], read_settings, share=2),
         Reader("records, sealed", RECORDS_NAME, sealed, read_sealed_run, share=2),
         Reader("records, sealed anew", RECORDS_NAME, sealed, read_resealed_run, share=2),
-        Reader("measurement, sealed", "bench.jsonl", [measurement(folder)], read_measured),
-        Reader("measurement, sealed anew", "bench.jsonl", [measurement(folder)], read_remeasured),
+        Reader("measurement, sealed", "bench.jsonl", measurements(folder), read_measured),
+        Reader("measurement, sealed anew", "bench.jsonl", measurements(folder), read_remeasured),
         Reader("baseline", "main.json", baselines(), read_saved, share=2),
         Reader("routes", "routes.json", [routes(folder)], read_advice, share=2),
         scores(folder),
@@ -157,9 +159,14 @@ def read_resealed_run(path: Path, sample: bytes, content: bytes) -> str:
     return verdict.outcome.value
 
 
-def measurement(folder: Path) -> bytes:
+def measurements(folder: Path) -> list[bytes]:
+    """One whose arms are asked prompt by prompt, and one under load."""
+    loaded = make_loaded(runs=2, requests=2, objectives=Objectives(ttft=0.3, tpot=0.01))
+    return [measurement(folder, bench) for bench in (make_bench(prompts=2), loaded)]
+
+
+def measurement(folder: Path, bench: Bench) -> bytes:
     path = folder / "bench.jsonl"
-    bench = make_bench(prompts=2)
     with BenchWriter.create(path, bench.header) as writer:
         writer.append(*bench.probed, *bench.measured, *bench.spent, *bench.sessions)
     return path.read_bytes()

@@ -60,6 +60,12 @@ def test_times_that_cannot_be_are_named(load: Load | None, wrong: str | None) ->
     assert wrong is None or wrong in str(found)
 
 
+def test_a_number_that_no_float_holds_is_named_by_its_bits() -> None:
+    bench = make_loaded(runs=1)
+    line = msgspec.structs.replace(bench.probed[0], step_bytes=10**400)
+    assert "step_bytes is a number of 1329 bits" in str(outside(line, bench.header))
+
+
 def test_a_load_that_nobody_can_have_measured_is_refused() -> None:
     header = make_loaded(runs=1).header
     assert outside(header, header) is None
