@@ -6,7 +6,10 @@ import ast
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "repeating"
-_PARTS = ("answers.py", "by_url.py", "in_process.py", "asking.py", "counting.py", "repeat.py")
+_PARTS = (
+    *("answers.py", "rules.py", "by_url.py", "in_process.py", "asking.py", "counting.py"),
+    "repeat.py",
+)
 """What a part imports of another stands before it."""
 _OURS = f"{__package__}.repeating"
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from equivcheck.checks.verdict import LAW_CHECKS, judge
 from equivcheck.core.errors import RecordsError, did_you_mean
 from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome
 from equivcheck.core.generation import Request
+from equivcheck.pipeline.repeating.rules import broken
 from equivcheck.records.asking_order import chunked
-from equivcheck.records.records import REPEAT, SAMPLED, Evidence
+from equivcheck.records.records import CANDIDATE, REPEAT, SAMPLED, Evidence
 
-Kind = Literal["tokens", "again", "draws"]
+Kind = Literal["tokens", "again", "draws", "rules"]
 """tokens: another answer than the target's. again: another answer than before. draws: sampled
-tokens that do not follow the target's distribution."""
+tokens that do not follow the target's distribution. rules: too long, or wrong where it stops."""
 
 REPEATED: dict[str, Kind] = {
     "greedy": "tokens",
@@ -25,6 +26,7 @@ REPEATED: dict[str, Kind] = {
     "determinism": "again",
     "batching": "again",
     **dict.fromkeys(LAW_CHECKS, "draws"),
+    "stopping": "rules",
 }
 """Checks whose failures a script can repeat by asking engines alone."""
 
@@ -76,7 +78,19 @@ def subject_of(evidence: Evidence, key: str | None) -> Subject:
 def _fits(evidence: Evidence, finding: Finding, key: str | None) -> bool:
     if finding.check in LAW_CHECKS:
         return key is None or finding.subject == key or key in evidence.header.planned[SAMPLED]
-    return finding.subject in evidence.asked and key in (None, finding.subject)
+    if finding.subject not in evidence.asked or key not in (None, finding.subject):
+        return False
+    return finding.check != "stopping" or _breaks_by_ids(evidence, finding.subject)
+
+
+def _breaks_by_ids(evidence: Evidence, key: str) -> bool:
+    """Whether the candidate's answer breaks a rule that a script sees, which has no text."""
+    answer = evidence.captured.get(CANDIDATE, {}).get(key)
+    if answer is None:
+        return False
+    request: dict[str, Any] = to_builtins(evidence.asked[key].request)
+    facts = {"eos_token_ids": list(evidence.header.eos_token_ids)}
+    return broken(answer.generation.token_ids, request, facts) is not None
 
 
 def _batch(evidence: Evidence, key: str) -> tuple[Request, ...]:

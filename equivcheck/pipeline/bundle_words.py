@@ -49,6 +49,7 @@ def _title(evidence: Evidence, subject: Subject) -> str:
     return {
         "tokens": f"{engine} answers with other tokens than plain decoding",
         "again": f"{engine} answers the same request differently",
+        "rules": f"{engine} breaks a rule of length or stopping",
         "draws": f"{engine} samples from another distribution than the target's",
     }[subject.kind]
 

@@ -28,6 +28,13 @@ SUITE = """\
 {"id": "least", "prompt": "The train to", "max_new_tokens": 12, \
 "sampling": {"repetition_penalty": 1.3, "min_new_tokens": 6, "banned_tokens": [40, 41]}}
 """
+DRAWN = """\
+{"equivcheck": 1, "workload": "few", "description": "Sampled prompts."}
+""" + "".join(
+    f'{{"id": "prose-{length}", "prompt": "The lighthouse keeper had", "max_new_tokens": {length}, '
+    '"sampling": {"temperature": 1.0}}\n'
+    for length in range(5, 12)
+)
 PLAIN, SPECULATIVE = "native:gamma=0,rule=rejection", "native:gamma=4,rule=rejection"
 FAULTS = ("bonus-lost", "position-after-reject", "penalties-ignored")
 """Of the catalogue."""
@@ -50,10 +57,12 @@ def serve() -> Iterator[Serve]:
         yield served
 
 
-def bundled(folder: Path, target: Stub, candidate: Stub, key: str | None = None) -> Path:
+def bundled(
+    folder: Path, target: Stub, candidate: Stub, key: str | None = None, *, suite: str = SUITE
+) -> Path:
     """A bundle of a run by URL, unpacked."""
     file = folder / "suite.jsonl"
-    file.write_text(SUITE, encoding="utf-8")
+    file.write_text(suite, encoding="utf-8")
     settings = Settings(
         setup=SETUP,
         target=f"{target.url},dtype=float32",
@@ -96,6 +105,16 @@ def test_it_is_there_with_the_fault_and_gone_without(
     # The target's server is not needed where its answer was kept.
     assert repeated(folder, "--target", "recorded")[0] == 1
     assert repeated(folder, "--target", "recorded", "--candidate", sound)[0] == 0
+
+
+def test_a_broken_rule_needs_no_target(serve: Serve, tmp_path: Path) -> None:
+    faulty = serve(f"{SPECULATIVE},fault=budget-overrun")
+    folder = bundled(tmp_path, serve(PLAIN), faulty, suite=DRAWN)
+    code, said = repeated(folder, "--target", "http://127.0.0.1:9")
+    assert (code, "THE BUG IS THERE: few/prose-" in said) == (1, True), said
+    assert " allowed" in said
+    code, said = repeated(folder, "--candidate", f"{serve(SPECULATIVE).url},dtype=float32")
+    assert code == 0, said
 
 
 def test_requests_reach_a_server_as_in_the_run(serve: Serve, tmp_path: Path) -> None:

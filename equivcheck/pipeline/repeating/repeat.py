@@ -32,6 +32,10 @@ from equivcheck.pipeline.repeating.answers import Answer, Ask, CannotRepeatError
 from equivcheck.pipeline.repeating.asking import RECORDED, opened, parted, recorded_gap, speaks
 from equivcheck.pipeline.repeating.by_url import gap_by_server
 from equivcheck.pipeline.repeating.counting import gap_at, placing, threshold
+from equivcheck.pipeline.repeating.rules import broken
+
+DRAWN = 20
+"""Answers to a sampled case that have to keep the rules."""
 
 
 def main() -> int:
@@ -73,6 +77,8 @@ def repeat() -> int:
         return repeat_draws(facts, candidate, seed=given.seed)
     if facts["kind"] == "again":
         return repeat_again(facts, candidate)
+    if facts["kind"] == "rules":
+        return repeat_rules(facts, candidate, seed=given.seed)
     return repeat_tokens(facts, candidate, opened(given.target, facts))
 
 
@@ -93,6 +99,21 @@ def repeat_again(facts: dict[str, Any], candidate: Ask) -> int:
         answers = {name: candidate(other)[key], "at first": first}
         codes.append(compared(facts, answers, exact=facts["exact"] or other is batch))
     return 1 if 1 in codes else max(codes)
+
+
+def repeat_rules(facts: dict[str, Any], candidate: Ask, *, seed: int) -> int:
+    """Does the case's answer keep the rules of length and stopping? Sampled, it is drawn often."""
+    key, batch = facts["key"], facts["requests"]
+    request = next(each for each in batch if each["key"] == key)
+    turns = DRAWN if request.get("sampling", {}).get("temperature") else 1
+    for turn in range(turns):
+        again = {"seed": fresh(seed, f"{key}#{turn}")} if turn else {}
+        ids = candidate([each | again for each in batch])[key].ids
+        if wrong := broken(ids, request, facts):
+            say(f"THE BUG IS THERE: {key}: {wrong}")
+            return 1
+    say(f"{key}: {turns} answers, and each keeps the rules of length and stopping")
+    return 0
 
 
 def compared(facts: dict[str, Any], answers: dict[str, Answer], *, exact: bool) -> int:
