@@ -46,8 +46,8 @@ class SeqSpecDecod(OneAtATime):
         from seqspecdecod import generation
 
         super().__init__(options, setup)
-        self.package, self.ids = generation, Ids()
-        (Ids.eos_token_id,) = self.pair.eos_token_ids
+        self.SAYS = self.SAYS | {"rule": "rejection" if options.method == "standard" else "unknown"}
+        self.package, self.ids, (Ids.eos_token_id,) = generation, Ids(), self.pair.eos_token_ids
         self.name = f"{options.method}_step".replace("standard", "standard_speculative")
         module = options.method.replace("standard", "standard_sd")
         self.step = resolve_name(f"seqspecdecod.{module}:{self.name}")
