@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from equivcheck.checks.schedules import CHECK as SCHEDULES
 from equivcheck.checks.verdict import EXIT_CODES, LAW_CHECKS, about_case, judge
 from equivcheck.core.cases import Suite
 from equivcheck.core.errors import RecordsError, did_you_mean
@@ -83,13 +84,19 @@ def replay(
         progress: Told how far the run is.
 
     Raises:
-        RecordsError: the run has no such case.
+        RecordsError: the run has no such case, or it parted only while it was served.
         EquivcheckError: an engine or the pair cannot be loaded, or broke.
     """
     if key not in evidence.asked:
         hint = did_you_mean(key, evidence.asked)
         raise RecordsError(f"run {visible(evidence.header.run)} has no case {key!r}{hint}")
-    found = _about(evidence, key)
+    found = _found(evidence, key)
+    parted = [each for each in found if each.outcome is not Outcome.PASS]
+    if parted and all(each.check == SCHEDULES for each in parted):
+        raise RecordsError(
+            f"it parted while it was served, among requests that come and go; this serves its "
+            f"suite again: {parted[0].repeat}"
+        )
     before = worst([finding.outcome for finding in found])
     asked = evidence.asked[key]
     law = any(finding.check in LAW_CHECKS for finding in found)
@@ -167,12 +174,18 @@ def _compare(
 
 
 def _about(evidence: Evidence, key: str, *, law: bool = False) -> list[Finding]:
-    """Without their commands: this run is thrown away. With ``law`` the law of all draws too."""
+    """Without their commands: this run is thrown away."""
+    found = _found(evidence, key, law=law)
+    return [msgspec.structs.replace(finding, repeat=None) for finding in found]
+
+
+def _found(evidence: Evidence, key: str, *, law: bool = False) -> list[Finding]:
+    """What is found about a case; with ``law`` about the distribution of all draws, too."""
     findings = judge(evidence).findings
     found = about_case(evidence, findings, key)
     if law:
         found += [each for each in findings if each.check in LAW_CHECKS and each not in found]
-    return [msgspec.structs.replace(finding, repeat=None) for finding in found]
+    return found
 
 
 def _tokens(evidence: Evidence, key: str) -> tuple[int, ...] | None:
@@ -189,6 +202,7 @@ def _changed(evidence: Evidence, again: Evidence) -> str | None:
         | {arm: told for arm, told in again.header.arms.items() if arm in evidence.header.arms},
         suites=evidence.header.suites,
         planned=evidence.header.planned,
+        schedules=evidence.header.schedules,
         git_commit=evidence.header.git_commit,
         git_dirty=evidence.header.git_dirty,
     )

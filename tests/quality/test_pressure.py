@@ -11,9 +11,11 @@ import msgspec
 import pytest
 
 from equivcheck.checks.verdict import Verdict
+from equivcheck.core.errors import RecordsError
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.load_suites import load_suite
 from equivcheck.core.settings import EngineSetup, Settings
+from equivcheck.pipeline.replay import replay
 from equivcheck.pipeline.run import run
 from equivcheck.records.records import SERVED
 from equivcheck.records.records_file import read_evidence
@@ -58,6 +60,8 @@ def test_a_fault_of_serving_fails_the_gate(fault: str, happened: str, tmp_path: 
     assert failed
     assert {each.check for each in failed} == {"schedules"}
     assert any(happened in line for each in failed for line in each.details)
+    with pytest.raises(RecordsError, match=r"this serves its suite again: equivcheck run .*fault="):
+        replay(read_evidence(tmp_path / "run"), failed[0].subject)
     # Asked without times, it is not to be told from a sound one.
     assert not any(
         each.outcome is not Outcome.PASS for each in verdict.findings if each.check == "greedy"
