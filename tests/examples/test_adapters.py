@@ -37,6 +37,7 @@ GREEDY = {
     "flashspec": ("flashspec", ("", "mode=ngram", "mode=composite", "mode=plain")),
     "mini_infer": ("mini_infer", ("", "own=true")),
     "naive_speculate": ("naive_speculate", ("",)),
+    "ort_genai": ("onnxruntime_genai", ("", "mode=ngram", "mode=draft")),
     "seqspecdecod": ("seqspecdecod", ("cut=true",)),
     "speculative_decoding": ("speculative_decoding", ("cut=true",)),
 }
