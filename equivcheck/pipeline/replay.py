@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from equivcheck.checks.schedules import CHECK as SCHEDULES
-from equivcheck.checks.verdict import EXIT_CODES, LAW_CHECKS, about_case, judge
+from equivcheck.checks.verdict import EXIT_CODES, IDENTITY_CHECKS, LAW_CHECKS, about_case, judge
 from equivcheck.core.cases import Suite
 from equivcheck.core.errors import RecordsError, did_you_mean
 from equivcheck.core.escape import visible
@@ -91,11 +91,12 @@ def replay(
         hint = did_you_mean(key, evidence.asked)
         raise RecordsError(f"run {visible(evidence.header.run)} has no case {key!r}{hint}")
     found = _found(evidence, key)
-    parted = [each for each in found if each.outcome is not Outcome.PASS]
-    if parted and all(each.check == SCHEDULES for each in parted):
+    parted = {each.check: each for each in found if each.outcome is not Outcome.PASS}
+    # Other checks look at what was served, too; these at what was asked alone.
+    if SCHEDULES in parted and not IDENTITY_CHECKS & parted.keys():
         raise RecordsError(
             f"it parted while it was served, among requests that come and go; this serves its "
-            f"suite again: {parted[0].repeat}"
+            f"suite again: {parted[SCHEDULES].repeat}"
         )
     before = worst([finding.outcome for finding in found])
     asked = evidence.asked[key]
