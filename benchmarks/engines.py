@@ -29,6 +29,8 @@ HANDFUL_OF = 8
 """Greedy prompts of `chat`, for methods whose heads are untrained."""
 MIXED = "smoke"
 LAW = "sampling"
+TIMES = "pressure long sessions shared_prefix agentic"
+"""Suites with times, turns and shared prefixes."""
 NO_DRAWS = "--sampled none"
 
 PARTS = {"-alone": "greedy", "-no-top-k": "no-top-k"}
@@ -134,6 +136,9 @@ ROWS = (
     Row("llamacpp-draft", GREEDY, f"{LLAMACPP} --candidate llamacpp-draft {NO_DRAWS}"),
     Row("llamacpp-ngram-law", LAW, f"{LLAMACPP} --candidate llamacpp-ngram"),
     Row("llamacpp-draft-law", LAW, f"{LLAMACPP} --candidate llamacpp-draft"),
+    Row("llamacpp-ngram-times", TIMES, f"{LLAMACPP} --candidate llamacpp-ngram {NO_DRAWS}"),
+    Row("llamacpp-draft-times", TIMES, f"{LLAMACPP} --candidate llamacpp-draft {NO_DRAWS}"),
+    Row("vllm-server-ngram-times", TIMES, f"{SERVER} --candidate vllm-server-ngram {NO_DRAWS}"),
     Row(
         "transformers-lookup",
         FEW,
