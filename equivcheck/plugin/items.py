@@ -29,7 +29,7 @@ from equivcheck.plugin.properties import of_findings
 from equivcheck.plugin.session import Session, session_of
 
 _SAMPLED_ONLY, _GREEDY_ONLY, _GRADED_ONLY, _EVENTS = "coupled", "greedy", "score", "events"
-_SESSIONS = "sessions"
+_SESSIONS, _SCHEDULES = "sessions", "schedules"
 OF_ALL_SHARDS = "of all shards together: `equivcheck merge` has the verdict"
 _MARKS_WITH_A_MEANING = frozenset(
     {"skip", "skipif", "xfail", "usefixtures", "filterwarnings", "parametrize"}
@@ -79,6 +79,7 @@ class SuiteFile(pytest.File):
             _SAMPLED_ONLY: False in greedy,
             _GREEDY_ONLY: True in greedy,
             _SESSIONS: any(case.session for case in self.suite.cases),
+            _SCHEDULES: self.suite.timed,
             _GRADED_ONLY: any(case.grader for case in self.suite.cases),
             _EVENTS: bool(required_events(with_required_events(session_of(self.config).settings))),
             **self._limits(),

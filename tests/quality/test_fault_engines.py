@@ -41,4 +41,5 @@ def test_a_rule_finds_the_fault(name: str) -> None:
 
 def test_every_kind_of_interface_fault_is_tried() -> None:
     kinds = {entry.family for entry in CATALOGUE if entry.breaks == "interface"}
-    assert {find(name).family for name in FOUND_BY} == kinds - {"F13"}
+    # By which rule drafts were verified is told by scores, which no single engine has.
+    assert {find(name).family for name in FOUND_BY} == kinds - {"F1", "F13"}
