@@ -19,6 +19,8 @@ TIES_ALPHA = 1e-3
 """Chance at most of doubting an engine whose near ties fall either way."""
 FINELY_FROM = 100
 """Drafts of which the engine has to have told q before arithmetic counts as measured."""
+BORNE_OUT_FROM = 0.99
+"""Share of what was told of q that has to be as fine as measured arithmetic is."""
 FINE_SHARE = 0.25
 """How much of what `finely` excuses the measured arithmetic may use up: the target's, which was
 not measured, may then be four times coarser than the draft's."""
@@ -102,7 +104,7 @@ def replayed(scores: ScoreTable, *, void: bool) -> Replayed | None:
     rests_on = found.rests_on
     finely = measured(found)
     # Drafts that do not fit the q that the engine itself tells were not drawn or judged as it says.
-    void = (void and not finely) or bool((rests_on == RestsOn.OTHER_Q).any())
+    void = (void and not borne_out(found)) or bool((rests_on == RestsOn.OTHER_Q).any())
     counts = rests_on == RestsOn.P
     if not void:
         counts |= rests_on == RestsOn.Q
@@ -124,9 +126,21 @@ def replayed(scores: ScoreTable, *, void: bool) -> Replayed | None:
 
 
 def measured(found: Replays) -> bool:
-    """Whether what the engine told of q shows its arithmetic to be fine."""
-    told = (found.rests_on == RestsOn.Q) & (found.off > 0)
-    return int(told.sum()) >= FINELY_FROM and bool(found.off[told].max() <= FINE_SHARE)
+    """Whether what the engine told of q shows its arithmetic to be fine everywhere."""
+    off = told(found)
+    return len(off) >= FINELY_FROM and bool(off.max() <= FINE_SHARE)
+
+
+def borne_out(found: Replays) -> bool:
+    """Whether what the engine told of q is q, but for few places where arithmetic is coarse."""
+    off = told(found)
+    return len(off) >= FINELY_FROM and bool((off <= FINE_SHARE).mean() >= BORNE_OUT_FROM)
+
+
+def told(found: Replays) -> NDArray[np.float32]:
+    """How far what the engine told of q is off, in fine tolerances."""
+    off: NDArray[np.float32] = found.off[(found.rests_on == RestsOn.Q) & (found.off > 0)]
+    return off
 
 
 def left_out(rests_on: NDArray[np.uint8], *, void: bool) -> dict[str, int]:
