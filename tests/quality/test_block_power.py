@@ -10,22 +10,12 @@ import functools
 
 import pytest
 
-from benchmarks.tabular import TabularPair
 from benchmarks.tabular_law import scored
-from equivcheck.core.cases import Sampling
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.verification import BlockRule, RejectionRule, VerificationRule
 from equivcheck.faults.catalogue import find
 from equivcheck.statistics.battery import Battery, evaluate
-
-PAIR = TabularPair.make(distance=0.3)
-LAWS = {
-    "plain": Sampling(temperature=1.0),
-    "cold": Sampling(temperature=0.7),
-    "nucleus": Sampling(temperature=0.8, top_p=0.9),
-    "cut": Sampling(temperature=1.0, top_k=5),
-    "floor": Sampling(temperature=1.2, min_p=0.1),
-}
+from tests.quality.test_sampled_power import LAWS, PAIR
 
 
 @functools.cache
