@@ -1,7 +1,7 @@
 """Judge answers of which only the text is known, by nothing but what their text says.
 
 Different tokens can give the same text. So a token under the reference's best proves nothing: it
-may never have been emitted. Proof is a text with which no token can go on that arithmetic could
+may never have been emitted. Proof is a text that continues with no token which arithmetic could
 have chosen, behind a prefix whose tokens are certain.
 """
 
@@ -37,7 +37,7 @@ def _impossible(pair: Pair, arbitration: Arbitration, settings: Settings) -> str
     """Why no plain decoding by the reference's weights gives the arm's text; None: one may.
 
     Up to where the texts part both have the same tokens for certain: each is within the limit, and
-    no other token is with which either text could go on. Then the target's text goes on with a
+    no other token could continue either text. Then the target's text continues with a
     token within the limit, and the arm's with none.
     """
     gaps, position = arbitration.text, pair.position
@@ -54,7 +54,7 @@ def _impossible(pair: Pair, arbitration: Arbitration, settings: Settings) -> str
         return None
     return (
         f"with no token less than {gaps.arm.gap:.3g} nats under the reference's best does the text "
-        f"of {pair.arm} go on, {limit_at(gaps.arm.magnitude or 0.0, settings):.3g} allowed"
+        f"of {pair.arm} continue, {limit_at(gaps.arm.magnitude or 0.0, settings):.3g} allowed"
     )
 
 

@@ -18,15 +18,15 @@ class Gap(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
 
 
 class TextGaps(Struct, frozen=True, kw_only=True):
-    """How far under the reference's best the tokens lie with which texts can go on.
+    """How far under the reference's best the tokens lie that can continue texts.
 
     Of answers of which only the text is known. Where no such token is among the best few, the gap
     is that of the last of these: it is wider in truth.
     """
 
     others: tuple[Gap, ...]
-    """At each place of the shared prefix: of the best token with which either text can go on, other
+    """At each place of the shared prefix: of the best token that can continue either text, other
     than the one that stands there."""
     target: Gap
-    """Where the arms part: of the best token with which the target's text can go on."""
+    """Where the arms part: of the best token that can continue the target's text."""
     arm: Gap

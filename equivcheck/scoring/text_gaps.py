@@ -1,6 +1,6 @@
 """How far under the reference's best lies what an arm may have emitted, where its text is known.
 
-A token can stand in a place if the text goes on with the token's own. One that leaves no text, or
+A token can stand in a place if the text continues with the token's own. One that leaves no text, or
 the beginning of a character alone, can stand anywhere.
 """
 
