@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.engines_page import page
+from equivcheck.pairs.export_gguf import Precision, export_gguf
 from tests.engines.untrained_heads import write_heads
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +33,14 @@ LAW = "sampling"
 TIMES = "pressure long sessions shared_prefix agentic"
 """Suites with times, turns and shared prefixes."""
 NO_DRAWS = "--sampled none"
+
+GGUF: dict[str, tuple[str, Precision]] = {
+    "f32": ("tiny", "f32"),
+    "f16": ("tiny", "f16"),
+    "smollm2": ("smollm2", "bf16"),
+    "smollm2-f32": ("smollm2", "f32"),
+}
+"""Folder to a pair and the numbers of its files."""
 
 PARTS = {"-alone": "greedy", "-no-top-k": "no-top-k"}
 """End of a row's name to the folder of its suites."""
@@ -140,6 +149,18 @@ ROWS = (
     Row("llamacpp-draft-times", TIMES, f"{LLAMACPP} --candidate llamacpp-draft {NO_DRAWS}"),
     Row("vllm-server-ngram-times", TIMES, f"{SERVER} --candidate vllm-server-ngram {NO_DRAWS}"),
     Row(
+        "llamacpp-smollm2-ngram",
+        "chat",
+        f"--target llamacpp-smollm2 --set control=llamacpp-smollm2:batch=1 --threads 1 "
+        f"--candidate llamacpp-smollm2-ngram {NO_DRAWS} {SMOLLM2}",
+    ),
+    Row(
+        "llamacpp-smollm2-chat",
+        "chat",
+        f"--target smollm2-chat --set control=smollm2-chat:batch=1 --threads 1 "
+        f"--candidate smollm2-chat-ngram --pair smollm2 {NO_DRAWS}",
+    ),
+    Row(
         "transformers-lookup",
         FEW,
         f"{TRANSFORMERS} --candidate transformers:mode=lookup {NO_DRAWS}",
@@ -149,6 +170,8 @@ ROWS = (
         FEW,
         f"{TRANSFORMERS} --candidate transformers:mode=assisted {NO_DRAWS}",
     ),
+    Row("transformers-lookup-law", LAW, f"{TRANSFORMERS} --candidate transformers:mode=lookup"),
+    Row("transformers-assisted-law", LAW, f"{TRANSFORMERS} --candidate transformers:mode=assisted"),
     Row("openvino-lookup", GREEDY, f"{OPENVINO} {NO_DRAWS}"),
     Row("openvino-draft", FEW, f"{OPENVINO_DRAFT} {NO_DRAWS}"),
     Row("openvino-lookup-law", LAW, OPENVINO),
@@ -164,6 +187,9 @@ def main() -> int:
     write_greedy_suites(FOLDER / "files" / "greedy", suites=FEW)
     write_without_top_k(FOLDER / "files" / "no-top-k")
     write_heads(FOLDER / "files" / "heads")
+    for name, (pair, precision) in GGUF.items():
+        if not (FOLDER / "files" / name).exists():
+            export_gguf(pair, FOLDER / "files" / name, precision=precision)
     for row in ROWS:
         wanted = not given.only or any(part in row.name for part in given.only)
         if wanted and not given.table and not path_of(row).exists():

@@ -26,8 +26,6 @@ NOT_HERE = """What has no row, and why:
 - *vLLM with drafts, its distribution over a whole budget, as it is shipped*: it is refuted at the
   first look, which ends the drawing.
 - *SmolLM2 with a draft model*: its 135M is the smallest of its family.
-- *SmolLM2 by llama.cpp*: [docs/engines.md](../../docs/engines.md#llamacpp) has smoke prompts in
-  float32 and Q4_1; in bfloat16 it was not run.
 - *OpenVINO's sampled output*: with lookup a pass would take about 160,000 tokens, and nothing says
   that it drafted; with a draft model most sampled requests break.
 - *SGLang and TensorRT-LLM*: neither was run here. Their dialects are tested with stubs."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from msgspec.structs import replace
+
 from equivcheck.capture.ask import ask
 from equivcheck.capture.plan import Chunk, Plan
 from equivcheck.capture.prompts import Histories
@@ -53,7 +55,10 @@ class Logbook:
             self.histories.stored(stored)
             for each in stored:
                 self.note(each.generation, arm=arm)
-        writer.append(*(each for each in plan.asked if each.request.key not in evidence.asked))
+        new = (each for each in plan.asked if each.request.key not in evidence.asked)
+        writer.append(
+            *(replace(each, request=replace(each.request, conversation=None)) for each in new)
+        )
 
     def missing(self, arm: str) -> set[str]:
         """The keys that an arm has yet to answer."""

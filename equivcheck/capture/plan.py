@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from equivcheck.capture.prompts import Encode, Follow, PlannedPrompts, Turn
 from equivcheck.core.cases import Case, Suite
 from equivcheck.core.errors import SuiteError
-from equivcheck.core.generation import Request
+from equivcheck.core.generation import Prompt, Request
 from equivcheck.core.schedule import leaders_of
 from equivcheck.core.service_schedule import Schedule, schedule_of
 from equivcheck.core.settings import Settings
@@ -178,7 +178,9 @@ def with_stored_prompts(plan: Plan, stored: Mapping[str, Asked]) -> Plan:
     """
 
     def kept(request: Request) -> Request:
-        return stored[request.key].request if request.key in stored else request
+        if request.key not in stored:
+            return request
+        return replace(stored[request.key].request, conversation=request.conversation)
 
     return replace(
         plan,
@@ -200,11 +202,12 @@ def share_out(
     return planned | {SHUFFLED: again, REPEAT: again}
 
 
-def make_request(key: str, case: Case, *, prompt: Sequence[int], seed: int) -> Request:
+def make_request(key: str, case: Case, *, prompt: Prompt, seed: int) -> Request:
     """What an engine is asked for a case; ``seed`` is the run's."""
     return Request(
         key=key,
-        prompt_ids=tuple(prompt),
+        prompt_ids=prompt.ids,
+        conversation=prompt.conversation,
         max_new_tokens=case.max_new_tokens,
         sampling=case.sampling,
         stop=case.stop,

@@ -11,9 +11,9 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
-from equivcheck.core.cases import Case, Suite
+from equivcheck.core.cases import Case, Conversation, Suite
 from equivcheck.core.errors import SuiteError
-from equivcheck.core.generation import Generation, Request
+from equivcheck.core.generation import Generation, Prompt, Request
 from equivcheck.core.schedule import turns_before, waves
 from equivcheck.records.records import Captured, Failed
 
@@ -21,7 +21,7 @@ Encode = Callable[[Case], Sequence[int]]
 """From a case to its prompt's token ids."""
 Answers = Sequence[Sequence[int]]
 """Output ids of turns."""
-Follow = Callable[[Sequence[Case], Answers], Sequence[int]]
+Follow = Callable[[Sequence[Case], Answers], Prompt]
 """From the turns of a session, and the answers to all but the last, to the last one's prompt."""
 
 
@@ -30,7 +30,7 @@ class Turn(Struct, frozen=True):
 
     before: tuple[str, ...]
     """Keys of the turns before it."""
-    prompt: Callable[[Answers], Sequence[int]]
+    prompt: Callable[[Answers], Prompt]
     """From the answers to these to its prompt."""
 
 
@@ -43,7 +43,7 @@ class PlannedPrompts:
         self.waves, self.before = waves(suite.cases), turns_before(suite.cases)
         self.known: dict[str, tuple[int, ...]] = {}
 
-    def of(self, case: Case) -> tuple[int, ...]:
+    def of(self, case: Case) -> Prompt:
         """The prompt of a case; that of a later turn has no answers in it.
 
         Raises:
@@ -51,14 +51,14 @@ class PlannedPrompts:
         """
         turn = self.turn(case)
         if turn is not None:
-            ids = tuple(turn.prompt([()] * len(turn.before)))
+            prompt = turn.prompt([()] * len(turn.before))
         elif case.shares_prefix_with is not None:
             shared = Case(id=case.id, token_ids=self.prefix(case))
-            ids = tuple(self.follow([shared, case], [()]))
+            prompt = self.follow([shared, case], [()])
         else:
-            ids = tuple(self.encode(case))
-        self.known[case.id] = ids
-        return ids
+            prompt = Prompt(tuple(self.encode(case)), case.conversation)
+        self.known[case.id] = prompt.ids
+        return prompt
 
     def prefix(self, case: Case) -> tuple[int, ...]:
         """What a case takes over from another.
@@ -89,7 +89,7 @@ class PlannedPrompts:
         turns = (first, *before[1:], case)
         return Turn(tuple(map(self.suite.key, before)), partial(self.follow, turns))
 
-    def follow(self, turns: Sequence[Case], answers: Answers) -> Sequence[int]:
+    def follow(self, turns: Sequence[Case], answers: Answers) -> Prompt:
         """The prompt of the last of some turns."""
         assert self._follow is not None
         return self._follow(turns, answers)
@@ -104,7 +104,7 @@ class Histories:
         self.kept = {key for turn in turns.values() for key in turn.before}
         self.answers: dict[tuple[str, str], tuple[int, ...]] = {}
         """By arm and key."""
-        self.prompts: dict[tuple[str, tuple[tuple[int, ...], ...]], tuple[int, ...]] = {}
+        self.prompts: dict[tuple[str, tuple[tuple[int, ...], ...]], Prompt] = {}
         """By key and earlier answers. A chat template may write the date: what was asked once
         behind the same answers is asked again."""
 
@@ -119,7 +119,8 @@ class Histories:
                 before = self._before(key, arm=captured.arm)
                 if None not in before:
                     known = tuple(each for each in before if each is not None)
-                    self.prompts.setdefault((key, known), captured.prompt_ids)
+                    prompt = self.turns[key].prompt(known)._replace(ids=captured.prompt_ids)
+                    self.prompts.setdefault((key, known), prompt)
 
     def note(self, generation: Generation, *, arm: str) -> None:
         """Remember an answer that another prompt may hang on."""
@@ -139,17 +140,26 @@ class Histories:
             return Failed(arm=arm, key=request.key, message=why)
         if (request.key, known) not in self.prompts:
             try:
-                self.prompts[request.key, known] = tuple(turn.prompt(known))
+                self.prompts[request.key, known] = turn.prompt(known)
             except SuiteError as error:
                 return Failed(arm=arm, key=request.key, message=str(error))
-        return replace(request, prompt_ids=self.prompts[request.key, known])
+        prompt = self.prompts[request.key, known]
+        return replace(request, prompt_ids=prompt.ids, conversation=prompt.conversation)
 
     def prompt(self, key: str, *, arm: str) -> tuple[int, ...] | None:
         """The prompt that a later turn had in an arm; None: it is none."""
         if key not in self.turns:
             return None
         before = self._before(key, arm=arm)
-        return self.prompts[key, tuple(each for each in before if each is not None)]
+        return self.prompts[key, tuple(each for each in before if each is not None)].ids
+
+    def conversations(self, arm: str) -> dict[str, Conversation | None]:
+        """Key of a later turn to what its prompt in an arm was made of, where it was asked."""
+        return {
+            key: prompt.conversation
+            for (key, known), prompt in self.prompts.items()
+            if self._before(key, arm=arm) == list(known)
+        }
 
     def _before(self, key: str, *, arm: str) -> list[tuple[int, ...] | None]:
         return [self.answers.get((arm, each)) for each in self.turns[key].before]

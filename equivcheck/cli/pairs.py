@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option(
     "--gguf-precision",
     "precision",
-    type=click.Choice(["f32", "f16"]),
+    type=click.Choice(["f32", "f16", "bf16"]),
     default="f32",
     show_default=True,
     help="Of the matrices in those files.",

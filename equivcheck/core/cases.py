@@ -92,6 +92,14 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
             raise ValueError("content: missing")
 
 
+class Conversation(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a chat template makes a prompt of."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[dict[str, Any], ...] = ()
+    chat_template_kwargs: dict[str, Any] = {}
+
+
 class SharedPrefix(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Tokens that a prompt begins with, taken from another case's."""
 
@@ -146,6 +154,13 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
             raise ValueError(f"chat_template_kwargs: {', '.join(taken)}: not for a suite to choose")
         if self.retry is not None and self.give_up_after is None:
             raise ValueError("retry: only of a request that is given up; say give_up_after")
+
+    @property
+    def conversation(self) -> Conversation | None:
+        """What the chat template reads; None: the prompt is raw."""
+        if self.messages is None:
+            return None
+        return Conversation(self.messages, self.tools, self.chat_template_kwargs)
 
 
 class Suite(Struct, frozen=True, kw_only=True):

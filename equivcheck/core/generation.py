@@ -11,12 +11,20 @@ from typing import Annotated, Literal, NamedTuple, cast
 import msgspec
 from msgspec import Meta, Struct
 
-from equivcheck.core.cases import Sampling
+from equivcheck.core.cases import Conversation, Sampling
 
 ROUND_MARK = "#"
 """Between a case's key and the number of a draw: ``sampling/t1#17``."""
 FinishReason = Literal["eos", "stop", "length"]
 """eos: an end-of-sequence id; stop: a stop id or stop string; length: a token limit."""
+
+
+class Prompt(NamedTuple):
+    """A prompt as engines get it."""
+
+    ids: tuple[int, ...]
+    conversation: Conversation | None = None
+    """As in `Request`."""
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -31,6 +39,9 @@ class Request(Struct, frozen=True, kw_only=True):
     stop_token_ids: tuple[int, ...] = ()
     ignore_eos: bool = False
     seed: int = 0
+    conversation: Conversation | None = None
+    """What the pair's chat template made `prompt_ids` of, for servers that take messages alone.
+    None: the prompt is raw. Not recorded."""
 
     @property
     def prompt_digest(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from msgspec import Struct
@@ -12,7 +12,12 @@ from equivcheck.core.generation import Request
 
 OPTIONAL = {"stop": (), "stop_token_ids": (), "ignore_eos": False}
 """Fields of `Request` that a case may leave out, and their values then."""
-REFUSABLE = (*Sampling.__struct_fields__, *OPTIONAL)
+OF_PROMPT: dict[str, Callable[[Request], bool]] = {
+    "raw_prompt": lambda request: request.conversation is None,
+    "tools": lambda request: request.conversation is not None and bool(request.conversation.tools),
+}
+"""What a prompt may be, and whether a request's is."""
+REFUSABLE = (*Sampling.__struct_fields__, *OPTIONAL, *OF_PROMPT)
 """Names that `Capabilities.refuses` may hold."""
 TOGETHER = "+"
 """Between names that an engine serves each by itself: ``min_p+top_p``."""
@@ -25,7 +30,7 @@ class LeftOut(Struct, frozen=True, kw_only=True):
     engine: str
     """Name of the engine that refuses it."""
     needs: tuple[str, ...]
-    """Fields of `Sampling` or `Request`, with the value where that is out of the engine's range."""
+    """Names of `REFUSABLE`, with the value where that is out of the engine's range."""
 
 
 class Told(Protocol):
@@ -59,7 +64,9 @@ def lacking(told: Told, request: Request) -> tuple[str, ...]:
 
 
 def needs(request: Request, name: str) -> bool:
-    """Whether a request says something in a field of its own or of its sampling."""
+    """Whether a request has what a name of `REFUSABLE` stands for."""
+    if name in OF_PROMPT:
+        return OF_PROMPT[name](request)
     if name in OPTIONAL:
         return bool(getattr(request, name) != OPTIONAL[name])
     plain = getattr(Sampling(), name, None)

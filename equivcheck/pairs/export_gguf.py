@@ -18,10 +18,14 @@ from equivcheck.core.escape import visible
 from equivcheck.pairs.load import load_pair
 from equivcheck.pairs.tokenizer import read_tokenizer
 
-Precision = Literal["f32", "f16"]
-"""Of the matrices; vectors are f32 in both, as llama.cpp wants them."""
+Precision = Literal["f32", "f16", "bf16"]
+"""Of the matrices; vectors are always f32, as llama.cpp wants them."""
 
-FILE_TYPES = {"f32": gguf.LlamaFileType.ALL_F32, "f16": gguf.LlamaFileType.MOSTLY_F16}
+FILE_TYPES = {
+    "f32": gguf.LlamaFileType.ALL_F32,
+    "f16": gguf.LlamaFileType.MOSTLY_F16,
+    "bf16": gguf.LlamaFileType.MOSTLY_BF16,
+}
 
 
 def export_gguf(spec: str, folder: Path, *, precision: Precision = "f32") -> dict[str, Path]:
@@ -136,4 +140,10 @@ def _add_weights(writer: Any, model: Any, *, precision: Precision, label: str) -
             if stored.abs().max() > torch.finfo(torch.float16).max:
                 raise PairError(f"{label}: {name} has weights that f16 cannot hold")
             stored = stored.to(torch.float16)
-        writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), stored.numpy())
+        name_there = names.get_name(name, try_suffixes=(".weight",))
+        if precision == "bf16" and stored.ndim == 2:
+            # NumPy has no bfloat16: its two bytes a number are handed over as they are.
+            pairs = stored.to(torch.bfloat16).contiguous().view(torch.uint8).numpy()
+            writer.add_tensor(name_there, pairs, raw_dtype=gguf.GGMLQuantizationType.BF16)
+        else:
+            writer.add_tensor(name_there, stored.numpy())

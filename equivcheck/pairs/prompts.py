@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from equivcheck.core.cases import Case, Message
 from equivcheck.core.detokenise import detokeniser
 from equivcheck.core.errors import SuiteError
+from equivcheck.core.generation import Prompt
 
 
 def encode(tokenizer: Any, case: Case) -> tuple[int, ...]:
@@ -46,9 +47,7 @@ def encode(tokenizer: Any, case: Case) -> tuple[int, ...]:
     return token_ids
 
 
-def encode_turns(
-    tokenizer: Any, turns: Sequence[Case], answers: Sequence[Sequence[int]]
-) -> tuple[int, ...]:
+def encode_turns(tokenizer: Any, turns: Sequence[Case], answers: Sequence[Sequence[int]]) -> Prompt:
     """The prompt of the last of some turns, with the answers to those before it.
 
     Messages become one conversation, in which an answer is its text without special tokens, as a
@@ -67,14 +66,15 @@ def encode_turns(
         ids = encode(tokenizer, turns[0])
         for answer, turn in zip(answers, turns[1:], strict=True):
             ids = (*ids, *answer, *_more(tokenizer, turn))
-        return ids
+        return Prompt(ids)
     detokenise, size = detokeniser(tokenizer), len(tokenizer)
     told: list[Message] = []
     for turn, answer in zip(before, answers, strict=True):
         # An engine may emit anything; what is no id has no text.
         text = detokenise([token for token in answer if 0 <= token < size])
         told += [*(turn.messages or ()), Message("assistant", text)]
-    return encode(tokenizer, replace(last, messages=(*told, *last.messages)))
+    together = replace(last, messages=(*told, *last.messages))
+    return Prompt(encode(tokenizer, together), together.conversation)
 
 
 def _more(tokenizer: Any, case: Case) -> tuple[int, ...]:

@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from equivcheck.core.cases import Case, Message
 from equivcheck.core.engine import Engine
+from equivcheck.core.errors import SettingsError
 from equivcheck.core.findings import Finding, Outcome
+from equivcheck.core.generation import Prompt
 from equivcheck.engines.ends import EndingEngine
+from equivcheck.pairs.prompts import encode
 from equivcheck.testing.rules import RULES, apply_rule
 from equivcheck.testing.trial import PROMPT_IDS, PROMPT_TEXTS, Trial
 
@@ -33,14 +37,27 @@ def check_engine(
             one, small ids.
         tokenizer: A transformers tokenizer. None: what concerns text, the end-of-text id and the
             size of the vocabulary is left untested, and the findings say so.
+
+    Raises:
+        SettingsError: an engine that is asked by text or by messages needs a tokenizer, with a chat
+            template for messages, and one that is asked by messages takes no prompts.
     """
-    if prompts is None:
-        prompts = PROMPT_IDS
-        if tokenizer is not None:
-            prompts = [tokenizer(text)["input_ids"] for text in PROMPT_TEXTS]
+    asked = [Prompt(tuple(prompt)) for prompt in prompts or PROMPT_IDS]
+    if "raw_prompt" in engine.capabilities.refuses:
+        if prompts is not None or getattr(tokenizer, "chat_template", None) is None:
+            raise SettingsError(
+                "check_engine: it is asked by messages: give a tokenizer with a chat template, and "
+                "no prompts"
+            )
+        cases = [Case(id="trial", messages=(Message("user", text),)) for text in PROMPT_TEXTS]
+        asked = [Prompt(encode(tokenizer, case), case.conversation) for case in cases]
+    elif prompts is None and tokenizer is not None:
+        asked = [Prompt(tuple(tokenizer(text)["input_ids"])) for text in PROMPT_TEXTS]
+    elif prompts is None and engine.capabilities.text_alone:
+        raise SettingsError("check_engine: it is asked by text: give a tokenizer")
     if tokenizer is not None and not engine.capabilities.ends_with_eos:
         engine = EndingEngine(engine, eos_token_id=tokenizer.eos_token_id)
-    trial = Trial(engine, prompts=prompts, tokenizer=tokenizer)
+    trial = Trial(engine, prompts=asked, tokenizer=tokenizer)
     return [apply_rule(rule, trial) for rule in RULES]
 
 

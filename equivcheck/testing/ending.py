@@ -17,6 +17,7 @@ DECISIVE = 50.0
 
 def limits(trial: Trial) -> Iterator[str]:
     """Every limit from 1 up: exactly the first tokens of the free output."""
+    trial.needs_ids()
     free = trial.free()
     for limit in range(1, min(trial.slots, len(free)) + 1):
         answer = trial.ask(trial.request(tokens=limit))
@@ -25,6 +26,7 @@ def limits(trial: Trial) -> Iterator[str]:
 
 def stop_ids(trial: Trial) -> Iterator[str]:
     """Each token of the free output as the stop id; the last of them at the token limit, too."""
+    trial.needs_ids()
     free = trial.free()
     tokens = list(dict.fromkeys(free[: trial.slots]))
     for token, limit in [*((token, len(free)) for token in tokens), (tokens[-1], None)]:
@@ -60,6 +62,7 @@ def eos(trial: Trial) -> Iterator[str]:
 
 def stop_strings(trial: Trial) -> Iterator[str]:
     """Pieces of the free output's text as the stop string, also over token borders."""
+    trial.needs_ids()
     free = trial.free()
     for end in range(1, min(len(free), trial.slots + 1) + 1):
         for start in {end - 1, max(0, end - 2)}:

@@ -9,7 +9,7 @@ from equivcheck.core.cases import Sampling
 from equivcheck.core.detokenise import Detokenise, detokeniser
 from equivcheck.core.engine import Capabilities, Engine
 from equivcheck.core.errors import EngineError
-from equivcheck.core.generation import Generation, Request
+from equivcheck.core.generation import Generation, Prompt, Request
 from equivcheck.core.refusals import lacking
 
 PROMPT_TEXTS = (
@@ -33,10 +33,11 @@ class Untried(Exception):
 class Trial:
     """The engine, prompts for it, and answers that several rules need."""
 
-    def __init__(self, engine: Engine, *, prompts: Sequence[Sequence[int]], tokenizer: Any) -> None:
+    def __init__(self, engine: Engine, *, prompts: Sequence[Prompt], tokenizer: Any) -> None:
         """Ask nothing yet."""
         self.engine, self.tokenizer = engine, tokenizer
-        self.prompts = [tuple(prompt) for prompt in prompts]
+        self.prompts = [prompt.ids for prompt in prompts]
+        self.conversations = {prompt.ids: prompt.conversation for prompt in prompts}
         self.asked = 0
         self.free_answers: dict[tuple[int, ...], Generation] = {}
 
@@ -74,10 +75,12 @@ class Trial:
         The end of text is heeded where the engine cannot ignore it.
         """
         self.asked += 1
+        ids = tuple(prompt or self.prompts[0])
         ignore_eos = ignore_eos and self.serves("ignore_eos")
         return Request(
             key=f"trial/{self.asked}",
-            prompt_ids=tuple(prompt or self.prompts[0]),
+            prompt_ids=ids,
+            conversation=self.conversations.get(ids),
             max_new_tokens=tokens,
             sampling=law or Sampling(),
             ignore_eos=ignore_eos,
@@ -98,6 +101,15 @@ class Trial:
             keys = ", ".join(answer.key for answer in answers) or "nothing"
             raise RuleBroken(f"asked {request.key} alone, it answered {keys}")
         return answers[0]
+
+    def needs_ids(self) -> None:
+        """Say that a rule looks at single tokens.
+
+        Raises:
+            Untried: the engine gives text alone, of which a tokenizer may make other ids.
+        """
+        if self.capabilities.text_alone:
+            raise Untried("it takes token ids, and the engine gives text alone")
 
     def accepts(self, request: Request) -> bool:
         """Have a request answered, whatever the engine says of itself, unless it refuses."""

@@ -9,7 +9,7 @@ import pytest
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import EngineError
 from equivcheck.core.findings import Finding, Outcome
-from equivcheck.core.generation import Request
+from equivcheck.core.generation import Prompt, Request
 from equivcheck.core.refusals import lacking
 from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.registry import load_engine
@@ -106,7 +106,7 @@ def engine(setup: EngineSetup) -> Iterator[Engine]:
 def tried(engine: Engine, rule: str, setup: EngineSetup) -> Finding:
     """The finding of one rule alone."""
     tokenizer = load_tokenizer(setup.pair)
-    prompts = [tokenizer(text)["input_ids"] for text in PROMPT_TEXTS]
+    prompts = [Prompt(tuple(tokenizer(text)["input_ids"])) for text in PROMPT_TEXTS]
     (wanted,) = (each for each in RULES if each.name == rule)
     return apply_rule(wanted, Trial(engine, prompts=prompts, tokenizer=tokenizer))
 

@@ -24,10 +24,24 @@ class TextServer(FakeVllm):
     def __call__(self, path: str, body: Any) -> Reply | None:
         if path == "/v1/models":
             return Reply({"data": [{"id": "m", "object": "model", "owned_by": "a gateway"}]})
+        if path == "/v1/chat/completions":
+            return self.chat(body)
         return None if path == "/version" else super().__call__(path, body)
 
     def metrics(self) -> str:
         return super().metrics() if self.gamma else ""
+
+    def chat(self, body: Any) -> Reply:
+        prompt = self.tokenizer.apply_chat_template(
+            body["messages"],
+            add_generation_prompt=True,
+            tokenize=False,
+            **body.get("chat_template_kwargs", {}),
+        )
+        reply = self.complete(body | {"prompt": prompt})
+        for choice in reply.body["choices"]:
+            choice["message"] = {"role": "assistant", "content": choice.pop("text")}
+        return reply
 
     def complete(self, body: Any) -> Reply:
         if not isinstance(body["prompt"], str):

@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 
 from equivcheck.core.findings import Outcome
+from equivcheck.core.generation import Prompt
 from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.registry import load_engine
 from equivcheck.faults.catalogue import CATALOGUE, find
@@ -33,7 +34,7 @@ def test_a_rule_finds_the_fault(name: str) -> None:
     assert entry.breaks == "interface"
     (rule,) = (rule for rule in RULES if rule.name == FOUND_BY[name])
     tokenizer = load_tokenizer(SETUP.pair)
-    prompts = [tokenizer(text)["input_ids"] for text in PROMPT_TEXTS]
+    prompts = [Prompt(tuple(tokenizer(text)["input_ids"])) for text in PROMPT_TEXTS]
     with closing(load_engine(entry.candidate, SETUP)) as engine:
         finding = apply_rule(rule, Trial(engine, prompts=prompts, tokenizer=tokenizer))
     assert finding.outcome is Outcome.FAIL

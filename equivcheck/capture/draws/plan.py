@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from equivcheck.capture.plan import Chunk, Plan, answers_before
+from equivcheck.core.cases import Conversation
 from equivcheck.core.engine import UNTOLD, Capabilities
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.extras import TORCH, has_torch, how_to_install
@@ -53,9 +54,21 @@ class DrawPlan(Struct, frozen=True, kw_only=True):
         keys = tuple(case.key for case in self.cases)
         return dict.fromkeys(self.arms, keys) if keys else {}
 
-    def with_prompts(self, asked: Mapping[str, Asked]) -> DrawPlan:
-        """The same with the prompts that the target got, which hang on its answers in a session."""
-        cases = tuple(asked[case.key].request for case in self.cases)
+    def with_prompts(
+        self, asked: Mapping[str, Asked], *, later: Mapping[str, Conversation | None]
+    ) -> DrawPlan:
+        """The same with the prompts that the target got, which hang on its answers in a session.
+
+        Args:
+            asked: What it was asked, by key.
+            later: What the prompts of later turns were made of, by key.
+        """
+        cases = tuple(
+            msgspec.structs.replace(
+                asked[case.key].request, conversation=later.get(case.key, case.conversation)
+            )
+            for case in self.cases
+        )
         return msgspec.structs.replace(self, cases=cases, answers_before=0)
 
     def round(self, number: int, *, seed: int, arm: str = SAMPLED) -> Chunk:

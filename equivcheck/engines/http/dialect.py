@@ -44,6 +44,8 @@ class Asked(NamedTuple):
     """Whether answers are streamed, so that their chunks tell verify steps."""
     text: bool = False
     """Whether a server is asked for text, though it may have token ids."""
+    chat: bool = False
+    """Whether it is asked by messages."""
 
 
 class Told(Struct, frozen=True, kw_only=True):

@@ -68,7 +68,14 @@ class HttpEngine:
             files.tokenizer.convert_ids_to_tokens,
             files.tokenizer,
         )
-        asked = Asked(options.model, options.gamma, options.rule, options.stream, options.text)
+        asked = Asked(
+            options.model,
+            options.gamma,
+            options.rule,
+            stream=options.stream,
+            text=options.text,
+            chat=options.chat,
+        )
         try:
             self.name = options.dialect or find_dialect(self.wire)
             self.dialect = DIALECTS[self.name](self.wire, words, asked)
@@ -76,6 +83,8 @@ class HttpEngine:
                 raise SettingsError(f"{self.wire.url}: stream is of vLLM's dialect alone")
             if options.text and self.name != "openai":
                 raise SettingsError(f"{self.wire.url}: text=true needs dialect=openai")
+            if options.chat and self.name != "openai":
+                raise SettingsError(f"{self.wire.url}: chat=true needs dialect=openai")
             self.told = self.dialect.open()
             if options.dtype and self.told.quantised:
                 raise SettingsError(

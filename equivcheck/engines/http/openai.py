@@ -1,6 +1,7 @@
-"""Dialect `openai`: any server of `/v1/completions`, by the fields of OpenAI's API and no more.
+"""Dialect `openai`: any server of OpenAI's API, by its fields and no more.
 
-Where it gives no token ids, it is asked with text, and text is what is compared.
+Where it gives no token ids, it is asked with text, and text is what is compared; by messages where
+the user says so.
 """
 
 from __future__ import annotations
@@ -10,6 +11,14 @@ from typing import Any
 
 from equivcheck.core.errors import EngineError
 from equivcheck.core.generation import Generation, Request
+from equivcheck.engines.http.chat import (
+    BY_CHAT,
+    CHAT,
+    ChatAnswer,
+    as_completion,
+    chat_body,
+    with_conversation,
+)
 from equivcheck.engines.http.completions import (
     COMPLETIONS,
     Answer,
@@ -57,16 +66,16 @@ class OpenaiDialect:
         """Nothing is asked yet."""
         self.wire, self.pair, self.asked = wire, pair, asked
         self.model = ""
-        self.text_alone = asked.text
+        self.text_alone = asked.text or asked.chat
 
     def open(self) -> Told:
         """Ask for the model, and try a request of one token: by ids, and by text if need be."""
         self.model = choose_model(models(self.wire), self.asked, wire=self.wire).id
-        self.text_alone = self.asked.text or not self.gives_ids()
+        self.text_alone = self.text_alone or not self.gives_ids()
         if self.text_alone:
-            request = trial_request()
-            reply = self.wire.post(COMPLETIONS, self.body(request, prompt=TRIAL))
-            choice = one_ended(self.decode(reply).choices, request, wire=self.wire)
+            request = with_conversation(trial_request(), TRIAL)
+            answer, _ = self.ask(request, prompt=TRIAL)
+            choice = one_ended(answer.choices, request, wire=self.wire)
             if choice.text is None:
                 raise EngineError(f"{self.wire.url}: answers with neither text nor token ids")
         return Told(
@@ -75,7 +84,11 @@ class OpenaiDialect:
             counts=False,
             rule=self.asked.rule or "rejection",
             text_alone=self.text_alone,
-            refuses=(*REFUSES, *BY_ID) if self.text_alone else REFUSES,
+            refuses=(
+                *REFUSES,
+                *(BY_ID if self.text_alone else ()),
+                *(BY_CHAT if self.asked.chat else ()),
+            ),
             ranges=RANGES,
             notes=(
                 "the server does not say whether it speculates",
@@ -106,9 +119,9 @@ class OpenaiDialect:
             EngineError: it cannot be asked by text, or ended before a stop or the limit of the
                 request.
         """
-        prompt = prompt_text(request, self.pair) if self.text_alone else None
-        reply = self.wire.post(COMPLETIONS, self.body(request, prompt=prompt))
-        answer = self.decode(reply)
+        by_text = self.text_alone and not self.asked.chat
+        prompt = prompt_text(request, self.pair) if by_text else None
+        answer, seconds = self.ask(request, prompt=prompt)
         if self.text_alone:
             choice = one_ended(answer.choices, request, wire=self.wire)
         else:
@@ -116,9 +129,7 @@ class OpenaiDialect:
         if wrong := swapped(request, choice, answer.usage):
             raise EngineError(f"{self.wire.url}: {wrong}")
         if self.text_alone:
-            return text_answer(
-                choice, request, self.pair, usage=answer.usage, seconds=reply.seconds
-            )
+            return text_answer(choice, request, self.pair, usage=answer.usage, seconds=seconds)
         found = choice.token_ids or ()
         stopped = choice.finish_reason == "stop"
         by_string = stopped and isinstance(choice.stop_reason, str)
@@ -133,8 +144,21 @@ class OpenaiDialect:
             token_ids=token_ids,
             finish_reason=reason,
             prompt_tokens=len(request.prompt_ids),
-            total_seconds=reply.seconds,
+            total_seconds=seconds,
         )
+
+    def ask(self, request: Request, *, prompt: str | None) -> tuple[Answer, float]:
+        """Put a request, and read the answer and the seconds it took.
+
+        Raises:
+            EngineError: it was refused, or answered with what cannot be read.
+        """
+        if self.asked.chat:
+            reply = self.wire.post(CHAT, chat_body(request, self.model))
+            said = read(reply, ChatAnswer, wire=self.wire, path=CHAT)
+            return as_completion(said, request, url=self.wire.url), reply.seconds
+        reply = self.wire.post(COMPLETIONS, self.body(request, prompt=prompt))
+        return self.decode(reply), reply.seconds
 
     def body(self, request: Request, *, prompt: str | None = None) -> dict[str, Any]:
         """The request in its words; `prompt` stands for its ids."""

@@ -38,6 +38,8 @@ class HttpOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     text: bool = False
     """Whether it is asked with text for text alone, though it may have token ids: openai. A server
     that has none is asked so anyway."""
+    chat: bool = False
+    """Whether it is asked by messages, at ``/v1/chat/completions``, for text alone: openai."""
     method: Annotated[str, Meta(pattern="^[a-z0-9_]{1,32}$")] | None = None
     """How drafts are made, in vLLM's word for it, where the server does not say."""
     rule: Rule | None = None

@@ -15,7 +15,7 @@ from equivcheck.capture.served import served
 from equivcheck.core.cases import Case, Sampling, SharedPrefix, Suite
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import EngineError, SettingsError, SuiteError
-from equivcheck.core.generation import Generation, Request
+from equivcheck.core.generation import Generation, Prompt, Request
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.records.records import CANDIDATE, CONTROL, SHUFFLED, TARGET, Evidence
 from equivcheck.records.records_file import RecordsWriter, read_evidence
@@ -44,11 +44,11 @@ def suite_of(*cases: Case) -> Suite:
     return Suite(path="s.jsonl", workload="s", description="", cases=cases, lines=lines, digest="d")
 
 
-def follow(turns: Sequence[Case], answers: Answers) -> tuple[int, ...]:
+def follow(turns: Sequence[Case], answers: Answers) -> Prompt:
     ids = turns[0].token_ids or ()
     for answer, turn in zip(answers, turns[1:], strict=True):
         ids = (*ids, *answer, *(turn.token_ids or ()))
-    return ids
+    return Prompt(ids)
 
 
 def plan_of(*cases: Case) -> Plan:
@@ -155,8 +155,8 @@ def test_what_was_asked_behind_the_same_answers_is_asked_again(tmp_path: Path) -
     path = tmp_path / "r.jsonl"
     run(path, plan_of(), {TARGET: Echo(8), CANDIDATE: Echo(8)}, arms=[TARGET])
 
-    def later(turns: Sequence[Case], answers: Answers) -> tuple[int, ...]:
-        return (99, *follow(turns, answers))
+    def later(turns: Sequence[Case], answers: Answers) -> Prompt:
+        return Prompt((99, *follow(turns, answers).ids))
 
     # As of a chat template that writes the date.
     plan = make_plan(

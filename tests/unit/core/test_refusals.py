@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from equivcheck.core.cases import Sampling
-from equivcheck.core.refusals import REFUSABLE, lacking
+from equivcheck.core.refusals import OF_PROMPT, REFUSABLE, lacking
 from tests.unit.make import make_capabilities, make_request
 
 PLAIN: dict[str, Any] = {}
@@ -24,7 +24,8 @@ PLAIN: dict[str, Any] = {}
     ],
 )
 def test_only_what_a_case_says_can_be_refused(fields: dict[str, Any], needs: tuple[str]) -> None:
-    told = make_capabilities(refuses=(*REFUSABLE, "seed", "unheard_of"))
+    said = [name for name in REFUSABLE if name not in OF_PROMPT]
+    told = make_capabilities(refuses=(*said, "seed", "unheard_of"))
     assert lacking(told, make_request(**fields)) == needs
 
 

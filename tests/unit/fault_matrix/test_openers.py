@@ -7,6 +7,7 @@ import pytest
 
 from equivcheck.capture.plan import make_plan, warm_up
 from equivcheck.core.cases import Suite
+from equivcheck.core.generation import Prompt
 from equivcheck.fault_matrix.events import look_at
 from equivcheck.fault_matrix.openers import OPENER, open_with_one_token, without_openers
 from equivcheck.fault_matrix.rigs import SELDOM, settings_with
@@ -29,7 +30,7 @@ def test_the_others_are_asked_in_the_same_batches_and_only_it_again(name: str) -
     settings = settings_with()
     rare = msgspec.structs.replace(settings, probe_every=SELDOM)
     whole, brief = (
-        make_plan(each, [cases], encode=lambda _: (1,) * SYSTEM, follow=lambda *_: (1,))
+        make_plan(each, [cases], encode=lambda _: (1,) * SYSTEM, follow=lambda *_: Prompt((1,)))
         for each, cases in ((settings, suite), (rare, opened))
     )
     assert brief.planned[REPEAT] == (f"{name}/{OPENER}",)

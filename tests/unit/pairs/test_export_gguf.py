@@ -9,7 +9,7 @@ import torch
 from equivcheck.cli.main import run
 from equivcheck.core.errors import PairError
 from equivcheck.pairs.cache import VARIABLE
-from equivcheck.pairs.export_gguf import export_gguf
+from equivcheck.pairs.export_gguf import Precision, export_gguf
 from equivcheck.pairs.load import load_pair
 from equivcheck.pairs.tokenizer import load_tokenizer
 from tests.unit.pairs.make import make_model, write_model
@@ -40,14 +40,21 @@ def test_the_bundled_pair_comes_back_bit_for_bit(tmp_path: Path) -> None:
     assert after.tokenizer.chat_template == before.tokenizer.chat_template
 
 
-def test_f16_rounds_the_matrices_and_says_what_does_not_fit(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("precision", "dtype"), [("f16", torch.float16), ("bf16", torch.bfloat16)])
+def test_half_precision_rounds_the_matrices_alone(
+    tmp_path: Path, precision: Precision, dtype: torch.dtype
+) -> None:
     folder = write_model(tmp_path / "model", hidden=64)
-    halved = export_gguf(str(folder), tmp_path / "out", precision="f16")["target"]
+    halved = export_gguf(str(folder), tmp_path / "out", precision=precision)["target"]
     exact = load_pair(str(folder), dtype=torch.float32, device="cpu").target
     rounded = load_pair(str(halved), dtype=torch.float32, device="cpu").target
     for name, weight in exact.state_dict().items():
-        expected = weight.half().float() if weight.ndim == 2 else weight
+        expected = weight.to(dtype).float() if weight.ndim == 2 else weight
         assert torch.equal(rounded.state_dict()[name], expected), name
+
+
+def test_f16_says_what_does_not_fit(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model", hidden=64)
     model = make_model(rows=264, hidden=64)
     model.state_dict()["model.layers.0.mlp.up_proj.weight"][0, 0] = 1e6
     model.save_pretrained(tmp_path / "large")

@@ -18,6 +18,7 @@ from equivcheck.capture.draws.plan import (
 from equivcheck.capture.plan import make_plan
 from equivcheck.core.cases import Case, Sampling, Suite
 from equivcheck.core.engine import UNTOLD, Rule
+from equivcheck.core.generation import Prompt
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.records.records import SAMPLED, SAMPLED_TARGET
 from tests.unit.capture.draws.fakes import CASES, COMPANY, PLAN
@@ -132,7 +133,7 @@ def test_a_turn_is_drawn_behind_the_answers_that_the_target_gave() -> None:
     )
     suite = msgspec.structs.replace(make_suite("s", law=False), cases=cases, lines=(2, 3))
     settings = Settings(control=None)
-    plan = make_plan(settings, [suite], encode=lambda _: (5,), follow=lambda *_: (5, 5))
+    plan = make_plan(settings, [suite], encode=lambda _: (5,), follow=lambda *_: Prompt((5, 5)))
     told = make_capabilities(rule="rejection")
     draws = plan_draws(settings, [suite], plan, candidate=told)
     assert draws.planned == {SAMPLED: ("s/a.2",)}
@@ -141,7 +142,7 @@ def test_a_turn_is_drawn_behind_the_answers_that_the_target_gave() -> None:
     asked = {each.request.key: each for each in plan.asked}
     request = msgspec.structs.replace(asked["s/a.2"].request, prompt_ids=(5, 7, 5))
     asked["s/a.2"] = msgspec.structs.replace(asked["s/a.2"], request=request)
-    (drawn,) = draws.with_prompts(asked).round(1, seed=0)
+    (drawn,) = draws.with_prompts(asked, later={}).round(1, seed=0)
     assert drawn.prompt_ids == (5, 7, 5)
 
 
