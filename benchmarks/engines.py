@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.engines_page import page
 from equivcheck.pairs.export_gguf import Precision, export_gguf
+from tests.drafting_checkpoints import write_all
 from tests.engines.untrained_heads import write_heads
 
 ROOT = Path(__file__).parent.parent
@@ -172,6 +173,21 @@ ROWS = (
     ),
     Row("transformers-lookup-law", LAW, f"{TRANSFORMERS} --candidate transformers:mode=lookup"),
     Row("transformers-assisted-law", LAW, f"{TRANSFORMERS} --candidate transformers:mode=assisted"),
+    *(
+        Row(
+            f"transformers-{mode}{end}",
+            suites,
+            f"{TRANSFORMERS} --set control=none{pair} --candidate transformers:mode={mode}{options} "
+            f"{more}",
+        )
+        for mode, options, pair in (
+            ("early-exit", ",exit_layer=4", ""),
+            ("universal", ",assistant=files/drafting/foreign", ""),
+            ("mtp", "", " --pair files/drafting/mtp"),
+            ("dflash", ",assistant=files/drafting/dflash", ""),
+        )
+        for end, suites, more in (("-alone", FEW, NO_DRAWS), ("-law", LAW, "--profile quick"))
+    ),
     Row("openvino-lookup", GREEDY, f"{OPENVINO} {NO_DRAWS}"),
     Row("openvino-draft", FEW, f"{OPENVINO_DRAFT} {NO_DRAWS}"),
     Row("openvino-lookup-law", LAW, OPENVINO),
@@ -190,6 +206,7 @@ def main() -> int:
     for name, (pair, precision) in GGUF.items():
         if not (FOLDER / "files" / name).exists():
             export_gguf(pair, FOLDER / "files" / name, precision=precision)
+    write_all(FOLDER / "files" / "drafting")
     for row in ROWS:
         wanted = not given.only or any(part in row.name for part in given.only)
         if wanted and not given.table and not path_of(row).exists():

@@ -1,4 +1,4 @@
-"""Engine `transformers`: the library's own `generate()`, plain, assisted or with prompt lookup.
+"""Engine `transformers`: the library's own `generate()`, plain or with any of its ways to draft.
 
 One request at a time, as assisted generation has it. The library decodes; this file only says the
 request in its words and reads its answer. Schedule and confidence of the draft are held constant,
@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 import transformers
 from msgspec import Meta, Struct
-from transformers import PreTrainedModel
 
 from equivcheck.core.detokenise import detokeniser, stop_completed_at
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import EngineError, SettingsError
-from equivcheck.core.generation import FinishReason, Generation, Request
+from equivcheck.core.generation import DraftCounts, FinishReason, Generation, Request, Step
 from equivcheck.core.settings import EngineSetup
 from equivcheck.decoding.contract import device_name
 from equivcheck.engines.device import choose_device, configure_arithmetic, load_setup
@@ -36,17 +35,37 @@ from equivcheck.engines.transformers_config import (
     static_cache,
     stopping,
 )
+from equivcheck.engines.transformers_modes import (
+    METHODS,
+    Drafting,
+    Mode,
+    by_assistant,
+    by_dflash,
+    by_early_exit,
+    by_lookup,
+    by_mtp,
+    by_universal,
+)
 from equivcheck.engines.transformers_steps import StepRecorder, Window, cut_steps
-from equivcheck.pairs.load import LoadedPair
+
+DRAFTED_BY_NUMBER = ("assisted", "lookup", "early-exit", "universal")
+"""Modes that draft `gamma` tokens; the others as many as their layers or blocks give."""
+BY_ASSISTANT = ("universal", "dflash")
 
 
 class TransformersOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What can follow ``transformers:``."""
 
-    mode: Literal["plain", "assisted", "lookup"] = "plain"
-    """assisted: with the pair's draft model; lookup: drafts copied from the text so far."""
-    gamma: Annotated[int, Meta(ge=1, le=63)] = 4
-    """Draft tokens per step; without meaning for plain."""
+    mode: Mode = "plain"
+    """assisted: with the pair's draft model; lookup: drafts copied from the text so far;
+    early-exit: by the target's first layers; universal: by a model with another tokenizer; mtp: by
+    layers of the target's checkpoint that predict ahead; dflash: by a block drafter."""
+    gamma: Annotated[int, Meta(ge=1, le=63)] | None = None
+    """Draft tokens per step: 4. Without meaning for plain; mtp and dflash have their own numbers."""
+    assistant: str | None = None
+    """Folder of the drafting model, for universal and dflash."""
+    exit_layer: Annotated[int, Meta(ge=1)] | None = None
+    """Layers that draft, for early-exit; none: half of them."""
     scores: bool = True
     """Report log-probabilities. Off, nothing is computed beside what `generate()` does."""
     compiled: bool = False
@@ -69,48 +88,73 @@ class TransformersEngine:
 
     def __init__(self, options: TransformersOptions, setup: EngineSetup) -> None:
         """Load the models and put them under generation settings of our own."""
-        if options.compiled and options.mode != "plain":
-            raise SettingsError(
-                f"transformers: compiled=true does not go with mode={options.mode}: generate() "
-                f"compiles plain decoding only; leave one of the two out"
-            )
+        refuse_unfit(options)
         self.options, self.setup = options, setup
         self.device = choose_device(setup)
         configure_arithmetic(setup)
         self.pair = load_setup(setup)
         self.detokenise = detokeniser(self.pair.tokenizer)
-        self.target: Any = shell(self.pair.target)
-        self.draft = self.assistant(self.pair) if options.mode == "assisted" else None
+        self.drafting = self.made_ready()
+        self.target: Any = self.drafting.target
         self.cache: Any = static_cache(self.target, setup.context) if options.compiled else None
-        self.method: dict[str, Any] = {}
-        """Settings of `generate()` that say how it decodes."""
-        if options.mode == "lookup":
-            self.method = {"prompt_lookup_num_tokens": options.gamma}
-        elif options.compiled:
-            self.method = compiling(self.device)
+
+    def made_ready(self) -> Drafting:
+        """What the mode needs of `generate()`.
+
+        Raises:
+            SettingsError: the pair or the options lack something that the mode needs.
+            PairError: a drafting model cannot be loaded.
+        """
+        pair, options = self.pair, self.options
+        gamma, assistant = options.gamma or 4, options.assistant
+        match options.mode:
+            case "assisted":
+                return by_assistant(pair, gamma=gamma, spec=self.setup.pair)
+            case "lookup":
+                return by_lookup(pair, gamma=gamma)
+            case "early-exit":
+                return by_early_exit(pair, gamma=gamma, layers=options.exit_layer)
+            case "universal":
+                return by_universal(pair, gamma=gamma, assistant=assistant)
+            case "mtp":
+                return by_mtp(pair)
+            case "dflash":
+                return by_dflash(pair, assistant=assistant)
+            case "plain":
+                settings = compiling(self.device) if options.compiled else {}
+                return Drafting(target=shell(pair.target), settings=settings)
 
     @property
     def capabilities(self) -> Capabilities:
         """What this engine is."""
-        options: dict[str, str] = {"mode": self.options.mode}
-        if self.options.mode != "plain":
-            options["gamma"] = str(self.options.gamma)
-        if not self.options.scores:
-            options["scores"] = "false"
-        if self.options.compiled:
-            options["compiled"] = "true"
+        options, drafting = self.options, self.drafting
+        told: dict[str, str] = {"mode": options.mode}
+        if options.mode in DRAFTED_BY_NUMBER:
+            told["gamma"] = str(options.gamma or 4)
+        if options.assistant is not None:
+            told["assistant"] = options.assistant
+        if options.exit_layer is not None:
+            told["exit_layer"] = str(options.exit_layer)
+        if not options.scores:
+            told["scores"] = "false"
+        if options.compiled:
+            told["compiled"] = "true"
         return Capabilities(
-            engine=str(EngineSpec(name="transformers", options=options)),
+            engine=str(EngineSpec(name="transformers", options=told)),
             device=device_name(self.device),
             dtype=self.setup.dtype,
             threads=torch.get_num_threads(),
-            num_speculative_tokens=0 if self.options.mode == "plain" else self.options.gamma,
+            num_speculative_tokens=drafting.most,
             rule="rejection",
-            reports_steps=True,
-            reports_scores=self.options.scores,
+            reports_steps=drafting.steady,
+            reports_counts=not drafting.steady,
+            reports_scores=options.scores,
+            method=METHODS.get(options.mode),
+            refuses=drafting.refuses,
             versions={"torch": str(torch.__version__), "transformers": transformers.__version__},
             notes=(
                 *self.pair.warnings,
+                *drafting.notes,
                 "generate() looks for stop strings after each block: what an accepted block "
                 "holds beyond one is cut off by the adapter",
             ),
@@ -125,7 +169,7 @@ class TransformersEngine:
 
     def close(self) -> None:
         """Let go of the models."""
-        del self.target, self.draft, self.cache
+        del self.target, self.drafting, self.cache
 
     def check(self, request: Request) -> None:
         """Refuse what cannot be served as asked.
@@ -148,18 +192,20 @@ class TransformersEngine:
         recorder = StepRecorder(window)
         try:
             sequence = self.run(request, window=window, recorder=recorder)
-        except (ValueError, RuntimeError, IndexError, TypeError) as error:
+        except (ValueError, RuntimeError, IndexError, TypeError, AttributeError) as error:
             what = (str(error).strip() or repr(error)).splitlines()[0]
             raise EngineError(f"transformers: generate() broke on {request.key}: {what}") from error
         token_ids = tuple(sequence[len(request.prompt_ids) :])
         completed = stop_completed_at(self.detokenise, token_ids, request.stop)
         length = len(token_ids) if completed is None else completed + 1
+        steps = cut_steps(recorder.steps, length=length)
         return Generation(
             key=request.key,
             token_ids=token_ids[:length],
             finish_reason=self.finish_reason(request, token_ids[:length], completed=completed),
             prompt_tokens=len(request.prompt_ids),
-            steps=cut_steps(recorder.steps, length=length),
+            steps=steps if self.drafting.steady else (),
+            counts=None if self.drafting.steady else counted(steps),
             scores=tuple(recorder.scores[:length]) if self.options.scores else None,
             total_seconds=time.perf_counter() - started,
         )
@@ -177,33 +223,17 @@ class TransformersEngine:
             output: Any = self.target.generate(
                 prompt,
                 attention_mask=torch.ones_like(prompt),
-                generation_config=generation_config(request, stop_ids=stop_ids, method=self.method),
+                generation_config=generation_config(
+                    request, stop_ids=stop_ids, method=self.drafting.settings
+                ),
                 logits_processor=processors(request, stop_ids=stop_ids, last=window),
                 stopping_criteria=stopping(request, self.detokenise),
                 streamer=recorder,
-                assistant_model=self.draft,
                 past_key_values=self.cache,
+                **self.drafting.arguments(request.sampling.greedy),
             )
         sequence: list[int] = output[0].tolist()
         return sequence
-
-    def assistant(self, pair: LoadedPair) -> PreTrainedModel:
-        """The pair's draft, set to draft `gamma` tokens whatever happens.
-
-        Raises:
-            SettingsError: the pair has no draft model.
-        """
-        if pair.draft is None:
-            raise SettingsError(
-                f"transformers: mode=assisted, but pair {self.setup.pair!r} has no draft model; "
-                f"name one as TARGET+DRAFT, or use mode=lookup"
-            )
-        return shell(
-            pair.draft,
-            num_assistant_tokens=self.options.gamma,
-            num_assistant_tokens_schedule="constant",
-            assistant_confidence_threshold=0.0,
-        )
 
     def eos_ids(self, request: Request) -> tuple[int, ...]:
         """The end-of-text ids that count for a request."""
@@ -218,3 +248,36 @@ class TransformersEngine:
         if completed is not None or (token_ids and token_ids[-1] in request.stop_token_ids):
             return "stop"
         return "length"
+
+
+def refuse_unfit(options: TransformersOptions) -> None:
+    """Refuse options that mean nothing in a mode.
+
+    Raises:
+        SettingsError: naming the option.
+    """
+    mode = options.mode
+    if options.compiled and mode != "plain":
+        raise SettingsError(
+            f"transformers: compiled=true does not go with mode={mode}: generate() "
+            f"compiles plain decoding only; leave one of the two out"
+        )
+    given = {
+        "gamma": (options.gamma, ("plain", *DRAFTED_BY_NUMBER)),
+        "assistant": (options.assistant, BY_ASSISTANT),
+        "exit_layer": (options.exit_layer, ("early-exit",)),
+    }
+    for name, (value, modes) in given.items():
+        if value is not None and mode not in modes:
+            raise SettingsError(
+                f"transformers: {name}={value} has no meaning in mode={mode}; leave it out"
+            )
+
+
+def counted(steps: Sequence[Step]) -> DraftCounts:
+    """Totals of steps."""
+    return DraftCounts(
+        drafted=sum(step.drafted for step in steps),
+        accepted=sum(step.accepted for step in steps),
+        steps=len(steps),
+    )

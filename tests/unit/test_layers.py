@@ -24,6 +24,7 @@ MAY_IMPORT_FRAMEWORKS = {
     "engines.timing": "times the decoder's steps",
     "engines.transformers": "runs the library itself",
     "engines.transformers_config": "speaks the library's words",
+    "engines.transformers_modes": "hands models to the library",
     "engines.transformers_steps": "plugs into the library's hooks",
     "faults": "a fault overrides a seam of the decoder",
     "pairs": "loads and converts models and tokenizers",
