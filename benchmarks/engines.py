@@ -177,8 +177,8 @@ ROWS = (
         Row(
             f"transformers-{mode}{end}",
             suites,
-            f"{TRANSFORMERS} --set control=none{pair} --candidate transformers:mode={mode}{options} "
-            f"{more}",
+            f"{TRANSFORMERS} --set control=none{pair} "
+            f"--candidate transformers:mode={mode}{options} {more}",
         )
         for mode, options, pair in (
             ("early-exit", ",exit_layer=4", ""),

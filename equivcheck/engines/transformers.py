@@ -61,7 +61,7 @@ class TransformersOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_on
     early-exit: by the target's first layers; universal: by a model with another tokenizer; mtp: by
     layers of the target's checkpoint that predict ahead; dflash: by a block drafter."""
     gamma: Annotated[int, Meta(ge=1, le=63)] | None = None
-    """Draft tokens per step: 4. Without meaning for plain; mtp and dflash have their own numbers."""
+    """Draft tokens per step: 4. Without meaning for plain; mtp and dflash have their own number."""
     assistant: str | None = None
     """Folder of the drafting model, for universal and dflash."""
     exit_layer: Annotated[int, Meta(ge=1)] | None = None
