@@ -22,9 +22,8 @@ from equivcheck.core.errors import PairError
 from equivcheck.core.generation import Request
 from equivcheck.decoding.architecture import describe
 from equivcheck.decoding.arithmetic.packed import PackedArithmetic
-from equivcheck.decoding.cache import StaticCache
 from equivcheck.decoding.decoder import Decoder
-from equivcheck.decoding.drafters import Drafter, ModelDrafter
+from equivcheck.decoding.drafters import Drafter
 from equivcheck.decoding.mixing import MixedDrafter
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.weights import Weights
@@ -189,14 +188,15 @@ def _held(engine: Engine) -> dict[str, int]:
     """Bytes by part, where the engine is one of those whose tensors can be seen."""
     if isinstance(engine, NativeEngine):
         decoder = engine.decoder
-        drafter = _innermost(decoder.drafter)
-        drafter = drafter.model if isinstance(drafter, MixedDrafter) else drafter
-        own: ModelDrafter | None = drafter if isinstance(drafter, ModelDrafter) else None
-        caches = [decoder.cache, *([own.cache] if own else [])]
+        drafter = _innermost(decoder.drafter) or Drafter()
+        target = _weight_bytes(engine.model)
         return {
-            "target": _weight_bytes(engine.model),
-            "draft": _weight_bytes(own.model) if own else 0,
-            "kv": _bytes(tensor for cache in caches for tensor in _tensors(cache)),
+            "target": target,
+            # A head runs on the target's own embedding.
+            "draft": _weight_bytes(engine.model, *drafter.models) - target,
+            "kv": _bytes(
+                each for cache in (decoder.cache, *drafter.caches) for each in cache.buffers
+            ),
         }
     models: dict[str, Any] = {"target": getattr(engine, "target", None)}
     if not isinstance(models["target"], torch.nn.Module):
@@ -213,16 +213,18 @@ def _innermost(drafter: Drafter | None) -> Drafter | None:
     return getattr(drafter, "drafter", drafter)
 
 
-def _weight_bytes(model: StaticModel) -> int:
-    """Weights, with the copies that its arithmetic has made of them."""
-    tensors, arithmetic = list(_tensors(model.weights)), model.arithmetic
-    copied = 0
-    if isinstance(arithmetic, PackedArithmetic):
-        copied = sum(arithmetic.copied_bytes(each) for each in {id(t): t for t in tensors}.values())
-    return _bytes(tensors) + copied
+def _weight_bytes(*models: StaticModel) -> int:
+    """Weights, with the copies that their arithmetic has made of them; shared ones count once."""
+    found, copied = {}, {}
+    for model in models:
+        for tensor in _tensors(model.weights):
+            found[id(tensor)] = tensor
+            if isinstance(model.arithmetic, PackedArithmetic):
+                copied[id(tensor)] = model.arithmetic.copied_bytes(tensor)
+    return _bytes(found.values()) + sum(copied.values())
 
 
-def _tensors(holder: Weights | StaticCache | Any) -> Iterator[Tensor]:
+def _tensors(holder: Weights | Any) -> Iterator[Tensor]:
     if isinstance(holder, Tensor):
         yield holder
     elif isinstance(holder, tuple | list):

@@ -5,12 +5,15 @@ What an adaptive gamma is for is to bound what such a draft costs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
 
 from equivcheck.bench.arms import WORST
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.settings import EngineSetup
-from equivcheck.decoding.drafters import Drafter
+from equivcheck.decoding.drafters import Drafter, Text
+from equivcheck.decoding.prefill import Span
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.verification import Proposal, VerificationRule
 from equivcheck.engines.native import NativeEngine
@@ -35,7 +38,7 @@ def open_engine(options: Mapping[str, str], setup: EngineSetup) -> NativeEngine:
     return engine
 
 
-class NeverRight:
+class NeverRight(Drafter):
     """Drafts at the full cost of another drafter, and proposes other tokens than that one.
 
     Half the vocabulary away from the draft's choice. Nothing rules out that the target says just
@@ -45,8 +48,23 @@ class NeverRight:
     def __init__(self, drafter: Drafter, *, vocab: int) -> None:
         """Spoil `drafter`."""
         self.drafter, self.vocab = drafter, vocab
-        self.read, self.ready, self.recorders = drafter.read, drafter.ready, drafter.recorders
-        self.forecast = drafter.forecast
+        self.keeps, self.waits, self.recorders = drafter.keeps, drafter.waits, drafter.recorders
+
+    def read(self, rows: Rows, spans: Sequence[Span]) -> None:
+        """As the other."""
+        self.drafter.read(rows, spans)
+
+    def ready(self, rows: Rows, *, longest: int) -> None:
+        """As the other."""
+        self.drafter.ready(rows, longest=longest)
+
+    def follow(self, texts: Sequence[Text | None]) -> None:
+        """As the other."""
+        self.drafter.follow(texts)
+
+    def forecast(self, rows: Rows) -> Tensor | None:
+        """As the other."""
+        return self.drafter.forecast(rows)
 
     def propose(self, rows: Rows, rule: VerificationRule, *, gamma: int, unread: int) -> Proposal:
         """Let it draft, then exchange the tokens."""

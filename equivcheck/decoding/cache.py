@@ -10,13 +10,17 @@ which nothing live can stand; what lies there would have weighed exactly 0.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import torch
 from torch import Tensor
 
 from equivcheck.decoding.architecture import Architecture
-from equivcheck.decoding.arithmetic.interface import KeyValues
+from equivcheck.decoding.arithmetic.interface import KeyValues, Standing
+
+FINAL = -1
+"""Place of the hidden states behind the final norm, of which logits are made."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,9 @@ class StaticCache:
     rows: Tensor | None = None
     """Row that each window stands in, int64, [windows]; several may stand in one. None: the first
     in the first, and so on."""
+    hidden: Mapping[int, Tensor] = dataclasses.field(default_factory=dict)
+    """Hidden states that are kept for a drafter, by place, each [rows, positions, hidden]. Place i
+    is what enters layer i, before its norm; the number of layers is what leaves the last."""
 
     @classmethod
     def empty(
@@ -40,8 +47,12 @@ class StaticCache:
         positions: int,
         dtype: torch.dtype,
         device: torch.device,
+        keeps: Sequence[int] = (),
     ) -> Self:
-        """A zeroed cache. `positions` has to leave room for a window's padding past the end."""
+        """A zeroed cache. `positions` has to leave room for a window's padding past the end.
+
+        `keeps` are the places of which hidden states are kept.
+        """
         shape = (rows, positions, architecture.kv_heads, architecture.head_dim)
 
         def buffers() -> tuple[Tensor, ...]:
@@ -49,7 +60,14 @@ class StaticCache:
                 torch.zeros(shape, dtype=dtype, device=device) for _ in range(architecture.layers)
             )
 
-        return cls(keys=buffers(), values=buffers(), reach=positions)
+        wide = (rows, positions, architecture.hidden)
+        hidden = {place: torch.zeros(wide, dtype=dtype, device=device) for place in keeps}
+        return cls(keys=buffers(), values=buffers(), reach=positions, hidden=hidden)
+
+    @property
+    def buffers(self) -> tuple[Tensor, ...]:
+        """All that is written, each [rows, positions, ...]."""
+        return (*self.keys, *self.values, *self.hidden.values())
 
     @property
     def positions(self) -> int:
@@ -72,3 +90,8 @@ class StaticCache:
         """One layer's keys and values up to the reach."""
         near = slice(self.reach)
         return KeyValues(self.keys[layer][:, near], self.values[layer][:, near], self.rows)
+
+    def keep(self, place: int, hidden: Tensor, standing: Standing) -> None:
+        """Keep a window's hidden states [rows, width, hidden], where a drafter asks for them."""
+        if place in self.hidden:
+            self.hidden[place].index_put_((standing.rows, standing.positions), hidden)

@@ -20,7 +20,6 @@ from equivcheck.core.generation import Generation, Request
 from equivcheck.decoding.drafters import Drafter
 from equivcheck.decoding.gamma import GammaPolicy, Kind
 from equivcheck.decoding.graphs import Recorder, StepRunner
-from equivcheck.decoding.mixing import MixedDrafter
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.outcome import RowOutcome, fingerprint, fingerprint_weights, pack, unpack
 from equivcheck.decoding.prefill import Prefill, Span
@@ -64,15 +63,15 @@ class Decoder:
         self.model, self.width = model, width
         self.rule, self.drafter, self.gamma = rule, drafter, gamma
         self.eos_token_ids, self.detokenise = tuple(eos_token_ids), detokenise
-        self.cache = model.new_cache(rows=rows)
+        self.cache = model.new_cache(rows=rows, keeps=drafter.keeps if drafter else ())
         self.prefill = Prefill(model, self.cache, together=reads_together, whole=reads_together)
         vocab = model.architecture.vocab
         self.rows = Rows(
             rows=rows, positions=self.cache.positions, vocab=vocab, device=model.device
         )
+        self.rows.hidden = self.cache.hidden
         self.fingerprint_weights = fingerprint_weights(vocab, model.device)
-        # Who drafts next depends on how the last step came out, which must not come late then.
-        lag = 0 if isinstance(drafter, MixedDrafter) else None
+        lag = 0 if drafter is not None and drafter.waits else None
         self.runner = StepRunner(model.device, state=self.rows.state, lag=lag)
         self.seats: list[Progress | None] = [None] * rows
         self.drafted_at: dict[int, int] = {}
@@ -110,8 +109,10 @@ class Decoder:
         the first, and what a row did past its request's end is dropped with the row.
         """
         unread, self.rows.reach = self.gamma.unread, self.reach()
-        if gamma and unread:
-            self.catch_up()
+        if gamma and self.drafter is not None:
+            self.drafter.follow(self.seats)
+            if unread:
+                self.catch_up()
         key = self.step_key(gamma, unread=unread)
         landed = self.runner.run(key, lambda: self.speculate(gamma=gamma, unread=unread))
         for seat in self.seats:

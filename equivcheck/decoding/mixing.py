@@ -12,9 +12,8 @@ from typing import NamedTuple, Self
 
 from torch import Tensor
 
-from equivcheck.decoding.drafters import ModelDrafter, PromptLookupDrafter
+from equivcheck.decoding.drafters import Drafter, ModelDrafter, PromptLookupDrafter
 from equivcheck.decoding.gamma import UNREAD, Acceptance, AdaptiveGamma, DraftCost, Kind
-from equivcheck.decoding.graphs import Recorder
 from equivcheck.decoding.outcome import RowOutcome
 from equivcheck.decoding.prefill import Span
 from equivcheck.decoding.rows import Rows
@@ -24,12 +23,16 @@ SIZES = 8
 """More than an n-gram has tokens."""
 
 
-class MixedDrafter:
+class MixedDrafter(Drafter):
     """Asks the draft model where it may read, else looks up."""
+
+    waits = True
+    """Who drafts next depends on how the last step came out."""
 
     def __init__(self, model: ModelDrafter, lookup: PromptLookupDrafter) -> None:
         """Take both."""
         self.model, self.lookup = model, lookup
+        self.recorders, self.models, self.caches = model.recorders, model.models, model.caches
 
     def read(self, rows: Rows, spans: Sequence[Span]) -> None:
         """Have the model read."""
@@ -38,11 +41,6 @@ class MixedDrafter:
     def ready(self, rows: Rows, *, longest: int) -> None:
         """Have the model's reading recorded."""
         self.model.ready(rows, longest=longest)
-
-    @property
-    def recorders(self) -> tuple[Recorder, ...]:
-        """The model's."""
-        return self.model.recorders
 
     def propose(self, rows: Rows, rule: VerificationRule, *, gamma: int, unread: int) -> Proposal:
         """Ask one of them: with nothing unread the model is not asked."""

@@ -6,7 +6,8 @@ It knows nothing of drafts, sampling or requests.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +16,17 @@ from torch import Tensor
 from equivcheck.decoding.architecture import Architecture
 from equivcheck.decoding.arithmetic.interface import Arithmetic, Standing
 from equivcheck.decoding.arithmetic.stock import STOCK
-from equivcheck.decoding.cache import StaticCache
+from equivcheck.decoding.cache import FINAL, StaticCache
 from equivcheck.decoding.weights import LayerWeights, Weights
+
+
+class Passed(NamedTuple):
+    """What leaves the layers, each [rows, window, hidden]."""
+
+    hidden: Tensor
+    """As it left the last one."""
+    normed: Tensor
+    """Behind the final norm."""
 
 
 class StaticModel:
@@ -61,14 +71,18 @@ class StaticModel:
         """Where the weights lie."""
         return self.weights.embedding.device
 
-    def new_cache(self, *, rows: int) -> StaticCache:
-        """A cache for `rows` rows over all positions of this model."""
+    def new_cache(self, *, rows: int, keeps: Sequence[int] = ()) -> StaticCache:
+        """A cache for `rows` rows over all positions of this model.
+
+        `keeps` are places of hidden states, as in `StaticCache.hidden`.
+        """
         return StaticCache.empty(
             self.architecture,
             rows=rows,
             positions=self.key_positions.shape[0],
             dtype=self.dtype,
             device=self.device,
+            keeps=keeps,
         )
 
     def reach(self, positions: int) -> int:
@@ -88,10 +102,23 @@ class StaticModel:
         Returns:
             Final-norm hidden states, [rows, window, hidden], in the model's dtype.
         """
-        positions = start[:, None] + self.key_positions[: tokens.shape[1]]
+        return self.through(self.embed(tokens), start, cache).normed
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """What enters the first layer, [..., hidden]."""
         hidden = F.embedding(tokens, self.weights.embedding)
         if self.architecture.embedding_scale != 1.0:
             hidden = hidden * torch.tensor(self.architecture.embedding_scale, dtype=self.dtype)
+        return hidden
+
+    def through(
+        self, hidden: Tensor, start: Tensor, cache: StaticCache, *, normed: Tensor | None = None
+    ) -> Passed:
+        """Pass a window [rows, window, hidden] through the layers, as `forward` does.
+
+        `normed` is what the first layer attends by; None: the norm of `hidden`.
+        """
+        positions = start[:, None] + self.key_positions[: hidden.shape[1]]
         standing = self.standing(positions)
         if cache.rows is not None:
             standing = standing._replace(rows=cache.rows[:, None])
@@ -99,8 +126,10 @@ class StaticModel:
             window: self.visible(positions, window, reach=cache.reach) for window in self.windows
         }
         layers = self.weights.layers
-        normed = self.arithmetic.norm(hidden, layers[0].attention_norm, eps=self.norm_eps)
+        if normed is None:
+            normed = self.arithmetic.norm(hidden, layers[0].attention_norm, eps=self.norm_eps)
         for index, layer in enumerate(layers):
+            cache.keep(index, hidden, standing)
             query = self.arithmetic.rotate_and_store(
                 self.heads(normed, layer),
                 standing,
@@ -116,7 +145,9 @@ class StaticModel:
             gated = self.arithmetic.gate(gate_up, activation=self.architecture.activation)
             change = self.linear(gated, layer.down, layer.down_bias)
             hidden, normed = self.add_norm(hidden, change, self.norm_behind(index))
-        return normed
+        cache.keep(len(layers), hidden, standing)
+        cache.keep(FINAL, normed, standing)
+        return Passed(hidden, normed)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Project [..., hidden] onto the vocabulary, [..., vocab], fp32 from fp32 weights.

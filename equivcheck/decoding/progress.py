@@ -29,6 +29,16 @@ class Progress:
         self.digests: list[int] = []
 
     @property
+    def prompt_ids(self) -> Sequence[int]:
+        """What the request asks."""
+        return self.request.prompt_ids
+
+    @property
+    def output(self) -> Sequence[int]:
+        """What it has been answered."""
+        return self.stops.output
+
+    @property
     def length(self) -> int:
         """Tokens known so far, prompt included."""
         return len(self.request.prompt_ids) + len(self.stops.output)

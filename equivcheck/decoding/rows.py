@@ -6,7 +6,7 @@ buffers, so that a whole step can be captured as one CUDA graph.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -27,6 +27,8 @@ class Rows:
         remaining: [rows], int64; output tokens still allowed; 0 in an idle row.
         counts: [rows, vocab], fp32; occurrences in the output, kept only for rows that need it.
         reach: Cache positions that the next step attends to; chosen on the host, for all rows.
+        hidden: the target's hidden states that its cache keeps, as in `StaticCache.hidden`; good
+            before `length - 1`.
     """
 
     def __init__(self, *, rows: int, positions: int, vocab: int, device: torch.device) -> None:
@@ -43,6 +45,7 @@ class Rows:
         self.controls = SamplingControls(rows=rows, vocab=vocab, device=device)
         self.streams = Streams(rows=rows, device=device)
         self.reach = positions
+        self.hidden: Mapping[int, Tensor] = {}
 
     def admit(self, row: int, request: Request, *, stop_ids: Sequence[int]) -> None:
         """Give a row to a request."""

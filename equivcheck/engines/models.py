@@ -11,10 +11,11 @@ import torch
 from transformers import PreTrainedModel
 
 from equivcheck.decoding.adoption import adopt
+from equivcheck.decoding.arithmetic.choose import Kernels, library_products
 from equivcheck.decoding.arithmetic.interface import Arithmetic
 from equivcheck.decoding.contract import ContractReport, probe_contract
 from equivcheck.decoding.model import StaticModel
-from equivcheck.decoding.reaching import sound_reaches
+from equivcheck.decoding.reaching import reaches, sound_reaches
 from equivcheck.engines.timing import step_seconds
 
 CONTRACT_TOKENS = 16
@@ -33,6 +34,12 @@ def adopted(
 ) -> StaticModel:
     """A static model, shared by all engines of a process: its weights are the larger part."""
     return adopt(model, positions=positions, arithmetic=arithmetic, reaches=reaches)
+
+
+def adopted_freely(model: PreTrainedModel, positions: int, *, kernels: Kernels) -> StaticModel:
+    """A model of which no contract is asked: attention may stop anywhere."""
+    products = library_products(model.device, kernels=kernels)
+    return adopted(model, positions, products, reaches=reaches(positions))
 
 
 @functools.lru_cache(maxsize=ADOPTED_KEPT)

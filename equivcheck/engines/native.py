@@ -10,19 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from msgspec import structs
-from transformers import PreTrainedModel
 
 from equivcheck.core.detokenise import detokeniser
-from equivcheck.core.engine import PHILOX_STREAM, Capabilities, DraftSource
+from equivcheck.core.engine import PHILOX_STREAM, Capabilities
 from equivcheck.core.errors import EngineError, SettingsError
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.serving import ServingLimits
 from equivcheck.core.settings import EngineSetup
-from equivcheck.decoding.arithmetic.choose import arithmetic_for, library_products, own_kernels
+from equivcheck.decoding.arithmetic.choose import arithmetic_for, own_kernels
 from equivcheck.decoding.arithmetic.interface import Arithmetic
 from equivcheck.decoding.contract import SHAPE_MULTIPLE, ContractReport, promisable
 from equivcheck.decoding.decoder import Decoder
-from equivcheck.decoding.drafters import Drafter, ModelDrafter, PromptLookupDrafter
 from equivcheck.decoding.gamma import AdaptiveGamma, GammaPolicy
 from equivcheck.decoding.graphs import cost_of
 from equivcheck.decoding.kernels.needs import missing_for_kernels
@@ -31,7 +29,8 @@ from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.prefill import chunk_on
 from equivcheck.decoding.reaching import reaches
 from equivcheck.engines.device import configure_arithmetic, load_setup
-from equivcheck.engines.models import adopted, found_reaches, probed, taxed
+from equivcheck.engines.models import adopted, adopted_freely, found_reaches, probed, taxed
+from equivcheck.engines.native_drafters import Told, build_drafter
 from equivcheck.engines.native_options import NativeOptions, rule_of
 from equivcheck.engines.registry import decode_options
 from equivcheck.engines.serving import refusal
@@ -65,7 +64,7 @@ class NativeEngine:
         self.pair = load_setup(setup)
         positions = setup.context + max(chunk_on(self.pair.target.device), self.width)
         self.model, self.contract = self.promise(positions)
-        self.decoder = self.build(self.model, positions=positions)
+        self.decoder = self.build(self.model)
         self.tax = (self.identity_tax(),) if self.contract.contract else ()
 
     def promise(self, positions: int) -> tuple[StaticModel, ContractReport]:
@@ -102,11 +101,6 @@ class NativeEngine:
             )
         return adopted(target, positions, arithmetic, reaches=lengths)
 
-    def adopt_freely(self, model: PreTrainedModel, positions: int) -> StaticModel:
-        """A model of which no contract is asked: attention may stop anywhere."""
-        products = library_products(model.device, kernels=self.options.kernels)
-        return adopted(model, positions, products, reaches=reaches(positions))
-
     def probe(self, model: StaticModel) -> ContractReport:
         """What holds at this engine's shape."""
         return probed(
@@ -136,12 +130,13 @@ class NativeEngine:
             reports_steps=True,
             reports_scores=True,
             reports_rejected=True,
-            drafter=self.drafter_kind,
+            drafter=self.told.source,
+            method=self.told.method,
             random_stream=PHILOX_STREAM if self.options.rule != "greedy" else None,
             identity=self.contract.contract,
             serves=True,
             versions={"torch": str(torch.__version__)},
-            notes=(*self.pair.warnings, *self.tax, *self.slowed),
+            notes=(*self.pair.warnings, *self.told.notes, *self.tax, *self.slowed),
         )
 
     @property
@@ -158,13 +153,6 @@ class NativeEngine:
         if device.type != "cuda" or missing is None:
             return ()
         return (f"torch's kernels alone, since {missing}: small operations take their time",)
-
-    @property
-    def drafter_kind(self) -> DraftSource | None:
-        """Who drafts; None in plain decoding, and where it is neither of them alone."""
-        if isinstance(self.decoder.drafter, ModelDrafter):
-            return "model"
-        return "lookup" if isinstance(self.decoder.drafter, PromptLookupDrafter) else None
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
         """Decode requests in a refilled batch."""
@@ -208,7 +196,7 @@ class NativeEngine:
     def identity_tax(self) -> str:
         """What the contract costs here: the locked step against a stock one-token step."""
         positions = self.model.key_positions.shape[0]
-        stock = self.adopt_freely(self.pair.target, positions)
+        stock = adopted_freely(self.pair.target, positions, kernels=self.options.kernels)
         return taxed(
             stock=stock,
             locked=self.model,
@@ -217,9 +205,12 @@ class NativeEngine:
             threads=torch.get_num_threads(),
         )
 
-    def build(self, model: StaticModel, *, positions: int) -> Decoder:
+    def build(self, model: StaticModel) -> Decoder:
         """Assemble the decoder, with a seeded fault if one was asked for."""
-        drafter = self.build_drafter(positions=positions) if self.options.gamma else None
+        drafter, self.told = None, Told(None, None)
+        if self.options.gamma:
+            rows = self.setup.batch_size
+            drafter, self.told = build_drafter(self.options, self.pair, model, rows=rows)
         kind: type[Decoder] = Decoder
         if self.options.fault:
             from equivcheck.faults.catalogue import find
@@ -255,22 +246,3 @@ class NativeEngine:
         else:
             decoder.gamma = AdaptiveGamma(most, cost=cost, truncated_cost=truncated)
         return decoder
-
-    def build_drafter(self, *, positions: int) -> Drafter:
-        """The drafter asked for.
-
-        Raises:
-            SettingsError: a draft model was asked for and the pair has none.
-        """
-        kind = self.options.drafter
-        if kind in ("model", "mixed") and self.pair.draft is None:
-            raise SettingsError(
-                f"native: drafter={kind}, but pair {self.setup.pair!r} has no draft model; "
-                f"name one as TARGET+DRAFT, or use drafter=lookup"
-            )
-        if kind == "lookup" or self.pair.draft is None:
-            return PromptLookupDrafter()
-        model = ModelDrafter(
-            self.adopt_freely(self.pair.draft, positions), rows=self.setup.batch_size
-        )
-        return MixedDrafter(model, PromptLookupDrafter()) if kind == "mixed" else model

@@ -37,7 +37,7 @@ class PrefixStore:
     def __init__(self, cache: StaticCache, *, block: int, capacity: int) -> None:
         """Keep blocks of `block` tokens of the rows of `cache`."""
         self.block = block
-        self.sources = (*cache.keys, *cache.values)
+        self.sources = cache.buffers
         slots = capacity // block
         self.kept = tuple(
             torch.empty((slots, block, *each.shape[2:]), dtype=each.dtype, device=each.device)

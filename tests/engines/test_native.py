@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from equivcheck.bench.probing import (
     measure_memory,
 )
 from equivcheck.core.cases import Sampling
+from equivcheck.core.errors import SettingsError
 from equivcheck.core.generation import Request
 from equivcheck.core.settings import EngineSetup
 from equivcheck.decoding.arithmetic.choose import arithmetic_for
@@ -24,6 +26,17 @@ from equivcheck.engines import native
 from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.registry import load_engine
 from equivcheck.engines.timing import draft_cost
+from equivcheck.pairs.load import load_pair
+from tests.heads import (
+    eagle_config,
+    eagle_shapes,
+    head_config,
+    id_map,
+    mtp_shapes,
+    random_tensors,
+    save_head,
+)
+from tests.small_models import save_pair
 
 CPU = torch.device("cpu")
 
@@ -173,6 +186,39 @@ def test_a_draft_that_is_never_right_is_of_no_kind(setup: EngineSetup) -> None:
     request = Request(key="test/0", prompt_ids=(20, 21, 22), max_new_tokens=4)
     assert engine.capabilities.drafter is None
     assert draft_token_seconds(engine, [request], clock=clock_of(CPU)) is None
+
+
+@pytest.mark.parametrize("kind", ["eagle3", "mtp"])
+def test_a_head_is_read_from_a_folder(setup: EngineSetup, tmp_path: Path, kind: str) -> None:
+    config: Any = load_pair(setup.pair, dtype=torch.float32, device="cpu").target.config
+    if kind == "mtp":
+        told = head_config(config, num_nextn_predict_layers=2)
+        tensors = random_tensors(mtp_shapes(told))
+    else:
+        told = eagle_config(config, keeps=(0, 1, 2), drafted=128, max_position_embeddings=99)
+        tensors = random_tensors(eagle_shapes(told, target_hidden=config.hidden_size))
+        tensors |= id_map(128, vocab=config.vocab_size)
+    folder = save_head(tmp_path / kind, told, tensors)
+    spec = f"native:gamma=2,drafter={kind},head={folder}"
+    engine: Any = load_engine(spec, one_row(setup))
+    request = Request(key="test/0", prompt_ids=(20, 21, 22), max_new_tokens=12)
+    (answer,) = engine.generate([request])
+    (plain,) = load_engine("native:gamma=0", one_row(setup)).generate([request])
+    assert answer.token_ids == plain.token_ids
+    assert answer.logit_digests == plain.logit_digests
+    assert any(step.drafted for step in answer.steps)
+    told_of = engine.capabilities
+    assert (told_of.drafter, told_of.method, told_of.engine) == (None, kind, spec)
+    assert any(note.startswith(f"{kind} head of sha256") for note in told_of.notes)
+    assert measure_memory(engine, lambda: None, device=CPU).draft
+
+
+def test_a_head_that_is_not_there_is_asked_for_by_name(setup: EngineSetup, tmp_path: Path) -> None:
+    alone = msgspec.structs.replace(setup, pair=save_pair(tmp_path))
+    with pytest.raises(SettingsError, match="head=FOLDER"):
+        load_engine("native:gamma=2,drafter=mtp", one_row(alone))
+    with pytest.raises(SettingsError, match="head is for drafter=eagle3"):
+        load_engine("native:gamma=2,head=somewhere", one_row(setup))
 
 
 @pytest.mark.parametrize("drafter", ["model", "mixed", "lookup"])

@@ -16,6 +16,7 @@ FRAMEWORKS = {"torch", "transformers"}
 MAY_IMPORT_FRAMEWORKS = {
     "bench.clocks": "times work on a GPU by events in its stream",
     "bench.probing": "asks tensors for their size and the device for its peak",
+    "bench.worst": "is a drafter, which names tensors",
     "decoding": "the decoder is tensor arithmetic",
     "engines.device": "asks torch which device there is and what sets its arithmetic",
     "engines.models": "keeps the decoder's models",
