@@ -10,6 +10,7 @@ rule. Compared are token ids and the 64-bit fingerprint of every logits row. Row
 slot of the window that they come from too: with a draft that is often right (``--pair
 tiny+tiny:3bit``) many come from the last ones.
 
+With ``--options`` another drafter drafts (``drafter=suffix``, ``drafter=eagle3,head=FOLDER``).
 With ``--other-batch-size``, a quarter of the prompts is decoded at that batch size too, plainly and
 speculatively: equal bits there are what ``--contract batch-invariant`` promises.
 """
@@ -175,7 +176,8 @@ class Arm(NamedTuple):
 
 def arms_of(arguments: argparse.Namespace, *, gamma: int) -> Iterator[Arm]:
     """The arms of one gamma; plain ones only with the first."""
-    speculative = spec_of(f"gamma={gamma}", contract=arguments.contract)
+    drafting = f"gamma={gamma}" + (f",{arguments.options}" if arguments.options else "")
+    speculative = spec_of(drafting, contract=arguments.contract)
     yield Arm(speculative, arguments.batch_size)
     if gamma == GAMMAS[0]:
         yield Arm(spec_of("gamma=0,width=1", contract=arguments.contract), arguments.batch_size)
@@ -222,6 +224,7 @@ def main() -> int:
     parser.add_argument("--other-batch-size", type=int, action="append", default=[])
     parser.add_argument("--contract", choices=(USUAL, INVARIANT), default=USUAL)
     parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--options", default="", help="of what drafts, e.g. drafter=suffix")
     parser.add_argument("--gamma", type=int, action="append", choices=GAMMAS, metavar="GAMMA")
     parser.add_argument("--positions", type=int, default=50_000)
     parser.add_argument("--tokens", type=int, default=128, help="output tokens per request")

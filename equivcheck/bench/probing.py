@@ -24,7 +24,6 @@ from equivcheck.decoding.architecture import describe
 from equivcheck.decoding.arithmetic.packed import PackedArithmetic
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import Drafter
-from equivcheck.decoding.mixing import MixedDrafter
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.weights import Weights
 from equivcheck.engines.isolation.engine import IsolatedEngine
@@ -95,11 +94,12 @@ def draft_token_seconds(
     """Seconds of one draft token, from proposing alone in a seated batch; median.
 
     None where there is no such time: of two drafters in turn each has its own, and no step says
-    whose drafts it verified.
+    whose drafts it verified; others look up between steps.
     """
     if not isinstance(engine, NativeEngine):
         return None
-    if isinstance(_innermost(engine.decoder.drafter), MixedDrafter | None):
+    drafter = engine.decoder.drafter
+    if drafter is None or drafter.waits:
         return None
     decoder, gamma = engine.decoder, engine.options.gamma
     with torch.inference_mode():

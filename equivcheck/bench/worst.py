@@ -48,7 +48,8 @@ class NeverRight(Drafter):
     def __init__(self, drafter: Drafter, *, vocab: int) -> None:
         """Spoil `drafter`."""
         self.drafter, self.vocab = drafter, vocab
-        self.keeps, self.waits, self.recorders = drafter.keeps, drafter.waits, drafter.recorders
+        self.keeps, self.waits, self.stateful = drafter.keeps, drafter.waits, drafter.stateful
+        self.recorders = drafter.recorders
 
     def read(self, rows: Rows, spans: Sequence[Span]) -> None:
         """As the other."""
@@ -57,6 +58,10 @@ class NeverRight(Drafter):
     def ready(self, rows: Rows, *, longest: int) -> None:
         """As the other."""
         self.drafter.ready(rows, longest=longest)
+
+    def reset(self) -> None:
+        """As the other."""
+        self.drafter.reset()
 
     def follow(self, texts: Sequence[Text | None]) -> None:
         """As the other."""

@@ -48,8 +48,11 @@ class Capabilities(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether `Generation.counts` is filled in: totals a request, where steps are not told."""
     drafter: DraftSource | None = None
     method: str | None = None
-    """How drafts are made, in vLLM's word for it: ``draft_model``, ``ngram``, ``eagle3``, ``mtp``.
-    None: not told."""
+    """How drafts are made, in vLLM's word for it: ``draft_model``, ``ngram``, ``eagle3``, ``mtp``,
+    ``suffix``. None: not told."""
+    stateful_drafter: bool = False
+    """Whether drafts depend on requests that have ended, as from a pool of earlier answers. How
+    often they are accepted then depends on what was asked before; no answer may."""
     random_stream: str | None = None
     """Whose random numbers sampled tokens are drawn with, e.g. `PHILOX_STREAM`. An engine that
     names a stream claims that each of its draws follows from that, p and q. None: not told."""

@@ -43,6 +43,8 @@ class Drafter:
     """Whether a step can only be started when the one before has come to the host."""
     recorders: tuple[Recorder, ...] = ()
     """What records how texts are read."""
+    stateful: bool = False
+    """Whether drafts depend on requests that have ended."""
     models: tuple[StaticModel, ...] = ()
     """Whose weights it uses."""
     caches: tuple[StaticCache, ...] = ()
@@ -53,6 +55,9 @@ class Drafter:
 
     def ready(self, rows: Rows, *, longest: int) -> None:
         """Record ahead how texts of up to `longest` tokens are read; rows are idle."""
+
+    def reset(self) -> None:
+        """Forget requests that have ended."""
 
     def follow(self, texts: Sequence[Text | None]) -> None:
         """Take in, on the host, what each row holds before it is asked to propose."""

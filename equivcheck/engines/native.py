@@ -132,6 +132,7 @@ class NativeEngine:
             reports_rejected=True,
             drafter=self.told.source,
             method=self.told.method,
+            stateful_drafter=self.decoder.drafter is not None and self.decoder.drafter.stateful,
             random_stream=PHILOX_STREAM if self.options.rule != "greedy" else None,
             identity=self.contract.contract,
             serves=True,
@@ -172,6 +173,11 @@ class NativeEngine:
     def ready(self, requests: Sequence[Request]) -> None:
         """Record ahead the steps that these requests will take, so that none waits for it."""
         self.decoder.ready(requests)
+
+    def reset(self) -> None:
+        """Have the drafter forget all earlier requests, as a new engine would not know them."""
+        if self.decoder.drafter is not None:
+            self.decoder.drafter.reset()
 
     def close(self) -> None:
         """Drop the caches."""

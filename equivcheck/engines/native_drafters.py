@@ -18,6 +18,7 @@ from equivcheck.decoding.head_files import HeadFiles, digest, eagle_head, mtp_he
 from equivcheck.decoding.heads import EagleHead, Head
 from equivcheck.decoding.mixing import MixedDrafter
 from equivcheck.decoding.model import StaticModel
+from equivcheck.decoding.suffix_drafter import SuffixDrafter
 from equivcheck.engines.models import adopted_freely
 from equivcheck.engines.native_options import NativeOptions
 from equivcheck.pairs.load import LoadedPair
@@ -49,6 +50,9 @@ def build_drafter(
         )
     if kind in HEADS:
         return build_head(options, pair, target, rows=rows)
+    if kind == "suffix":
+        drafter = SuffixDrafter(rows=rows, most=options.gamma, device=target.device)
+        return drafter, Told("one-hot", kind)
     if kind in ("model", "mixed") and pair.draft is None:
         raise SettingsError(
             f"native: drafter={kind}, but the pair has no draft model; "

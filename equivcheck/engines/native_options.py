@@ -35,9 +35,10 @@ class NativeOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Draft tokens per step; 0 is plain decoding."""
     adaptive: bool = False
     """Choose each step's gamma, `gamma` being the most."""
-    drafter: Literal["auto", "model", "lookup", "mixed", "eagle3", "mtp"] = "auto"
+    drafter: Literal["auto", "model", "lookup", "mixed", "suffix", "eagle3", "mtp"] = "auto"
     """auto: the pair's draft model, or prompt lookup where it has none. mixed: both, in turn.
-    eagle3, mtp: a head, which drafts from the target's hidden states."""
+    suffix: what most often followed, in the text and in earlier answers. eagle3, mtp: a head, which
+    drafts from the target's hidden states."""
     head: str | None = None
     """Folder of the head. None: the one beside the target's folder, named like the drafter."""
     rule: RuleName = "coupled"

@@ -169,6 +169,7 @@ def test_a_step_may_be_as_wide_as_a_short_context_allows(
         ("gamma=2,drafter=model", "model", True),
         ("gamma=2,drafter=lookup", "lookup", True),
         ("gamma=2,drafter=mixed", None, False),
+        ("gamma=2,drafter=suffix", "one-hot", False),
     ],
 )
 def test_only_a_single_drafter_has_a_kind_and_a_time_of_its_own(
@@ -186,6 +187,23 @@ def test_a_draft_that_is_never_right_is_of_no_kind(setup: EngineSetup) -> None:
     request = Request(key="test/0", prompt_ids=(20, 21, 22), max_new_tokens=4)
     assert engine.capabilities.drafter is None
     assert draft_token_seconds(engine, [request], clock=clock_of(CPU)) is None
+
+
+def test_a_pool_of_answers_is_declared_and_can_be_reset(setup: EngineSetup) -> None:
+    engine: Any = load_engine("native:gamma=2,drafter=suffix", one_row(setup))
+    assert engine.capabilities.stateful_drafter
+    assert not load_engine("native:gamma=2", one_row(setup)).capabilities.stateful_drafter
+    asked = [
+        Request(key=f"test/{at}", prompt_ids=(20, 21, 22), max_new_tokens=9, ignore_eos=True)
+        for at in range(2)
+    ]
+    counts = []
+    for reset in (False, False, True):
+        if reset:
+            engine.reset()
+        steps = [step for answer in engine.generate(asked) for step in answer.steps]
+        counts.append(sum(step.accepted for step in steps))
+    assert counts[0] == counts[2] < counts[1]
 
 
 @pytest.mark.parametrize("kind", ["eagle3", "mtp"])
