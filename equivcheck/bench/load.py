@@ -68,7 +68,7 @@ def refuse_unless_loadable(engine: Engine, *, arm: str) -> None:
     if not engine.capabilities.serves and not isinstance(inner(engine), TimedEngine):
         raise EngineError(
             f"arm {arm}: its engine takes no request while it answers others, so nothing can come "
-            f"at a time of its own; --arrivals measures native and http"
+            f"at a time of its own; --arrivals measures native, vllm and http"
         )
 
 

@@ -212,7 +212,10 @@ class _Served:
         """What was not exercised, or is not known to have been."""
         if self.run.by_clock:
             yield "rows, preemption and reuse are not told by this engine"
-        elif self.run.schedule.limits.live_tokens and not self.served.count("preempted"):
+            return
+        if not self.served.of("seated"):
+            yield "rows are not told by this engine, whose memory is set as it opens"
+        if self.run.schedule.limits.live_tokens and not self.served.count("preempted"):
             yield "nothing was preempted"
 
 

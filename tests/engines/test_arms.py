@@ -246,8 +246,7 @@ def test_isolated_arms_say_the_same(setup: EngineSetup, tmp_path: Path) -> None:
     for arm in (TARGET, CANDIDATE, CONTROL):
         told = other.header.arms[arm]
         assert told.notes[-1] == "in a process of its own"
-        # That requests come and go by calls is not passed on.
         assert msgspec.structs.replace(told, notes=()) == msgspec.structs.replace(
-            one.header.arms[arm], notes=(), serves=False
+            one.header.arms[arm], notes=()
         )
         assert (tmp_path / "there" / "logs" / f"{arm}.log").is_file()

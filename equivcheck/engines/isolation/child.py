@@ -9,28 +9,36 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from platform import python_version
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from equivcheck import __version__
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import EngineError, describe
 from equivcheck.core.generation import Generation, Request
+from equivcheck.core.serving import ServedEvent, Serving, ServingEngine
 from equivcheck.engines.isolation.frames import (
     HEAD,
+    Advance,
     Answer,
     Ask,
     Broke,
+    Cancel,
     Close,
     Closed,
     Done,
     FrameError,
     FromEngine,
+    InService,
     Open,
     Opened,
+    Serve,
     Started,
+    Submit,
     ToEngine,
+    ToService,
     frame,
     kind_of,
     read_to_engine,
@@ -94,8 +102,12 @@ def serve(wire: socket.socket) -> None:
         send(wire, broke(error))
         return
     wire.sendall(told)
-    while isinstance(message := receive(wire), Ask):
-        answer(wire, engine, message.requests)
+    service = ServiceHere(engine)
+    while not isinstance(message := receive(wire), Open | Close):
+        if isinstance(message, Ask):
+            answer(wire, engine, message.requests)
+        else:
+            wire.sendall(service.doing(message))
     if isinstance(message, Close):
         close(wire, engine)
 
@@ -127,6 +139,45 @@ def as_frame(given: object) -> bytes:
         return frame(Answer(generation=given))
     except (TypeError, ValueError, OverflowError, FrameError) as error:
         raise EngineError(f"no record can hold its answer to {given.key!r}: {error}") from error
+
+
+class ServiceHere:
+    """The engine's service that the run asks, one step at a time."""
+
+    def __init__(self, engine: Engine) -> None:
+        """None has begun."""
+        self.engine = engine
+        self.service: Serving | None = None
+
+    def doing(self, message: ToService) -> bytes:
+        """Do what a message says; what is to be sent back."""
+        try:
+            return frame(self.do(message))
+        # An adapter may raise anything, or tell what no frame holds.
+        except (Exception, SystemExit) as error:
+            return frame(broke(error))
+
+    def do(self, message: ToService) -> InService:
+        """Do what a message says.
+
+        Raises:
+            EngineError: there is no service; or the service refuses.
+        """
+        events: Sequence[ServedEvent] = ()
+        found = False
+        if isinstance(message, Serve):
+            self.service = cast("ServingEngine", self.engine).serve(message.limits)
+        if (service := self.service) is None:
+            raise EngineError("no service has begun in this process")
+        if isinstance(message, Submit):
+            service.submit(message.request)
+        elif isinstance(message, Cancel):
+            found = service.cancel(message.key)
+        elif isinstance(message, Advance):
+            events = service.advance()
+        return InService(
+            events=tuple(events), idle=service.idle, by_clock=service.by_clock, found=found
+        )
 
 
 def close(wire: socket.socket, engine: Engine) -> None:

@@ -18,6 +18,7 @@ from equivcheck.core.engine_tables import Clock
 from equivcheck.core.errors import EngineError, EquivcheckError
 from equivcheck.core.escape import head
 from equivcheck.core.generation import Generation, Request
+from equivcheck.core.serving import ServingLimits
 from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.isolation.frames import (
     Answer,
@@ -27,12 +28,16 @@ from equivcheck.engines.isolation.frames import (
     Closed,
     Done,
     FromEngine,
+    InService,
     Open,
     Opened,
     Started,
+    ToEngine,
+    ToService,
 )
 from equivcheck.engines.isolation.memory import peak_bytes
 from equivcheck.engines.isolation.process import EngineProcess, Launch, Lost
+from equivcheck.engines.isolation.service import IsolatedService
 from equivcheck.engines.opening import Opening
 
 MOST_FRUITLESS = 4
@@ -101,6 +106,49 @@ class IsolatedEngine:
                 # Answers to this question would be taken for answers to the next.
                 self._end()
 
+    def serve(self, limits: ServingLimits) -> IsolatedService:
+        """Begin a service there.
+
+        Raises:
+            EngineError: the process broke, or took too long.
+        """
+        return IsolatedService(self._exchange, limits)
+
+    def _exchange(
+        self, message: ToService, tokens: int, process: EngineProcess | None
+    ) -> tuple[EngineProcess, InService]:
+        """Have the process do something for its service, in the time that so many tokens have.
+
+        Args:
+            message: What it is to do.
+            tokens: That may yet come.
+            process: That the service began in; None: it begins.
+
+        Raises:
+            EngineError: it broke, ended, took too long, or sent something else.
+        """
+        if process is None:
+            process = self._ready_process()
+        elif process is not self._process:
+            raise EngineError(f"{self._who}: the process of the service has ended; begin another")
+        doing = "while it served"
+        seconds = self.clock.seconds_to_answer(tokens=tokens)
+        ended = False
+        try:
+            self._send(process, message, seconds=seconds, doing=doing)
+            told = self._receive(process, seconds=seconds, doing=doing, limit="answer_seconds")
+            ended = True
+        finally:
+            if not ended:
+                # What it says to this would be taken for what it says to the next.
+                self._end()
+        if isinstance(told, Broke):
+            raise told.error(who="")
+        if not isinstance(told, InService):
+            raise self._lost(f"sent {type(told).__name__} {doing}")
+        self._fruitless = 0
+        return process, told
+
     def close(self) -> None:
         """Close the engine there and end its process.
 
@@ -156,13 +204,12 @@ class IsolatedEngine:
         where = f": {self.launch.python}, Python {started.python}" if self.launch.python else ""
         note = f"in a process of its own{where}"
         found = told.capabilities
-        # Nobody can be asked to serve through frames: they carry whole questions and answers.
-        return msgspec.structs.replace(found, serves=False, notes=(*found.notes, note))
+        return msgspec.structs.replace(found, notes=(*found.notes, note))
 
     def _send(
         self,
         process: EngineProcess,
-        message: Ask | Open | Close,
+        message: ToEngine,
         *,
         seconds: float | None,
         doing: str,

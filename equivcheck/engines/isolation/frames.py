@@ -14,6 +14,7 @@ from msgspec import Struct
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import EngineError, EquivcheckError, PairError, SettingsError
 from equivcheck.core.generation import Generation, Request
+from equivcheck.core.serving import ServedEvent, ServingLimits
 from equivcheck.core.settings import EngineSetup
 from equivcheck.core.validation import explain
 
@@ -47,6 +48,28 @@ class Ask(Struct, frozen=True, kw_only=True, tag="ask"):
     requests: tuple[Request, ...]
 
 
+class Serve(Struct, frozen=True, kw_only=True, tag="serve"):
+    """To the engine's process: begin a service; the one before is abandoned."""
+
+    limits: ServingLimits
+
+
+class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
+    """To the engine's process: have the service answer this, too."""
+
+    request: Request
+
+
+class Cancel(Struct, frozen=True, kw_only=True, tag="cancel"):
+    """To the engine's process: have the service give this request up."""
+
+    key: str
+
+
+class Advance(Struct, frozen=True, kw_only=True, tag="advance"):
+    """To the engine's process: one step of the service."""
+
+
 class Close(Struct, frozen=True, kw_only=True, tag="close"):
     """To the engine's process: close the engine and end."""
 
@@ -77,6 +100,16 @@ class Done(Struct, frozen=True, kw_only=True, tag="done"):
     costs: tuple[str, ...] = ()
 
 
+class InService(Struct, frozen=True, kw_only=True, tag="in-service"):
+    """From the engine's process: the service did what it was told to."""
+
+    events: tuple[ServedEvent, ...] = ()
+    idle: bool
+    by_clock: bool
+    found: bool = False
+    """Whether there was a request to be given up."""
+
+
 class Broke(Struct, frozen=True, kw_only=True, tag="broke"):
     """From the engine's process: what was asked last raised an error."""
 
@@ -92,8 +125,9 @@ class Closed(Struct, frozen=True, kw_only=True, tag="closed"):
     """From the engine's process: the engine is closed."""
 
 
-ToEngine = Open | Ask | Close
-FromEngine = Started | Opened | Answer | Done | Broke | Closed
+ToService = Serve | Submit | Cancel | Advance
+ToEngine = Open | Ask | ToService | Close
+FromEngine = Started | Opened | Answer | Done | InService | Broke | Closed
 
 _encode = msgspec.msgpack.Encoder().encode
 _to_engine: msgspec.msgpack.Decoder[ToEngine] = msgspec.msgpack.Decoder(ToEngine)

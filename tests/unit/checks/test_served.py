@@ -150,8 +150,14 @@ def test_nobody_given_up_though_some_were_to_be_is_no_pass() -> None:
 
 def test_no_preemption_is_said_and_costs_nothing() -> None:
     limits = ServingLimits(live_tokens=64)
-    _, summary = own(check(evidence(ONE, TWO, limits=limits)))
+    events = [event(1, "p/one", "seated"), *life(ONE), *life(TWO)]
+    _, summary = own(check(evidence(ONE, TWO, limits=limits, events=events)))
     assert (summary.outcome, summary.details) == (Outcome.PASS, ("nothing was preempted",))
+
+
+def test_an_engine_that_tells_no_rows_has_its_own_memory() -> None:
+    *_, summary = own(check(evidence(ONE, TWO)))
+    assert summary.details == ("rows are not told by this engine, whose memory is set as it opens",)
 
 
 def test_without_a_contract_a_near_tie_is_weighed() -> None:
