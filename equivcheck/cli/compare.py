@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from equivcheck.cli.output import Output, json_option, note
+
+if TYPE_CHECKING:
+    from equivcheck.compare.comparison import Comparison
 
 NO_BASELINE = 3
 
@@ -46,14 +50,11 @@ def command(
     equivcheck bench. Exits 0 the same or better, 1 regressed or not equivalent, 3 inconclusive,
     not comparable or without a usable base.
     """
-    import msgspec
-
     from equivcheck.baselines.cells import Terms
     from equivcheck.baselines.store import BaselineError
-    from equivcheck.checks.verdict import EXIT_CODES
     from equivcheck.compare.compare import compare
     from equivcheck.compare.named import taken
-    from equivcheck.compare.render import lines_of, markdown_of, next_command
+    from equivcheck.compare.render import markdown_of, next_command
     from equivcheck.core.atomic_write import writing
     from equivcheck.core.load_settings import find_settings_file, load_settings
 
@@ -72,15 +73,38 @@ def command(
     given = {"effect": effect, "margin": margin}
     terms = Terms(**{name: value for name, value in given.items() if value is not None})
     found = compare(older, newer, terms=terms, limits=limits)
-    then = next_command(found, base=base, new=new)
+    if markdown is None:
+        return say(found, base=base, new=new, output=output)
+    text = markdown_of(found, command=next_command(found, base=base, new=new))
     if markdown == "-":
-        output.say(markdown_of(found, command=then).rstrip("\n"))
-    else:
+        return say(found, base=base, new=new, output=output, text=text)
+    with writing(Path(markdown)):
+        Path(markdown).write_text(text, encoding="utf-8")
+    code = say(found, base=base, new=new, output=output)
+    note(f"written: {markdown}")
+    return code
+
+
+def say(found: Comparison, *, base: str, new: str, output: Output, text: str | None = None) -> int:
+    """Print a comparison, in `text` where that is given, and return its exit code.
+
+    Args:
+        found: The comparison.
+        base: What was compared with, as the user named it.
+        new: What was compared, likewise.
+        output: Where it goes.
+        text: Markdown; None: lines for a terminal.
+    """
+    import msgspec
+
+    from equivcheck.checks.verdict import EXIT_CODES
+    from equivcheck.compare.render import lines_of, next_command
+
+    then = next_command(found, base=base, new=new)
+    if text is None:
         output.say_lines(lines_of(found, command=then))
-    if markdown not in (None, "-"):
-        with writing(Path(markdown)):
-            Path(markdown).write_text(markdown_of(found, command=then), encoding="utf-8")
-        note(f"written: {markdown}")
+    else:
+        output.say(text.rstrip("\n"))
     code = EXIT_CODES[found.outcome]
     output.document(msgspec.to_builtins(found) | {"command": then, "exit_code": code})
     return code
