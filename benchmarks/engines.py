@@ -34,6 +34,10 @@ LAW = "sampling"
 TIMES = "pressure long sessions shared_prefix agentic"
 """Suites with times, turns and shared prefixes."""
 NO_DRAWS = "--sampled none"
+PRESSURE = "pressure"
+LITTLE = f"--set setup.context=256 {NO_DRAWS}"
+MEMORY = "cache_tokens=288"
+"""Of KV, in vLLM: room for one request of `pressure` and half of another."""
 
 GGUF: dict[str, tuple[str, Precision]] = {
     "f32": ("tiny", "f32"),
@@ -126,6 +130,24 @@ ROWS = (
         HANDFUL,
         f"{UNTRAINED} --pair files/heads/mtp --candidate vllm:mode=mtp,gamma=2",
     ),
+    *(
+        Row(
+            f"vllm-{mode}-pressure-alone",
+            PRESSURE,
+            f"{ALONE} --candidate vllm:mode={mode},{MEMORY} {LITTLE}",
+        )
+        for mode in ("ngram", "draft_model")
+    ),
+    Row(
+        "vllm-ngram-pressure",
+        PRESSURE,
+        f"{VLLM} --candidate vllm:mode=ngram,{MEMORY} {LITTLE}",
+    ),
+    Row(
+        "vllm-mended-ngram-pressure",
+        PRESSURE,
+        f"{MENDED} --candidate vllm-mended:mode=ngram,{MEMORY} {LITTLE}",
+    ),
     Row("vllm-plain-law", LAW, f"{VLLM} --candidate vllm:batch=4"),
     Row("vllm-ngram-law", LAW, f"{VLLM} --candidate vllm:mode=ngram"),
     Row("vllm-draft-law", LAW, f"{VLLM} --candidate vllm:mode=draft_model"),
@@ -200,7 +222,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", default=[], help="Part of a row's name.")
     parser.add_argument("--table", action="store_true", help="Only write the table.")
     given = parser.parse_args()
-    write_greedy_suites(FOLDER / "files" / "greedy", suites=FEW)
+    write_greedy_suites(FOLDER / "files" / "greedy", suites=f"{FEW} {PRESSURE}")
     write_without_top_k(FOLDER / "files" / "no-top-k")
     write_heads(FOLDER / "files" / "heads")
     for name, (pair, precision) in GGUF.items():
