@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from equivcheck.core.findings import Outcome
 from equivcheck.records.baseline_record import Baseline
 from tests.unit.baselines.make import even_cases, make_baseline, make_case
 
+NONE: Mapping[str, str] = {}
 HOSTILE = "<script>alert(1)</script>\x1b[31m"
 
 
@@ -44,7 +46,7 @@ class Page(HTMLParser):
             self.rows[-1][-1] += data.strip()
 
 
-def page_of(base: Baseline, new: Baseline, **reports: str) -> Page:
+def page_of(base: Baseline, new: Baseline, reports: Mapping[str, str] = NONE) -> Page:
     found = compare(base, new, terms=Terms())
     return Page(render(found, base=base, new=new, reports=reports))
 
@@ -55,7 +57,7 @@ def test_what_broke_and_what_differs_stand_side_by_side() -> None:
     }
     new = make_baseline(worse, under_test={"candidate": "native:gamma=4,x=1"})
     base = make_baseline(under_test={"candidate": "native:gamma=4"})
-    page = page_of(base, new, base="../a/report.html", new="report.html")
+    page = page_of(base, new, {"base": "../a/report.html", "new": "report.html"})
     assert ["candidate", "native:gamma=4", "native:gamma=4,x=1"] in page.rows
     assert ["✗", "code/0", "identical", "newly diverged"] in page.rows
     assert [each["href"] for tag, each in page.tags if tag == "a"] == [
