@@ -32,6 +32,7 @@ class Side(Struct, frozen=True, kw_only=True):
 
     role: str
     name: str
+    outcome: Outcome
     headline: str
     created: str
     report: str
@@ -48,6 +49,7 @@ class Drawn(Struct, frozen=True, kw_only=True):
 class Line(Struct, frozen=True, kw_only=True):
     """One workload."""
 
+    outcome: Outcome
     cells: tuple[str, ...]
     times: tuple[str, ...]
     drawn: Drawn | None
@@ -57,6 +59,7 @@ class Line(Struct, frozen=True, kw_only=True):
 class Case(Struct, frozen=True, kw_only=True):
     """One case that does not pass now."""
 
+    outcome: Outcome
     mark: str
     key: str
     before: str
@@ -66,6 +69,8 @@ class Case(Struct, frozen=True, kw_only=True):
 class View(Struct, frozen=True, kw_only=True):
     """All that the page shows."""
 
+    outcome: Outcome
+    mark: str
     headline: str
     sides: tuple[Side, Side]
     facts: tuple[tuple[str, str, str], ...]
@@ -88,6 +93,8 @@ def render(found: Comparison, *, base: Baseline, new: Baseline, reports: Mapping
         reports: From ``base`` and ``new`` to where its own report is, seen from the page.
     """
     view = View(
+        outcome=found.outcome,
+        mark=SYMBOLS[found.outcome],
         headline=head(found.headline, cells=3 * CELLS),
         sides=(
             _side("base", base, report=reports.get("base", "")),
@@ -115,6 +122,7 @@ def _side(role: str, run: Baseline, *, report: str) -> Side:
     return Side(
         role=role,
         name=head(run.name, cells=CELLS),
+        outcome=run.verdict,
         headline=head(run.headline, cells=3 * CELLS),
         created=run.created,
         report=report,
@@ -138,6 +146,7 @@ def _facts(base: Baseline, new: Baseline) -> Iterator[tuple[str, str, str]]:
 def _line(row: Row) -> Line:
     prompts = f"{row.prompts}" + (f" ({row.missing} not run)" if row.missing else "")
     return Line(
+        outcome=row.outcome,
         cells=(
             f"{SYMBOLS[row.outcome]} {row.outcome.value}",
             head(row.workload, cells=CELLS),
@@ -163,8 +172,10 @@ def _drawn(acceptance: Cell) -> Drawn | None:
 
 
 def _case(each: Broken) -> Case:
+    outcome = Outcome.FAIL if each.fails else Outcome.INCONCLUSIVE
     return Case(
-        mark=SYMBOLS[Outcome.FAIL if each.fails else Outcome.INCONCLUSIVE],
+        outcome=outcome,
+        mark=SYMBOLS[outcome],
         key=head(each.key, cells=CELLS),
         before=each.before or "not there",
         now=f"{'newly ' if each.newly else ''}{each.state}",
