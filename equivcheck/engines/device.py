@@ -8,12 +8,15 @@ from equivcheck.core.errors import SettingsError
 from equivcheck.core.settings import EngineSetup
 from equivcheck.pairs.load import LoadedPair, load_pair
 
+KINDS = ("cpu", "cuda")
+"""Devices that the identity contract, the timing and the seeds of a run are known on."""
+
 
 def choose_device(setup: EngineSetup) -> torch.device:
     """The device asked for; auto is CUDA where there is one.
 
     Raises:
-        SettingsError: there is no such device.
+        SettingsError: there is no such device, or it is none of `KINDS`.
     """
     if setup.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -23,6 +26,11 @@ def choose_device(setup: EngineSetup) -> torch.device:
         raise SettingsError(
             f"setup.device: {setup.device!r} is no device; use auto, cpu, cuda or cuda:N"
         ) from error
+    if device.type not in KINDS:
+        raise SettingsError(
+            f"setup.device: {setup.device!r}: engines compute on cpu or cuda here; a server that "
+            f"computes on another device is compared by its URL"
+        )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise SettingsError(
             f"setup.device: {setup.device!r}, but torch sees {torch.cuda.device_count()} CUDA "

@@ -19,6 +19,7 @@ def test_auto_takes_what_there_is() -> None:
     ("device", "complaint"),
     [
         ("gpu", "'gpu' is no device; use auto, cpu, cuda"),
+        ("mps", "'mps': engines compute on cpu or cuda here"),
         ("cuda:99", "'cuda:99', but torch sees \\d+ CUDA devices"),
     ],
 )
