@@ -19,9 +19,6 @@ from torch import Tensor
 from equivcheck.decoding.architecture import Architecture
 from equivcheck.decoding.arithmetic.interface import KeyValues, Standing
 
-FINAL = -1
-"""Place of the hidden states behind the final norm, of which logits are made."""
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StaticCache:

@@ -264,4 +264,5 @@ def mtp_head(files: HeadFiles) -> Head:
                 hidden_norm=files.gain(f"{prefix}hidden_layernorm"),
             )
         )
-    return MtpHead(depths, limit=files.number("max_position_embeddings"))
+    last = files.target.architecture.layers
+    return MtpHead(depths, keeps=(last,), limit=files.number("max_position_embeddings"))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from equivcheck.decoding.cache import FINAL, StaticCache
+from equivcheck.decoding.cache import StaticCache
 from equivcheck.decoding.model import Passed, StaticModel
 from equivcheck.decoding.transforms import HIDDEN
 
@@ -70,12 +70,9 @@ class MtpDepth(Depth):
 class Head:
     """What drafts: one or more depths, of which the last is used again for further drafts."""
 
-    keeps: tuple[int, ...]
-    """Places of the target's hidden states that it is made for."""
-
-    def __init__(self, depths: Sequence[Depth], *, limit: int) -> None:
-        """`limit` is how many positions it was trained for."""
-        self.depths, self.limit = tuple(depths), limit
+    def __init__(self, depths: Sequence[Depth], *, keeps: Sequence[int], limit: int) -> None:
+        """Take the places of the target's hidden states that it was trained on, and how far."""
+        self.depths, self.keeps, self.limit = tuple(depths), tuple(keeps), limit
 
     @property
     def model(self) -> StaticModel:
@@ -118,8 +115,8 @@ class EagleHead(Head):
             vocab: how many ids the target has.
             limit: positions that it was trained for.
         """
-        super().__init__([depth], limit=limit)
-        self.keeps, self.combine = tuple(keeps), combine
+        super().__init__([depth], keeps=keeps, limit=limit)
+        self.combine = combine
         self.target_ids, self.vocab = target_ids, vocab
 
     def features(self, kept: Sequence[Tensor]) -> Tensor:
@@ -138,9 +135,7 @@ class EagleHead(Head):
 
 
 class MtpHead(Head):
-    """Depths that each look one token further, from what the target makes its logits of."""
-
-    keeps = (FINAL,)
+    """Depths that each look one token further, from what leaves the target's last layer."""
 
     def features(self, kept: Sequence[Tensor]) -> Tensor:
         """The only one."""

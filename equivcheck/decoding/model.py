@@ -16,7 +16,7 @@ from torch import Tensor
 from equivcheck.decoding.architecture import Architecture
 from equivcheck.decoding.arithmetic.interface import Arithmetic, Standing
 from equivcheck.decoding.arithmetic.stock import STOCK
-from equivcheck.decoding.cache import FINAL, StaticCache
+from equivcheck.decoding.cache import StaticCache
 from equivcheck.decoding.weights import LayerWeights, Weights
 
 
@@ -146,7 +146,6 @@ class StaticModel:
             change = self.linear(gated, layer.down, layer.down_bias)
             hidden, normed = self.add_norm(hidden, change, self.norm_behind(index))
         cache.keep(len(layers), hidden, standing)
-        cache.keep(FINAL, normed, standing)
         return Passed(hidden, normed)
 
     def logits(self, hidden: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from equivcheck.fault_matrix.service_schedules import Service, service
 from equivcheck.fault_matrix.writer import Encode
 from equivcheck.faults.fault import Fault
 from equivcheck.faults.recurrence import TARGET, Recurrent
+from equivcheck.pairs.sources import resolve
 from equivcheck.records.records import CONTROL
 from equivcheck.records.records import TARGET as TARGET_ARM
 from equivcheck.statistics.profiles import PROFILES
@@ -29,6 +30,8 @@ PAIR = "tiny"
 SETUP = EngineSetup(pair=PAIR, batch_size=ROWS, context=CONTEXT, threads=1)
 FEW_ROWS = 4
 """Of a batch that serves, so that a few requests are more than there are rows."""
+HEADS = ("eagle3", "mtp")
+"""Drafters that run a head."""
 UNLIMITED = 1e9
 """Nats. The reference knows no recurrent layer, so its log-probabilities say nothing there."""
 SELDOM = 1000
@@ -111,13 +114,28 @@ def speed_rig(engine: str) -> Rig:
     """Many prompts and no second asking; the sound candidate drafts like the faulty one.
 
     Sampled cases are drawn by the rejection rule, too: a worse drafter must not be accused there.
+    With another drafter than the pair's model they are left out: of what is looked up in sampled
+    text, and of a small head's drafts there, too few are right for the distribution to be tested.
     """
+    by_model = "drafter" not in EngineSpec.parse(engine).options
     return Rig(
         name=f"speed-{''.join(filter(str.isalnum, engine))}",
-        settings=settings_with(candidate=engine, probe_every=SELDOM, profile="quick", sampled=AUTO),
-        schedules=("drafts", "law"),
+        settings=settings_with(
+            candidate=engine,
+            probe_every=SELDOM,
+            profile="quick",
+            sampled=AUTO if by_model else None,
+        ),
+        schedules=("drafts", "law") if by_model else ("drafts",),
         compares_drafts=True,
     )
+
+
+def lacking_head(entry: Fault) -> str | None:
+    """The kind of head that a fault or control needs and the bundled pair does not bring."""
+    kind = EngineSpec.parse(entry.engine).options.get("drafter")
+    beside = Path(resolve(PAIR).target.location).parent
+    return kind if kind in HEADS and not (beside / kind / "config.json").is_file() else None
 
 
 def rig_of(entry: Fault) -> Rig:

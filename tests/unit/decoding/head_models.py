@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from equivcheck.core.cases import Sampling
+from equivcheck.core.generation import Request
 from equivcheck.decoding.adoption import adopt
 from equivcheck.decoding.arithmetic.stock import STOCK
 from equivcheck.decoding.decoder import Decoder
@@ -35,6 +37,25 @@ from tests.unit.decoding.models import EOS, POSITIONS, VOCAB, detokenise
 KEEPS = (0, 1, 3)
 DRAFTED = 240
 KINDS = ("eagle3", "mtp")
+HOT = 6.0
+"""A temperature at which shared noise decides, so that random heads are often right."""
+
+
+def hot_requests(count: int, *, tokens: int = 30, prompt: int = 40) -> list[Request]:
+    generator = torch.Generator().manual_seed(3)
+    return [
+        Request(
+            key=f"hot/{index}",
+            prompt_ids=tuple(
+                torch.randint(10, VOCAB, (1 + (7 * index) % prompt,), generator=generator).tolist()
+            ),
+            max_new_tokens=tokens + index,
+            sampling=Sampling(temperature=HOT) if index % 4 else Sampling(),
+            seed=index,
+            ignore_eos=True,
+        )
+        for index in range(count)
+    ]
 
 
 @functools.cache
@@ -93,10 +114,11 @@ class Watched(Decoder):
             count = int(proposal.lengths[row])
             if seat is None or not count:
                 continue
-            assert proposal.log_law is not None
             text = self.rows.tokens[row, : int(self.rows.length[row])].tolist()
-            law = proposal.log_law[row, :count].clone()
-            self.asked.append(Asked(text, proposal.tokens[row, :count].tolist(), law))
+            tokens = proposal.tokens[row, :count]
+            certain = torch.full((count, VOCAB), float("-inf")).scatter_(1, tokens[:, None], 0.0)
+            law = certain if proposal.log_law is None else proposal.log_law[row, :count].clone()
+            self.asked.append(Asked(text, tokens.tolist(), law))
         return proposal
 
 
@@ -123,6 +145,16 @@ def head_decoder(
     )
 
 
+def left_last(text: list[int]) -> Tensor:
+    """What leaves the target's last layer, before its norm, [1, tokens, hidden]."""
+    model, caught = target_of_heads(), []
+    hook = model.model.norm.register_forward_pre_hook(lambda norm, given: caught.append(given[0]))
+    model(torch.tensor([text]))
+    hook.remove()
+    found: Tensor = caught[0]
+    return found
+
+
 @torch.inference_mode()
 def expected_logits(kind: str, text: list[int], drafts: list[int]) -> Tensor:
     """What each draft behind a text should be drawn from, fp32, [drafts, vocab], by no cache."""
@@ -134,7 +166,7 @@ def expected_logits(kind: str, text: list[int], drafts: list[int]) -> Tensor:
     if kind == "mtp":
         head = model.get_output_embeddings().weight
         tokens = embedding[torch.tensor([text[1:]])]
-        chain = first = mtp_pass(tokens, states[-1][:, :entries], tensors, config, 0)
+        chain = first = mtp_pass(tokens, left_last(text)[:, :entries], tensors, config, 0)
         found = [first[0, -1] @ head.T]
         for draft in range(1, len(drafts)):
             tokens = embedding[torch.tensor([(text[2:] + drafts)[: entries + draft - 1]])]

@@ -1,0 +1,129 @@
+"""Faults of drafters that look up, whose drafts are ragged and whose memory outlives a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import torch
+
+from equivcheck.decoding.decoder import Decoder
+from equivcheck.decoding.drafters import Text
+from equivcheck.decoding.suffix_drafter import Own, SuffixDrafter
+from equivcheck.decoding.suffixes import SuffixIndex
+from equivcheck.decoding.verification import Proposal
+from equivcheck.faults.counters import CountsMaximum
+from equivcheck.faults.fault import fault
+
+SUFFIX = "native:gamma=4,drafter=suffix"
+
+Kind = TypeVar("Kind", bound=type[SuffixDrafter])
+
+
+class OtherPool(Decoder):
+    """Base: looks up otherwise."""
+
+    other: type[SuffixDrafter]
+
+    def __init__(self, *args: Any, drafter: SuffixDrafter, **options: Any) -> None:
+        """Exchange the kind of drafter."""
+        drafter.__class__ = self.other
+        super().__init__(*args, drafter=drafter, **options)
+
+
+def pool_fault(fault_id: str, *, recreates: str) -> Callable[[Kind], Kind]:
+    """Put a suffix drafter that drafts worse into the catalogue, by the decoder that asks it.
+
+    Raises:
+        ValueError: the id is taken.
+    """
+
+    def register(kind: Kind) -> Kind:
+        members = {"__doc__": kind.__doc__, "__module__": kind.__module__, "other": kind}
+        fault(
+            fault_id,
+            family="F20",
+            recreates=recreates,
+            breaks="speed",
+            caught_by="acceptance",
+            engine=SUFFIX,
+            schedules=("drafts",),
+        )(type(kind.__name__, (OtherPool,), members))
+        return kind
+
+    return register
+
+
+@pool_fault("pool-dropped-each-step", recreates="vllm-rbln #1084")
+class DropsIndex(SuffixDrafter):
+    """What a row holds is forgotten after every step, but for its newest tokens."""
+
+    def follow(self, texts: Sequence[Text | None]) -> None:
+        """Begin with nothing indexed."""
+        for own in self.own:
+            if own is not None:
+                own.index = SuffixIndex()
+        super().follow(texts)
+
+
+class Unread(Own):
+    """A text of which nothing is indexed."""
+
+    def grow(self) -> None:
+        """Know what it says, and no more."""
+        self.tokens = [*self.text.prompt_ids, *self.text.output]
+
+
+@pool_fault("pool-keeps-last-request", recreates="llama.cpp #27852")
+class KeepsLastRequest(SuffixDrafter):
+    """A row goes on with the index of its last request, which nothing of the new one enters."""
+
+    def follow(self, texts: Sequence[Text | None]) -> None:
+        """Hand the index on."""
+        for row, (own, text) in enumerate(zip(self.own, texts, strict=True)):
+            if own is not None and text is not None and own.text is not text:
+                self.pool.put(next(self.numbers), own.text.output)
+                self.own[row] = fresh = Unread(text)
+                fresh.index = own.index
+        super().follow(texts)
+
+
+@pool_fault("pool-of-neighbour", recreates="llama.cpp #27117 (in kind)")
+class LooksUpNeighbour(SuffixDrafter):
+    """Each row is given what was found for the row beside it, another request's text."""
+
+    def follow(self, texts: Sequence[Text | None]) -> None:
+        """Shift by a row."""
+        super().follow(texts)
+        self.drafts.copy_(self.drafts.roll(1, dims=0))
+        self.found.copy_(self.found.roll(1))
+
+
+@fault(
+    "drafts-from-width",
+    family="F22",
+    recreates="sglang #34814",
+    breaks="measurement",
+    caught_by="counters",
+    engine=SUFFIX,
+)
+class CountsWidth(CountsMaximum):
+    """Drafts are counted as steps times the most of a step, where a step may have fewer."""
+
+
+@fault(
+    "drafter-dead",
+    family="F23",
+    recreates="TensorRT-LLM #18905 (a review)",
+    breaks="speed",
+    caught_by="engaged",
+)
+class NeverRight(Decoder):
+    """No draft is ever right, which an acceptance measured before, as dead, does not tell."""
+
+    def propose(self, *, gamma: int, unread: int) -> Proposal:
+        """Draft another token than was chosen."""
+        proposal = super().propose(gamma=gamma, unread=unread)
+        vocab = self.model.architecture.vocab
+        other = torch.remainder(proposal.tokens + vocab // 2, vocab)
+        return proposal._replace(tokens=other, log_law=None)
