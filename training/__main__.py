@@ -15,7 +15,7 @@ from training.models import DRAFT, TARGET, bundled, new_model, save
 from training.tokenizer import train_tokenizer
 from training.train import BATCH, PEAK_RATE, STEPS, Learner, train
 
-BUNDLED = Path(__file__).parent.parent / "tiny"
+BUNDLED = Path(__file__).parent.parent / "equivcheck" / "pairs" / "tiny"
 THREADS = 1
 """More would be faster, but sums of several threads do not repeat bit for bit everywhere."""
 

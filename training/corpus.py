@@ -34,10 +34,10 @@ class Corpus(NamedTuple):
     held_out: tuple[Document, ...]
 
 
-def collect(cache: Path) -> Corpus:
-    """Read all packages. The same packages give the same corpus, in the same order."""
+def collect(cache: Path, *, extracts: Iterable[Extract] = EXTRACTS) -> Corpus:
+    """Read the packages. The same packages give the same corpus, in the same order."""
     by_workload: dict[str, list[Document]] = defaultdict(list)
-    for extract in EXTRACTS:
+    for extract in extracts:
         by_workload[extract.workload].extend(documents(extract, cache=cache))
     training: list[Document] = []
     held_out: list[Document] = []

@@ -14,9 +14,11 @@ from training.packages import WORKLOADS
 SEQUENCE = 256
 
 
-def encode(documents: Iterable[Document], tokenizer: Any) -> dict[str, Tensor]:
+def encode(
+    documents: Iterable[Document], tokenizer: Any, *, classes: Sequence[str] = WORKLOADS
+) -> dict[str, Tensor]:
     """One stream of ids a class, documents ended by the end token, [tokens], int32."""
-    streams: dict[str, list[int]] = {workload: [] for workload in WORKLOADS}
+    streams: dict[str, list[int]] = {workload: [] for workload in classes}
     end = tokenizer.eos_token_id
     documents = list(documents)
     encoded = tokenizer([document.text for document in documents], add_special_tokens=False)
@@ -29,13 +31,13 @@ def encode(documents: Iterable[Document], tokenizer: Any) -> dict[str, Tensor]:
     }
 
 
-def batch(streams: dict[str, Tensor], *, size: int, seed: int) -> Tensor:
-    """Random windows, as many of each class, [size, SEQUENCE + 1], int64."""
+def batch(streams: dict[str, Tensor], *, size: int, seed: int, length: int = SEQUENCE) -> Tensor:
+    """Random windows, as many of each class, [size, length + 1], int64."""
     generator = torch.Generator().manual_seed(seed)
     names: Sequence[str] = list(streams)
     rows = []
     for index in range(size):
         stream = streams[names[index % len(names)]]
-        start = int(torch.randint(len(stream) - SEQUENCE, (1,), generator=generator))
-        rows.append(stream[start : start + SEQUENCE + 1])
+        start = int(torch.randint(len(stream) - length, (1,), generator=generator))
+        rows.append(stream[start : start + length + 1])
     return torch.stack(rows).long()

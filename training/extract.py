@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ast
+import html
 import html.parser
 import json
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 LONGEST = 12_000
 """Characters per document; longer files are cut into several."""
 BLOCKS = {"p", "li", "dt", "dd", "h1", "h2", "h3", "h4", "pre", "tr", "title", "div"}
+LONGEST_FUNCTION = 30
+"""Lines of a function that is shown as an answer."""
 SILENT = {"script", "style", "head"}
 
 
@@ -84,12 +89,41 @@ def read_conversations(path: Path) -> Iterator[str]:
         yield "".join(marked)
 
 
+def read_listings(path: Path) -> Iterator[str]:
+    """What a page shows as typed or printed, each piece apart from the next by an empty line."""
+    page = path.read_text(encoding="utf-8", errors="replace")
+    found = re.findall(r"<pre[^>]*>(.*?)</pre>", page, re.DOTALL)
+    shown = (html.unescape(re.sub(r"<[^>]+>", "", piece)).strip("\n") for piece in found)
+    yield "\n\n".join(piece for piece in shown if piece)
+
+
+def read_functions(path: Path) -> Iterator[str]:
+    """A module's short documented functions, as the answers to requests for them."""
+    source = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return
+    turns = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+            continue
+        words = (ast.get_docstring(node) or "").strip().split("\n\n")[0].replace("\n", " ")
+        code = textwrap.dedent(ast.get_source_segment(source, node, padded=True) or "")
+        if 20 <= len(words) <= 200 and code.count("\n") <= LONGEST_FUNCTION:
+            asked = f"Write a Python function `{node.name}`: {words}"
+            turns.append(f"<|user|>\n{asked}\n<|assistant|>\n```python\n{code}\n```\n")
+    yield from turns
+
+
 READERS: dict[str, Callable[[Path], Iterator[str]]] = {
     "text": read_text,
     "html": read_html,
     "json": read_json,
     "gutenberg": read_gutenberg,
     "conversations": read_conversations,
+    "listings": read_listings,
+    "functions": read_functions,
 }
 
 

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 Registry = Literal["wheel", "sdist", "debian"]
 """Where it comes from: the Python package index, or Debian 12's archive."""
-Reader = Literal["text", "html", "conversations", "gutenberg", "json"]
+Reader = Literal["text", "html", "listings", "functions", "conversations", "gutenberg", "json"]
 
 
 class Package(NamedTuple):
