@@ -49,8 +49,8 @@ def command(
     """Compare evaluations without and with speculation, prompt by prompt.
 
     Each PATH is a log of graded answers, or a folder of them: samples_*.jsonl of
-    lm-evaluation-harness (--log_samples), JSON of inspect. Exits 0 the same texts, or a loss beyond
-    the margin excluded; 1 other scores than chance gives; 3 neither.
+    lm-evaluation-harness (--log_samples), JSON of inspect, reviews of evalscope. Exits 0 the same
+    texts, or a loss beyond the margin excluded; 1 other scores than chance gives; 3 neither.
     """
     import msgspec
 

@@ -1,4 +1,4 @@
-"""Read logs of evaluations: lm-evaluation-harness ``--log_samples``, inspect in JSON."""
+"""Read logs of evaluations: lm-evaluation-harness ``--log_samples``, inspect, evalscope."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from equivcheck.evaluations.answers import Evaluation, GradedAnswer, Task
 LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 """How inspect writes correct, incorrect, partial and no answer."""
 PATTERNS = ("samples_*.jsonl", "samples_*.jsonl.gz", "*.json", "*.json.gz")
+REVIEWS = "reviews"
+"""Folder of evalscope's graded answers: ``reviews/MODEL/TASK.jsonl``. What lies beside it has no
+grades, or no answers."""
 SUMMARIES = "results_"
 """What the harness calls the file of its totals, which has no samples."""
 _DATE = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d"
@@ -33,7 +36,8 @@ def read_evaluation(path: Path) -> Evaluation:
         return {task_of(path): _task(path)}
     found: dict[str, Path] = {}
     tasks: Evaluation = {}
-    for file in sorted({file for pattern in PATTERNS for file in path.rglob(pattern)}):
+    reviews = set(path.rglob(f"{REVIEWS}/*/*.jsonl"))
+    for file in sorted(reviews or {file for each in PATTERNS for file in path.rglob(each)}):
         if file.name.startswith(SUMMARIES):
             continue
         task = task_of(file)
@@ -41,12 +45,15 @@ def read_evaluation(path: Path) -> Evaluation:
             raise SuiteError(f"{path}: two logs of {task!r}: {found[task]} and {file}; name one")
         found[task], tasks[task] = file, _task(file)
     if not tasks:
-        raise SuiteError(f"{path}: no logs in it; known are {', '.join(PATTERNS)}")
+        known = ", ".join((*PATTERNS, f"{REVIEWS}/*/*.jsonl"))
+        raise SuiteError(f"{path}: no logs in it; known are {known}")
     return tasks
 
 
 def task_of(path: Path) -> str:
-    """The task in a log's name, as both tools write it; any other name whole."""
+    """The task in a log's name, as its tool writes it; any other name whole."""
+    if path.parent.parent.name == REVIEWS:
+        return path.stem
     named = _HARNESS_NAME.fullmatch(path.name) or _INSPECT_NAME.fullmatch(path.name)
     return named[1] if named else path.name
 
@@ -61,10 +68,12 @@ def _task(path: Path) -> Task:
             sample, epoch, answer = _of_harness(found.record)
         elif "epoch" in found.record and "id" in found.record:
             sample, epoch, answer = _of_inspect(found.record)
+        elif isinstance(found.record.get("sample_score"), dict):
+            sample, epoch, answer = _of_evalscope(found.record)
         else:
             raise SuiteError(
-                f"{where}: neither a sample of lm-evaluation-harness (doc_id) nor one of inspect "
-                "(id, epoch)"
+                f"{where}: no sample of lm-evaluation-harness (doc_id), inspect (id, epoch) or "
+                "evalscope (sample_score)"
             )
         answers = task.setdefault(sample, {})
         before = answers.get(epoch)
@@ -105,6 +114,31 @@ def _of_inspect(record: Mapping[str, Any]) -> tuple[str, int, GradedAnswer]:
         int(record["epoch"]),
         GradedAnswer(asked, None if broken else str(output.get("completion")), scores),
     )
+
+
+def _of_evalscope(record: Mapping[str, Any]) -> tuple[str, int, GradedAnswer]:
+    """A review: one answer, with all that it is graded by."""
+    graded = record["sample_score"]
+    score = graded.get("score") or {}
+    messages = [each for each in record.get("messages") or () if isinstance(each, dict)]
+    asked = [(each.get("role"), each.get("content")) for each in messages if not _answers(each)]
+    text = next((each.get("content") for each in reversed(messages) if _answers(each)), None)
+    broken = score.get("status", "success") != "success"
+    scores = {name: _number(value) for name, value in (score.get("value") or {}).items()}
+    return (
+        str(graded.get("group_id", record.get("index"))),
+        int(graded.get("generation_index") or 0) + 1,
+        GradedAnswer(
+            repr((asked, record.get("target"))),
+            text if isinstance(text, str) else None,
+            {} if broken else scores,
+        ),
+    )
+
+
+def _answers(message: Mapping[str, Any]) -> bool:
+    """Whether evalscope says that the model wrote a message."""
+    return message.get("role") == "assistant" and message.get("source") == "generate"
 
 
 def _values_of(scores: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:

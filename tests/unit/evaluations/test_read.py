@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from equivcheck.core.errors import SuiteError
+from equivcheck.evaluations.compare import compare
 from equivcheck.evaluations.read import read_evaluation, task_of
 
 LOGS = Path(__file__).parent / "logs"
@@ -27,6 +28,33 @@ def test_a_log_of_inspect_has_epochs_and_a_metric_for_each_scorer() -> None:
     assert {epoch for epochs in task.values() for epoch in epochs} == {1, 2}
     assert task["add-5"][2].text == "99"
     assert task["add-5"][2].scores == {"match": 0.0, "includes": 0.0}
+
+
+def test_reviews_of_evalscope_have_a_metric_for_each_value(tmp_path: Path) -> None:
+    (task,) = read_evaluation(LOGS / "evalscope-a.jsonl").values()
+    assert sorted(task) == ["0", "1", "2"]
+    answer = task["0"][1]
+    assert answer.text == "Are you write a Debian Administrator's HTTP servers are"
+    assert answer.scores == {"accuracy": 0.0}
+    assert "What is 1 plus 1?" in answer.prompt
+    # As evalscope lays its files out: predictions and totals lie beside the reviews.
+    reviews = tmp_path / "20261130_194854" / "reviews" / "tiny"
+    reviews.mkdir(parents=True)
+    lines = (LOGS / "evalscope-a.jsonl").read_text()
+    (reviews / "general_mcq_example.jsonl").write_text(lines)
+    (tmp_path / "20261130_194854" / "report.json").write_text('{"score": 0.5}')
+    assert read_evaluation(tmp_path) == {"general_mcq_example": task}
+
+
+def test_evalscopes_arms_are_the_same_text_and_a_broken_grade_is_none(tmp_path: Path) -> None:
+    a, b = (read_evaluation(LOGS / f"evalscope-{arm}.jsonl") for arm in "ab")
+    found = compare(a, b, margin=0.02)
+    assert (found.same_text, found.with_text, found.missing) == (3, 3, ())
+    record = json.loads((LOGS / "evalscope-b.jsonl").read_text().splitlines()[0])
+    record["sample_score"]["score"]["status"] = "failed"
+    (tmp_path / "b.jsonl").write_text(json.dumps(record))
+    (task,) = read_evaluation(tmp_path / "b.jsonl").values()
+    assert [answer.scores for epochs in task.values() for answer in epochs.values()] == [{}]
 
 
 def test_a_sample_that_broke_has_neither_text_nor_score(tmp_path: Path) -> None:
@@ -79,7 +107,7 @@ def test_a_folder_is_read_whole_but_for_totals(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('{"prompt": "x"}\n', "line 1: neither a sample of lm-evaluation-harness"),
+        ('{"prompt": "x"}\n', "line 1: no sample of lm-evaluation-harness"),
         ('{"doc_id": 0, "metrics": ["a"], "a": 1}\n' * 2, "line 2: sample 0 stands there twice"),
         ('{"doc_id": 0}\n[]\n', "line 2: not an object"),
     ],
