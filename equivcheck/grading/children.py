@@ -137,6 +137,7 @@ def follow(children: Sequence[Child], *, limits: Limits) -> Graded:
     """
     deadline = time.monotonic() + _START_UP_SECONDS
     started = False
+    reports = {child.report for child in children}
     owners = {fd: child for child in children for fd in (child.output, child.report)}
     with selectors.DefaultSelector() as selector:
         for fd in owners:
@@ -147,7 +148,8 @@ def follow(children: Sequence[Child], *, limits: Limits) -> Graded:
                 if not started:
                     raise GradingError(f"a child has not started within {_START_UP_SECONDS:g} s")
                 return Graded(False, f"takes longer than {limits.seconds:g} s")
-            for key, _ in events:
+            # Reports first: a child that has ended since closed its output behind its last one.
+            for key, _ in sorted(events, key=lambda event: event[0].fd not in reports):
                 child, chunk = owners[key.fd], os.read(key.fd, _CHUNK)
                 if not chunk:
                     selector.unregister(key.fileobj)
