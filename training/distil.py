@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from training.heads import DEPTHS, DRAFT_VOCABULARY, TAPPED, EagleHead, MtpHead
+from training.learner import Learner, checkpoint, resume
 from training.outputs import CONTINUED
 
 CHAIN = 5
@@ -125,54 +125,26 @@ def distil(
     report: Report,
 ) -> None:
     """Train `model` over the texts, going on from its checkpoint in `file`."""
-    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=0.01)
+    learner = Learner(model, rate=rate)
     batches = [part for text, _ in texts for part in text.split(rows)]
     steps = epochs * len(batches)
-    first = resume(model, optimiser, file)
-    began, losses = time.monotonic(), []
+    first, spent = resume(learner, file)
+    began, losses = time.monotonic() - spent, []
     for step in range(first, steps):
         order = torch.randperm(
             len(batches), generator=torch.Generator().manual_seed(step // len(batches))
         )
         share = min(1.0, (step + 1) / WARM_UP, max(FLOOR, 1.2 * (1 - step / steps)))
-        for group in optimiser.param_groups:
-            group["lr"] = rate * share
         value = loss(taught(target, batches[order[step % len(batches)]], end=end))
         value.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        learner.update(share=share)
         losses.append(value.item())
         if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == steps:
-            checkpoint(model, optimiser, file, step=step + 1)
-            spent, mean = (time.monotonic() - began) / 60, sum(losses) / len(losses)
-            report(f"{file.stem}: step {step + 1}/{steps}  loss {mean:.3f}  {spent:.1f} min")
+            spent = time.monotonic() - began
+            checkpoint(learner, file, step=step + 1, seconds=spent)
+            mean = sum(losses) / len(losses)
+            report(f"{file.stem}: step {step + 1}/{steps}  loss {mean:.3f}  {spent / 60:.1f} min")
             losses.clear()
-
-
-def checkpoint(model: nn.Module, optimiser: Any, file: Path, *, step: int) -> None:
-    """Write weights and moments, whole or not at all."""
-    tensors = {"progress": torch.tensor([step])}
-    for name, weight in model.named_parameters():
-        tensors[name] = weight.detach().contiguous()
-        for key, value in optimiser.state[weight].items():
-            tensors[f"{name}|{key}"] = value
-    partial = file.with_suffix(".partial")
-    save_file(tensors, partial)
-    partial.rename(file)
-
-
-def resume(model: nn.Module, optimiser: Any, file: Path) -> int:
-    """Restore them; steps done."""
-    if not file.exists():
-        return 0
-    tensors = load_file(file)
-    for name, weight in model.named_parameters():
-        weight.data.copy_(tensors[name])
-        optimiser.state[weight] = {
-            key: tensors[f"{name}|{key}"].clone() for key in ("step", "exp_avg", "exp_avg_sq")
-        }
-    return int(tensors["progress"])
 
 
 def new_eagle(target: Any, texts: list[tuple[Tensor, int]]) -> EagleHead:
