@@ -197,7 +197,7 @@ def capture(
             arms.told(SAMPLED)
             evidence = read_evidence(path, scores=False)
             draw(
-                draws.with_prompts(evidence.asked, later=book.histories.conversations(TARGET)),
+                draws.with_prompts(book.prompts(evidence.asked)),
                 evidence,
                 arms,
                 writer=writer,

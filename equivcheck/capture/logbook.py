@@ -6,7 +6,7 @@ asks for nothing twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -16,8 +16,8 @@ from equivcheck.capture.prompts import Histories
 from equivcheck.core.detokenise import Detokenise, stop_began_at, stop_completed_at
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import EngineError, RecordsError, describe
-from equivcheck.core.generation import Generation, Request
-from equivcheck.records.records import CANDIDATE, TARGET, Captured, Evidence, Failed
+from equivcheck.core.generation import Generation, Prompt, Request
+from equivcheck.records.records import CANDIDATE, TARGET, Asked, Captured, Evidence, Failed
 from equivcheck.records.records_file import RecordsWriter
 
 Progress = Callable[[str, int, int], None]
@@ -59,6 +59,16 @@ class Logbook:
         writer.append(
             *(replace(each, request=replace(each.request, conversation=None)) for each in new)
         )
+
+    def prompts(self, asked: Mapping[str, Asked]) -> dict[str, Prompt]:
+        """Key to the prompt that the target got, and what it was made of.
+
+        Args:
+            asked: The target's requests, as records hold them.
+        """
+        made = {key: request.conversation for key, request in self.requests.items()}
+        made |= self.histories.conversations(TARGET)
+        return {key: Prompt(each.request.prompt_ids, made[key]) for key, each in asked.items()}
 
     def missing(self, arm: str) -> set[str]:
         """The keys that an arm has yet to answer."""

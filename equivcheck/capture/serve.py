@@ -67,6 +67,7 @@ class Run:
         *,
         answered: Callable[[Generation], object] = lambda answer: None,
         pace: Callable[[str], float | None] = lambda key: None,
+        insists: bool = False,
     ) -> None:
         """Nobody has come yet.
 
@@ -77,9 +78,10 @@ class Run:
             answered: told of each whole answer as it comes.
             pace: from a key to the seconds that one of its tokens takes; None: not known. A service
                 by the clock does not tell tokens as they come: so many are the time that they take.
+            insists: ask again who would have been given up and has ended before, as if they had.
         """
         self.service, self.request_of = service, request_of
-        self.answered, self.pace = answered, pace
+        self.answered, self.pace, self.insists = answered, pace, insists
         self.arrivals = {each.key: each for each in schedule.arrivals}
         self.unknown = list(schedule.arrivals)
         """Whose time is not known yet: their wave has not begun, or something has to end before."""
@@ -171,7 +173,10 @@ class Run:
             if each.key in self.told:
                 self.told[each.key] += len(each.tokens)
             if each.happened == "finished":
-                self.impatient.pop(each.key, None)
+                patient = self.impatient.pop(each.key, None) is None
+                if self.insists and not patient:
+                    self.ask_again(each.key)
+                    continue
                 assert each.generation is not None
                 self.answered(each.generation)
                 self.end(each.key)
@@ -180,13 +185,16 @@ class Run:
         """Give up who has waited for long enough, and plan their return."""
         for key in [key for key in self.impatient if self.has_waited(key)]:
             del self.impatient[key]
-            if not self.service.cancel(key):
-                continue
-            arrival = self.arrivals[key]
-            if arrival.retry is None:
-                self.end(key)
-            else:
-                self.expect(arrival, arrival.retry)
+            if self.service.cancel(key):
+                self.ask_again(key)
+
+    def ask_again(self, key: str) -> None:
+        """Plan the return of who has left; without one they have ended."""
+        arrival = self.arrivals[key]
+        if arrival.retry is None:
+            self.end(key)
+        else:
+            self.expect(arrival, arrival.retry)
 
     def has_waited(self, key: str) -> bool:
         """Whether a request has had the tokens, or the time, that its client waits for."""

@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from equivcheck.checks.schedules import happened_words
 from equivcheck.checks.subjects import at_token, plural
 from equivcheck.core.escape import visible
 from equivcheck.core.rules import RULES, Rule
+from equivcheck.core.service_schedule import Served
 from equivcheck.records.records import SAMPLED, Evidence, Preflight
 from equivcheck.records.sample_keys import parse_draw
 from equivcheck.records.score_table import ONE_HOT_LAW, Support
@@ -162,6 +164,26 @@ def details_of(evidence: Evidence, battery: Battery) -> tuple[str, ...]:
     return tuple(_details(evidence, battery))
 
 
+def drawn_under(evidence: Evidence) -> Iterator[str]:
+    """How many tokens were drawn while an engine served, and what happened meanwhile."""
+    for schedule in evidence.header.schedules:
+        runs = [
+            run
+            for run in evidence.served
+            if run.arm == SAMPLED and run.schedule.name == schedule.name
+        ]
+        keys = {each.key for each in schedule.arrivals if not each.give_up_after or each.retry}
+        tokens = sum(
+            len(draw.token_ids)
+            for key, draw in evidence.draws.get(SAMPLED, {}).items()
+            if parse_draw(key).case in keys
+        )
+        if runs and tokens:
+            served = Served(events=tuple(event for run in runs for event in run.events))
+            told = f"{plural(tokens, 'token')} drawn under the times of {visible(schedule.name)}"
+            yield f"{told}{happened_words(served)}"
+
+
 def _details(evidence: Evidence, battery: Battery) -> Iterator[str]:
     scores, found = evidence.scores, evidence.preflight
     assert scores is not None
@@ -186,6 +208,7 @@ def _details(evidence: Evidence, battery: Battery) -> Iterator[str]:
         yield f"void, as they rest on q: {'; '.join([*counted(void.events), _powers(void.stages)])}"
     if battery.broken:
         yield _explanation(battery)
+    yield from drawn_under(evidence)
     yield (
         f"{plural(battery.tokens, 'token')} of {plural(len(scores.keys), 'draw')} of "
         f"{plural(len(battery.cases), 'case')}; alpha {battery.alpha:g} for the gate, "

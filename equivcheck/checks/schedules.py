@@ -185,7 +185,8 @@ def told(event: ServedEvent, ended: Mapping[str, ServedEvent]) -> str:
         return event.happened
     parts = ["begun"]
     if event.cached:
-        parts.append(f"{event.cached} prompt tokens taken over from {event.source}")
+        whose = f" from {event.source}" if event.source else ""
+        parts.append(f"{event.cached} prompt tokens taken over{whose}")
     if event.recomputed:
         parts.append(f"{event.recomputed} output tokens computed again")
     return ", ".join(parts)

@@ -22,7 +22,7 @@ from equivcheck.core.service_schedule import Schedule, Served, tokens_of, unmet
 from equivcheck.records.divergence import join
 from equivcheck.records.records import CANDIDATE, SERVES, Evidence, ServedRun
 
-SAMPLED = "sampled, and no identity contract says that they are the same twice"
+SAMPLED = "sampled: without an identity contract only a test of their distribution can judge them"
 GIVEN_UP = "given up, and without a contract nobody can say whether a near tie made them part"
 MISSING = "not answered, or behind other answers"
 

@@ -60,11 +60,15 @@ class NativeEngine:
                 f"native: width={self.width} cannot verify gamma={options.gamma} drafts; "
                 f"it takes at least {options.gamma + 1}"
             )
+        if options.lag and options.drafter == "mixed":
+            raise SettingsError("native: lag=1 needs one drafter: mixed ones go by the last step")
         configure_arithmetic(setup)
         self.pair = load_setup(setup)
         positions = setup.context + max(chunk_on(self.pair.target.device), self.width)
         self.model, self.contract = self.promise(positions)
         self.decoder = self.build(self.model)
+        if options.lag is not None:
+            self.decoder.runner.lag = options.lag
         self.tax = (self.identity_tax(),) if self.contract.contract else ()
 
     def promise(self, positions: int) -> tuple[StaticModel, ContractReport]:

@@ -50,6 +50,9 @@ class NativeOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     batch-invariant: equal bits at any, by arithmetic that is built for it."""
     kernels: Kernels = "auto"
     """auto: the fastest there is. library: torch's alone, to see what the others bring."""
+    lag: Annotated[int, Meta(ge=0, le=1)] | None = None
+    """Steps by which outcomes come late: with 1 the next step is in flight as one is read. None: 1
+    on CUDA, 0 elsewhere."""
     fault: str | None = None
     """Seed a fault from the catalogue: for testing the tests."""
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import torch
 
-from equivcheck.core.generation import ROUND_MARK, Generation, Request
+from equivcheck.core.generation import Generation, Request
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.progress import Progress
 from equivcheck.decoding.verification import Proposal
@@ -122,14 +122,14 @@ class RecomputesPromptOnly(Server):
 
 @serving_fault("served-samples-share-seed", recreates="sglang #28805", schedules=("samples",))
 class SharesSeeds(Server):
-    """All samples of a request draw from one stream."""
+    """All samples of a prompt draw from the stream of the first."""
 
     def seat(self, ticket: Ticket, row: int) -> None:
-        """Seat, with the stream of the request without the number."""
+        """Seat, with the stream of whoever had the prompt first."""
         super().seat(ticket, row)
-        name = ticket.request.key.partition(ROUND_MARK)[0]
-        one = msgspec.structs.replace(ticket.request, key=name)
-        self.decoder.rows.streams.admit(row, one)
+        firsts: dict[tuple[int, ...], Request] = getattr(self, "firsts", {})
+        self.firsts = {ticket.prompt: ticket.request, **firsts}
+        self.decoder.rows.streams.admit(row, self.firsts[ticket.prompt])
 
 
 @serving_fault(

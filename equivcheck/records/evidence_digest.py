@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from equivcheck.core.generation import Generation, Step
-from equivcheck.records.records import Evidence
+from equivcheck.records.records import DRAWING, Evidence
 
 _BYTES = 16
 _step = attrgetter(*(name for name in Step.__struct_fields__ if name != "seconds"))
@@ -50,7 +50,9 @@ def _parts(evidence: Evidence) -> Iterator[tuple[object, ...]]:
         yield "arbitration", replace(at, reference="", context="", target_piece="", arm_piece="")
     for again in sorted(evidence.rescored, key=lambda each: (each.arm, each.key)):
         yield "rescored", again
-    for run in sorted(evidence.served, key=lambda each: (each.arm, each.schedule.name)):
+    # How many draws were served side by side is no evidence; the draws are.
+    own = (each for each in evidence.served if each.arm not in DRAWING)
+    for run in sorted(own, key=lambda each: (each.arm, each.schedule.name)):
         # By the clock, what happens when is a time.
         timeless = run.schedule.by_steps and not run.by_clock
         yield "served", run.arm, run.schedule, run.events if timeless else ()

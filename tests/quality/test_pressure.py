@@ -37,7 +37,8 @@ def gate(folder: Path, candidate: str) -> Verdict:
 
 
 def test_a_sound_server_passes_and_is_put_under_pressure(tmp_path: Path) -> None:
-    verdict = gate(tmp_path / "run", "native:gamma=4")
+    # With a step in flight, as on a GPU.
+    verdict = gate(tmp_path / "run", "native:gamma=4,lag=1")
     assert verdict.outcome is Outcome.PASS, verdict.headline
     evidence = read_evidence(tmp_path / "run")
     (served,) = (each for each in evidence.served if each.arm == SERVED)
@@ -51,7 +52,12 @@ def test_a_sound_server_passes_and_is_put_under_pressure(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("fault", "happened"),
-    [("kept-back-tokens-follow", "given up"), ("counts-lost-on-preemption", "preempted")],
+    [
+        ("kept-back-tokens-follow", "given up"),
+        ("counts-lost-on-preemption", "preempted"),
+        ("row-reused-in-flight,lag=1", "given up"),
+        ("served-samples-share-seed", "begun"),
+    ],
 )
 def test_a_fault_of_serving_fails_the_gate(fault: str, happened: str, tmp_path: Path) -> None:
     verdict = gate(tmp_path / "run", f"native:gamma=4,fault={fault}")

@@ -20,12 +20,22 @@ from msgspec import UNSET, UnsetType
 from equivcheck.capture.ask import ask
 from equivcheck.capture.draws.keep_scores import keep_scores
 from equivcheck.capture.draws.plan import Ahead, DrawPlan, draw_ahead
+from equivcheck.capture.draws.under import Under, draw_under
 from equivcheck.capture.logbook import Progress
 from equivcheck.core.detokenise import Detokenise, stop_completed_at
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import RecordsError, describe
 from equivcheck.core.generation import Generation, Request
-from equivcheck.records.records import SAMPLED, TARGET, Drawn, Evidence, Failed, Header, Preflight
+from equivcheck.records.records import (
+    CANDIDATE,
+    SAMPLED,
+    TARGET,
+    Drawn,
+    Evidence,
+    Failed,
+    Header,
+    Preflight,
+)
 from equivcheck.records.records_file import RecordsWriter
 from equivcheck.records.sample_keys import Draw, drawn_request, in_order, parse_draw
 from equivcheck.records.score_table_file import kept_scores
@@ -68,6 +78,13 @@ class Ledger:
             for generation in drawn.values()
         )
         """Whether an engine has failed to draw something, or drew what cannot be scored."""
+        answers = evidence.captured.get(CANDIDATE, {}).values()
+        self.paces = {
+            each.generation.key: each.generation.total_seconds / len(each.generation.token_ids)
+            for each in answers
+            if each.generation.total_seconds is not None and len(each.generation.token_ids)
+        }
+        """By case, the seconds that a token took, where that is known."""
         self.lengths = {
             key: float(len(captured.generation.token_ids))
             for key, captured in evidence.captured.get(TARGET, {}).items()
@@ -104,17 +121,58 @@ class Ledger:
     ) -> None:
         """Have the arms, all that draw unless some are named, draw what is missing of rounds."""
         for arm in self.plan.arms if arms is None else arms:
-            asked = list(self.missing(ahead, arm=arm))
+            engine = engines[arm]
+            under = self.plan.under if engine.capabilities.serves else ()
+            served = frozenset(key for each in under for key in each.drawn(self.plan.cases))
+            asked = list(self.missing(ahead, arm=arm, without=served))
             if asked:
-                for outcome in ask(engines[arm], asked, arm=arm):
+                for outcome in ask(engine, asked, arm=arm):
                     self.take(outcome, arm=arm)
+            for each in under:
+                self.draw_under(engine, each, ahead, arm=arm)
 
-    def missing(self, ahead: Ahead, *, arm: str) -> Iterator[Request]:
-        """What an arm has not drawn yet, each with the company that goes before it."""
-        numbers = [*ahead.rounds, *([ahead.rounds.stop] if ahead.cases else [])]
-        for number in numbers:
-            cut = ahead.cases if number == ahead.rounds.stop else len(self.plan.cases)
-            wanted = {Draw(case.key, number).key for case in self.plan.cases[:cut]}
+    def draw_under(self, engine: Engine, under: Under, ahead: Ahead, *, arm: str) -> None:
+        """Have an arm draw what is missing of rounds under a schedule.
+
+        As many rounds go side by side as have rows of a batch: as many requests come to a row as
+        where the schedule is served once.
+        """
+        cases = under.drawn(self.plan.cases)
+        wanted: dict[int, list[str]] = defaultdict(list)
+        for number, cut in self.rounds(ahead):
+            for case in self.plan.cases[:cut]:
+                key = Draw(case.key, number).key
+                if case.key in cases and key not in self.draws[arm]:
+                    wanted[number].append(key)
+        rows = self.header.settings.setup.batch_size
+        size = max(1, engine.capabilities.batch_size // rows)
+        numbers = list(wanted)
+        for together in (numbers[at : at + size] for at in range(0, len(numbers), size)):
+            outcomes, run = draw_under(
+                engine,
+                under,
+                together,
+                wanted=frozenset(key for number in together for key in wanted[number]),
+                seed=self.header.draw_seed,
+                arm=arm,
+                pace=self.paces.get,
+            )
+            for outcome in outcomes:
+                self.take(outcome, arm=arm)
+            if run is not None:
+                self.writer.append(run)
+
+    def rounds(self, ahead: Ahead) -> Iterator[tuple[int, int]]:
+        """Rounds that are to be drawn, and of each how many cases."""
+        yield from ((number, len(self.plan.cases)) for number in ahead.rounds)
+        if ahead.cases:
+            yield ahead.rounds.stop, ahead.cases
+
+    def missing(self, ahead: Ahead, *, arm: str, without: frozenset[str]) -> Iterator[Request]:
+        """What an arm has not drawn yet, some cases apart, each behind the company it has."""
+        for number, cut in self.rounds(ahead):
+            cases = (case.key for case in self.plan.cases[:cut] if case.key not in without)
+            wanted = {Draw(case, number).key for case in cases}
             company: list[Request] = []
             for request in self.plan.round(number, seed=self.header.draw_seed, arm=arm):
                 if parse_draw(request.key).case not in self.requests:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
+from equivcheck.capture.draws.under import Under, with_prompt
 from equivcheck.capture.plan import Chunk, Plan, answers_before
-from equivcheck.core.cases import Conversation
 from equivcheck.core.engine import UNTOLD, Capabilities
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.extras import TORCH, has_torch, how_to_install
-from equivcheck.core.generation import Request
+from equivcheck.core.generation import Prompt, Request
 from equivcheck.core.rules import RULES
 from equivcheck.core.settings import AUTO, EngineSetup, Settings
 from equivcheck.engines.naming import EngineSpec, read_spec
 from equivcheck.engines.serving import positions
-from equivcheck.records.records import CANDIDATE, SAMPLED, SAMPLED_TARGET, Asked
+from equivcheck.records.records import CANDIDATE, SAMPLED, SAMPLED_TARGET
 from equivcheck.records.sample_keys import drawn_request
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class DrawPlan(Struct, frozen=True, kw_only=True):
     """Greedy cases of the same suites, whose answers are thrown away."""
     arms: tuple[str, ...] = (SAMPLED,)
     """Arms that draw."""
+    under: tuple[Under, ...] = ()
+    """Schedules under which engines that serve draw some of the cases."""
     answers_before: int = 0
     """Most tokens that answers of earlier turns of a session can add to one of these."""
 
@@ -54,22 +56,11 @@ class DrawPlan(Struct, frozen=True, kw_only=True):
         keys = tuple(case.key for case in self.cases)
         return dict.fromkeys(self.arms, keys) if keys else {}
 
-    def with_prompts(
-        self, asked: Mapping[str, Asked], *, later: Mapping[str, Conversation | None]
-    ) -> DrawPlan:
-        """The same with the prompts that the target got, which hang on its answers in a session.
-
-        Args:
-            asked: What it was asked, by key.
-            later: What the prompts of later turns were made of, by key.
-        """
-        cases = tuple(
-            msgspec.structs.replace(
-                asked[case.key].request, conversation=later.get(case.key, case.conversation)
-            )
-            for case in self.cases
-        )
-        return msgspec.structs.replace(self, cases=cases, answers_before=0)
+    def with_prompts(self, prompts: Mapping[str, Prompt]) -> DrawPlan:
+        """The same with the prompts that the target got, which hang on its answers in a session."""
+        cases = tuple(with_prompt(case, prompts) for case in self.cases)
+        under = tuple(each.with_prompts(prompts) for each in self.under)
+        return msgspec.structs.replace(self, cases=cases, under=under, answers_before=0)
 
     def round(self, number: int, *, seed: int, arm: str = SAMPLED) -> Chunk:
         """Everything that an arm is asked in a round, counted from 1; company comes in turn."""
@@ -104,12 +95,22 @@ def plan_draws(
     cases = tuple(each for each in drawn if every or each.key in of_law)
     company = tuple(each for each in requests if each.sampling.greedy and each.key in of_law)
     before = answers_before(plan.asked)
+    under = tuple(each for each in _under(plan) if each.drawn(cases))
+    every_case = (*cases, *(request for each in under for request in each.requests))
     return DrawPlan(
         cases=cases,
         company=company,
-        answers_before=max((before[each.key] for each in cases), default=0),
+        under=under,
+        answers_before=max((before[each.key] for each in every_case), default=0),
         arms=(SAMPLED, SAMPLED_TARGET) if settings.law_evidence == "tokens" else (SAMPLED,),
     )
+
+
+def _under(plan: Plan) -> Iterator[Under]:
+    requests = {each.request.key: each.request for each in plan.asked}
+    for schedule in plan.schedules:
+        of_it = tuple(requests[each.key] for each in schedule.arrivals)
+        yield Under(schedule=schedule, requests=of_it)
 
 
 def refuse_unscorable(draws: DrawPlan, settings: Settings) -> None:
@@ -164,7 +165,7 @@ def drawing_setup(settings: Settings, plan: DrawPlan) -> EngineSetup:
     A context that somebody chose is kept.
     """
     setup = settings.setup
-    every = (*plan.cases, *plan.company)
+    every = (*plan.cases, *plan.company, *(each for one in plan.under for each in one.requests))
     longest = max((positions(each) for each in every), default=1) + plan.answers_before
     context = setup.context
     if context == EngineSetup().context:

@@ -139,10 +139,7 @@ def test_a_turn_is_drawn_behind_the_answers_that_the_target_gave() -> None:
     assert draws.planned == {SAMPLED: ("s/a.2",)}
     # Two of the prompt, as many as the answer before may have, and its own.
     assert drawing_setup(settings, draws).context == 256
-    asked = {each.request.key: each for each in plan.asked}
-    request = msgspec.structs.replace(asked["s/a.2"].request, prompt_ids=(5, 7, 5))
-    asked["s/a.2"] = msgspec.structs.replace(asked["s/a.2"], request=request)
-    (drawn,) = draws.with_prompts(asked, later={}).round(1, seed=0)
+    (drawn,) = draws.with_prompts({"s/a.2": Prompt((5, 7, 5))}).round(1, seed=0)
     assert drawn.prompt_ids == (5, 7, 5)
 
 
