@@ -60,14 +60,17 @@ class NativeEngine:
                 f"native: width={self.width} cannot verify gamma={options.gamma} drafts; "
                 f"it takes at least {options.gamma + 1}"
             )
-        if options.lag and options.drafter == "mixed":
-            raise SettingsError("native: lag=1 needs one drafter: mixed ones go by the last step")
         configure_arithmetic(setup)
         self.pair = load_setup(setup)
         positions = setup.context + max(chunk_on(self.pair.target.device), self.width)
         self.model, self.contract = self.promise(positions)
         self.decoder = self.build(self.model)
         if options.lag is not None:
+            drafter = self.decoder.drafter
+            if options.lag and drafter is not None and drafter.waits:
+                raise SettingsError(
+                    f"native: lag=1, but drafter={options.drafter} goes by the last step"
+                )
             self.decoder.runner.lag = options.lag
         self.tax = (self.identity_tax(),) if self.contract.contract else ()
 

@@ -254,3 +254,9 @@ def test_copies_fit_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     assert copy_bytes(gpu) == 2**18
     monkeypatch.setitem(probing.COPY_BYTES, "cpu", 2**20)
     assert copy_bandwidth(CPU, clock=clock_of(CPU)).buffer_bytes == 2**20
+
+
+@pytest.mark.parametrize("drafter", ["mixed", "suffix"])
+def test_drafters_that_go_by_the_last_step_have_no_lag(setup: EngineSetup, drafter: str) -> None:
+    with pytest.raises(SettingsError, match=f"lag=1, but drafter={drafter} goes by the last step"):
+        load_engine(f"native:gamma=2,drafter={drafter},lag=1", one_row(setup))
