@@ -155,17 +155,17 @@ def answers_before(asked: Sequence[Asked]) -> dict[str, int]:
 
 
 def shard_of(suites: Sequence[Suite], which: Which) -> Shard:
-    """One shard of all cases of some suites, whose sessions stay whole.
+    """One shard of all cases of some suites; cases that belong together stay so.
 
     Raises:
-        SuiteError: there are more shards than cases and sessions.
+        SuiteError: there are more shards than cases that belong to no other.
     """
     keys = tuple(suite.key(case) for suite in suites for case in suite.cases)
     leaders = leaders_of(suites)
     if which.of > len(keys) - len(leaders):
         raise SuiteError(
-            f"{which.of} shards of {len(keys)} cases, of which {len(leaders)} are later turns of "
-            f"sessions: some would have none"
+            f"{which.of} shards of {len(keys)} cases, of which {len(leaders)} belong to "
+            f"earlier ones: some would have none"
         )
     return Shard(index=which.number, of=which.of, keys=keys, leaders=leaders)
 

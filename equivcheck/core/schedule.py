@@ -34,12 +34,37 @@ def turns_before(cases: Iterable[Case]) -> dict[str, tuple[Case, ...]]:
 
 
 def leaders_of(suites: Iterable[Suite]) -> dict[str, str]:
-    """Key of each later turn of a session to that of its first."""
+    """Key of each case that belongs to an earlier one to that of the first that it belongs to.
+
+    Turns of a session belong together, and so do a case and what it comes after or begins with.
+    In a suite whose requests have times, all do: what a request meets is part of what is asked.
+    """
     return {
-        f"{suite.workload}/{later}": suite.key(before[0])
+        f"{suite.workload}/{case}": f"{suite.workload}/{first}"
         for suite in suites
-        for later, before in turns_before(suite.cases).items()
+        for case, first in _firsts(suite).items()
+        if case != first
     }
+
+
+def _firsts(suite: Suite) -> dict[str, str]:
+    """Id of each case to that of the first that it belongs to, which may be itself."""
+    if suite.timed:
+        return {case.id: suite.cases[0].id for case in suite.cases}
+    found: dict[str, str] = {}
+    sessions: dict[str, str] = {}
+    for case in suite.cases:
+        named = (case.after, _base(case), sessions.get(case.session or ""))
+        together = {found[each] for each in named if each in found}
+        places = list(found)
+        first = min(together, key=places.index, default=case.id)
+        for other, own in found.items():
+            if own in together:
+                found[other] = first
+        found[case.id] = first
+        if case.session is not None:
+            sessions.setdefault(case.session, case.id)
+    return found
 
 
 def waves(cases: Iterable[Case]) -> dict[str, int]:

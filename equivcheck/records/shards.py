@@ -47,7 +47,7 @@ class Shard(Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...]
     """Every selected case of the whole run, in the order of the suites."""
     leaders: dict[str, str] = {}
-    """Key of each later turn of a session to that of its first."""
+    """Key of each case that belongs to an earlier one to that of the first."""
 
     @property
     def cases(self) -> frozenset[str]:
@@ -76,8 +76,8 @@ class Part(Struct, frozen=True, kw_only=True):
 def dealt(keys: Collection[str], *, of: int, leaders: Mapping[str, str]) -> list[frozenset[str]]:
     """Cases of each shard: sorted by the sha256 of their keys and dealt out one by one.
 
-    So sizes differ by one at most, and each shard gets of every suite about its share. Later turns
-    of a session go where its first one, their leader, goes.
+    So sizes differ by one at most, and each shard gets of every suite about its share. Cases
+    that belong to an earlier one go where that one, their leader, goes.
     """
     first = [key for key in keys if key not in leaders]
     mixed = sorted(first, key=lambda key: hashlib.sha256(key.encode()).digest())

@@ -9,7 +9,7 @@ import pytest
 from equivcheck.core.cases import Case
 from equivcheck.core.errors import SuiteError
 from equivcheck.core.load_suites import load_suite, select
-from equivcheck.core.schedule import turns_before, waves
+from equivcheck.core.schedule import leaders_of, turns_before, waves
 
 HEADER = '{"equivcheck": 1, "workload": "code"}\n'
 LAW = '{"equivcheck": 1, "workload": "code", "law": true}\n'
@@ -139,3 +139,27 @@ def test_errors_name_file_line_and_field(tmp_path: Path, lines: list[str], messa
 def test_a_suite_of_a_law_has_no_sessions(tmp_path: Path) -> None:
     with pytest.raises(SuiteError, match=r"code\.jsonl:2: session: a suite whose header says law"):
         load_suite(write(tmp_path, FIRST, header=LAW))
+
+
+def test_cases_that_belong_together_go_into_one_shard(tmp_path: Path) -> None:
+    lines = (
+        FIRST,
+        '{"id": "alone", "prompt": "x"}',
+        '{"id": "base", "prompt": "x"}',
+        '{"id": "like", "prompt": "x", "shares_prefix_with": {"id": "base"}}',
+        SECOND,
+        '{"id": "behind", "prompt": "x", "after": "a.2"}',
+        # It joins two that were apart until then.
+        '{"id": "both", "prompt": "x", "after": "like", "shares_prefix_with": {"id": "behind"}}',
+    )
+    found = leaders_of([load_suite(write(tmp_path, *lines))])
+    joined = ("base", "like", "a.2", "behind", "both")
+    assert found == {f"code/{name}": "code/a.1" for name in joined}
+
+
+def test_a_suite_with_times_goes_into_one_shard(tmp_path: Path) -> None:
+    lines = [f'{{"id": "{name}", "prompt": "x"}}' for name in "abc"]
+    assert leaders_of([load_suite(write(tmp_path, *lines))]) == {}
+    lines[2] = '{"id": "c", "prompt": "x", "arrives": {"step": 3}}'
+    found = leaders_of([load_suite(write(tmp_path, *lines))])
+    assert found == {"code/b": "code/a", "code/c": "code/a"}
