@@ -66,14 +66,24 @@ class SuffixDrafter(Drafter):
         for row, text in enumerate(texts):
             before = self.own[row]
             if before is not None and before.text is not text:
-                self.pool.put(next(self.numbers), before.text.output)
+                self.end(row, before)
                 self.own[row] = None
             if text is not None and self.own[row] is None:
-                self.own[row] = Own(text)
+                self.own[row] = self.begin(row, text)
         drafts = [self.looked_up(own) for own in self.own]
         padded = [[*each, *[0] * (self.most - len(each))] for each in drafts]
         self.drafts.copy_(torch.tensor(padded))
         self.found.copy_(torch.tensor([len(each) for each in drafts]))
+
+    def begin(self, row: int, text: Text) -> Own:
+        """What a row holds that has been given to a request."""
+        del row
+        return Own(text)
+
+    def end(self, row: int, own: Own) -> None:
+        """Keep the answer of a request that has left its row."""
+        del row
+        self.pool.put(next(self.numbers), own.text.output)
 
     def looked_up(self, own: Own | None) -> list[int]:
         """The drafts of one row."""

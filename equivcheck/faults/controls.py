@@ -97,3 +97,27 @@ class DraftsBadly(Decoder):
         other = (proposal.tokens + positions) % self.model.architecture.vocab
         tokens = torch.where(positions % RARE == 0, proposal.tokens, other)
         return proposal._replace(tokens=tokens, log_law=None)
+
+
+@control("sound-suffix", schedules=(*FEW, "turns"), engine="native:gamma=4,drafter=suffix")
+class SoundSuffix(Decoder):
+    """The decoder as it is, by a pool of earlier answers."""
+
+
+@control("sound-eagle3", schedules=(*FEW, "turns"), engine="native:gamma=4,drafter=eagle3")
+class SoundEagle(Decoder):
+    """The decoder as it is, by an EAGLE-3 head."""
+
+
+@control("sound-mtp", schedules=(*FEW, "turns"), engine="native:gamma=4,drafter=mtp")
+class SoundMtp(Decoder):
+    """The decoder as it is, by an MTP head."""
+
+
+@control(
+    "sound-eagle3-rejection",
+    schedules=("law",),
+    engine="native:gamma=4,drafter=eagle3,rule=rejection",
+)
+class SoundEagleRejection(Decoder):
+    """The decoder as it is, which rejects drafts from a part of the vocabulary."""

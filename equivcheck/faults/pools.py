@@ -26,9 +26,10 @@ class OtherPool(Decoder):
     other: type[SuffixDrafter]
 
     def __init__(self, *args: Any, drafter: SuffixDrafter, **options: Any) -> None:
-        """Exchange the kind of drafter."""
-        drafter.__class__ = self.other
-        super().__init__(*args, drafter=drafter, **options)
+        """Exchange the drafter."""
+        rows, device = len(drafter.own), drafter.drafts.device
+        other = self.other(rows=rows, most=drafter.most, device=device)
+        super().__init__(*args, drafter=other, **options)
 
 
 def pool_fault(fault_id: str, *, recreates: str) -> Callable[[Kind], Kind]:
@@ -78,14 +79,23 @@ class Unread(Own):
 class KeepsLastRequest(SuffixDrafter):
     """A row goes on with the index of its last request, which nothing of the new one enters."""
 
-    def follow(self, texts: Sequence[Text | None]) -> None:
-        """Hand the index on."""
-        for row, (own, text) in enumerate(zip(self.own, texts, strict=True)):
-            if own is not None and text is not None and own.text is not text:
-                self.pool.put(next(self.numbers), own.text.output)
-                self.own[row] = fresh = Unread(text)
-                fresh.index = own.index
-        super().follow(texts)
+    def __init__(self, **options: Any) -> None:
+        """No request has ended yet."""
+        super().__init__(**options)
+        self.left: dict[int, SuffixIndex] = {}
+
+    def begin(self, row: int, text: Text) -> Own:
+        """Go on with what is there."""
+        own = super().begin(row, text)
+        if row in self.left:
+            own = Unread(text)
+            own.index = self.left[row]
+        return own
+
+    def end(self, row: int, own: Own) -> None:
+        """Leave the index there."""
+        super().end(row, own)
+        self.left[row] = own.index
 
 
 @pool_fault("pool-of-neighbour", recreates="llama.cpp #27117 (in kind)")
