@@ -18,6 +18,7 @@ from equivcheck.checks.subjects import RUN, plural, repeat_command
 from equivcheck.core.escape import head
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.records.divergence import identity_is_claimed
+from equivcheck.records.lossy import lossy_by
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence, Grade, by_workload
 
 WHY_CELLS = 160
@@ -39,12 +40,12 @@ class Graded(NamedTuple):
 def check(evidence: Evidence) -> list[Finding]:
     """One finding a case whose grades differ, one a graded workload, one for all sampled ones."""
     cases = graded(evidence)
-    same_tokens = identity_is_claimed(evidence)
+    same_tokens, off = identity_is_claimed(evidence), bool(lossy_by(evidence.header))
     claimed: list[Graded] = []
     drawn: list[Graded] = []
     for case in cases:
         greedy_case = evidence.asked[case.key].request.sampling.greedy
-        (claimed if same_tokens or greedy_case else drawn).append(case)
+        (claimed if (same_tokens or greedy_case) and not off else drawn).append(case)
     differing = {
         finding.subject: finding
         for finding in _differing(evidence, [case for case in claimed if case.differs])

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from equivcheck.checks import CHECKS
+from equivcheck.checks import CHECKS, lossy
 from equivcheck.checks.complete import left_out_words
 from equivcheck.checks.identity import BY_TEXT
 from equivcheck.checks.served import unserved_words
@@ -34,6 +34,8 @@ LAW_CHECKS = (LAW_CHECK, "replayed")
 LIMIT_CHECKS = frozenset({"baseline", "acceptance"})
 """About what speculation gains, not about what it answers."""
 LIMIT_WORD = "LIMIT NOT MET"
+LOSSY_WORD = "LOSSY BY SETTING"
+"""Of a candidate that claims neither tokens nor distribution; it may still fail other checks."""
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -78,7 +80,7 @@ def judge(evidence: Evidence, *, finished: bool = True) -> Verdict:
             sealed; one that is not may have all its answers and still lack scores, and does not
             pass.
     """
-    found = tuple(finding for _, check in CHECKS for finding in check(evidence))
+    found = lossy.instead(evidence, [finding for _, check in CHECKS for finding in check(evidence)])
     findings = found if finished else (INTERRUPTED, *found)
     outcome = worst([finding.outcome for finding in findings])
     sentence = _sentence(evidence, findings, outcome)
@@ -97,7 +99,12 @@ def lossless(findings: Sequence[Finding]) -> Outcome:
 
 
 def _word(findings: Sequence[Finding], outcome: Outcome) -> str:
-    """What is lossless and only falls short of a limit is not called different."""
+    """What is lossless and only falls short of a limit is not called different.
+
+    Nor is what is lossy by a setting, which claims nothing else.
+    """
+    if any(finding.reason is Reason.LOSSY_SETTING for finding in findings):
+        return LOSSY_WORD
     failed = {finding.check for finding in findings if finding.outcome is Outcome.FAIL}
     return LIMIT_WORD if failed and failed <= LIMIT_CHECKS else WORDS[outcome]
 
@@ -124,6 +131,9 @@ def candidate_name(evidence: Evidence) -> str:
 
 def _sentence(evidence: Evidence, findings: Sequence[Finding], outcome: Outcome) -> str:
     name = candidate_name(evidence)
+    if off := next((each for each in findings if each.reason is Reason.LOSSY_SETTING), None):
+        failed = dict.fromkeys(each.check for each in findings if each.outcome is Outcome.FAIL)
+        return f"{off.headline}" + (f"; failed: {', '.join(failed)}" if failed else "")
     cases = [
         finding
         for finding in findings

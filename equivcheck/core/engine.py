@@ -56,6 +56,10 @@ class Capabilities(Struct, frozen=True, kw_only=True, omit_defaults=True):
     random_stream: str | None = None
     """Whose random numbers sampled tokens are drawn with, e.g. `PHILOX_STREAM`. An engine that
     names a stream claims that each of its draws follows from that, p and q. None: not told."""
+    lossy: tuple[str, ...] = ()
+    """Settings in force by which the engine gives up the target's distribution, as ``NAME=VALUE``
+    (`core/lossy.py`), where it is told of them elsewhere than in `engine`. Its output is then not
+    judged by identity or distribution, and never passes."""
     text_alone: bool = False
     """Whether the engine gives text and no token ids. `Generation.token_ids` are then what the
     pair's tokenizer makes of the text, whichever tokens were emitted, with the pair's first end of

@@ -62,6 +62,7 @@ class Reason(enum.StrEnum):
     EXERCISED = "exercised"
     NOT_EXERCISED = "not-exercised"
     OTHER_HISTORY = "other-history"
+    LOSSY_SETTING = "lossy-setting"
 
 
 class Interval(NamedTuple):

@@ -51,6 +51,7 @@ from equivcheck.engines.transformers_steps import StepRecorder, Window, cut_step
 DRAFTED_BY_NUMBER = ("assisted", "lookup", "early-exit", "universal")
 """Modes that draft `gamma` tokens; the others as many as their layers or blocks give."""
 BY_ASSISTANT = ("universal", "dflash")
+WITH_DRAFT_LOGITS = ("assisted", "early-exit", "universal", "mtp", "dflash")
 
 
 class TransformersOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -66,6 +67,8 @@ class TransformersOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Folder of the drafting model, for universal and dflash."""
     exit_layer: Annotated[int, Meta(ge=1)] | None = None
     """Layers that draft, for early-exit; none: half of them."""
+    assistant_ensemble_weight: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    """Lossy: verify by this share of the target's distribution and the rest of the draft's."""
     scores: bool = True
     """Report log-probabilities. Off, nothing is computed beside what `generate()` does."""
     compiled: bool = False
@@ -135,6 +138,8 @@ class TransformersEngine:
             told["assistant"] = options.assistant
         if options.exit_layer is not None:
             told["exit_layer"] = str(options.exit_layer)
+        if options.assistant_ensemble_weight is not None:
+            told["assistant_ensemble_weight"] = str(options.assistant_ensemble_weight)
         if not options.scores:
             told["scores"] = "false"
         if options.compiled:
@@ -224,7 +229,12 @@ class TransformersEngine:
                 prompt,
                 attention_mask=torch.ones_like(prompt),
                 generation_config=generation_config(
-                    request, stop_ids=stop_ids, method=self.drafting.settings
+                    request,
+                    stop_ids=stop_ids,
+                    method={
+                        **self.drafting.settings,
+                        "assistant_ensemble_weight": self.options.assistant_ensemble_weight,
+                    },
                 ),
                 logits_processor=processors(request, stop_ids=stop_ids, last=window),
                 stopping_criteria=stopping(request, self.detokenise),
@@ -266,6 +276,7 @@ def refuse_unfit(options: TransformersOptions) -> None:
         "gamma": (options.gamma, ("plain", *DRAFTED_BY_NUMBER)),
         "assistant": (options.assistant, BY_ASSISTANT),
         "exit_layer": (options.exit_layer, ("early-exit",)),
+        "assistant_ensemble_weight": (options.assistant_ensemble_weight, WITH_DRAFT_LOGITS),
     }
     for name, (value, modes) in given.items():
         if value is not None and mode not in modes:

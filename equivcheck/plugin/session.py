@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import pytest
 
+from equivcheck.checks import lossy
 from equivcheck.checks.subjects import RUN
 from equivcheck.checks.verdict import LAW_CHECK, Verdict, about_case, judge
 from equivcheck.core.atomic_write import writing
@@ -181,8 +182,11 @@ class Session:
     def about_gate(self, gate: Selectable) -> list[Finding] | None:
         """What a gate's check found about its workload; the first such gate also tells of the run.
 
-        None where the check found nothing about either.
+        None where the check found nothing about either. Of what a lossy candidate does not claim,
+        that it is lossy.
         """
+        if gate.name in lossy.CLAIMS and (off := self._lossy()):
+            return off
         found = [finding for finding in self._findings() if finding.check == gate.name]
         subjects = {gate.suite.workload} | ({RUN} if self._homes.get(gate.name) is gate else set())
         if not any(finding.subject in {gate.suite.workload, RUN} for finding in found):
@@ -192,7 +196,7 @@ class Session:
     def about_case(self, key: str, *, workload: str) -> list[Finding]:
         """What was found about a case; where nothing was, one finding that says so."""
         assert self.evidence is not None
-        if found := about_case(self.evidence, self._findings(), key):
+        if found := about_case(self.evidence, self._findings(), key) or self._lossy():
             return found
         doubts = [
             finding.headline
@@ -212,6 +216,9 @@ class Session:
     def with_command(self, finding: Finding) -> Finding:
         """The finding with a repeat command that works from where pytest was started."""
         return name_by_folder(finding, self.folder)
+
+    def _lossy(self) -> list[Finding]:
+        return [finding for finding in self._findings() if finding.check == lossy.NAME]
 
     def _findings(self) -> tuple[Finding, ...]:
         assert self.verdict is not None

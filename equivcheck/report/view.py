@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from equivcheck.baselines.cells import Cell
-from equivcheck.checks import CHECKS
+from equivcheck.checks import CHECKS, lossy
 from equivcheck.checks.diagnosis import Diagnosis, diagnoses
 from equivcheck.checks.events.vocabulary import Event
 from equivcheck.checks.judged import Judged, judged_of
@@ -222,7 +222,7 @@ def _home(evidence: Evidence, finding: Finding) -> str:
 
 def _gate_rows(findings: Sequence[Finding]) -> list[GateRow]:
     rows = []
-    for check, _ in CHECKS:
+    for check in (lossy.NAME, *(name for name, _ in CHECKS)):
         own = [finding for finding in findings if finding.check == check]
         if not own:
             continue

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -55,3 +56,32 @@ def excess(scores: ScoreTable, *, level: float) -> Excess:
         coarse=coarse,
         coarse_bound=min(1.0, coarse + slack),
     )
+
+
+class Distance(NamedTuple):
+    """How far the tokens' distribution is from the target's, averaged over tokens."""
+
+    tokens: int
+    estimate: float
+    low: float
+    high: float
+
+
+def total_variation(scores: ScoreTable, *, level: float) -> Distance:
+    """Total variation a token between the tokens' bins and those under p, with an interval.
+
+    The mean over tokens of (a bin's indicator - its mass under p) is a martingale around the mean
+    of (its mass under the tokens' own distribution - under p), whatever came before each token.
+    Azuma's inequality for each of the 2^B sets of bins, two-sided, and their union bound the
+    largest of them at ``level / 2``. The one set named beforehand, where the draft leans, has a
+    narrower bound at ``level / 2``, used from below. Both hold together with probability
+    ``1 - level`` for a number of tokens fixed beforehand. What moves within a bin comes on top.
+    """
+    found = excess(scores, level=level)
+    if not found.tokens:
+        return Distance(tokens=0, estimate=0.0, low=0.0, high=1.0)
+    any_set = math.sqrt((BINS * math.log(2.0) + math.log(4.0 / level)) / (2.0 * found.tokens))
+    one_set = math.sqrt(math.log(4.0 / level) / (2.0 * found.tokens))
+    low = max(0.0, found.coarse - any_set, abs(found.draft_lean) - one_set)
+    high = min(1.0, found.coarse + any_set)
+    return Distance(tokens=found.tokens, estimate=found.coarse, low=low, high=high)

@@ -59,6 +59,8 @@ class Told(Struct, frozen=True, kw_only=True):
     rule: Rule = "rejection"
     method: str | None = None
     """As in `Capabilities.method`, where the server says how it drafts."""
+    lossy: tuple[str, ...] = ()
+    """As in `Capabilities.lossy`."""
     text_alone: bool = False
     """Whether its answers are text and no token ids."""
     sampled: bool = True

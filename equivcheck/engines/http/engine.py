@@ -113,6 +113,7 @@ class HttpEngine:
             num_speculative_tokens=told.gamma,
             rule=told.rule,
             method=(told.method or self.options.method) if told.gamma else None,
+            lossy=told.lossy,
             text_alone=told.text_alone,
             sampled=told.sampled,
             reports_counts=told.counts or self.counts_alone,

@@ -44,6 +44,8 @@ class HttpOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """How drafts are made, in vLLM's word for it, where the server does not say."""
     rule: Rule | None = None
     """How drafts are verified, where the server does not say."""
+    lossy: str | None = None
+    """A lossy setting of the server, where it does not say: ``lossy=NAME=VALUE``."""
     logprobs: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     """Where it scores: how many of the best log-probabilities are asked for in each place. None:
     256, or as many as the server gives."""

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from equivcheck.core.errors import EngineError
 from equivcheck.core.generation import DraftCounts, Generation, Request
+from equivcheck.core.lossy import lossy_in
 from equivcheck.engines.http.dialect import (
     Asked,
     Ending,
@@ -45,7 +46,15 @@ class ServerInfo(Struct, frozen=True, kw_only=True):
     speculative_algorithm: str | None = None
     speculative_num_draft_tokens: int | None = None
     speculative_draft_model_path: str | None = None
+    speculative_accept_threshold_single: float = 1.0
+    speculative_accept_threshold_acc: float = 1.0
     enable_deterministic_inference: bool = False
+
+    @property
+    def lossy(self) -> tuple[str, ...]:
+        """Its lossy settings in effect."""
+        names = ("speculative_accept_threshold_single", "speculative_accept_threshold_acc")
+        return lossy_in(f"{name}={getattr(self, name)}" for name in names)
 
     @property
     def method(self) -> str | None:
@@ -106,6 +115,7 @@ class SglangDialect:
             gamma=self.gamma,
             counts=speculates,
             method=info.method,
+            lossy=info.lossy,
             sampled=seeded,
             refuses=REFUSES,
             ranges={"presence_penalty": (-2.0, 2.0), "frequency_penalty": (-2.0, 2.0)},

@@ -35,7 +35,7 @@ from equivcheck.engines.http.dialect import (
     trial_request,
 )
 from equivcheck.engines.http.vllm_stream import assembled, emissions_of, steps_of
-from equivcheck.engines.http.vllm_words import VllmAnswer, method_of
+from equivcheck.engines.http.vllm_words import VllmAnswer, lossy_of, method_of
 from equivcheck.engines.http.wire import Reply, Wire
 from equivcheck.engines.vllm_answer import NOT_TOGETHER, RANGES
 
@@ -82,6 +82,7 @@ class VllmDialect:
             gamma=self.gamma,
             counts=bool(speculation),
             method=method_of(self.wire) if self.gamma else None,
+            lossy=lossy_of(self.wire),
             refuses=(
                 *(name for name, law in DOUBTFUL.items() if self.gamma and self.refused(law)),
                 *NOT_TOGETHER,

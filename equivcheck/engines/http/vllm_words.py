@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from equivcheck.core.generation import DraftCounts
+from equivcheck.core.lossy import lossy_in
 from equivcheck.core.validation import decoded
 from equivcheck.engines.http.completions import Answer
 from equivcheck.engines.http.wire import Wire
@@ -68,6 +69,12 @@ class ServerInfo(Struct, frozen=True, kw_only=True):
     """What `CONFIG` says."""
 
     vllm_config: VllmConfig
+
+
+def lossy_of(wire: Wire) -> tuple[str, ...]:
+    """Which lossy settings the server is in; none where it does not say."""
+    reply = wire.get(CONFIG)
+    return lossy_in([reply.body.decode(errors="replace")]) if reply.status == 200 else ()
 
 
 def method_of(wire: Wire) -> str | None:
