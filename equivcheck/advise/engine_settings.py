@@ -83,11 +83,26 @@ def mtp(gamma: int, models: tuple[str, str]) -> dict[str, str]:
     }
 
 
+def suffix(gamma: int, models: tuple[str, str]) -> dict[str, str]:
+    """Drafts are copied from this and from earlier answers, up to gamma: vLLM's alone."""
+    return {"vllm": vllm({"method": "suffix", "num_speculative_tokens": gamma})}
+
+
+def dflash(gamma: int, models: tuple[str, str]) -> dict[str, str]:
+    """A block drafter; transformers drafts as many tokens as its blocks have."""
+    return {
+        "vllm": vllm({"method": "dflash", "model": HEAD_NAME, "num_speculative_tokens": gamma}),
+        "transformers": ("model.generate(..., assistant_model=drafter, speculation_type='dflash')"),
+    }
+
+
 METHODS: dict[str, Callable[[int, tuple[str, str]], dict[str, str]]] = {
     "draft_model": draft_model,
     "ngram": ngram,
     "eagle3": eagle3,
     "mtp": mtp,
+    "suffix": suffix,
+    "dflash": dflash,
 }
 
 

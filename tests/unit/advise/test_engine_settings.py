@@ -138,7 +138,18 @@ def test_an_engine_that_tells_its_method_need_not_name_a_drafter(method: str, sa
     assert settings.engine_settings(silent) == settings.engine_settings(same)
 
 
-@pytest.mark.parametrize("method", ["suffix", "medusa", None])
+def test_suffix_and_block_drafts_where_an_engine_has_them() -> None:
+    lines = settings.engine_settings(told("suffix"))
+    assert list(lines) == ["vllm"]
+    assert json.loads(flags_of(lines["vllm"])["--speculative-config"])["method"] == "suffix"
+    lines = settings.engine_settings(told("dflash"))
+    assert list(lines) == ["vllm", "transformers"]
+    found = json.loads(flags_of(lines["vllm"])["--speculative-config"])
+    assert (found["method"], found["model"]) == ("dflash", "HEAD")
+    assert "speculation_type='dflash'" in lines["transformers"]
+
+
+@pytest.mark.parametrize("method", ["medusa", None])
 def test_what_is_not_known_has_no_settings(method: str | None) -> None:
     assert settings.engine_settings(told(method)) == {}
 
