@@ -19,9 +19,10 @@ class WithSuites(build_py):
         if self.editable_mode:
             return
         place = Path(self.build_lib) / "equivcheck" / "suites"
-        self.mkpath(str(place))
-        for suite in sorted((HERE / "suites").glob("*.jsonl")):
-            self.copy_file(str(suite), str(place / suite.name))
+        for suite in sorted((HERE / "suites").rglob("*.jsonl")):
+            target = place / suite.relative_to(HERE / "suites")
+            self.mkpath(str(target.parent))
+            self.copy_file(str(suite), str(target))
 
 
 setup(cmdclass={"build_py": WithSuites})

@@ -119,7 +119,7 @@ def check_files(wheel: Path) -> None:
         WheelError: they do not.
     """
     names = set(ZipFile(wheel).namelist())
-    suites = {f"equivcheck/suites/{file.name}" for file in (ROOT / "suites").glob("*.jsonl")}
+    suites = {f"equivcheck/{file.relative_to(ROOT)}" for file in (ROOT / "suites").rglob("*.jsonl")}
     checked(bool(suites) and suites <= names, f"{wheel.name} lacks {sorted(suites - names)}")
     for part in ("pairs/tiny/target/model.safetensors", "report/templates/report.css", "py.typed"):
         checked(f"equivcheck/{part}" in names, f"{wheel.name} lacks {part}")

@@ -156,7 +156,7 @@ def schema_of(said: Said, name: str) -> jsonschema.Draft202012Validator:
 
 def test_the_schema_of_suites_holds_of_every_line_of_the_projects_own(said: Said) -> None:
     validator = schema_of(said, "suite")
-    for file in (ROOT / "suites").glob("*.jsonl"):
+    for file in (ROOT / "suites").rglob("*.jsonl"):
         for line in file.read_text(encoding="utf-8").splitlines():
             validator.validate(json.loads(line))
     for wrong in (
