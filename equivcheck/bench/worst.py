@@ -13,6 +13,7 @@ from equivcheck.bench.arms import WORST
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.settings import EngineSetup
 from equivcheck.decoding.drafters import Drafter, Text
+from equivcheck.decoding.graphs import Recorder
 from equivcheck.decoding.prefill import Span
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.verification import Proposal, VerificationRule
@@ -49,7 +50,11 @@ class NeverRight(Drafter):
         """Spoil `drafter`."""
         self.drafter, self.vocab = drafter, vocab
         self.keeps, self.waits, self.stateful = drafter.keeps, drafter.waits, drafter.stateful
-        self.recorders = drafter.recorders
+
+    @property
+    def recorders(self) -> tuple[Recorder, ...]:
+        """As the other."""
+        return self.drafter.recorders
 
     def read(self, rows: Rows, spans: Sequence[Span]) -> None:
         """As the other."""

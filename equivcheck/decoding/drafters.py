@@ -41,14 +41,17 @@ class Drafter:
     """Places of the target's hidden states that it drafts from, as in `StaticCache.hidden`."""
     waits: bool = False
     """Whether a step can only be started when the one before has come to the host."""
-    recorders: tuple[Recorder, ...] = ()
-    """What records how texts are read."""
     stateful: bool = False
     """Whether drafts depend on requests that have ended."""
     models: tuple[StaticModel, ...] = ()
     """Whose weights it uses."""
     caches: tuple[StaticCache, ...] = ()
     """That it writes."""
+
+    @property
+    def recorders(self) -> tuple[Recorder, ...]:
+        """What records how texts are read."""
+        return ()
 
     def read(self, rows: Rows, spans: Sequence[Span]) -> None:
         """Read what it does not know yet of some rows' tokens."""
@@ -127,8 +130,12 @@ class ModelDrafter(ChainDrafter[Tensor]):
         self.model = model
         self.cache = model.new_cache(rows=rows)
         self.prefill = Prefill(model, self.cache, together=True, whole=False)
-        self.recorders, self.models = (self.prefill.recorder,), (model,)
-        self.caches = (self.cache,)
+        self.models, self.caches = (model,), (self.cache,)
+
+    @property
+    def recorders(self) -> tuple[Recorder, ...]:
+        """That of the readings."""
+        return (self.prefill.recorder,)
 
     def read(self, rows: Rows, spans: Sequence[Span]) -> None:
         """Fill the cache."""

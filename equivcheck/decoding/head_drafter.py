@@ -16,6 +16,7 @@ from torch import Tensor
 
 from equivcheck.decoding.cache import StaticCache
 from equivcheck.decoding.drafters import ChainDrafter
+from equivcheck.decoding.graphs import Recorder
 from equivcheck.decoding.heads import Head
 from equivcheck.decoding.model import Passed
 from equivcheck.decoding.prefill import BLOCK, Prefill, Span
@@ -40,7 +41,11 @@ class HeadDrafter(ChainDrafter[Drafting]):
         self.models = tuple(depth.model for depth in head.depths)
         self.caches = tuple(model.new_cache(rows=rows) for model in self.models)
         self.prefill = HeadPrefill(head, self.caches)
-        self.recorders = (self.prefill.recorder,)
+
+    @property
+    def recorders(self) -> tuple[Recorder, ...]:
+        """That of the readings."""
+        return (self.prefill.recorder,)
 
     def read(self, rows: Rows, spans: Sequence[Span]) -> None:
         """Write the entries of spans; each further depth knows one less of a text's end."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from equivcheck.decoding.drafters import Drafter, ModelDrafter, PromptLookupDrafter
 from equivcheck.decoding.gamma import UNREAD, Acceptance, AdaptiveGamma, DraftCost, Kind
+from equivcheck.decoding.graphs import Recorder
 from equivcheck.decoding.outcome import RowOutcome
 from equivcheck.decoding.prefill import Span
 from equivcheck.decoding.rows import Rows
@@ -32,7 +33,12 @@ class MixedDrafter(Drafter):
     def __init__(self, model: ModelDrafter, lookup: PromptLookupDrafter) -> None:
         """Take both."""
         self.model, self.lookup = model, lookup
-        self.recorders, self.models, self.caches = model.recorders, model.models, model.caches
+        self.models, self.caches = model.models, model.caches
+
+    @property
+    def recorders(self) -> tuple[Recorder, ...]:
+        """The model's."""
+        return self.model.recorders
 
     def read(self, rows: Rows, spans: Sequence[Span]) -> None:
         """Have the model read."""
