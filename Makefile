@@ -15,7 +15,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   "$$p" $(RUNS) && { command -v "$$p"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install gate audit test attack quick lint dist docs structure pair clean bench engines test-engines
+.PHONY: help install gate audit test attack quick lint dist docs structure pair pair-further clean bench engines test-engines
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -140,6 +140,9 @@ bench: $(STAMP) ## measure speed on an idle machine, records in reports/cpu/
 
 pair: $(STAMP) ## train the bundled pair anew from its text packages (37 minutes on one core)
 	@$(BIN)/python -m training $(ARGS)
+
+pair-further: $(STAMP) ## train tiny-v2 from tiny: its target further, its draft and heads on the target's output
+	@$(BIN)/python -m training.v2 $(ARGS)
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) build dist reports/bench reports/latest reports/runs .mypy_cache .ruff_cache .pytest_cache

@@ -21,6 +21,7 @@ from tests.unit.source import ROOT
 
 PROMPTS = ("The harbour was quiet and", "SELECT name FROM", "Dear team,", "def area(w, h):")
 SMOKE = ("run", "suites/smoke.jsonl")
+TINY_V2 = ("target", "draft", "eagle3", "mtp")
 EQUIVALENT, COULD_NOT_RUN = 0, 2
 
 
@@ -121,7 +122,9 @@ def check_files(wheel: Path) -> None:
     names = set(ZipFile(wheel).namelist())
     suites = {f"equivcheck/{file.relative_to(ROOT)}" for file in (ROOT / "suites").rglob("*.jsonl")}
     checked(bool(suites) and suites <= names, f"{wheel.name} lacks {sorted(suites - names)}")
-    for part in ("pairs/tiny/target/model.safetensors", "report/templates/report.css", "py.typed"):
+    models = [f"pairs/tiny/{role}/model.safetensors" for role in ("target", "draft")]
+    models += [f"pairs/tiny_v2/{role}/model.safetensors" for role in TINY_V2]
+    for part in (*models, "report/templates/report.css", "py.typed"):
         checked(f"equivcheck/{part}" in names, f"{wheel.name} lacks {part}")
     strangers = {name.partition("/")[0] for name in names} - {"equivcheck"}
     checked(all(".dist-info" in name for name in strangers), f"{wheel.name} has {strangers}")

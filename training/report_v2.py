@@ -22,7 +22,7 @@ AIMS = {"code": 0.50, "json_sql": 0.60, "chat": 0.50, "multilingual": 0.35, "cre
 """Share of the draft model's drafts that was to be kept."""
 HEAD_AIM = 0.10
 """By how much more the EAGLE-3 head's share was to be."""
-HELD_OUT_DOCUMENTS = 40
+HELD_OUT_DOCUMENTS = 10
 """Of a class, that are scored."""
 
 ANSWERING = {extract.package.name for extract in FURTHER if extract.reader == "functions"}
@@ -66,7 +66,8 @@ def bits(corpus: Corpus, tokenizer: Any, target: Any, draft: Any, before: Any) -
         "",
         "Bits per byte of held-out documents that neither target was trained on; of code without",
         "the packages whose functions are answers of the chat class. The draft is distilled on the",
-        "target's output, not on text, and pays for that here.",
+        "target's output, not on text, and pays for that here. At most "
+        f"{HELD_OUT_DOCUMENTS} documents a class.",
         "",
         "| class | held-out bytes | tiny's target | target | draft | agreement |",
         "|---|---:|---:|---:|---:|---:|",

@@ -29,7 +29,8 @@ BATCHES = 64
 ROWS = 30
 """Texts a step of distilling."""
 RATE = {"draft": 2e-3, "eagle3": 2e-3, "mtp": 2e-3}
-EPOCHS = {"draft": 5, "eagle3": 4, "mtp": 2}
+EPOCHS = {"draft": (4,), "eagle3": (3,), "mtp": (1,)}
+"""Over the texts, in passes that each have a warm-up and a cool-down of their own."""
 
 
 def main() -> None:
@@ -156,18 +157,19 @@ def distil_stage(role: str, cache: Path, out: Path) -> None:
         "eagle3": lambda taught: distil.eagle_loss(model, embedding, taught),
         "mtp": lambda taught: distil.mtp_loss(model, embedding, taught),
     }
-    distil.distil(
-        model,
-        losses[role],
-        target,
-        given,
-        rate=RATE[role],
-        epochs=EPOCHS[role],
-        rows=ROWS,
-        end=target.config.eos_token_id,
-        file=cache / "v2" / f"{role}.safetensors",
-        report=say,
-    )
+    for number, epochs in enumerate(EPOCHS[role]):
+        distil.distil(
+            model,
+            losses[role],
+            target,
+            given,
+            rate=RATE[role],
+            epochs=epochs,
+            rows=ROWS,
+            end=target.config.eos_token_id,
+            file=cache / "v2" / f"{role}-{number}.safetensors",
+            report=say,
+        )
     if role == "draft":
         tokenizer_of(TINY).save_pretrained(out / "draft")
         save(model, out / "draft")

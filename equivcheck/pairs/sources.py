@@ -19,12 +19,14 @@ from equivcheck.pairs.shapes import SHAPES, shape_named
 Kind = Literal["hub", "folder", "gguf", "package"]
 
 TINY_FOLDER = Path(__file__).parent / "tiny"
+TINY_V2_FOLDER = Path(__file__).parent / "tiny_v2"
+BUNDLED = (TINY_FOLDER, TINY_V2_FOLDER)
 BITS = range(2, 9)
 """To which weights can be rounded."""
 _HUB_ID = re.compile(
     r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w./-]+))?", re.ASCII
 )
-_MADE = re.compile(r"(?P<name>\w+)(?::(?P<bits>\d+)bit)?(?:@(?P<shape>[\w.]+))?", re.ASCII)
+_MADE = re.compile(r"(?P<name>[\w-]+)(?::(?P<bits>\d+)bit)?(?:@(?P<shape>[\w.]+))?", re.ASCII)
 """A known model that is rounded or widened."""
 _WORD = re.compile(r"[\w.]*", re.ASCII)
 
@@ -44,9 +46,9 @@ class ModelSource(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def label(self) -> str:
-        """The source as a user would write it; the bundled models by ``tiny/`` and their role."""
+        """The source as a user would write it; the bundled models by their folder and role."""
         label = self.location
-        if Path(self.location).is_relative_to(TINY_FOLDER):
+        if any(Path(self.location).is_relative_to(folder) for folder in BUNDLED):
             label = Path(self.location).relative_to(TINY_FOLDER.parent).as_posix()
         if self.revision:
             label = f"{label}@{self.revision}"
@@ -83,6 +85,12 @@ def known_pairs() -> dict[str, PairSource]:
             ModelSource(kind="folder", location=str(TINY_FOLDER / "target")),
             ModelSource(kind="folder", location=str(TINY_FOLDER / "draft")),
             "bundled: a small Llama target and draft of one family, trained for this project",
+        ),
+        _pair(
+            "tiny-v2",
+            ModelSource(kind="folder", location=str(TINY_V2_FOLDER / "target")),
+            ModelSource(kind="folder", location=str(TINY_V2_FOLDER / "draft")),
+            "bundled: the same, trained further, with an EAGLE-3 and an MTP head beside them",
         ),
         _pair(
             "smollm2",

@@ -218,7 +218,7 @@ def test_an_unfinished_other_run_is_not_thrown_away_unasked(
 
 def test_pairs_and_engines_list_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["pairs", "--json"]) == 0
-    assert set(json.loads(capsys.readouterr().out)) == {"tiny", "smollm2"}
+    assert set(json.loads(capsys.readouterr().out)) == {"tiny", "tiny-v2", "smollm2"}
     assert cli.run(["pairs"]) == 0
     assert capsys.readouterr().out.startswith("tiny  bundled")
 

@@ -15,7 +15,7 @@ def folder(path: Path) -> ModelSource:
 
 def test_known_names_resolve_to_themselves() -> None:
     assert {name: resolve(name) for name in known_pairs()} == known_pairs()
-    assert set(known_pairs()) == {"tiny", "smollm2"}
+    assert set(known_pairs()) == {"tiny", "tiny-v2", "smollm2"}
 
 
 def test_tiny_has_a_draft_and_smollm2_none() -> None:
