@@ -136,17 +136,7 @@ def _chosen(only: Sequence[str]) -> list[Fault]:
         if not fitting:
             catalogue.find(pattern)
         chosen += fitting
-    return [entry for entry in entries if entry in chosen and not _left_out(entry, only)]
-
-
-def _left_out(entry: Fault, only: Sequence[str]) -> bool:
-    """Whether an entry cannot be run, as the bundled pair lacks a head, and was not named."""
-    from equivcheck.fault_matrix.rigs import lacking_head
-
-    kind = None if entry.id in only else lacking_head(entry)
-    if kind is not None:
-        note(f"{entry.id}: not run, the bundled pair has no {kind} head")
-    return kind is not None
+    return [entry for entry in entries if entry in chosen]
 
 
 def _fits(entry: Fault, pattern: str) -> bool:

@@ -21,12 +21,13 @@ from equivcheck.fault_matrix.service_schedules import Service, service
 from equivcheck.fault_matrix.writer import Encode
 from equivcheck.faults.fault import Fault
 from equivcheck.faults.recurrence import TARGET, Recurrent
-from equivcheck.pairs.sources import resolve
 from equivcheck.records.records import CONTROL
 from equivcheck.records.records import TARGET as TARGET_ARM
 from equivcheck.statistics.profiles import PROFILES
 
 PAIR = "tiny"
+WITH_HEADS = "tiny-v2"
+"""Of the same tokenizer, so that schedules are its own, too."""
 SETUP = EngineSetup(pair=PAIR, batch_size=ROWS, context=CONTEXT, threads=1)
 FEW_ROWS = 4
 """Of a batch that serves, so that a few requests are more than there are rows."""
@@ -131,15 +132,17 @@ def speed_rig(engine: str) -> Rig:
     )
 
 
-def lacking_head(entry: Fault) -> str | None:
-    """The kind of head that a fault or control needs and the bundled pair does not bring."""
-    kind = EngineSpec.parse(entry.engine).options.get("drafter")
-    beside = Path(resolve(PAIR).target.location).parent
-    return kind if kind in HEADS and not (beside / kind / "config.json").is_file() else None
-
-
 def rig_of(entry: Fault) -> Rig:
-    """The rig that a fault or control is run on."""
+    """The rig that a fault or control is run on: over the pair with heads for drafters of these."""
+    rig = _rig_of(entry)
+    if EngineSpec.parse(entry.engine).options.get("drafter") not in HEADS:
+        return rig
+    setup = msgspec.structs.replace(rig.settings.setup, pair=WITH_HEADS)
+    settings = msgspec.structs.replace(rig.settings, setup=setup)
+    return msgspec.structs.replace(rig, name=f"{rig.name}-heads", settings=settings)
+
+
+def _rig_of(entry: Fault) -> Rig:
     if entry.serves:
         return SERVED
     if entry.caught_by == "acceptance":
