@@ -136,7 +136,17 @@ def _chosen(only: Sequence[str]) -> list[Fault]:
         if not fitting:
             catalogue.find(pattern)
         chosen += fitting
-    return [entry for entry in entries if entry in chosen]
+    return [entry for entry in entries if entry in chosen and not _not_shown(entry, only)]
+
+
+def _not_shown(entry: Fault, only: Sequence[str]) -> bool:
+    """Whether the bundled heads cannot show an entry, and it was not named."""
+    from equivcheck.fault_matrix.rigs import NOT_SHOWN
+
+    if entry.id not in NOT_SHOWN or entry.id in only:
+        return False
+    note(f"{entry.id}: the bundled heads are too weak for it; run it with --only {entry.id}")
+    return True
 
 
 def _fits(entry: Fault, pattern: str) -> bool:

@@ -33,6 +33,16 @@ FEW_ROWS = 4
 """Of a batch that serves, so that a few requests are more than there are rows."""
 HEADS = ("eagle3", "mtp")
 """Drafters that run a head."""
+NOT_SHOWN = frozenset(
+    {
+        "head-layers-late",
+        "head-q-unmapped",
+        "mtp-depth-reused",
+        "mtp-later-depth-unread",
+        "sound-eagle3-rejection",
+    }
+)
+"""What the bundled heads are kept too seldom to show within a run: run only where it is named."""
 UNLIMITED = 1e9
 """Nats. The reference knows no recurrent layer, so its log-probabilities say nothing there."""
 SELDOM = 1000

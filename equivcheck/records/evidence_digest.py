@@ -34,7 +34,10 @@ def evidence_digest(evidence: Evidence) -> str:
 def _parts(evidence: Evidence) -> Iterator[tuple[object, ...]]:
     """Every statement of the evidence, in an order that does not hang on when it was made."""
     for key, asked in sorted(evidence.asked.items()):
-        yield "asked", key, msgspec.to_builtins(asked.request, str_keys=True), asked.workload
+        request = msgspec.to_builtins(asked.request, str_keys=True)
+        # The ids say it all, and no record holds it.
+        del request["conversation"]
+        yield "asked", key, request, asked.workload
     for arm, captured in sorted(evidence.captured.items()):
         for key, answer in sorted(captured.items()):
             yield "answer", arm, key, answer.stop_completed_at, *_answer(answer.generation)
