@@ -48,7 +48,6 @@ NOT_RUN = {
     "equivcheck bench": "measures for minutes; tests/unit/cli runs its options",
     "equivcheck advise reports/bench": "needs a measurement",
     "equivcheck run suites --pair files/target.gguf": "needs another engine",
-    "equivcheck run suites/smoke.jsonl --candidate native:gamma=4,drafter=eagle3": "needs a head",
     "equivcheck run suites/smoke.jsonl --target ngramspec": "needs the page's adapter",
 }
 """Beginning of a command to why it is not run."""
