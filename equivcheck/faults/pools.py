@@ -77,7 +77,7 @@ class Unread(Own):
 
 @pool_fault("pool-keeps-last-request", recreates="llama.cpp #27852")
 class KeepsLastRequest(SuffixDrafter):
-    """A row goes on with the index of its last request, which nothing of the new one enters."""
+    """A row keeps the index of its last request, and nothing of the new one enters it."""
 
     def __init__(self, **options: Any) -> None:
         """No request has ended yet."""
