@@ -81,10 +81,9 @@ class HttpEngine:
             self.dialect = DIALECTS[self.name](self.wire, words, asked)
             if options.stream and self.name != "vllm":
                 raise SettingsError(f"{self.wire.url}: stream is of vLLM's dialect alone")
-            if options.text and self.name != "openai":
-                raise SettingsError(f"{self.wire.url}: text=true needs dialect=openai")
-            if options.chat and self.name != "openai":
-                raise SettingsError(f"{self.wire.url}: chat=true needs dialect=openai")
+            for name in ("text", "chat"):
+                if getattr(options, name) and self.name != "openai":
+                    raise SettingsError(f"{self.wire.url}: {name}=true needs dialect=openai")
             self.told = self.dialect.open()
             if options.dtype and self.told.quantised:
                 raise SettingsError(
