@@ -21,7 +21,6 @@ from equivcheck.core.engine import Engine
 from equivcheck.core.errors import PairError
 from equivcheck.core.generation import Request
 from equivcheck.decoding.architecture import describe
-from equivcheck.decoding.arithmetic.packed import PackedArithmetic
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import Drafter
 from equivcheck.decoding.model import StaticModel
@@ -219,8 +218,7 @@ def _weight_bytes(*models: StaticModel) -> int:
     for model in models:
         for tensor in _tensors(model.weights):
             found[id(tensor)] = tensor
-            if isinstance(model.arithmetic, PackedArithmetic):
-                copied[id(tensor)] = model.arithmetic.copied_bytes(tensor)
+            copied[id(tensor)] = model.arithmetic.copied_bytes(tensor)
     return _bytes(found.values()) + sum(copied.values())
 
 

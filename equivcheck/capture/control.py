@@ -1,9 +1,9 @@
 """What the control arm is: the target once more, so that only what mere arithmetic does can differ.
 
-Of a native target that is plain decoding at another width. Of any other it is that engine itself,
-one request at a time where the target is given several: another decoder's arithmetic would say
-nothing of it. Where company cannot change what it computes, as with an engine that serves one
-request at a time anyway, the native decoder stands in.
+Of a native target that is plain decoding by torch's kernels, one slot wide. Of any other it is that
+engine itself, one request at a time where the target is given several: another decoder's arithmetic
+would say nothing of it. Where company cannot change what it computes, as with an engine that serves
+one request at a time anyway, the native decoder stands in.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from equivcheck.core.settings import AUTO, EngineSetup, Settings
 from equivcheck.engines.naming import read_spec
 from equivcheck.records.records import CONTROL
 
-NATIVE_CONTROL = "native:gamma=0,width=1"
+NATIVE_CONTROL = "native:gamma=0,width=1,kernels=library"
 Open = Callable[[str, EngineSetup], Engine]
 """Opens an engine by its specification, as `load_engine` does."""
 

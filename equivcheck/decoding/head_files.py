@@ -127,7 +127,7 @@ class HeadFiles:
             embedding=self.tensors.get("embed_tokens.weight", self.target.weights.embedding),
             layers=(layer,),
             final_norm=final_norm,
-            head=head.float(),
+            head=head,
             inverse_frequencies=self.frequencies,
             rotary_scale=1.0,
         )

@@ -149,11 +149,8 @@ class StaticModel:
         return Passed(hidden, normed)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Project [..., hidden] onto the vocabulary, [..., vocab], fp32 from fp32 weights.
-
-        In fp32 even for low-precision models: bf16 logits collide in exact ties every few tokens.
-        """
-        return self.linear(hidden.float(), self.weights.head)
+        """Project [..., hidden] onto the vocabulary, [..., vocab], fp32."""
+        return self.arithmetic.project(hidden, self.weights.head)
 
     def linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """``inputs @ weight.T + bias``, [..., in] to [..., out]."""

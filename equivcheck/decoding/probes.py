@@ -36,15 +36,15 @@ def probe_operations(model: StaticModel, *, rows: int, width: int) -> Iterator[P
         return torch.randn(shape, generator=generator).to(model.device, model.dtype)
 
     seen = set()
-    for name, weight in linears(model):
-        if (weight.shape, weight.dtype) in seen:
+    for name, weight, product in linears(model):
+        if (weight.shape, product) in seen:
             continue
-        seen.add((weight.shape, weight.dtype))
-        inputs = noise(slots, weight.shape[1]).to(weight.dtype)
+        seen.add((weight.shape, product))
+        inputs = noise(slots, weight.shape[1])
         yield rolled(
             name,
             f"[{slots}, {weight.shape[1]}] x {list(weight.shape)}",
-            lambda x, weight=weight: model.linear(x, weight),  # type: ignore[misc]
+            lambda x, weight=weight, product=product: product(x, weight),  # type: ignore[misc]
             inputs,
         )
     shape = model.architecture
@@ -62,14 +62,14 @@ def probe_operations(model: StaticModel, *, rows: int, width: int) -> Iterator[P
     yield probe_attention(model, noise, rows=rows, width=width)
 
 
-def linears(model: StaticModel) -> Iterator[tuple[str, Tensor]]:
-    """Names and weights of one block's linears and the head."""
-    block = model.weights.layers[0]
-    yield "query_key_value", block.query_key_value
-    yield "attention_out", block.attention_out
-    yield "gate_up", block.gate_up
-    yield "down", block.down
-    yield "head", model.weights.head
+def linears(model: StaticModel) -> Iterator[tuple[str, Tensor, Callable[..., Tensor]]]:
+    """Names and weights of one block's linears and the head, and what multiplies with them."""
+    block, arithmetic = model.weights.layers[0], model.arithmetic
+    yield "query_key_value", block.query_key_value, arithmetic.linear
+    yield "attention_out", block.attention_out, arithmetic.linear
+    yield "gate_up", block.gate_up, arithmetic.linear
+    yield "down", block.down, arithmetic.linear
+    yield "head", model.weights.head, arithmetic.project
 
 
 def rolled(name: str, shape: str, operation: Callable[[Tensor], Tensor], inputs: Tensor) -> Probe:

@@ -31,7 +31,7 @@ class LayerWeights:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Weights:
-    """The whole model: `embedding` [vocab, hidden]; `head` [vocab, hidden] in fp32."""
+    """The whole model: `embedding` and `head`, perhaps one tensor, [vocab, hidden]."""
 
     embedding: Tensor
     layers: tuple[LayerWeights, ...]
@@ -43,14 +43,18 @@ class Weights:
 
 
 def fuse(model: Any, architecture: Architecture) -> Weights:
-    """Collect the weights of a transformers causal LM. The model itself is left as it is."""
+    """Collect the weights of a transformers causal LM, and hold them once.
+
+    The model computes what it did, from the same memory: its separate weights become parts of the
+    fused ones.
+    """
     body = model.model
     rotary = body.rotary_emb
     return Weights(
         embedding=model.get_input_embeddings().weight.detach(),
         layers=tuple(layer_weights(block, architecture) for block in body.layers),
         final_norm=gain(body.norm, architecture),
-        head=model.get_output_embeddings().weight.detach().float(),
+        head=model.get_output_embeddings().weight.detach(),
         inverse_frequencies=rotary.inv_freq.detach().float(),
         rotary_scale=float(rotary.attention_scaling),
     )
@@ -63,17 +67,26 @@ def layer_weights(block: Any, architecture: Architecture) -> LayerWeights:
     gates = (mlp.gate_proj, mlp.up_proj)
     return LayerWeights(
         attention_norm=gain(block.input_layernorm, architecture),
-        query_key_value=torch.cat([linear.weight.detach() for linear in inputs]),
+        query_key_value=joined(inputs),
         query_key_value_bias=fused_bias(inputs),
         head_norms=head_norms(attention, architecture),
         attention_out=attention.o_proj.weight.detach(),
         attention_out_bias=fused_bias((attention.o_proj,)),
         mlp_norm=gain(block.post_attention_layernorm, architecture),
-        gate_up=torch.cat([linear.weight.detach() for linear in gates]),
+        gate_up=joined(gates),
         gate_up_bias=fused_bias(gates),
         down=mlp.down_proj.weight.detach(),
         down_bias=fused_bias((mlp.down_proj,)),
     )
+
+
+def joined(linears: tuple[Any, ...]) -> Tensor:
+    """Weights of several linears in one matrix, of which each takes its part for its own."""
+    fused = torch.cat([linear.weight.detach() for linear in linears])
+    parts = fused.split([linear.out_features for linear in linears])
+    for linear, part in zip(linears, parts, strict=True):
+        linear.weight.data = part
+    return fused
 
 
 def head_norms(attention: Any, architecture: Architecture) -> HeadNorms | None:

@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from equivcheck.decoding.adoption import adopt
-from equivcheck.decoding.arithmetic.choose import Kernels, library_products
+from equivcheck.decoding.arithmetic.choose import Kernels, fastest_products
 from equivcheck.decoding.arithmetic.interface import Arithmetic
 from equivcheck.decoding.contract import ContractReport, probe_contract
 from equivcheck.decoding.model import StaticModel
@@ -38,7 +38,7 @@ def adopted(
 
 def adopted_freely(model: PreTrainedModel, positions: int, *, kernels: Kernels) -> StaticModel:
     """A model of which no contract is asked: attention may stop anywhere."""
-    products = library_products(model.device, kernels=kernels)
+    products = fastest_products(model.device, dtype=model.dtype, kernels=kernels)
     return adopted(model, positions, products, reaches=reaches(positions))
 
 

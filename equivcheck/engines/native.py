@@ -54,16 +54,20 @@ class NativeEngine:
     def __init__(self, options: NativeOptions, setup: EngineSetup) -> None:
         """Load, adopt, probe."""
         self.options, self.setup = options, setup
-        self.width = options.width or SHAPE_MULTIPLE * math.ceil((options.gamma + 1) / 8)
-        if self.width <= options.gamma:
+        needed = options.gamma + 1
+        if options.width is not None and options.width < needed:
             raise SettingsError(
-                f"native: width={self.width} cannot verify gamma={options.gamma} drafts; "
-                f"it takes at least {options.gamma + 1}"
+                f"native: width={options.width} cannot verify gamma={options.gamma} drafts; "
+                f"it takes at least {needed}"
             )
         configure_arithmetic(setup)
         self.pair = load_setup(setup)
+        arithmetic = self.arithmetic()
+        # Where bits do not depend on the width, nothing is gained by padding.
+        padded = needed if arithmetic.batch_invariant else SHAPE_MULTIPLE * math.ceil(needed / 8)
+        self.width = options.width or padded
         positions = setup.context + max(chunk_on(self.pair.target.device), self.width)
-        self.model, self.contract = self.promise(positions)
+        self.model, self.contract = self.promise(positions, arithmetic)
         self.decoder = self.build(self.model)
         if options.lag is not None:
             drafter = self.decoder.drafter
@@ -74,17 +78,21 @@ class NativeEngine:
             self.decoder.runner.lag = options.lag
         self.tax = (self.identity_tax(),) if self.contract.contract else ()
 
-    def promise(self, positions: int) -> tuple[StaticModel, ContractReport]:
-        """The target on the arithmetic asked for, and what was probed to hold there.
+    def arithmetic(self) -> Arithmetic:
+        """The arithmetic asked for."""
+        target, options = self.pair.target, self.options
+        return arithmetic_for(
+            options.contract, device=target.device, dtype=target.dtype, kernels=options.kernels
+        )
+
+    def promise(self, positions: int, arithmetic: Arithmetic) -> tuple[StaticModel, ContractReport]:
+        """The target on an arithmetic, and what was probed to hold there.
 
         Where the library's products break a contract that is offered at this width, the project's
         own take over if they can.
         """
         device = self.pair.target.device
-        model = self.adopt_target(
-            positions,
-            arithmetic_for(self.options.contract, device=device, kernels=self.options.kernels),
-        )
+        model = self.adopt_target(positions, arithmetic)
         report = self.probe(model)
         offered = promisable(model.arithmetic, width=self.width)
         replaceable = self.options.kernels == "auto" and not model.arithmetic.batch_invariant

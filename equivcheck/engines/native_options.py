@@ -44,12 +44,15 @@ class NativeOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     rule: RuleName = "coupled"
     """How drafts are verified, as in `core/rules.py`."""
     width: Annotated[int, Meta(ge=1, le=64)] | None = None
-    """Slots of the target's step. None: 8, or as many eights as gamma + 1 needs."""
+    """Slots of the target's step. None: gamma + 1, or where bits depend on the width the next
+    multiple of 8."""
     contract: Contract = "fixed-shape"
     """fixed-shape: equal bits at one batch size and width, at the library's speed.
-    batch-invariant: equal bits at any, by arithmetic that is built for it."""
+    batch-invariant: equal bits at any, by arithmetic that is built for it, as compiled kernels
+    are, which promise it unasked."""
     kernels: Kernels = "auto"
-    """auto: the fastest there is. library: torch's alone, to see what the others bring."""
+    """auto: the fastest there is. packed: on a CPU torch's, from weights laid out for them.
+    library: torch's alone, to see what the others bring."""
     lag: Annotated[int, Meta(ge=0, le=1)] | None = None
     """Steps by which outcomes come late: with 1 the next step is in flight as one is read. None: 1
     on CUDA, 0 elsewhere."""

@@ -75,7 +75,7 @@ class AddsUlpNoise(Decoder):
         return noisy(logits) if proposal.tokens.shape[1] else logits
 
 
-@control("unpromised-noise", schedules=("noisy",), engine="native:gamma=4,width=5")
+@control("unpromised-noise", schedules=("noisy",), engine="native:gamma=4,width=5,kernels=library")
 class AddsUnpromisedNoise(Decoder):
     """Noise of a unit in the last place where nobody promises identical bits: not a bug."""
 

@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from equivcheck.core.cache import cache_folder
 from equivcheck.core.errors import PairError
 from equivcheck.pairs.alignment import check_alignment
-from equivcheck.pairs.cache import cache_folder
 from equivcheck.pairs.locate import locate, read_config, read_object, vocabulary_of
 from equivcheck.pairs.packages import PACKAGES, package_folder
 from equivcheck.pairs.shapes import shape_named, widened_config

@@ -18,10 +18,10 @@ import torch
 from gguf import GGUFReader, LlamaFileType
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
+from equivcheck.core.cache import cache_folder, file_sha256, made_once
 from equivcheck.core.errors import PairError
 from equivcheck.core.escape import visible
 from equivcheck.pairs.bars import without_bars
-from equivcheck.pairs.cache import cache_folder, file_sha256, made_once
 from equivcheck.pairs.entire import refuse_oversized, refuse_partial
 from equivcheck.pairs.gguf_header import read_header
 from equivcheck.pairs.gguf_tokenizer import build_tokenizer

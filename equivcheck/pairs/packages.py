@@ -16,9 +16,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from equivcheck.core.cache import cache_folder, file_sha256, made_once
 from equivcheck.core.errors import PairError, unknown_name
 from equivcheck.core.escape import visible
-from equivcheck.pairs.cache import cache_folder, file_sha256, made_once
 
 LOG = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 900

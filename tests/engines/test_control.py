@@ -75,11 +75,11 @@ def control_of(settings: Settings) -> tuple[str, int]:
     [
         ("foreign", "auto", 4, ("foreign", 1)),
         # Nothing about its company can be changed.
-        ("foreign", "auto", 1, ("native:gamma=0,width=1", 1)),
-        ("foreign:always=1", "auto", 4, ("native:gamma=0,width=1", 4)),
-        ("foreign:always=4", "auto", 4, ("native:gamma=0,width=1", 4)),
-        ("transformers", "auto", 4, ("native:gamma=0,width=1", 4)),
-        ("native:gamma=0", "auto", 4, ("native:gamma=0,width=1", 4)),
+        ("foreign", "auto", 1, ("native:gamma=0,width=1,kernels=library", 1)),
+        ("foreign:always=1", "auto", 4, ("native:gamma=0,width=1,kernels=library", 4)),
+        ("foreign:always=4", "auto", 4, ("native:gamma=0,width=1,kernels=library", 4)),
+        ("transformers", "auto", 4, ("native:gamma=0,width=1,kernels=library", 4)),
+        ("native:gamma=0", "auto", 4, ("native:gamma=0,width=1,kernels=library", 4)),
         ("foreign", "native:gamma=0,width=2", 4, ("native:gamma=0,width=2", 4)),
     ],
 )
@@ -94,7 +94,7 @@ def test_the_control_is_the_target_in_other_company(
     setup = msgspec.structs.replace(setup, batch_size=batch_size)
     assert control_of(Settings(setup=setup, target=target, control=control)) == expected
     assert all(each.closed == 1 for each in foreign())
-    assert NATIVE_CONTROL == "native:gamma=0,width=1"
+    assert NATIVE_CONTROL == "native:gamma=0,width=1,kernels=library"
 
 
 def test_it_is_asked_one_by_one(

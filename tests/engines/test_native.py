@@ -21,6 +21,7 @@ from equivcheck.core.cases import Sampling
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.generation import Request
 from equivcheck.core.settings import EngineSetup
+from equivcheck.decoding.arithmetic import choose
 from equivcheck.decoding.arithmetic.choose import arithmetic_for
 from equivcheck.engines import native
 from equivcheck.engines.native import NativeEngine
@@ -55,6 +56,7 @@ def test_stock_decoding_stays_on_the_library(
 
     monkeypatch.setattr(native, "missing_for_kernels", lambda device: None)
     monkeypatch.setattr(native, "own_kernels", refuse)
+    monkeypatch.setattr(choose, "missing_for_compiled", lambda dtype: "not here")
     engine = load_engine("native:gamma=0,width=1", one_row(setup))
     assert engine.capabilities.identity is None
 
@@ -71,11 +73,12 @@ def test_own_kernels_take_over_where_the_library_breaks_the_contract(
 
     def own_kernels() -> Any:
         asked.append(True)
-        return arithmetic_for("batch-invariant", device=CPU)
+        return arithmetic_for("batch-invariant", device=CPU, dtype=torch.float32)
 
     monkeypatch.setattr(native, "missing_for_kernels", lambda device: None)
     monkeypatch.setattr(native, "own_kernels", own_kernels)
     monkeypatch.setattr(NativeEngine, "probe", broken)
+    monkeypatch.setattr(choose, "missing_for_compiled", lambda dtype: "not here")
     engine = load_engine("native:gamma=0", one_row(setup))
     assert str(engine.capabilities.identity).startswith("batch-invariant")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from equivcheck.decoding.adoption import adopt
-from equivcheck.decoding.arithmetic.choose import library_products
+from equivcheck.decoding.arithmetic.choose import fastest_products
 from equivcheck.decoding.arithmetic.interface import Arithmetic
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import Drafter
@@ -41,7 +41,7 @@ def model_on_gpu(
         model.to(DEVICE, dtype),
         positions=POSITIONS,
         reaches=lengths,
-        arithmetic=arithmetic or library_products(DEVICE),
+        arithmetic=arithmetic or fastest_products(DEVICE, dtype=dtype),
     )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from equivcheck.decoding.arithmetic.interface import HeadNorms, KeyValues, Standing
 from equivcheck.decoding.arithmetic.products import FEW, product, tiles_for_few
+from equivcheck.decoding.arithmetic.widened import widened, widened_bytes
 from equivcheck.decoding.kernels.attention import attention_kernel, combine_kernel
 from equivcheck.decoding.kernels.pointwise import (
     add_norm_kernel,
@@ -62,6 +63,14 @@ class FusedArithmetic:
             tiles = tiles_for_few(columns=columns, inner=inner)
             return product(inputs, weight, bias, tiles=tiles, ahead=self.ahead)
         return F.linear(inputs, weight, bias)
+
+    def project(self, hidden: Tensor, head: Tensor) -> Tensor:
+        """From a copy of the head in fp32."""
+        return self.linear(hidden.float(), widened(head))
+
+    def copied_bytes(self, weight: Tensor) -> int:
+        """Of a head's copy."""
+        return widened_bytes(weight)
 
     def multiplies(self, like: Tensor, *, rows: int) -> bool:
         """Whether products of so many rows are the project's own."""

@@ -49,6 +49,17 @@ class Arithmetic(Hashable, Protocol):
         """``inputs @ weight.T + bias``: [..., in] with [out, in] to [..., out]."""
         ...
 
+    def project(self, hidden: Tensor, head: Tensor) -> Tensor:
+        """Logits in fp32, by products and sums in fp32: [..., in] with [vocab, in] to [..., vocab].
+
+        In fp32 even for low-precision models: bf16 logits collide in exact ties every few tokens.
+        """
+        ...
+
+    def copied_bytes(self, weight: Tensor) -> int:
+        """Memory that copies of a weight take, in another layout or dtype; 0 without any."""
+        ...
+
     def norm(self, hidden: Tensor, gain: Tensor, *, eps: float) -> Tensor:
         """RMS norm of the last dimension, the mean square in fp32."""
         ...

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 from equivcheck.decoding.arithmetic.stock import StockArithmetic
+from equivcheck.decoding.arithmetic.widened import widened, widened_bytes
 
 FEW = 8
 """Rows that layouts are made for: those of one row's verify step."""
@@ -48,8 +49,9 @@ class PackedArithmetic(StockArithmetic):
         return product
 
     def copied_bytes(self, weight: Tensor) -> int:
-        """Memory that a weight's packed copy takes; 0 without one."""
-        return weight.nbytes if weight in self.packed else 0
+        """Of packed copies, and of a head's in fp32."""
+        wide = widened(weight) if widened_bytes(weight) else weight
+        return super().copied_bytes(weight) + (wide.nbytes if wide in self.packed else 0)
 
 
 @functools.cache

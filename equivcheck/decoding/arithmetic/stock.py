@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from equivcheck.decoding.arithmetic.interface import HeadNorms, KeyValues, Standing
+from equivcheck.decoding.arithmetic.widened import widened, widened_bytes
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
@@ -26,6 +27,14 @@ class StockArithmetic:
     def linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """One library call for the whole batch."""
         return F.linear(inputs, weight, bias)
+
+    def project(self, hidden: Tensor, head: Tensor) -> Tensor:
+        """From a copy of the head in fp32."""
+        return self.linear(hidden.float(), widened(head))
+
+    def copied_bytes(self, weight: Tensor) -> int:
+        """Of a head's copy."""
+        return widened_bytes(weight)
 
     def norm(self, hidden: Tensor, gain: Tensor, *, eps: float) -> Tensor:
         """RMS norm (Zhang and Sennrich 2019)."""

@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from equivcheck.decoding.arithmetic.compiled import CompiledArithmetic
 from equivcheck.decoding.arithmetic.interface import Arithmetic, HeadNorms, KeyValues, Standing
 from equivcheck.decoding.arithmetic.stock import ACTIVATIONS, STOCK
 from equivcheck.decoding.arithmetic.tiled import TiledArithmetic
+from equivcheck.decoding.kernels.library import missing_for_compiled
 
 TOLERANCE = {torch.float32: 2e-6, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 CACHED = 600
@@ -33,8 +35,10 @@ def own_kernels(*, products: bool) -> Arithmetic:
     return InvariantArithmetic() if products else FusedArithmetic()
 
 
-@pytest.fixture(params=["tiled", "triton"])
+@pytest.fixture(params=["tiled", "triton", "compiled"])
 def arithmetic(request: pytest.FixtureRequest) -> Arithmetic:
+    if request.param == "compiled":
+        return CompiledArithmetic()
     return TiledArithmetic() if request.param == "tiled" else own_kernels(products=True)
 
 
@@ -43,6 +47,8 @@ def dtype(request: pytest.FixtureRequest, arithmetic: Arithmetic) -> torch.dtype
     chosen: torch.dtype = request.param
     if arithmetic.name == "triton" and chosen is torch.bfloat16:
         pytest.skip("the interpreter has no bfloat16")
+    if arithmetic.name == "compiled" and (missing := missing_for_compiled(chosen)):
+        pytest.skip(f"compiled kernels: {missing}")
     return chosen
 
 
@@ -152,7 +158,7 @@ def test_attention(
         for slot in range(5):
             alone = attend(arithmetic, slice(row, row + 1), slice(slot, slot + 1))
             assert torch.equal(alone[0, 0], together[row, slot])
-    if arithmetic.name == "triton":
+    if arithmetic.name in ("triton", "compiled"):
         # Fewer splits, down to one that is not combined with any, and a cache seen in part.
         for reach in (512, 320, 259):
             nearer = attend(arithmetic, slice(None), slice(None), reach=reach)

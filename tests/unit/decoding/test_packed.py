@@ -9,9 +9,16 @@ import torch
 
 from equivcheck.bench.probing import _weight_bytes
 from equivcheck.decoding.adoption import adopt
-from equivcheck.decoding.arithmetic.choose import PACKED, TILED, arithmetic_for, library_products
+from equivcheck.decoding.arithmetic.choose import (
+    COMPILED,
+    PACKED,
+    TILED,
+    arithmetic_for,
+    fastest_products,
+)
 from equivcheck.decoding.arithmetic.packed import PackedArithmetic, can_pack
 from equivcheck.decoding.arithmetic.stock import STOCK
+from equivcheck.decoding.kernels.library import missing_for_compiled
 from tests.unit.decoding.models import random_llama
 
 pytestmark = pytest.mark.skipif(not can_pack(), reason="this build of torch cannot pack weights")
@@ -66,9 +73,14 @@ def test_copies_count_as_memory_that_the_model_holds() -> None:
 
 
 def test_packing_is_for_cpus_and_tells_its_name() -> None:
-    assert library_products(CPU) is PACKED
-    assert library_products(CPU, kernels="library") is STOCK
-    assert arithmetic_for("fixed-shape", device=CPU) is PACKED
+    single = torch.float32
+    assert fastest_products(CPU, dtype=single, kernels="packed") is PACKED
+    assert fastest_products(CPU, dtype=single, kernels="library") is STOCK
+    invariant = arithmetic_for("batch-invariant", device=CPU, dtype=single, kernels="packed")
+    assert invariant is TILED
+    fastest = PACKED if missing_for_compiled(torch.float32) else COMPILED
+    assert fastest_products(CPU, dtype=torch.float32) is fastest
+    assert fastest_products(CPU, dtype=torch.float16) is PACKED
     assert (PACKED.name, PACKED.batch_invariant) == ("packed", False)
 
 

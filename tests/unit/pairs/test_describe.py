@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck.pairs.cache import VARIABLE
+from equivcheck.core.cache import VARIABLE
 from equivcheck.pairs.describe import describe_pair
 from tests.unit.pairs.make import make_model, make_tokenizer, write_gguf, write_model
 

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, Qwen2ForCausalLM
 
 from equivcheck.cli.main import run
+from equivcheck.core.cache import VARIABLE
 from equivcheck.core.errors import PairError
-from equivcheck.pairs.cache import VARIABLE
 from equivcheck.pairs.export import LAYER_IDS, LAYOUTS, export_pair
 from tests.unit.pairs.make import make_model, write_model
 from training.heads import TAPPED, EagleHead, MtpHead

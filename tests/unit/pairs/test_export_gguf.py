@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from equivcheck.cli.main import run
+from equivcheck.core.cache import VARIABLE
 from equivcheck.core.errors import PairError
-from equivcheck.pairs.cache import VARIABLE
 from equivcheck.pairs.export_gguf import Precision, export_gguf
 from equivcheck.pairs.load import load_pair
 from equivcheck.pairs.tokenizer import load_tokenizer

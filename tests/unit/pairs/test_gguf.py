@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from equivcheck.core.cache import VARIABLE
 from equivcheck.core.errors import PairError
-from equivcheck.pairs.cache import VARIABLE
 from equivcheck.pairs.gguf import dequantised
 from equivcheck.pairs.load import load_pair
 from tests.unit.pairs.make import make_model, vocabulary, write_gguf

@@ -11,8 +11,8 @@ import numpy
 import pytest
 from gguf import GGUFReader
 
+from equivcheck.core.cache import VARIABLE
 from equivcheck.core.errors import PairError
-from equivcheck.pairs.cache import VARIABLE
 from equivcheck.pairs.gguf import dequantised, read_metadata
 from equivcheck.pairs.gguf_header import read_header
 from tests.unit.pairs.make import add_tensors, make_model, write_gguf, write_sentencepiece_gguf

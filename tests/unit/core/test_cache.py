@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from equivcheck.core.cache import VARIABLE, cache_folder, file_sha256, made_once
 from equivcheck.core.errors import PairError
-from equivcheck.pairs.cache import VARIABLE, cache_folder, file_sha256, made_once
 
 
 def test_the_cache_is_where_the_variable_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,107 @@
+"""Compiled kernels: built once, missed with a reason, and no write outside the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from equivcheck.core.cache import VARIABLE
+from equivcheck.decoding.adoption import adopt
+from equivcheck.decoding.arithmetic.compiled import CompiledArithmetic
+from equivcheck.decoding.arithmetic.interface import KeyValues, Standing
+from equivcheck.decoding.contract import probe_contract
+from equivcheck.decoding.kernels import library
+from tests.unit.decoding.models import random_llama
+
+here = pytest.mark.skipif(
+    library.missing_for_compiled(torch.float32) is not None,
+    reason=str(library.missing_for_compiled(torch.float32)),
+)
+
+
+@pytest.fixture
+def anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """As on a machine where nothing was compiled yet."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    for each in (library.kernels, library.missing_for_compiled):
+        each.cache_clear()
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def found_again() -> object:
+    yield
+    for each in (library.kernels, library.missing_for_compiled):
+        each.cache_clear()
+
+
+@here
+def test_kernels_are_compiled_once_a_machine(anew: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library.kernels()
+    (built,) = anew.glob("kernels/*/kernels.so")
+    made = built.stat().st_mtime_ns
+
+    def build(*given: object) -> None:
+        raise AssertionError("compiled again")
+
+    monkeypatch.setattr(library, "build", build)
+    library.kernels.cache_clear()
+    library.kernels()
+    assert built.stat().st_mtime_ns == made
+
+
+@here
+def test_what_is_missing_is_said(anew: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "not written for torch.float16" in str(library.missing_for_compiled(torch.float16))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    missing = "they cannot be compiled: there is no C++ compiler (no-such-compiler)"
+    assert library.missing_for_compiled(torch.float32) == missing
+    library.missing_for_compiled.cache_clear()
+    monkeypatch.setenv("CXX", "false")
+    assert "they cannot be compiled: " in str(library.missing_for_compiled(torch.float32))
+    library.missing_for_compiled.cache_clear()
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert library.missing_for_compiled(torch.float32) == "this CPU has no AVX-512"
+
+
+@here
+@pytest.mark.parametrize("place", [(0, 8), (0, -1), (2, 0), (-1, 0)])
+def test_a_token_outside_the_cache_is_an_error_and_nothing_is_written(
+    place: tuple[int, int],
+) -> None:
+    row, position = place
+    angles = torch.ones(1, 2, 16)
+    standing = Standing(
+        torch.tensor([[row]]), torch.tensor([[0, position]]), cosines=angles, sines=angles
+    )
+    into = KeyValues(torch.zeros(2, 8, 1, 16), torch.zeros(2, 8, 1, 16))
+    with pytest.raises(IndexError, match="outside the cache"):
+        CompiledArithmetic().rotate_and_store(
+            torch.ones(1, 2, 4, 16), standing, into, norms=None, eps=1e-6
+        )
+    assert not into.keys.any()
+    assert not into.values.any()
+
+
+@here
+def test_the_contract_holds_at_a_width_that_is_no_multiple_of_eight() -> None:
+    model = adopt(random_llama(torch.float32), positions=256, arithmetic=CompiledArithmetic())
+    report = probe_contract(model, rows=3, width=5)
+    assert str(report.contract).startswith("batch-invariant 256 compiled")
+    assert not report.failed
+
+
+def test_fused_weights_are_the_model_s_own() -> None:
+    """Held once: transformers computes the same from parts of them."""
+    llama = random_llama(torch.float32)
+    tokens = torch.arange(24)[None]
+    before = llama(tokens).logits
+    static = adopt(llama, positions=64)
+    assert torch.equal(llama(tokens).logits, before)
+    layer, block = static.weights.layers[0], llama.model.layers[0]
+    assert block.self_attn.q_proj.weight.data_ptr() == layer.query_key_value.data_ptr()
+    assert block.mlp.gate_proj.weight.data_ptr() == layer.gate_up.data_ptr()
+    together = layer.gate_up.untyped_storage().data_ptr()
+    assert block.mlp.up_proj.weight.untyped_storage().data_ptr() == together
