@@ -138,6 +138,8 @@ def step_reads(engine: Engine) -> StepReads:
         held, cache = engine.model.weights, engine.decoder.cache
         unread = 0 if _same(held.embedding, held.head) else held.embedding.nbytes
         weights, cached = _bytes(_tensors(held)) - unread, _bytes(_tensors(cache))
+        if (dtype := engine.model.arithmetic.head_dtype) is not None:
+            weights += held.head.numel() * dtype.itemsize - held.head.nbytes
         rows, reach = engine.decoder.rows.tokens.shape[0], engine.decoder.rows.reach
         position = cached // (rows * cache.positions)
         return StepReads(weights + position * rows * reach, weights, position)

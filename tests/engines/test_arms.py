@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from equivcheck.capture.capture import capture
+from equivcheck.capture.control import NATIVE_CONTROL
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.engine_tables import EngineTable
 from equivcheck.core.errors import OtherRunError
@@ -234,7 +235,7 @@ def test_isolated_arms_say_the_same(setup: EngineSetup, tmp_path: Path) -> None:
         setup=setup,
         target="isolated:native:gamma=0",
         candidate="mine:gamma=3",
-        control="isolated:native:gamma=0,width=1",
+        control=f"isolated:{NATIVE_CONTROL}",
         arms="one at a time",
         engine={"mine": EngineTable(engine="native", isolated=True, open_seconds=300)},
     )

@@ -45,6 +45,9 @@ class Arithmetic(Hashable, Protocol):
     batch_invariant: bool
     """Whether a token's bits are meant not to depend on how many rows and slots there are."""
 
+    head_dtype: torch.dtype | None
+    """Dtype of the head that `project` reads; None: as it is stored."""
+
     def linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """``inputs @ weight.T + bias``: [..., in] with [out, in] to [..., out]."""
         ...
