@@ -57,7 +57,7 @@ class CompiledArithmetic:
 
     name = "compiled"
     batch_invariant = True
-    head_dtype = None
+    head_dtype: torch.dtype | None = None
 
     def __init__(self) -> None:
         """Load nothing yet: the library is compiled when it is first used."""

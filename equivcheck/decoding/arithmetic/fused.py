@@ -53,7 +53,7 @@ class FusedArithmetic:
 
     name = "fused"
     batch_invariant = False
-    head_dtype = torch.float32
+    head_dtype: torch.dtype | None = torch.float32
     ahead = True
     """Whether kernels between own products are started ahead."""
 

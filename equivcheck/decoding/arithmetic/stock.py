@@ -23,7 +23,7 @@ class StockArithmetic:
 
     name = "stock"
     batch_invariant = False
-    head_dtype = torch.float32
+    head_dtype: torch.dtype | None = torch.float32
 
     def linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """One library call for the whole batch."""
