@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from equivcheck.capture.ask import closing
 from equivcheck.capture.control import open_control
+from equivcheck.capture.replicas import replicas_of
 from equivcheck.core.engine import Capabilities, Engine
 from equivcheck.core.errors import OtherRunError, SettingsError
 from equivcheck.core.settings import EngineSetup, Order, Settings
@@ -64,6 +65,8 @@ class Arms(Mapping[str, Engine]):
         if settings.control is not None:
             self.places[CONTROL] = Place(settings.control, settings.setup)
         self.places[REPEAT] = self.places[CANDIDATE]
+        for arm, spec in replicas_of(settings).items():
+            self.places[arm] = Place(spec, settings.setup)
         if settings.scorer is not None:
             self.places[SCORER] = Place(settings.scorer, settings.setup)
         self._settings = settings

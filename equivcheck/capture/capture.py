@@ -31,6 +31,7 @@ from equivcheck.capture.fit import (
 from equivcheck.capture.header import make_header
 from equivcheck.capture.logbook import Logbook, Progress
 from equivcheck.capture.plan import Plan, make_plan, shuffle, warm_up, with_stored_prompts
+from equivcheck.capture.replicas import ask_replicas, with_replicas
 from equivcheck.capture.served import served
 from equivcheck.capture.services import serve_suites, unserved, with_services
 from equivcheck.capture.thread_choice import TimeThreads, with_threads
@@ -153,7 +154,7 @@ def capture(
 
             open_scorer(arms[SCORER])
         plan = served(plan, arms.heard(), batch_size=settings.setup.batch_size)
-        plan = with_services(plan, arms.heard())
+        plan = with_replicas(with_services(plan, arms.heard()), settings)
         draws = plan_draws(settings, suites, plan, candidate=candidate)
         # Of engines that load the models elsewhere: the first time that this process loads them.
         if limited(settings) and settings.scorer is None:
@@ -191,6 +192,7 @@ def capture(
             served_by = open_served(read_evidence(path, scores=False), arms)
         arms.close(*TURNS)
         ask_again(book, arms)
+        ask_replicas(book, arms)
         book.refuse_silence()
         if draws.planned:
             # What it says of itself decides what its draws are tested for.

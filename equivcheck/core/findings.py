@@ -63,6 +63,7 @@ class Reason(enum.StrEnum):
     NOT_EXERCISED = "not-exercised"
     OTHER_HISTORY = "other-history"
     LOSSY_SETTING = "lossy-setting"
+    REPLICA_DIFFERS = "replica-differs"
 
 
 class Interval(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Self
 
@@ -13,6 +14,8 @@ from equivcheck.core.errors import SettingsError
 ISOLATED = "isolated"
 """Before a name: in a process of its own."""
 URLS = ("http://", "https://")
+_BETWEEN = re.compile(r"\+(?=https?://)")
+"""What joins the URLs of replicas."""
 
 
 class EngineSpec(Struct, frozen=True, kw_only=True):
@@ -55,6 +58,11 @@ class EngineSpec(Struct, frozen=True, kw_only=True):
         listed = ",".join(f"{option}={value}" for option, value in self.options.items())
         named = f"{ISOLATED}:{self.name}" if self.isolated else self.name
         return f"{named}:{listed}" if listed else named
+
+
+def urls_of(text: str) -> tuple[str, ...]:
+    """The URLs of an option ``url``: of one server, or of replicas, with ``+`` between them."""
+    return tuple(_BETWEEN.split(text))
 
 
 def _parted(text: str) -> tuple[str, str]:

@@ -62,6 +62,9 @@ DRAWING = frozenset({SAMPLED, SAMPLED_TARGET})
 SCORER = "scorer"
 """Arm: a server that scores what others answer."""
 
+REPLICA = "replica-"
+"""Arm, with a number from 1 behind it: one server of a candidate that is several."""
+
 Item = TypeVar("Item")
 
 

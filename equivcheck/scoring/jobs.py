@@ -26,6 +26,7 @@ from equivcheck.records.records import (
     CANDIDATE,
     CONTROL,
     REPEAT,
+    REPLICA,
     SCORER,
     SERVED,
     SERVED_TARGET,
@@ -105,9 +106,10 @@ def parted(evidence: Evidence) -> list[Parted]:
     """
     done = {(found.key, found.arm) for found in evidence.arbitrations}
     claimed = identity_is_claimed(evidence)
+    replicas = (arm for arm in evidence.header.planned if arm.startswith(REPLICA))
     return [
         Parted(pair)
-        for arm in (CANDIDATE, CONTROL, SHUFFLED, REPEAT, SERVED, SERVED_TARGET)
+        for arm in (CANDIDATE, CONTROL, SHUFFLED, REPEAT, SERVED, SERVED_TARGET, *replicas)
         for pair in join(evidence, arm=arm)
         if pair.position is not None
         and (pair.key, arm) not in done

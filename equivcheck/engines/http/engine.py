@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -27,24 +27,32 @@ from equivcheck.engines.http.fit import misfit
 from equivcheck.engines.http.options import HttpOptions, base_url, dtype_of, key_of
 from equivcheck.engines.http.service import HttpService
 from equivcheck.engines.http.wire import BrokeError, Wire
-from equivcheck.engines.naming import EngineSpec
+from equivcheck.engines.naming import EngineSpec, urls_of
 from equivcheck.engines.registry import decode_options
 from equivcheck.pairs.files import locate_pair
+
+if TYPE_CHECKING:
+    from equivcheck.engines.http.fleet import FleetEngine
 
 Answer = TypeVar("Answer")
 BROKEN_IN_A_ROW = 3
 """Requests that a server may break on, one after the other, before it is given up."""
 
 
-def open_engine(options: Mapping[str, str], setup: EngineSetup) -> HttpEngine:
-    """Ask the server what it is and open the engine.
+def open_engine(options: Mapping[str, str], setup: EngineSetup) -> HttpEngine | FleetEngine:
+    """Ask the server, or every replica, what it is and open the engine.
 
     Raises:
         SettingsError: an option is unknown or out of range, or the key is not in the environment.
         EngineError: the server cannot be reached or used.
         PairError: the pair cannot be had.
     """
-    return HttpEngine(decode_options("http", options, HttpOptions), setup)
+    read = decode_options("http", options, HttpOptions)
+    if len(urls_of(read.url)) > 1:
+        from equivcheck.engines.http.fleet import open_fleet
+
+        return open_fleet(read, setup)
+    return HttpEngine(read, setup)
 
 
 class HttpEngine:

@@ -19,7 +19,8 @@ class HttpOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """What can follow ``http:``."""
 
     url: str
-    """Of the server, e.g. ``http://127.0.0.1:8000``; with or without ``/v1``."""
+    """Of the server, e.g. ``http://127.0.0.1:8000``; with or without ``/v1``. Of replicas:
+    ``http://one:8000+http://other:8000``."""
     dialect: DialectName | None = None
     """None: found by asking."""
     model: str | None = None
@@ -27,7 +28,7 @@ class HttpOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     key_env: str | None = None
     """Environment variable that holds the key. The key itself is never written down."""
     batch: Annotated[int, Meta(ge=1, le=256)] | None = None
-    """Requests under way at once; None: the setup's batch size."""
+    """Requests under way at once, at each replica; None: the setup's batch size."""
     dtype: Dtype | None = None
     """In which numbers the server computes; no server says so. None: tokens that differ prove
     nothing by themselves."""
