@@ -1,12 +1,16 @@
-"""``equivcheck export``: a stored run for Prometheus, Grafana, CI or a planner."""
+"""``equivcheck export``: a stored run for other tools: dashboards, CI, planners, trackers."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from equivcheck.cli.output import Output, json_option, note
+
+if TYPE_CHECKING:
+    from equivcheck.report.export.aiperf import Exported
 
 STDOUT = "-"
 
@@ -27,6 +31,15 @@ STDOUT = "-"
     help="Acceptance by draft position, as speculation_profile.json (schema 1.0).",
 )
 @click.option("--junit", metavar="FILE", help="The findings as JUnit XML, for CI systems.")
+@click.option("--inspect", metavar="FILE", help="A log of inspect (JSON): a sample a case.")
+@click.option(
+    "--aiperf", metavar="FILE", help="Acceptance by request, as AIPerf's profile_export.jsonl."
+)
+@click.option(
+    "--mlflow",
+    metavar="STORE",
+    help="Log parameters, metrics and reports in this folder or at this tracking address.",
+)
 @json_option
 def command(
     *,
@@ -35,6 +48,9 @@ def command(
     grafana: str | None,
     speculation_profile: str | None,
     junit: str | None,
+    inspect: str | None,
+    aiperf: str | None,
+    mlflow: str | None,
     as_json: bool,
 ) -> int:
     """Export RUN (folder, records file or run id) to other tools. FILE may be - for stdout.
@@ -49,7 +65,9 @@ def command(
     from equivcheck.records.records_file import read_evidence
     from equivcheck.records.run_folder import find_run, shown
     from equivcheck.records.seal import UNSEALED
+    from equivcheck.report.export.aiperf import aiperf_of
     from equivcheck.report.export.grafana import dashboard
+    from equivcheck.report.export.inspect_log import inspect_log_of
     from equivcheck.report.export.junit import junit_of
     from equivcheck.report.export.profile import profile_of
     from equivcheck.report.export.prometheus import metrics_of
@@ -59,11 +77,14 @@ def command(
         "grafana": grafana,
         "speculation-profile": speculation_profile,
         "junit": junit,
+        "inspect": inspect,
+        "aiperf": aiperf,
     }
-    if not any(wanted.values()):
-        names = ", ".join(f"--{name}" for name in wanted)
+    if not any((*wanted.values(), mlflow)):
+        names = ", ".join(f"--{name}" for name in (*wanted, "mlflow"))
         raise click.UsageError(f"nothing to export: give at least one of {names}")
-    evidence = read_evidence(find_run(run), compact=True)
+    path = find_run(run)
+    evidence = read_evidence(path, compact=True)
     verdict = judge(evidence, finished=evidence.sealed is not None)
 
     def pretty(data: object) -> str:
@@ -74,6 +95,8 @@ def command(
         "grafana": lambda: pretty(dashboard()),
         "speculation-profile": lambda: pretty(profile_of(evidence)),
         "junit": lambda: junit_of(verdict, run=evidence.header.run),
+        "inspect": lambda: pretty(inspect_log_of(evidence, verdict)),
+        "aiperf": lambda: _acceptance(aiperf_of(evidence)),
     }
     if evidence.unsealed:
         note(f"{run}: {UNSEALED}")
@@ -90,5 +113,16 @@ def command(
             replace(Path(file), text)
             note(f"written: {shown(Path(file))}")
             written[name] = file
+    if mlflow:
+        from equivcheck.report.export.mlflow_run import log_run
+
+        written["mlflow"] = log_run(evidence, verdict, store=mlflow, folder=path.parent)
+        note(f"logged in {mlflow} as run {written['mlflow']}")
     output.document(written)
     return 0
+
+
+def _acceptance(made: Exported) -> str:
+    if made.without:
+        note(f"{made.without} answers without drafts, or of an engine that tells no steps")
+    return made.text

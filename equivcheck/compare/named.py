@@ -14,10 +14,12 @@ from equivcheck.baselines.store import (
     read_baseline,
 )
 from equivcheck.checks.verdict import judge
+from equivcheck.compare.from_aiperf import aiperf_baseline
 from equivcheck.compare.from_bench import bench_baseline, with_bench
 from equivcheck.compare.from_run import baseline_of
 from equivcheck.core.errors import EquivcheckError, RecordsError, did_you_mean
 from equivcheck.core.findings import Outcome
+from equivcheck.core.foreign import is_aiperf_file
 from equivcheck.metrics.records_file import BENCH_NAME, read_bench
 from equivcheck.records.baseline_record import Baseline
 from equivcheck.records.records_file import RECORDS_NAME, read_evidence
@@ -46,6 +48,8 @@ def taken(name: str, *, bench: str | None = None, folder: Path | None = None) ->
 
 def _taken(name: str, *, folder: Path | None) -> Baseline:
     path = Path(name)
+    if path.is_file() and is_aiperf_file(path):
+        return aiperf_baseline(path, name=name)
     if name.endswith(".json"):
         return read_baseline(name, folder=folder)
     if measured := _measurement(path):

@@ -10,7 +10,9 @@ NOT_INSTALLED = "not installed"
 
 EXTRAS = {
     "accelerate": "native",
+    "datasets": "datasets",
     "gguf": "native",
+    "mlflow": "mlflow",
     "openvino": "openvino",
     "openvino_genai": "openvino",
     "torch": "native",

@@ -52,6 +52,8 @@ def _asks(record: Keys) -> bool:
 
 TEXT = "text"
 SUITE, RUN, MEASUREMENT = "a suite", "the records of a run", "a measurement"
+AIPERF = "a profile export of AIPerf"
+"""``profile_export.jsonl``: times and acceptance by request, without prompts and answers."""
 FORMATS = (
     Format("openai-batch", "OpenAI batch requests", lambda r: _dict(r, "body") and "url" in r),
     Format("chat-log", "a log of chat requests", _asks),
@@ -116,6 +118,8 @@ def recognise(record: object) -> Found | None:
         return Found(MEASUREMENT if bench else RUN, None)
     if "equivcheck" in record:
         return Found(SUITE, None)
+    if is_aiperf(record):
+        return Found(AIPERF, None)
     for what, fits in _NO_PROMPTS:
         if fits(record):
             return Found(what, None)
@@ -123,6 +127,17 @@ def recognise(record: object) -> Found | None:
         if known.fits(record):
             return Found(known.what, known.name)
     return None
+
+
+def is_aiperf(record: Keys) -> bool:
+    """Whether a line is one of AIPerf's records of a request."""
+    return _dict(record, "metadata", "metrics") and "session_num" in record["metadata"]
+
+
+def is_aiperf_file(path: Path) -> bool:
+    """Whether a file begins as AIPerf's records of requests do."""
+    found = _found(path)
+    return found is not None and found.what == AIPERF
 
 
 def is_suite(path: Path) -> bool:
@@ -150,6 +165,8 @@ def what_is(path: Path, *, instead_of: str, otherwise: str) -> str:
         return f"{otherwise}; or make a suite of {found.what}: equivcheck suite from {shown}"
     if found.format:
         return f"{told}; make a suite of it: equivcheck suite from {shown}"
+    if found.what == AIPERF:
+        return f"{told}; this takes it: equivcheck compare OLDER {shown}"
     if verb := {SUITE: "run", RUN: "judge", MEASUREMENT: "advise"}.get(found.what):
         return f"{told}; this takes it: equivcheck {verb} {shown}"
     return told

@@ -96,8 +96,9 @@ class Baseline(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     equivcheck_baseline: int
     """The schema."""
-    kind: Literal["run", "bench"] = "run"
-    """bench: of a measurement alone, whose prompts run to a fixed length."""
+    kind: Literal["run", "bench", "aiperf"] = "run"
+    """bench: of a measurement alone, whose prompts run to a fixed length; aiperf: of acceptance
+    alone, as AIPerf recorded it."""
     name: str
     run: str
     created: str
