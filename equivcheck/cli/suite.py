@@ -51,6 +51,8 @@ def command() -> None:
 @click.option(
     "--temperature", type=click.FloatRange(min=0), metavar="T", help="Where FILE says none. [0]"
 )
+@click.option("--split", metavar="NAME", help="Of a data set of Hugging Face.")
+@click.option("--config", metavar="NAME", help="Of a data set of Hugging Face.")
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @json_option
 def from_file(
@@ -58,7 +60,8 @@ def from_file(
 ) -> int:
     """Make a suite of FILE: requests, chat logs, benchmarks' questions, logs, or plain lines.
 
-    What cannot be carried over is listed with its reason and counted.
+    hf:NAME, a folder of save_to_disk and a Parquet file are read by Hugging Face's datasets. What
+    cannot be carried over is listed with its reason and counted.
     """
     from equivcheck.conversion.convert import Wanted, convert
     from equivcheck.core.atomic_write import replace, writing

@@ -115,7 +115,8 @@ def _row(base: Baseline, new: Baseline, workload: str, *, terms: Terms) -> Row:
     unmeasured = _unmeasured(base.bench, new.bench, workload)
     diverged = new.bench.diverged.get(workload, ()) if new.bench else ()
     outcomes = [acceptance.outcome, *(cell.outcome for cell in times[:2])]
-    if missing or unmeasured or acceptance.lost:
+    # Of acceptance alone, no workload passes.
+    if missing or unmeasured or acceptance.lost or new.kind == "aiperf":
         outcomes.append(Outcome.INCONCLUSIVE)
     if diverged:
         outcomes.append(Outcome.FAIL)
@@ -166,7 +167,7 @@ def _unmeasured(base: BenchFigures | None, new: BenchFigures | None, workload: s
 def _broken(base: Baseline, new: Baseline) -> list[Broken]:
     found = []
     for key, case in new.cases.items():
-        # Of acceptance alone, no case is known to be anything.
+        # Of acceptance alone, no case is known to be broken.
         if case.outcome is Outcome.PASS or new.kind == "aiperf":
             continue
         before = base.cases.get(key)

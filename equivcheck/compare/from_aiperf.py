@@ -6,10 +6,11 @@ never a pass: a comparison of two of them tells a drop of acceptance, or stays i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
@@ -19,13 +20,28 @@ from equivcheck.core.errors import RecordsError
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.foreign import is_aiperf
 from equivcheck.core.generation import Counts
-from equivcheck.core.validation import explain
+from equivcheck.core.validation import decoded, explain
 from equivcheck.records.baseline_record import SCHEMA, Baseline, CaseFact
 
 WORKLOAD = "aiperf"
 WARMUP = "warmup"
 HEADLINE = "AIPerf's records tell acceptance alone; no tokens were compared"
 Natural = Annotated[int, Meta(ge=0, le=2**53)]
+
+
+INPUTS = "inputs.json"
+"""What AIPerf asked, in the folder of its records: conversation to the body of each turn."""
+_SERVED_BY = ("model", "stream")
+"""Of a body: what says who answers and how, and not what is asked."""
+
+
+class _Session(Struct):
+    session_id: str
+    payloads: tuple[dict[str, Any], ...]
+
+
+class _Inputs(Struct):
+    data: tuple[_Session, ...]
 
 
 class _Metadata(Struct):
@@ -74,11 +90,16 @@ class _Asked(NamedTuple):
 def aiperf_baseline(path: Path, *, name: str) -> Baseline:
     """What the records say of each prompt; requests of one prompt are counted together.
 
+    A prompt is known by what was asked where `INPUTS` lies beside the records, because AIPerf names
+    conversations at random unless it is given a seed; else by its conversation and turn.
+
     Raises:
         RecordsError: the file cannot be read, a line is no record of AIPerf, the counts of one
             exclude each other, or none tells of acceptance.
     """
-    asked = list(_asked(path))
+    inputs = path.parent / INPUTS
+    bodies = _bodies(inputs) if inputs.is_file() else {}
+    asked = list(_asked(path, bodies=bodies))
     told = [each.told for each in asked if each.told is not None]
     if not told:
         raise RecordsError(
@@ -99,7 +120,10 @@ def aiperf_baseline(path: Path, *, name: str) -> Baseline:
         created=_time(min(each.began for each in asked)),
         verdict=Outcome.INCONCLUSIVE,
         headline=HEADLINE,
-        facts={"candidate.num_speculative_tokens": ", ".join(map(str, lengths)) or "not told"},
+        facts={
+            "candidate.num_speculative_tokens": ", ".join(map(str, lengths)) or "not told",
+            "prompts known by": INPUTS if bodies else "conversation and turn",
+        },
         under_test={"candidate": engines},
         environment={},
         cases={
@@ -115,7 +139,7 @@ def aiperf_baseline(path: Path, *, name: str) -> Baseline:
     )
 
 
-def _asked(path: Path) -> Iterator[_Asked]:
+def _asked(path: Path, *, bodies: Mapping[str, str]) -> Iterator[_Asked]:
     """The requests that were measured and answered, in the order of the file."""
     for found in records_of(path):
         where = f"{path}:{found.place}"
@@ -130,14 +154,40 @@ def _asked(path: Path) -> Iterator[_Asked]:
         told = line.spec_decode_acceptance
         if told is not None and (wrong := told.contradiction()):
             raise RecordsError(f"{where}: {wrong}")
-        yield _Asked(_key(line.metadata), told, line.metadata.request_start_ns)
+        name = _name(line.metadata)
+        if bodies and name not in bodies:
+            raise RecordsError(f"{where}: {INPUTS} has no {name}")
+        key = f"{WORKLOAD}/{bodies.get(name, name)}"
+        yield _Asked(key, told, line.metadata.request_start_ns)
 
 
-def _key(metadata: _Metadata) -> str:
-    """Of a prompt: its conversation and turn, or the number of the request."""
-    name = metadata.conversation_id or str(metadata.session_num)
-    turn = f"#{metadata.turn_index}" if metadata.turn_index else ""
-    return f"{WORKLOAD}/{name}{turn}"
+def _name(metadata: _Metadata) -> str:
+    """Of a request: its conversation and turn, or its number."""
+    return _turn(metadata.conversation_id or str(metadata.session_num), metadata.turn_index or 0)
+
+
+def _turn(conversation: str, index: int) -> str:
+    return f"{conversation}#{index}" if index else conversation
+
+
+def _bodies(inputs: Path) -> dict[str, str]:
+    """Conversation and turn to a digest of what was asked."""
+    try:
+        told = decoded(msgspec.json.Decoder(_Inputs).decode, inputs.read_bytes())
+    except OSError as error:
+        raise RecordsError(f"{inputs}: cannot be read: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise RecordsError(f"{inputs}: {explain(error, {})}") from error
+    return {
+        _turn(session.session_id, index): _digest(body)
+        for session in told.data
+        for index, body in enumerate(session.payloads)
+    }
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    asked = {name: value for name, value in body.items() if name not in _SERVED_BY}
+    return hashlib.sha256(msgspec.json.encode(asked, order="deterministic")).hexdigest()[:16]
 
 
 def _added(before: Counts, told: _Acceptance) -> Counts:

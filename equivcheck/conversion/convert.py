@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from equivcheck.conversion import conversations, questions, requests
 from equivcheck.conversion.drafts import Draft, Ids, case_of, workload_of
+from equivcheck.conversion.hugging_face import PREFIX, is_dataset, rows_of
 from equivcheck.conversion.losses import LeftOutError, Loss, Losses, Taken
 from equivcheck.conversion.read import Found, records_of
 from equivcheck.core.cases import Case
@@ -35,7 +36,7 @@ READERS: dict[str, Reader] = {
     "column": questions.column,
     TEXT: questions.column,
 }
-_ENDINGS = (".gz", ".jsonl", ".json", ".txt", ".ndjson", ".eval")
+_ENDINGS = (".gz", ".jsonl", ".json", ".txt", ".ndjson", ".eval", ".parquet", ".arrow")
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -55,6 +56,10 @@ class Wanted(Struct, frozen=True, kw_only=True):
     """Most new tokens of a case, and how many where the file says nothing. None: as it says."""
     temperature: float | None = None
     """Where the file says nothing; None: greedy."""
+    split: str | None = None
+    """Of a data set of Hugging Face; None: the only one."""
+    config: str | None = None
+    """Of a data set of Hugging Face that has several configurations."""
 
 
 class Converted(Struct, frozen=True, kw_only=True):
@@ -84,7 +89,10 @@ def convert(path: Path, wanted: Wanted) -> Conversion:
     Raises:
         SuiteError: it cannot be read, is of no known format, or no record of it becomes a case.
     """
-    records = records_of(path, as_text=wanted.format == TEXT)
+    if is_dataset(path):
+        records = rows_of(path, config=wanted.config, split=wanted.split)
+    else:
+        records = records_of(path, as_text=wanted.format == TEXT)
     losses, ids = Losses(), Ids()
     cases: dict[str, list[Case]] = {}
     known: set[bytes] = set()
@@ -164,7 +172,7 @@ def _completed(fields: dict[str, Any], losses: Losses, wanted: Wanted) -> dict[s
 
 
 def _stem(path: Path) -> str:
-    name = path.name
+    name = path.name.removeprefix(PREFIX)
     while name.lower().endswith(_ENDINGS) and "." in name.strip("."):
         name = name.rpartition(".")[0]
     return name

@@ -19,8 +19,7 @@ from equivcheck.core.validation import decoded
 MOST_DOCUMENT = 2**31
 """Bytes of a file that is one JSON document, unpacked; one of lines may be of any length."""
 _PACKED = {
-    b"PAR1": "a Parquet file; write its rows as JSON: pandas.read_parquet(FILE).to_json(OUT, "
-    "orient='records', lines=True)",
+    b"PAR1": "a Parquet file, which equivcheck suite from reads where its name ends in .parquet",
     b"PK\x03\x04": "a packed file, as inspect's .eval logs are; write it as JSON: inspect log "
     "convert FILE --to json --output-dir FOLDER",
 }

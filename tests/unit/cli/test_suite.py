@@ -142,8 +142,8 @@ def test_a_file_of_lines_may_be_either(said: Said) -> None:
     assert "equivcheck suite from prompts.txt" in err
     Path("blob").write_bytes(b"\x7fELF\0\0")
     assert "neither JSON nor text" in said("suite", "from", "blob")[2]
-    Path("rows.parquet").write_bytes(b"PAR1\x15\x04")
-    assert "a Parquet file; write its rows as JSON" in said("suite", "from", "rows.parquet")[2]
+    Path("rows").write_bytes(b"PAR1\x15\x04")
+    assert "a Parquet file, which" in said("suite", "from", "rows")[2]
     Path("log.eval").write_bytes(b"PK\x03\x04\x14")
     assert "inspect log convert" in said("suite", "from", "log.eval")[2]
 

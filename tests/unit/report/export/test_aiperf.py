@@ -100,6 +100,7 @@ def test_a_drop_of_acceptance_is_a_regression_and_equal_records_are_no_pass(tmp_
     assert (same.outcome, same.word) == (Outcome.INCONCLUSIVE, "INCONCLUSIVE")
     assert "no tokens were compared" in same.headline
     assert same.rows[0].acceptance.state == "same"
+    assert same.rows[0].outcome is Outcome.INCONCLUSIVE
     assert not same.broken
     assert compare(taken(str(base)), taken(str(worse))).word == "REGRESSED"
 
@@ -112,7 +113,46 @@ def test_requests_of_one_prompt_count_together_and_warmup_does_not_count(tmp_pat
     found = aiperf_baseline(path, name="p")
     assert list(found.cases) == ["aiperf/code/c0"]
     assert found.cases["aiperf/code/c0"].counts == (8, 4)
-    assert found.facts == {"candidate.num_speculative_tokens": "4"}
+    assert found.facts["candidate.num_speculative_tokens"] == "4"
+
+
+def inputs_of(*texts: str, model: str) -> str:
+    asked = [
+        {
+            "session_id": f"{model}-{at}",
+            "payloads": [{"model": model, "messages": [{"role": "user", "content": text}]}],
+        }
+        for at, text in enumerate(texts)
+    ]
+    return json.dumps({"data": asked})
+
+
+def test_prompts_of_runs_with_conversations_named_at_random_pair_by_what_was_asked(
+    tmp_path: Path,
+) -> None:
+    found = []
+    for model, texts in (("plain", ("a", "b")), ("spec", ("b", "a")), ("other", ("a", "c"))):
+        told = lines(exported([(4, 4)], [(4, 0)]))
+        for at, line in enumerate(told):
+            line["metadata"]["conversation_id"] = f"{model}-{at}"
+        (tmp_path / model).mkdir()
+        file_of(tmp_path / model, "inputs.json", inputs_of(*texts, model=model))
+        text = "\n".join(map(json.dumps, told))
+        found.append(taken(str(file_of(tmp_path / model, "p.jsonl", text))))
+    plain, spec, other = found
+    assert list(plain.cases) == list(spec.cases)[::-1]
+    assert len(plain.cases.keys() & other.cases.keys()) == 1
+    assert compare(plain, spec).rows[0].prompts == 2
+    (tmp_path / "spec" / "inputs.json").unlink()
+    alone = taken(str(tmp_path / "spec" / "p.jsonl"))
+    assert compare(plain, alone).word == "NOT COMPARABLE"
+
+
+def test_records_of_another_run_than_the_inputs_are_refused(tmp_path: Path) -> None:
+    file_of(tmp_path, "inputs.json", inputs_of("a", model="m"))
+    path = file_of(tmp_path, "p.jsonl", exported([(4, 4)]))
+    with pytest.raises(RecordsError, match=r"inputs\.json has no code/c0"):
+        taken(str(path))
 
 
 def _more(record: dict[str, Any]) -> None:
