@@ -35,11 +35,11 @@ from equivcheck.records.records import (
     SCHEMA,
     SHUFFLED,
     TARGET,
-    Asked,
-    Captured,
     Gap,
+    GenerationRecord,
     Header,
     Record,
+    RequestRecord,
     Rescored,
     SuiteRef,
 )
@@ -102,12 +102,14 @@ def lines(*, tokens: int, length: int, longest: int) -> Iterator[Record]:
     }
     yield header(planned, cases=len(requests))
     for index, each in enumerate(requests):
-        yield Asked(request=each, workload=workload(index), path="made", line=index + 1)
+        yield RequestRecord(request=each, workload=workload(index), path="made", line=index + 1)
     answers = Answers()
     for arm, share in SHARE.items():
         for index, each in enumerate(requests):
             if index % share == 0:
-                yield Captured(arm=arm, generation=answers.of(each, index, arm), text="made " * 9)
+                yield GenerationRecord(
+                    arm=arm, generation=answers.of(each, index, arm), text="made " * 9
+                )
     for arm in (TARGET, CANDIDATE):
         for index, each in enumerate(requests):
             if index % RESCORE_EVERY == 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from equivcheck.baselines.store import BaselineError, read_baseline
-from equivcheck.records.baseline_record import Against
+from equivcheck.records.baseline_record import BaselineRecord
 from equivcheck.records.records_file import RecordsWriter, read_evidence
 
 
@@ -26,9 +26,9 @@ def adopt_baseline(path: Path) -> None:
             writer.append(found)
 
 
-def against(name: str) -> Against:
+def against(name: str) -> BaselineRecord:
     """The record of a baseline, usable or not."""
     try:
-        return Against(name=name, baseline=read_baseline(name))
+        return BaselineRecord(name=name, baseline=read_baseline(name))
     except BaselineError as error:
-        return Against(name=name, problem=str(error), fix=error.fix)
+        return BaselineRecord(name=name, problem=str(error), fix=error.fix)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from equivcheck.baselines.facts import Differing, first_difference, other_prompts
 from equivcheck.core.generation import Counts
-from equivcheck.records.baseline_record import Baseline, Point, point_of
+from equivcheck.records.baseline_record import Baseline, HistoryPoint, point_of
 
 LEAST_NOISE = 0.005
 """Of one point, in acceptance; what repeats exactly has none, and would step at every rounding."""
@@ -45,7 +45,7 @@ class Trends(Struct, frozen=True, kw_only=True):
 
 
 def trends_of(
-    baseline: Baseline, runs: Sequence[Baseline] = (), *, newest: Point | None = None
+    baseline: Baseline, runs: Sequence[Baseline] = (), *, newest: HistoryPoint | None = None
 ) -> Trends:
     """The series of a baseline: its history, itself, then ``runs`` that are comparable with it.
 
@@ -72,7 +72,7 @@ def trends_of(
     )
 
 
-def _trend(workload: str, points: Sequence[Point]) -> Trend | None:
+def _trend(workload: str, points: Sequence[HistoryPoint]) -> Trend | None:
     none = Counts(0, 0)
     told = [
         (point, counts.accepted / counts.drafted)

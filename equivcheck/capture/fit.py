@@ -15,7 +15,7 @@ from equivcheck.core.settings import Settings
 from equivcheck.engines.naming import read_spec
 from equivcheck.engines.serving import LIMITED, ids_outside, positions
 from equivcheck.pairs.extent import Extent
-from equivcheck.records.records import Asked
+from equivcheck.records.records import RequestRecord
 
 
 def limited(settings: Settings, *, by: Collection[str] = LIMITED) -> bool:
@@ -30,7 +30,7 @@ def limited(settings: Settings, *, by: Collection[str] = LIMITED) -> bool:
     )
 
 
-def refuse_too_long(asked: Sequence[Asked], *, context: int) -> None:
+def refuse_too_long(asked: Sequence[RequestRecord], *, context: int) -> None:
     """Refuse cases that need more than the context.
 
     Raises:
@@ -49,7 +49,7 @@ def refuse_too_long(asked: Sequence[Asked], *, context: int) -> None:
     )
 
 
-def refuse_beyond_models(asked: Sequence[Asked], extents: Mapping[str, Extent]) -> None:
+def refuse_beyond_models(asked: Sequence[RequestRecord], extents: Mapping[str, Extent]) -> None:
     """Refuse cases that need more positions than a model was made for.
 
     Args:
@@ -74,7 +74,7 @@ def refuse_beyond_models(asked: Sequence[Asked], extents: Mapping[str, Extent]) 
             )
 
 
-def refuse_unknown_ids(asked: Sequence[Asked], *, vocab: int) -> None:
+def refuse_unknown_ids(asked: Sequence[RequestRecord], *, vocab: int) -> None:
     """Refuse cases that name ids which the pair lacks.
 
     Raises:

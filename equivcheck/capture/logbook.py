@@ -17,7 +17,14 @@ from equivcheck.core.detokenise import Detokenise, stop_began_at, stop_completed
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import EngineError, RecordsError, describe
 from equivcheck.core.generation import Generation, Prompt, Request
-from equivcheck.records.records import CANDIDATE, TARGET, Asked, Captured, Evidence, Failed
+from equivcheck.records.records import (
+    CANDIDATE,
+    TARGET,
+    Evidence,
+    Failed,
+    GenerationRecord,
+    RequestRecord,
+)
 from equivcheck.records.records_file import RecordsWriter
 
 Progress = Callable[[str, int, int], None]
@@ -60,7 +67,7 @@ class Logbook:
             *(replace(each, request=replace(each.request, conversation=None)) for each in new)
         )
 
-    def prompts(self, asked: Mapping[str, Asked]) -> dict[str, Prompt]:
+    def prompts(self, asked: Mapping[str, RequestRecord]) -> dict[str, Prompt]:
         """Key to the prompt that the target got, and what it was made of.
 
         Args:
@@ -126,7 +133,7 @@ class Logbook:
             pace = generation.total_seconds / len(generation.token_ids)
             self.paces[arm, generation.key] = pace
 
-    def captured(self, generation: Generation, *, arm: str) -> Captured:
+    def captured(self, generation: Generation, *, arm: str) -> GenerationRecord:
         """An answer with what only a tokenizer can say about it."""
         request = self.requests[generation.key]
         known = [token for token in generation.token_ids if 0 <= token < self.header.vocab_size]
@@ -135,7 +142,7 @@ class Logbook:
             completed = stop_completed_at(self.detokenise, known, request.stop)
         if completed is not None:
             began = stop_began_at(self.detokenise, known, request.stop, completed_at=completed)
-        return Captured(
+        return GenerationRecord(
             arm=arm,
             generation=generation,
             text=self.detokenise(known),

@@ -20,7 +20,15 @@ from equivcheck.core.schedule import leaders_of
 from equivcheck.core.service_schedule import Schedule, schedule_of
 from equivcheck.core.settings import Settings
 from equivcheck.records.asking_order import by_wave, in_turns, mixed_up
-from equivcheck.records.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET, Asked, LeftOut
+from equivcheck.records.records import (
+    CANDIDATE,
+    CONTROL,
+    REPEAT,
+    SHUFFLED,
+    TARGET,
+    LeftOut,
+    RequestRecord,
+)
 from equivcheck.records.sample_keys import derive_seed
 from equivcheck.records.shards import Shard, Which
 
@@ -31,7 +39,7 @@ Chunk = tuple[Request, ...]
 class Plan(Struct, frozen=True, kw_only=True):
     """Everything that will be asked."""
 
-    asked: tuple[Asked, ...]
+    asked: tuple[RequestRecord, ...]
     """In the order of the suites."""
     probes: tuple[Chunk, ...]
     """Chunks of the cases that are asked again."""
@@ -90,7 +98,7 @@ def make_plan(
     """
     shard = shard_of(suites, which) if which else None
     own = shard.cases if shard else None
-    asked: list[Asked] = []
+    asked: list[RequestRecord] = []
     turns: dict[str, Turn] = {}
     probed: set[str] = set()
     for suite in suites:
@@ -103,7 +111,7 @@ def make_plan(
             if turn is not None:
                 turns[key] = turn
             asked.append(
-                Asked(
+                RequestRecord(
                     request=request,
                     workload=suite.workload,
                     path=suite.path,
@@ -134,7 +142,7 @@ class Chunks(TypedDict):
     others: tuple[Chunk, ...]
 
 
-def chunks_of(asked: Sequence[Asked], *, probed: Set[str], size: int) -> Chunks:
+def chunks_of(asked: Sequence[RequestRecord], *, probed: Set[str], size: int) -> Chunks:
     """Requests in chunks: wave by wave, those that are asked again by themselves."""
     waves = {each.request.key: each.wave for each in asked}
 
@@ -145,7 +153,7 @@ def chunks_of(asked: Sequence[Asked], *, probed: Set[str], size: int) -> Chunks:
     return Chunks(probes=chunks(again=True), others=chunks(again=False))
 
 
-def answers_before(asked: Sequence[Asked]) -> dict[str, int]:
+def answers_before(asked: Sequence[RequestRecord]) -> dict[str, int]:
     """Key to the most tokens that answers of earlier turns can add to its prompt.
 
     An answer that is encoded anew, as text, may take a few more.
@@ -170,7 +178,7 @@ def shard_of(suites: Sequence[Suite], which: Which) -> Shard:
     return Shard(index=which.number, of=which.of, keys=keys, leaders=leaders)
 
 
-def with_stored_prompts(plan: Plan, stored: Mapping[str, Asked]) -> Plan:
+def with_stored_prompts(plan: Plan, stored: Mapping[str, RequestRecord]) -> Plan:
     """The plan of a run that is resumed: its cases keep the requests that were asked before.
 
     A chat template may write the date, and so encode the same case to other ids than then. The

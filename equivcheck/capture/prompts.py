@@ -15,7 +15,7 @@ from equivcheck.core.cases import Case, Conversation, Suite
 from equivcheck.core.errors import SuiteError
 from equivcheck.core.generation import Generation, Prompt, Request
 from equivcheck.core.schedule import turns_before, waves
-from equivcheck.records.records import Captured, Failed
+from equivcheck.records.records import Failed, GenerationRecord
 
 Encode = Callable[[Case], Sequence[int]]
 """From a case to its prompt's token ids."""
@@ -108,7 +108,7 @@ class Histories:
         """By key and earlier answers. A chat template may write the date: what was asked once
         behind the same answers is asked again."""
 
-    def stored(self, answers: Iterable[Captured]) -> None:
+    def stored(self, answers: Iterable[GenerationRecord]) -> None:
         """Take over what a run's records hold of an arm."""
         every = list(answers)
         for captured in every:

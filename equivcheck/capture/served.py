@@ -16,7 +16,7 @@ from equivcheck.core.errors import SettingsError
 from equivcheck.core.escape import visible
 from equivcheck.core.generation import Request
 from equivcheck.core.refusals import lacking
-from equivcheck.records.records import CONTROL, Asked, LeftOut
+from equivcheck.records.records import CONTROL, LeftOut, RequestRecord
 
 
 def served(plan: Plan, arms: Mapping[str, Capabilities], *, batch_size: int) -> Plan:
@@ -52,7 +52,7 @@ def served(plan: Plan, arms: Mapping[str, Capabilities], *, batch_size: int) -> 
     )
 
 
-def _refused(asked: Sequence[Asked], arms: Iterable[Capabilities]) -> list[LeftOut]:
+def _refused(asked: Sequence[RequestRecord], arms: Iterable[Capabilities]) -> list[LeftOut]:
     """Cases that an arm does not serve, and turns that follow one of them, in order."""
     told = list(arms)
     refused: dict[str, LeftOut] = {}

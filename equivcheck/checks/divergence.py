@@ -11,7 +11,7 @@ from equivcheck.checks.near_ties import ended_differently, own_score, ulp
 from equivcheck.checks.subjects import at_token
 from equivcheck.core.escape import harmless, head, tail
 from equivcheck.core.settings import Settings
-from equivcheck.records.divergence import Pair, Place
+from equivcheck.records.divergence import Pair, StepSlot
 from equivcheck.records.records import Arbitration, Evidence
 
 CONTEXT_CELLS = 48
@@ -40,7 +40,7 @@ def describe(
     return tuple(harmless(line) for line in lines)
 
 
-def place_words(place: Place) -> str:
+def place_words(place: StepSlot) -> str:
     """``verify step 11, draft slot 3 (the correction of a rejected draft)``."""
     return f"verify step {place.step}, draft slot {place.slot} ({_ROLES[place.role]})"
 

@@ -17,7 +17,7 @@ from equivcheck.core.escape import visible
 from equivcheck.core.generation import Generation, Request
 from equivcheck.records.company import Seat
 from equivcheck.records.divergence import Role, role_of
-from equivcheck.records.records import Asked, Evidence
+from equivcheck.records.records import Evidence, RequestRecord
 
 ROLES: dict[Role, str] = {
     "draft": "an accepted draft",
@@ -38,7 +38,7 @@ _CASES = ("stop", "stop_token_ids", "ignore_eos")
 _VALUES = (int, float)
 
 
-def case_features(evidence: Evidence, asked: Asked, seat: Seat | None) -> Thing:
+def case_features(evidence: Evidence, asked: RequestRecord, seat: Seat | None) -> Thing:
     """What a case was asked with, where and beside whom."""
     request = asked.request
     numbers = {"prompt tokens": len(request.prompt_ids), "max_new_tokens": request.max_new_tokens}

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from equivcheck.checks.subjects import plural, repeat_command
 from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome, Reason
-from equivcheck.records.records import CANDIDATE, TARGET, Asked, Evidence, by_workload
+from equivcheck.records.records import CANDIDATE, TARGET, Evidence, RequestRecord, by_workload
 
 SHOWN = 5
 """Sessions named in one finding."""
@@ -123,7 +123,7 @@ def _unexplained(evidence: Evidence) -> Iterator[Finding]:
                 )
 
 
-def _number(asked: Asked) -> str:
+def _number(asked: RequestRecord) -> str:
     return plural(len(asked.before), "turn") + " before it"
 
 

@@ -13,7 +13,7 @@ from equivcheck.checks.subjects import plural, repeat_command
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import Generation, Request
 from equivcheck.records.divergence import texts_alone
-from equivcheck.records.records import Captured, Evidence, Header, by_workload
+from equivcheck.records.records import Evidence, GenerationRecord, Header, by_workload
 from equivcheck.records.sample_keys import parse_draw
 
 UNSEARCHED = (
@@ -135,7 +135,7 @@ def _draws(evidence: Evidence) -> Iterator[Output]:
             text = evidence.header.arms[arm].text_alone
             searched = key in stops if request.stop else not text
             judge = faults_of if searched else inner_faults_of
-            answer = Captured(
+            answer = GenerationRecord(
                 arm=arm, generation=generation, text="", stop_completed_at=stops.get(key)
             )
             faults = tuple(judge(answer, request=request, header=evidence.header))
@@ -144,7 +144,7 @@ def _draws(evidence: Evidence) -> Iterator[Output]:
             )
 
 
-def faults_of(answer: Captured, *, request: Request, header: Header) -> Iterator[Fault]:
+def faults_of(answer: GenerationRecord, *, request: Request, header: Header) -> Iterator[Fault]:
     """Every rule that one output breaks."""
     generation, ends = answer.generation, ends_of(request, header)
     if header.arms[answer.arm].text_alone:
@@ -158,7 +158,9 @@ def faults_of(answer: Captured, *, request: Request, header: Header) -> Iterator
         yield from _reason_faults(generation, request, ends=ends, completed=completed)
 
 
-def inner_faults_of(answer: Captured, *, request: Request, header: Header) -> Iterator[Fault]:
+def inner_faults_of(
+    answer: GenerationRecord, *, request: Request, header: Header
+) -> Iterator[Fault]:
     """Broken rules about length and tokens, which need no text."""
     if header.arms[answer.arm].text_alone:
         return

@@ -17,7 +17,7 @@ from equivcheck.checks.served import unserved_words
 from equivcheck.checks.subjects import RUN, plural
 from equivcheck.core.findings import Finding, Outcome, Reason, worst
 from equivcheck.records.divergence import texts_alone
-from equivcheck.records.records import CANDIDATE, SAMPLED, TARGET, Evidence, Sealed
+from equivcheck.records.records import CANDIDATE, SAMPLED, TARGET, Evidence, VerdictRecord
 
 EXIT_CODES = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INCONCLUSIVE: 3}
 """Exit code 2 is for what could not run at all: an `EquivcheckError`."""
@@ -57,9 +57,9 @@ class Verdict(Struct, frozen=True, kw_only=True):
         """0 equivalent, 1 not equivalent, 3 inconclusive."""
         return EXIT_CODES[self.outcome]
 
-    def sealed(self) -> Sealed:
+    def sealed(self) -> VerdictRecord:
         """The record that ends a run's file."""
-        return Sealed(outcome=self.outcome, headline=self.headline, counts=self.counts)
+        return VerdictRecord(outcome=self.outcome, headline=self.headline, counts=self.counts)
 
 
 INTERRUPTED = Finding(

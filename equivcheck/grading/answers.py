@@ -14,7 +14,14 @@ from equivcheck.core.cases import Suite
 from equivcheck.core.generation import Request
 from equivcheck.core.graders import Grader, GradingError, Python
 from equivcheck.grading.grade import grade
-from equivcheck.records.records import CANDIDATE, TARGET, Captured, Evidence, Grade, GradeResult
+from equivcheck.records.records import (
+    CANDIDATE,
+    TARGET,
+    Evidence,
+    GenerationRecord,
+    Grade,
+    GradeResult,
+)
 from equivcheck.records.records_file import RecordsWriter, read_evidence
 
 GRADING = "grading"
@@ -75,7 +82,7 @@ def jobs_of(evidence: Evidence, graders: dict[str, Grader]) -> Iterator[Job]:
         yield from jobs.values()
 
 
-def answer_of(captured: Captured, request: Request) -> str:
+def answer_of(captured: GenerationRecord, request: Request) -> str:
     """The text that is graded: without the stop string that ended it, or what follows that."""
     if captured.generation.finish_reason != "stop":
         return captured.text

@@ -26,7 +26,7 @@ from equivcheck.records.journal import (
     JournalWriter,
     Late,
     LineDecoder,
-    Place,
+    ResumePoint,
     sealed_lines,
     whole_lines,
 )
@@ -105,7 +105,7 @@ def is_unfinished(path: Path) -> bool:
     return not bench.expected <= bench.asked
 
 
-def _read_to_end(path: Path) -> tuple[Bench, Place]:
+def _read_to_end(path: Path) -> tuple[Bench, ResumePoint]:
     """A measurement, and where it is resumed."""
     if not path.is_file():
         raise RecordsError(f"{path}: no such measurement; equivcheck bench makes one")

@@ -16,7 +16,7 @@ from equivcheck.core.cases import Case, Suite
 from equivcheck.core.settings import Settings
 from equivcheck.records.asking_order import company_of, mixed_up
 from equivcheck.records.company import seats_of
-from equivcheck.records.records import CANDIDATE, SHUFFLED, Asked, Evidence
+from equivcheck.records.records import CANDIDATE, SHUFFLED, Evidence, RequestRecord
 
 Item = TypeVar("Item")
 
@@ -72,7 +72,7 @@ def in_waves(cases: Sequence[Case], waves: Sequence[int]) -> list[Case]:
     return linked
 
 
-def case_of(asked: Asked, *, id: str) -> Case:
+def case_of(asked: RequestRecord, *, id: str) -> Case:
     """One stored request as a case."""
     request = asked.request
     return Case(

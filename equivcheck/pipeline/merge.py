@@ -10,7 +10,7 @@ from equivcheck.baselines.adopt import adopt_baseline
 from equivcheck.checks.verdict import Verdict, judge
 from equivcheck.core.atomic_write import writing
 from equivcheck.core.errors import RecordsError
-from equivcheck.records.records import SAMPLED, Evidence, Scored
+from equivcheck.records.records import SAMPLED, Evidence, ScoresRecord
 from equivcheck.records.records_file import (
     RECORDS_NAME,
     RecordsWriter,
@@ -76,7 +76,9 @@ def merge(folders: Sequence[Path], out: Path) -> tuple[Evidence, Verdict]:
             }
             with writing(fresh):
                 write_scores(fresh, scores, about=digest_of_outputs(scores.keys, draws))
-            told = Scored(outputs=len(scores.keys), tokens=scores.rows, sha256=digest_of(fresh))
+            told = ScoresRecord(
+                outputs=len(scores.keys), tokens=scores.rows, sha256=digest_of(fresh)
+            )
             writer.append(told)
     del runs, scores
     with writing(out):

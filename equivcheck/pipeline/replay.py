@@ -32,7 +32,7 @@ from equivcheck.pipeline.company import (
     suite_of,
     suite_order,
 )
-from equivcheck.records.records import CANDIDATE, Asked, Evidence
+from equivcheck.records.records import CANDIDATE, Evidence, RequestRecord
 from equivcheck.records.same_run import first_difference
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def replay(
 
 
 def _run(
-    evidence: Evidence, asked: Sequence[Asked], *, law: bool, progress: Progress | None
+    evidence: Evidence, asked: Sequence[RequestRecord], *, law: bool, progress: Progress | None
 ) -> Evidence:
     """Run cases of one workload again; with ``law`` the sampled ones are drawn again too."""
     stored, first = evidence.header.settings, asked[0]

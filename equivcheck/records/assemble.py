@@ -14,40 +14,40 @@ from equivcheck.core.errors import RecordsError, unknown_name
 from equivcheck.core.escape import head
 from equivcheck.core.findings import Finding
 from equivcheck.core.generation import Generation
-from equivcheck.records.baseline_record import Against
-from equivcheck.records.journal import Place
+from equivcheck.records.baseline_record import BaselineRecord
+from equivcheck.records.journal import ResumePoint
 from equivcheck.records.records import (
     DRAWING,
     SCORER,
     TARGET,
     Arbitration,
     ArmOpened,
-    Asked,
-    Captured,
-    Drawn,
     Evidence,
     Failed,
+    GenerationRecord,
     Grade,
     Header,
     Preflight,
     Record,
+    RequestRecord,
     Rescored,
-    Scored,
-    Sealed,
+    SampleRecord,
+    ScoresRecord,
     ServedRun,
+    VerdictRecord,
 )
 from equivcheck.records.sample_keys import in_order, parse_draw
 
 
-class Line(NamedTuple):
+class RecordLine(NamedTuple):
     """One line of a records file."""
 
     number: int
     record: Record
-    end: Place
+    end: ResumePoint
 
 
-def assemble(path: Path, lines: Iterable[Line], *, compact: bool = False) -> Evidence:
+def assemble(path: Path, lines: Iterable[RecordLine], *, compact: bool = False) -> Evidence:
     """Sort the records by what they are about.
 
     Args:
@@ -65,8 +65,8 @@ def assemble(path: Path, lines: Iterable[Line], *, compact: bool = False) -> Evi
         raise RecordsError(f"{path}: does not start with a run's header")
     fitting = _packing if compact else _as_it_is
     _refuse_unbounded(header, where=f"{path}:1")
-    asked: dict[str, Asked] = {}
-    captured: dict[str, dict[str, Captured]] = {
+    asked: dict[str, RequestRecord] = {}
+    captured: dict[str, dict[str, GenerationRecord]] = {
         arm: {} for arm in header.arms if arm not in DRAWING and arm != SCORER
     }
     arbitrations: list[Arbitration] = []
@@ -74,19 +74,19 @@ def assemble(path: Path, lines: Iterable[Line], *, compact: bool = False) -> Evi
     failures: list[Failed] = []
     served: list[ServedRun] = []
     grades: dict[tuple[str, str], Grade] = {}
-    against: Against | None = None
+    against: BaselineRecord | None = None
     preflight: Preflight | None = None
     draws: dict[str, dict[str, Generation]] = {}
     stops_of_draws: dict[str, dict[str, int | None]] = {}
-    scored: list[Scored] = []
+    scored: list[ScoresRecord] = []
     findings: list[Finding] = []
-    sealed: Sealed | None = None
+    sealed: VerdictRecord | None = None
     for number, record, _ in lines:
         where = f"{path}:{number}"
         match record:
             case Header():
                 raise RecordsError(f"{where}: a second header")
-            case Sealed():
+            case VerdictRecord():
                 if sealed:
                     raise RecordsError(f"{where}: a second verdict")
                 sealed = record
@@ -96,12 +96,12 @@ def assemble(path: Path, lines: Iterable[Line], *, compact: bool = False) -> Evi
                 raise RecordsError(f"{where}: evidence after the findings; was the file joined?")
             case ArmOpened():
                 header = _with_arm(header, record, where=where)
-            case Asked():
+            case RequestRecord():
                 key = record.request.key
                 if key in asked:
                     raise RecordsError(f"{where}: {key} is asked a second time")
                 asked[key] = record
-            case Captured():
+            case GenerationRecord():
                 _add_answer(record, captured=captured, asked=asked, where=where, fitting=fitting)
             case Failed():
                 failures.append(record)
@@ -119,18 +119,18 @@ def assemble(path: Path, lines: Iterable[Line], *, compact: bool = False) -> Evi
                     answer = f"{record.arm}'s answer to {record.key!r}"
                     raise RecordsError(f"{where}: grades {answer}, which it has not given")
                 grades[record.key, record.arm] = record
-            case Against():
+            case BaselineRecord():
                 against = record
             case Preflight():
                 preflight = record
-            case Drawn():
+            case SampleRecord():
                 _add_draw(
                     record, draws=draws, asked=asked, header=header, where=where, fitting=fitting
                 )
                 if record.stop_completed_at is not UNSET:
                     found = stops_of_draws.setdefault(record.arm, {})
                     found[record.generation.key] = record.stop_completed_at
-            case Scored():
+            case ScoresRecord():
                 scored.append(record)
     asked, other_history = with_own_prompts(asked, captured)
     return Evidence(
@@ -155,8 +155,8 @@ def assemble(path: Path, lines: Iterable[Line], *, compact: bool = False) -> Evi
 
 
 def with_own_prompts(
-    asked: dict[str, Asked], captured: dict[str, dict[str, Captured]]
-) -> tuple[dict[str, Asked], dict[str, dict[str, Captured]]]:
+    asked: dict[str, RequestRecord], captured: dict[str, dict[str, GenerationRecord]]
+) -> tuple[dict[str, RequestRecord], dict[str, dict[str, GenerationRecord]]]:
     """Give later turns the prompt that they had; take answers to another one out of `captured`.
 
     The target's prompt counts, or where the target has not answered, that of the first arm that
@@ -171,7 +171,7 @@ def with_own_prompts(
         for key, answer in captured[arm].items():
             if answer.prompt_ids is not None:
                 told.setdefault(key, answer.prompt_ids)
-    other_history: dict[str, dict[str, Captured]] = {}
+    other_history: dict[str, dict[str, GenerationRecord]] = {}
     for arm in arms:
         for key in [key for key in told if key in captured[arm]]:
             if captured[arm][key].prompt_ids != told[key]:
@@ -186,10 +186,10 @@ def with_own_prompts(
 
 
 def _add_answer(
-    record: Captured,
+    record: GenerationRecord,
     *,
-    captured: dict[str, dict[str, Captured]],
-    asked: dict[str, Asked],
+    captured: dict[str, dict[str, GenerationRecord]],
+    asked: dict[str, RequestRecord],
     where: str,
     fitting: Fitting,
 ) -> None:
@@ -211,10 +211,10 @@ def _add_answer(
 
 
 def _add_draw(
-    record: Drawn,
+    record: SampleRecord,
     *,
     draws: dict[str, dict[str, Generation]],
-    asked: dict[str, Asked],
+    asked: dict[str, RequestRecord],
     header: Header,
     where: str,
     fitting: Fitting,
@@ -260,18 +260,20 @@ def _refuse_unbounded(header: Header, *, where: str) -> None:
 class Fitting(Protocol):
     """Takes an answer in, or refuses its line as one that no decoder can mean."""
 
-    def __call__(self, record: Captured | Drawn, *, limits: Limits, where: str) -> Generation:
+    def __call__(
+        self, record: GenerationRecord | SampleRecord, *, limits: Limits, where: str
+    ) -> Generation:
         """What is kept of the answer."""
 
 
-def _as_it_is(record: Captured | Drawn, *, limits: Limits, where: str) -> Generation:
+def _as_it_is(record: GenerationRecord | SampleRecord, *, limits: Limits, where: str) -> Generation:
     if wrong := out_of_bounds(record.generation, limits):
         key = head(record.generation.key, cells=120)
         raise RecordsError(f"{where}: {record.arm}'s answer to {key!r}: {wrong}")
     return record.generation
 
 
-def _packing(record: Captured | Drawn, *, limits: Limits, where: str) -> Generation:
+def _packing(record: GenerationRecord | SampleRecord, *, limits: Limits, where: str) -> Generation:
     # Loads numpy, which readers that pack nothing do without.
     from equivcheck.core.packed import packed
     from equivcheck.core.packed_bounds import within_bounds

@@ -80,7 +80,7 @@ class BenchFigures(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an unfinished measurement lacks, as half a sentence; None: it is finished."""
 
 
-class Point(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class HistoryPoint(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One earlier state of a baseline: an entry of its history."""
 
     created: str
@@ -120,7 +120,7 @@ class Baseline(Struct, frozen=True, kw_only=True, omit_defaults=True):
     unsealed: bool = False
     """Whether the records it was taken of, or its measurement, have no seals."""
     bench: BenchFigures | None = None
-    history: tuple[Point, ...] = ()
+    history: tuple[HistoryPoint, ...] = ()
     """Earlier states under this name with equal facts, the oldest first."""
 
     @property
@@ -150,7 +150,7 @@ class Baseline(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return tuple(dict.fromkeys([*map(workload_of, self.cases), *measured]))
 
 
-class Against(Struct, frozen=True, kw_only=True, tag="baseline", omit_defaults=True):
+class BaselineRecord(Struct, frozen=True, kw_only=True, tag="baseline", omit_defaults=True):
     """The record of the baseline that a run was to be held against, so that judging needs no file.
 
     Of several in one run the last counts.
@@ -169,7 +169,7 @@ def workload_of(key: str) -> str:
     return key.partition("/")[0]
 
 
-def point_of(baseline: Baseline) -> Point:
+def point_of(baseline: Baseline) -> HistoryPoint:
     """The entry that a baseline leaves in the history of what replaces it."""
     pooled: dict[str, Counts] = {}
     for key, case in baseline.cases.items():
@@ -177,7 +177,7 @@ def point_of(baseline: Baseline) -> Point:
         pooled[workload_of(key)] = Counts(
             before.drafted + case.drafted, before.accepted + case.accepted
         )
-    return Point(
+    return HistoryPoint(
         created=baseline.created,
         run=baseline.run,
         commit=baseline.under_test.get("commit"),

@@ -20,7 +20,7 @@ Role = Literal["draft", "correction", "bonus", "plain"]
 rejected; its extra token after all drafts were accepted; a step without drafts."""
 
 
-class Place(NamedTuple):
+class StepSlot(NamedTuple):
     """Where in an arm's verify steps a token was emitted."""
 
     step: int
@@ -44,7 +44,7 @@ class Pair(Struct, frozen=True, kw_only=True):
     only the finish reasons differ; None where the answers are the same."""
     text_alone: bool = False
     """Whether the answers are text alone, and their tokens what a tokenizer makes of it."""
-    place: Place | None = None
+    place: StepSlot | None = None
     """Where `other` emitted the token at `position`; None where it did not, or reports no steps."""
 
     @property
@@ -66,7 +66,7 @@ def first_divergence(one: Generation, other: Generation) -> int | None:
     return None
 
 
-def place_of(generation: Generation, position: int) -> Place | None:
+def place_of(generation: Generation, position: int) -> StepSlot | None:
     """Which verify step, and which slot of it, emitted the token at ``position``."""
     if not 0 <= position < len(generation.token_ids):
         return None
@@ -74,7 +74,9 @@ def place_of(generation: Generation, position: int) -> Place | None:
     for index, (step, end) in enumerate(zip(generation.steps, ends, strict=True)):
         if position < end:
             slot = position - (end - step.emitted)
-            return Place(index, slot, role_of(slot, drafted=step.drafted, accepted=step.accepted))
+            return StepSlot(
+                index, slot, role_of(slot, drafted=step.drafted, accepted=step.accepted)
+            )
     return None
 
 

@@ -7,15 +7,15 @@ from msgspec import UNSET, Struct, UnsetType
 from equivcheck.core.generation import Generation
 
 
-class Drawn(Struct, frozen=True, kw_only=True, tag="drawn", omit_defaults=True):
+class SampleRecord(Struct, frozen=True, kw_only=True, tag="drawn", omit_defaults=True):
     """One draw of a sampled case. Its generation's key is ``workload/case#round``."""
 
     arm: str
     """An arm that draws: `records.DRAWING`."""
     generation: Generation
     stop_completed_at: int | UnsetType | None = UNSET
-    """As in `Captured`. Unset: not looked for, since the request has no stop string, an id is none
-    of the vocabulary, or the file was written before draws were searched."""
+    """As in `GenerationRecord`. Unset: not looked for, since the request has no stop string, an
+    id is none of the vocabulary, or the file was written before draws were searched."""
 
 
 class Preflight(Struct, frozen=True, kw_only=True, tag="preflight", omit_defaults=True):
@@ -33,7 +33,7 @@ class Preflight(Struct, frozen=True, kw_only=True, tag="preflight", omit_default
     """The server that scores; empty: the pair's weights do."""
 
 
-class Scored(Struct, frozen=True, kw_only=True, tag="scored"):
+class ScoresRecord(Struct, frozen=True, kw_only=True, tag="scored"):
     """The draws of the arm `sampled` so far were scored, in a file beside the records."""
 
     outputs: int

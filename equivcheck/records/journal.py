@@ -71,9 +71,9 @@ class SealedLine(NamedTuple):
     """None in an unsealed journal."""
 
     @property
-    def end(self) -> Place:
+    def end(self) -> ResumePoint:
         """Where the next line begins."""
-        return Place(self.start + len(self.text), self.seal)
+        return ResumePoint(self.start + len(self.text), self.seal)
 
 
 def sealed_lines(path: Path) -> Iterator[SealedLine]:
@@ -107,7 +107,7 @@ def _ends(file: IO[bytes]) -> bool:
     return False
 
 
-class Place(NamedTuple):
+class ResumePoint(NamedTuple):
     """Where a journal is resumed."""
 
     offset: int
@@ -116,10 +116,10 @@ class Place(NamedTuple):
     """Of the last of these; None: the journal is unsealed."""
 
 
-BEGIN = Place(0, START)
+BEGIN = ResumePoint(0, START)
 
 
-def reopen(path: Path, *, at: Place) -> IO[bytes]:
+def reopen(path: Path, *, at: ResumePoint) -> IO[bytes]:
     """Open for appending with everything behind a place removed."""
     file = path.open("r+b", buffering=0)
     file.truncate(at.offset)
@@ -190,7 +190,7 @@ class JournalWriter:
         self._late = None
 
     @classmethod
-    def reopened(cls, path: Path, *, at: Place) -> Self:
+    def reopened(cls, path: Path, *, at: ResumePoint) -> Self:
         """Go on with the journal that ends at a place; what is behind it is removed.
 
         Raises:

@@ -18,11 +18,11 @@ from equivcheck.core.packed import unpacked
 from equivcheck.records.evidence_digest import evidence_digest
 from equivcheck.records.records import (
     SCHEMA,
-    Drawn,
     Evidence,
     Header,
     Preflight,
     Record,
+    SampleRecord,
 )
 from equivcheck.records.same_run import first_difference
 from equivcheck.records.sample_keys import in_order
@@ -219,7 +219,9 @@ def merged_records(runs: Sequence[ShardRun], header: Header) -> Iterator[Record]
         for key in in_order(draws, cases) if draws else ():
             stops = draws[key].stops_of_draws.get(arm, {})
             generation = unpacked(draws[key].draws[arm][key])
-            yield Drawn(arm=arm, generation=generation, stop_completed_at=stops.get(key, UNSET))
+            yield SampleRecord(
+                arm=arm, generation=generation, stop_completed_at=stops.get(key, UNSET)
+            )
 
 
 def _preflight(found: Sequence[Preflight]) -> Preflight:

@@ -1,9 +1,9 @@
 """The records of a run: the nouns of the file format. Reading and writing is `records_file.py`.
 
-A run's `records.jsonl` is: one `Header`, then `Asked`, `Captured`, `Drawn` and other lines of
-evidence as they come, then `Finding`s and one `Sealed` line. Without `Sealed` a run is
-unfinished: resumable, never a pass. Everything a check needs is in here, so judging needs no model,
-tokenizer or device.
+A run's `records.jsonl` is: one `Header`, then `RequestRecord`, `GenerationRecord`, `SampleRecord`
+and other lines of evidence as they come, then `Finding`s and one `VerdictRecord`. Without that last
+line a run is unfinished: resumable, never a pass. Everything a check needs is in here, so judging
+needs no model, tokenizer or device.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from equivcheck.core.generation import Generation, Request
 from equivcheck.core.refusals import LeftOut as LeftOut
 from equivcheck.core.service_schedule import Schedule
 from equivcheck.core.settings import Order, Settings
-from equivcheck.records.baseline_record import Against
-from equivcheck.records.draw_records import Drawn as Drawn
+from equivcheck.records.baseline_record import BaselineRecord
 from equivcheck.records.draw_records import Preflight as Preflight
-from equivcheck.records.draw_records import Scored as Scored
+from equivcheck.records.draw_records import SampleRecord as SampleRecord
+from equivcheck.records.draw_records import ScoresRecord as ScoresRecord
 from equivcheck.records.gaps import Gap as Gap
 from equivcheck.records.gaps import TextGaps as TextGaps
 from equivcheck.records.grade_record import Grade as Grade
@@ -75,7 +75,7 @@ class SuiteRef(Struct, frozen=True, kw_only=True):
     workload: str
     digest: str
     cases: int
-    """Cases in the file; the selected ones are those with an `Asked` line."""
+    """Cases in the file; the selected ones are those with an `RequestRecord` line."""
 
 
 class Header(Struct, frozen=True, kw_only=True, tag="header", omit_defaults=True):
@@ -105,7 +105,7 @@ class Header(Struct, frozen=True, kw_only=True, tag="header", omit_defaults=True
     threads_timed: bool = False
     """Whether ``settings.setup.threads`` was chosen by timing, and not set."""
     left_out: tuple[LeftOut, ...] = ()
-    """Selected cases without an `Asked` line; the verdict rests on the others."""
+    """Selected cases without an `RequestRecord` line; the verdict rests on the others."""
     windows: dict[str, int] = {}
     """Role (target, draft) to the tokens that its sliding window spans, where it has one."""
     shard: Shard | None = None
@@ -123,7 +123,7 @@ class ArmOpened(Struct, frozen=True, kw_only=True, tag="opened", omit_defaults=T
     capabilities: Capabilities
 
 
-class Asked(Struct, frozen=True, kw_only=True, tag="asked", omit_defaults=True):
+class RequestRecord(Struct, frozen=True, kw_only=True, tag="asked", omit_defaults=True):
     """One request, as every arm got it, but for later turns of a session.
 
     In a file the prompt of a later turn has no answers in it. Read back, it is the prompt that
@@ -142,7 +142,7 @@ class Asked(Struct, frozen=True, kw_only=True, tag="asked", omit_defaults=True):
     """Cases of a wave are asked when all of the waves before it have been answered."""
 
 
-class Captured(Struct, frozen=True, kw_only=True, tag="generation", omit_defaults=True):
+class GenerationRecord(Struct, frozen=True, kw_only=True, tag="generation", omit_defaults=True):
     """One arm's answer to one request."""
 
     arm: str
@@ -206,7 +206,7 @@ class Rescored(Struct, frozen=True, kw_only=True, tag="rescored", omit_defaults=
     gaps: tuple[Gap, ...]
 
 
-class Sealed(Struct, frozen=True, kw_only=True, tag="verdict", omit_defaults=True):
+class VerdictRecord(Struct, frozen=True, kw_only=True, tag="verdict", omit_defaults=True):
     """The last line of a finished run."""
 
     outcome: Outcome
@@ -221,11 +221,11 @@ class Evidence(Struct, frozen=True, kw_only=True):
     header: Header
     unsealed: bool = False
     """Whether its lines have no seals: written before there were any, or taken off."""
-    asked: dict[str, Asked]
+    asked: dict[str, RequestRecord]
     """By case key, in the order of the suites."""
-    captured: dict[str, dict[str, Captured]]
+    captured: dict[str, dict[str, GenerationRecord]]
     """Arm, then case key."""
-    other_history: dict[str, dict[str, Captured]] = {}
+    other_history: dict[str, dict[str, GenerationRecord]] = {}
     """Arm, then case key: answers to later turns of a session in which the arm had answered an
     earlier turn otherwise than the target, so that its prompt was another one."""
     arbitrations: tuple[Arbitration, ...] = ()
@@ -235,21 +235,21 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """Of `SERVED` and `SERVED_TARGET`, by suite; a shard that was merged has its own."""
     grades: tuple[Grade, ...] = ()
     """At most one for each answer."""
-    against: Against | None = None
+    against: BaselineRecord | None = None
     """The baseline that the run is held against."""
     preflight: Preflight | None = None
     draws: dict[str, dict[str, Generation]] = {}
     """Arm (`SAMPLED`, `SAMPLED_TARGET`), then ``workload/case#round``, in the order of asking."""
     stops_of_draws: dict[str, dict[str, int | None]] = {}
-    """Arm, then key of each draw that was searched for stop strings: `Drawn.stop_completed_at`."""
-    scored: tuple[Scored, ...] = ()
+    """Arm, then key of each sample searched for stop strings: `SampleRecord.stop_completed_at`."""
+    scored: tuple[ScoresRecord, ...] = ()
     """Each time that scores were written; the file is one of these."""
     scores: ScoreTable | None = None
     """Scores of the draws of `SAMPLED`, from the file beside the records."""
     findings: tuple[Finding, ...] = ()
-    sealed: Sealed | None = None
+    sealed: VerdictRecord | None = None
 
-    def answers(self, arm: str) -> dict[str, Captured]:
+    def answers(self, arm: str) -> dict[str, GenerationRecord]:
         """All that an arm answered, whichever prompt it got."""
         return {**self.captured.get(arm, {}), **self.other_history.get(arm, {})}
 
@@ -257,19 +257,19 @@ class Evidence(Struct, frozen=True, kw_only=True):
 Record = (
     Header
     | ArmOpened
-    | Asked
-    | Captured
+    | RequestRecord
+    | GenerationRecord
     | Failed
     | Arbitration
     | Rescored
     | Grade
-    | Against
+    | BaselineRecord
     | Preflight
     | ServedRun
-    | Drawn
-    | Scored
+    | SampleRecord
+    | ScoresRecord
     | Finding
-    | Sealed
+    | VerdictRecord
 )
 
 

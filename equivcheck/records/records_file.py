@@ -22,17 +22,25 @@ from equivcheck.core.atomic_write import writing
 from equivcheck.core.errors import RecordsError
 from equivcheck.core.findings import Finding
 from equivcheck.core.foreign import RUN, what_is
-from equivcheck.records.assemble import Line, assemble
+from equivcheck.records.assemble import RecordLine, assemble
 from equivcheck.records.journal import (
     BEGIN,
     JournalWriter,
     Late,
     LineDecoder,
-    Place,
+    ResumePoint,
     kind_of,
     sealed_lines,
 )
-from equivcheck.records.records import SAMPLED, SCHEMA, Asked, Evidence, Header, Record, Sealed
+from equivcheck.records.records import (
+    SAMPLED,
+    SCHEMA,
+    Evidence,
+    Header,
+    Record,
+    RequestRecord,
+    VerdictRecord,
+)
 from equivcheck.records.score_table_file import kept_scores
 from equivcheck.records.seal import START, Seal
 
@@ -109,7 +117,7 @@ class RecordsWriter(JournalWriter):
             RecordsError: a record would not read back, e.g. for a number that is not finite.
             EquivcheckError: the file cannot be written.
         """
-        if not all(isinstance(record, Header | Asked) for record in records):
+        if not all(isinstance(record, Header | RequestRecord) for record in records):
             self.begin()
         for record in records:
             self.write(_to_line(record))
@@ -129,7 +137,7 @@ class RecordsWriter(JournalWriter):
         self._unsynced = 0
 
 
-def seal(path: Path, *, findings: Iterable[Finding], sealed: Sealed) -> None:
+def seal(path: Path, *, findings: Iterable[Finding], sealed: VerdictRecord) -> None:
     """Write a run's findings and verdict, in place of any earlier ones.
 
     Judging the same evidence twice gives the same bytes. A kill in between leaves a run without a
@@ -180,7 +188,7 @@ def interrupted_evidence(path: Path, *, compact: bool = False) -> Evidence | Non
     return None if first is None else assemble(path, chain([first], lines), compact=compact)
 
 
-def last_verdict(path: Path) -> Sealed | None:
+def last_verdict(path: Path) -> VerdictRecord | None:
     """The verdict that a records file ends with; None: it has none, or is not there.
 
     Raises:
@@ -191,7 +199,7 @@ def last_verdict(path: Path) -> Sealed | None:
         return None
     last = deque(sealed_lines(path), maxlen=1)
     try:
-        return msgspec.json.decode(last[0].text, type=Sealed) if last else None
+        return msgspec.json.decode(last[0].text, type=VerdictRecord) if last else None
     except msgspec.DecodeError:
         return None
 
@@ -208,7 +216,7 @@ def last_seal(path: Path) -> str:
 
 def _to_line(record: Record) -> bytes:
     line = msgspec.json.encode(record)
-    _read(line, where=f"{type(record).__name__.lower()} record would not read back")
+    _read(line, where=f"{record.__struct_config__.tag} record would not read back")
     return line
 
 
@@ -224,13 +232,13 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _lines(path: Path) -> Iterator[Line]:
+def _lines(path: Path) -> Iterator[RecordLine]:
     """Every complete line; a last one without its end is an interrupted write."""
     for line in sealed_lines(path):
-        yield Line(line.number, _read(line.text, where=f"{path}:{line.number}"), line.end)
+        yield RecordLine(line.number, _read(line.text, where=f"{path}:{line.number}"), line.end)
 
 
-def _end_of_evidence(path: Path) -> Place:
+def _end_of_evidence(path: Path) -> ResumePoint:
     """Behind the last line of evidence."""
     end = BEGIN
     for line in sealed_lines(path):
@@ -240,5 +248,5 @@ def _end_of_evidence(path: Path) -> Place:
     return end
 
 
-_FOLLOWS = frozenset(kind.__struct_config__.tag for kind in (Finding, Sealed))
+_FOLLOWS = frozenset(kind.__struct_config__.tag for kind in (Finding, VerdictRecord))
 """Tags of the lines that follow from the evidence."""

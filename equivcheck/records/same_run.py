@@ -23,7 +23,7 @@ _FREE_TAILS = ("notes", "open_seconds", "answer_seconds", "token_seconds", "clos
 """Engines' remarks may hold measured figures; a run that was too slow may go on with more time."""
 
 
-class Difference(NamedTuple):
+class HeaderDifference(NamedTuple):
     """One field that two headers disagree on."""
 
     field: str
@@ -32,7 +32,7 @@ class Difference(NamedTuple):
     wanted: Any
 
 
-def first_difference(found: Struct, wanted: Struct) -> Difference | None:
+def first_difference(found: Struct, wanted: Struct) -> HeaderDifference | None:
     """The first field, in the header's order, in which two runs differ; None if in none."""
     return next(_differences(msgspec.to_builtins(found), msgspec.to_builtins(wanted), ""), None)
 
@@ -61,7 +61,7 @@ def with_stored_threads(settings: Settings, stored: Header) -> Settings:
     return replace(settings, setup=setup)
 
 
-def _differences(found: Any, wanted: Any, path: str) -> Iterator[Difference]:
+def _differences(found: Any, wanted: Any, path: str) -> Iterator[HeaderDifference]:
     if path in _FREE or path.rpartition(".")[2] in _FREE_TAILS:
         return
     if isinstance(found, Mapping) and isinstance(wanted, Mapping):
@@ -70,11 +70,11 @@ def _differences(found: Any, wanted: Any, path: str) -> Iterator[Difference]:
             yield from _differences(found.get(key), wanted.get(key), inner)
     elif isinstance(found, list | tuple) and isinstance(wanted, list | tuple):
         if len(found) != len(wanted):
-            yield Difference(f"len({path})", len(found), len(wanted))
+            yield HeaderDifference(f"len({path})", len(found), len(wanted))
         for index, (one, other) in enumerate(zip(found, wanted, strict=False)):
             yield from _differences(one, other, f"{path}[{index}]")
     elif found != wanted:
-        yield Difference(path, found, wanted)
+        yield HeaderDifference(path, found, wanted)
 
 
 def _shown(value: Any) -> str:

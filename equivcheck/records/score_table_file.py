@@ -21,7 +21,7 @@ from equivcheck.records.score_table import BINS, ScoreTable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from equivcheck.records.records import Scored
+    from equivcheck.records.records import ScoresRecord
 
 SCORES_NAME = "scores.safetensors"
 FORMAT = "equivcheck scores 1"
@@ -154,7 +154,7 @@ def refuse_other_outputs(
 
 
 def kept_scores(
-    folder: Path, scored: Sequence[Scored], outputs: Mapping[str, Generation]
+    folder: Path, scored: Sequence[ScoresRecord], outputs: Mapping[str, Generation]
 ) -> ScoreTable | None:
     """The scores in a run's folder; None where there are none.
 

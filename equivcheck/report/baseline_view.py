@@ -14,7 +14,7 @@ from equivcheck.checks.acceptance import counts_by_workload
 from equivcheck.checks.baseline import asked_for, usable_baseline
 from equivcheck.core.escape import head
 from equivcheck.core.generation import Counts
-from equivcheck.records.baseline_record import Baseline, Point
+from equivcheck.records.baseline_record import Baseline, HistoryPoint
 from equivcheck.records.records import Evidence
 
 CELLS = 100
@@ -121,7 +121,7 @@ def _trends(
         if counts.keys() == baseline.counts(workload).keys()
     }
     header = evidence.header
-    newest = Point(
+    newest = HistoryPoint(
         created=header.created,
         run=header.run,
         commit=header.git_commit[:12] if header.git_commit else None,

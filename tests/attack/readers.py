@@ -28,7 +28,7 @@ from equivcheck.metrics.records_file import BenchWriter, read_bench
 from equivcheck.metrics.summarise import summarise
 from equivcheck.pairs.gguf import read_metadata
 from equivcheck.pipeline.rejudge import rejudge
-from equivcheck.records.baseline_record import Point
+from equivcheck.records.baseline_record import HistoryPoint
 from equivcheck.records.records_file import RECORDS_NAME, read_evidence, seal
 from equivcheck.records.sample_keys import drawn_request
 from equivcheck.records.score_table_file import digest_of_outputs, read_scores, write_scores
@@ -190,7 +190,9 @@ def read_remeasured(path: Path, sample: bytes, content: bytes) -> str:
 def baselines() -> list[bytes]:
     """Of a run, of a measurement, and of a run with a measurement and a history."""
     measured = bench_baseline(make_bench(prompts=4), name="main")
-    earlier = Point(created="2026-01-01T00:00:00Z", run="r0", counts={"code": Counts(80, 40)})
+    earlier = HistoryPoint(
+        created="2026-01-01T00:00:00Z", run="r0", counts={"code": Counts(80, 40)}
+    )
     whole = make_baseline(bench=measured.bench, history=(earlier,) * 3)
     return [text_of(each).encode() for each in (make_baseline(), measured, whole)]
 

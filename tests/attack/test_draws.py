@@ -9,7 +9,7 @@ import pytest
 
 from equivcheck.capture.draws.keep_scores import keep_scores
 from equivcheck.cli.main import run
-from equivcheck.records.records import CANDIDATE, SAMPLED, TARGET, Drawn
+from equivcheck.records.records import CANDIDATE, SAMPLED, TARGET, SampleRecord
 from equivcheck.records.records_file import RECORDS_NAME, RecordsWriter
 from equivcheck.records.sample_keys import drawn_request
 from tests.attack.make import change
@@ -30,7 +30,7 @@ def make_drawn_run(folder: Path) -> Path:
     drawn = [(request, Dice().answer(request)) for request in asked]
     with RecordsWriter.create(folder / RECORDS_NAME, header) as writer:
         writer.append(*map(make_asked, CASES))
-        writer.append(*(Drawn(arm=SAMPLED, generation=answer) for _, answer in drawn))
+        writer.append(*(SampleRecord(arm=SAMPLED, generation=answer) for _, answer in drawn))
         outputs = {answer.key: answer for _, answer in drawn}
         keep_scores(folder, make_table(drawn), outputs, writer=writer)
     return folder / RECORDS_NAME

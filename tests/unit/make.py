@@ -14,11 +14,11 @@ from equivcheck.records.records import (
     SCHEMA,
     TARGET,
     Arbitration,
-    Asked,
-    Captured,
     Evidence,
     Gap,
+    GenerationRecord,
     Header,
+    RequestRecord,
     Rescored,
     SuiteRef,
 )
@@ -66,16 +66,18 @@ def make_request(key: str = "code/one", **fields: Any) -> Request:
     return Request(key=key, **given)
 
 
-def make_asked(request: Request | None = None, *, line: int = 2) -> Asked:
+def make_asked(request: Request | None = None, *, line: int = 2) -> RequestRecord:
     request = request or make_request()
     workload = request.key.partition("/")[0]
-    return Asked(request=request, workload=workload, path=f"suites/{workload}.jsonl", line=line)
+    return RequestRecord(
+        request=request, workload=workload, path=f"suites/{workload}.jsonl", line=line
+    )
 
 
 def make_captured(
     arm: str, generation: Generation, *, stop_completed_at: int | None = None
-) -> Captured:
-    return Captured(
+) -> GenerationRecord:
+    return GenerationRecord(
         arm=arm, generation=generation, text="text", stop_completed_at=stop_completed_at
     )
 
@@ -136,7 +138,7 @@ def make_evidence(
     """Evidence with ``answers`` by arm; requests and capabilities are made up where not given.
 
     Args:
-        completed_at: `Captured.stop_completed_at` by case key, the same in every arm.
+        completed_at: `GenerationRecord.stop_completed_at` by case key, the same in every arm.
     """
     keys = list(dict.fromkeys(answer.key for given in answers.values() for answer in given))
     asked = requests or [
@@ -186,7 +188,7 @@ def make_drawn(
     """Evidence that holds draws of ``code/one`` and nothing else.
 
     Args:
-        stops: `Drawn.stop_completed_at` by key of the draw; none: no draw was searched.
+        stops: `SampleRecord.stop_completed_at` by key of the draw; none: no draw was searched.
     """
     header = make_header(
         arms={SAMPLED: told or make_capabilities()}, planned={SAMPLED: ("code/one",)}

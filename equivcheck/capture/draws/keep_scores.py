@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equivcheck.core.generation import Generation
-from equivcheck.records.records import Scored
+from equivcheck.records.records import ScoresRecord
 from equivcheck.records.score_table_file import (
     SCORES_NAME,
     digest_of,
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 def keep_scores(
     folder: Path, table: ScoreTable, outputs: Mapping[str, Generation], *, writer: RecordsWriter
-) -> Scored:
+) -> ScoresRecord:
     """Put a table in the place of an earlier, shorter one, and note it in the records.
 
     `outputs` are what it is about, by key.
     """
     fresh = folder / f"{SCORES_NAME}.new"
     write_scores(fresh, table, about=digest_of_outputs(table.keys, outputs))
-    scored = Scored(outputs=len(table.keys), tokens=table.rows, sha256=digest_of(fresh))
+    scored = ScoresRecord(outputs=len(table.keys), tokens=table.rows, sha256=digest_of(fresh))
     writer.append(scored)
     fresh.replace(folder / SCORES_NAME)
     return scored

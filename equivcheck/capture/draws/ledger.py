@@ -30,11 +30,11 @@ from equivcheck.records.records import (
     CANDIDATE,
     SAMPLED,
     TARGET,
-    Drawn,
     Evidence,
     Failed,
     Header,
     Preflight,
+    SampleRecord,
 )
 from equivcheck.records.records_file import RecordsWriter
 from equivcheck.records.sample_keys import Draw, drawn_request, in_order, parse_draw
@@ -190,7 +190,7 @@ class Ledger:
             drawn = without_scores(outcome)
             stop = self.stop_completed_at(drawn)
             try:
-                self.writer.append(Drawn(arm=arm, generation=drawn, stop_completed_at=stop))
+                self.writer.append(SampleRecord(arm=arm, generation=drawn, stop_completed_at=stop))
             except RecordsError as error:
                 outcome = Failed(arm=arm, key=outcome.key, message=describe(error))
             else:

@@ -16,8 +16,8 @@ from equivcheck.records.records import (
     REPEAT,
     SAMPLED,
     SHUFFLED,
-    Captured,
     Evidence,
+    GenerationRecord,
 )
 from equivcheck.records.sample_keys import parse_draw
 from equivcheck.records.score_table import Support
@@ -158,7 +158,7 @@ def cut(keys: Sequence[str], *, size: int) -> Iterator[Sequence[str]]:
         yield keys[start : start + size]
 
 
-def stop_place(captured: Captured, request: Request) -> StopPlace | None:
+def stop_place(captured: GenerationRecord, request: Request) -> StopPlace | None:
     """Where the stop string lies that is complete at the last token; None: there is none.
 
     The text is the whole output's, so what stands behind the string came with the last token.

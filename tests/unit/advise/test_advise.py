@@ -22,7 +22,7 @@ from equivcheck.core.findings import Finding, Outcome, Reason, worst
 from equivcheck.metrics.load_records import Arrivals, Objectives
 from equivcheck.metrics.records import Bench, Point
 from equivcheck.metrics.summarise import summarise
-from equivcheck.records.records import CANDIDATE, Evidence, Sealed
+from equivcheck.records.records import CANDIDATE, Evidence, VerdictRecord
 from tests.unit.make import make_capabilities, make_header
 from tests.unit.metrics.make import CANDIDATE as ARM
 from tests.unit.metrics.make import make_bench, make_loaded, speculative
@@ -175,7 +175,7 @@ def judged(bench: Bench, outcome: Outcome = Outcome.PASS) -> Evidence:
         asked={},
         captured={},
         findings=(about("greedy", outcome),),
-        sealed=Sealed(outcome=outcome, headline="said so", counts={}),
+        sealed=VerdictRecord(outcome=outcome, headline="said so", counts={}),
     )
 
 
@@ -194,7 +194,7 @@ def test_a_limit_that_was_missed_says_nothing_against_equivalence(
 ) -> None:
     bench = make_bench()
     found = (about("greedy", outcome), about("acceptance", limit), about("baseline", limit))
-    sealed = Sealed(
+    sealed = VerdictRecord(
         outcome=worst([each.outcome for each in found]), headline="LIMIT NOT MET", counts={}
     )
     evidence = msgspec.structs.replace(judged(bench), findings=found, sealed=sealed)

@@ -16,7 +16,7 @@ from equivcheck.compare.from_run import baseline_of
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.generation import Counts
 from equivcheck.core.settings import Settings, WorkloadLimits
-from equivcheck.records.baseline_record import Against, Point
+from equivcheck.records.baseline_record import BaselineRecord, HistoryPoint
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence
 from equivcheck.report import html, markdown, terminal
 from equivcheck.report.baseline_view import vs_base_words
@@ -54,7 +54,7 @@ def run(
 
 def against(evidence: Evidence, base: Evidence, **fields: object) -> Evidence:
     saved = structs.replace(baseline_of(base, judge(base), name="main"), run="base-run", **fields)
-    return structs.replace(evidence, against=Against(name="main", baseline=saved))
+    return structs.replace(evidence, against=BaselineRecord(name="main", baseline=saved))
 
 
 def only(evidence: Evidence) -> tuple[Outcome, Reason, str]:
@@ -123,13 +123,15 @@ def test_a_drop_fails_in_words_that_can_be_acted_on() -> None:
     [
         (None, "not read"),
         (
-            Against(name="main", problem="missing: x.json", fix="equivcheck baseline save"),
+            BaselineRecord(name="main", problem="missing: x.json", fix="equivcheck baseline save"),
             "missing",
         ),
-        (Against(name="other", problem="missing: x.json"), "not read"),
+        (BaselineRecord(name="other", problem="missing: x.json"), "not read"),
     ],
 )
-def test_a_limit_without_its_baseline_is_inconclusive(record: Against | None, told: str) -> None:
+def test_a_limit_without_its_baseline_is_inconclusive(
+    record: BaselineRecord | None, told: str
+) -> None:
     found = structs.replace(run([2], limits=DROP, name="main"), against=record)
     outcome, reason, headline = only(found)
     assert (outcome, reason) == (Outcome.INCONCLUSIVE, Reason.NO_BASELINE)
@@ -173,7 +175,9 @@ def test_a_run_over_its_limit_is_compared_as_a_lossless_one() -> None:
 
 def shown(**fields: object) -> RunView:
     points = tuple(
-        Point(created=f"2026-01-0{n}", run=f"r{n}", commit=None, counts={"code": Counts(240, 150)})
+        HistoryPoint(
+            created=f"2026-01-0{n}", run=f"r{n}", commit=None, counts={"code": Counts(240, 150)}
+        )
         for n in range(1, 6)
     )
     evidence = against(
@@ -210,7 +214,7 @@ def test_without_a_baseline_no_face_speaks_of_one() -> None:
 
 
 def test_a_missing_baseline_is_a_box_too() -> None:
-    record = Against(name="main", problem="missing: main.json: no such baseline")
+    record = BaselineRecord(name="main", problem="missing: main.json: no such baseline")
     evidence = structs.replace(run([3, 2], name="main"), against=record)
     view = view_of(evidence, judge(evidence))
     text = terminal.render(view)

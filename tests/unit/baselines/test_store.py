@@ -22,7 +22,7 @@ from equivcheck.baselines.trend_words import sparkline
 from equivcheck.compare.render import trend_lines
 from equivcheck.core.errors import EquivcheckError
 from equivcheck.core.generation import Counts
-from equivcheck.records.baseline_record import Baseline, Point
+from equivcheck.records.baseline_record import Baseline, HistoryPoint
 from tests.unit.baselines.make import even_cases, make_baseline, make_case
 
 
@@ -118,7 +118,7 @@ def test_steps_are_inside_and_do_not_hang_on_the_direction(values: list[float]) 
 
 def test_a_trend_lines_up_history_baseline_and_run() -> None:
     history = tuple(
-        Point(
+        HistoryPoint(
             created=f"2026-01-0{n}", run=f"r{n}", commit=f"c{n}", counts={"code": Counts(100, 60)}
         )
         for n in range(1, 6)
@@ -158,7 +158,7 @@ def test_the_nearest_folder_above_is_used(tmp_path: Path, monkeypatch: pytest.Mo
             "cases[...][0]: expected `int` <= 9007",
         ),
         (
-            {"history": (Point(created="", run="r0", counts={"code": Counts(1, 10**30)}),)},
+            {"history": (HistoryPoint(created="", run="r0", counts={"code": Counts(1, 10**30)}),)},
             "history[0].counts[...][1]: expected",
         ),
     ],

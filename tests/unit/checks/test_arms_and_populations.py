@@ -23,8 +23,8 @@ from equivcheck.records.records import (
     SAMPLED,
     SHUFFLED,
     TARGET,
-    Captured,
     Evidence,
+    GenerationRecord,
     Preflight,
     Rescored,
 )
@@ -171,7 +171,7 @@ def changed(arm: str, key: str, fault: Fault) -> Evidence:
     if arm == SAMPLED:
         draws = evidence.draws[SAMPLED]
         return msgspec.structs.replace(evidence, draws={SAMPLED: {**draws, key: fault(draws[key])}})
-    of_arm: dict[str, Captured] = evidence.captured[arm]
+    of_arm: dict[str, GenerationRecord] = evidence.captured[arm]
     edited = msgspec.structs.replace(of_arm[key], generation=fault(of_arm[key].generation))
     return msgspec.structs.replace(
         evidence, captured={**evidence.captured, arm: {**of_arm, key: edited}}

@@ -13,7 +13,7 @@ from equivcheck.checks.verdict import judge
 from equivcheck.core.errors import RecordsError
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.records.evidence_digest import evidence_digest
-from equivcheck.records.records import CANDIDATE, TARGET, Asked, Captured, Evidence
+from equivcheck.records.records import CANDIDATE, TARGET, Evidence, GenerationRecord, RequestRecord
 from equivcheck.records.records_file import RecordsWriter, read_evidence
 from tests.unit.make import make_capabilities, make_generation, make_header, make_request
 
@@ -37,7 +37,7 @@ def evidence_of(
     writer = RecordsWriter.create(folder / "records.jsonl", header)
     with writer:
         for turn, key in enumerate(KEYS):
-            asked = Asked(
+            asked = RequestRecord(
                 request=make_request(key, prompt_ids=(5,) * (turn + 1)),
                 workload="code",
                 path="suites/code.jsonl",
@@ -53,7 +53,7 @@ def evidence_of(
                 own = tuple((prompts or {}).get(key, ids)) if arm == CANDIDATE else ids
                 given = make_generation(answer, key=key, prompt_tokens=len(own))
                 told = own if turn else None
-                writer.append(Captured(arm=arm, generation=given, text="", prompt_ids=told))
+                writer.append(GenerationRecord(arm=arm, generation=given, text="", prompt_ids=told))
                 ids = (*ids, *answer, 5)
     return read_evidence(folder)
 
@@ -122,7 +122,7 @@ def test_only_later_turns_have_a_prompt_of_their_own(tmp_path: Path) -> None:
     writer = RecordsWriter.resume(tmp_path / "records.jsonl", read_evidence(tmp_path).header)[0]
     first = make_generation((10,), key=KEYS[0], prompt_tokens=1)
     with writer:
-        writer.append(Captured(arm=CANDIDATE, generation=first, text="", prompt_ids=(5,)))
+        writer.append(GenerationRecord(arm=CANDIDATE, generation=first, text="", prompt_ids=(5,)))
     with pytest.raises(RecordsError, match=r"candidate answers 'code/a\.1' with a prompt of its"):
         read_evidence(tmp_path)
 

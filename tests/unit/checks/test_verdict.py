@@ -8,7 +8,7 @@ from equivcheck.checks.verdict import judge
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.findings import Outcome
 from equivcheck.core.generation import Generation
-from equivcheck.records.records import CANDIDATE, TARGET, Evidence, Sealed
+from equivcheck.records.records import CANDIDATE, TARGET, Evidence, VerdictRecord
 from tests.unit.make import EOS, make_capabilities, make_evidence, make_generation, make_steps
 
 STEPS = make_steps((2, 2), (2, 0))
@@ -44,7 +44,7 @@ def test_equivalent() -> None:
     assert verdict.headline == (
         "EQUIVALENT — speculative matched target token for token on 3 of 3 prompts (12 tokens)"
     )
-    assert verdict.sealed() == Sealed(
+    assert verdict.sealed() == VerdictRecord(
         outcome=Outcome.PASS, headline=verdict.headline, counts=verdict.counts
     )
     assert verdict.counts == {"pass": len(verdict.findings), "inconclusive": 0, "fail": 0}

@@ -14,7 +14,7 @@ from equivcheck.core.graders import Exact, Graded, Grader, GradingError, Json, P
 from equivcheck.core.settings import Settings
 from equivcheck.grading import answers
 from equivcheck.grading.answers import answer_of, grade_answers
-from equivcheck.records.records import CANDIDATE, TARGET, Captured, Grade
+from equivcheck.records.records import CANDIDATE, TARGET, GenerationRecord, Grade
 from equivcheck.records.records_file import RecordsWriter, read_evidence
 from tests.unit.grading.contained import needs_bubblewrap
 from tests.unit.make import make_asked, make_captured, make_generation, make_header, make_request
@@ -22,7 +22,7 @@ from tests.unit.make import make_asked, make_captured, make_generation, make_hea
 KEY = "code/one"
 
 
-def captured(arm: str, text: str, *, finish: FinishReason = "length") -> Captured:
+def captured(arm: str, text: str, *, finish: FinishReason = "length") -> GenerationRecord:
     answer = make_captured(arm, make_generation(key=KEY, finish_reason=finish))
     return msgspec.structs.replace(answer, text=text)
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equivcheck.core.generation import Generation, Step
-from equivcheck.records.divergence import Place, first_divergence, join, place_of
+from equivcheck.records.divergence import StepSlot, first_divergence, join, place_of
 from equivcheck.records.records import CANDIDATE, CONTROL, TARGET
 from tests.unit.make import make_evidence, make_generation, make_steps
 
@@ -70,16 +70,16 @@ def test_every_token_has_one_place(blocks: list[tuple[int, int]]) -> None:
 @pytest.mark.parametrize(
     ("position", "place"),
     [
-        (0, Place(0, 0, "plain")),
-        (1, Place(1, 0, "draft")),
-        (2, Place(1, 1, "correction")),
-        (4, Place(2, 1, "draft")),
-        (5, Place(2, 2, "bonus")),
-        (6, Place(3, 0, "draft")),
+        (0, StepSlot(0, 0, "plain")),
+        (1, StepSlot(1, 0, "draft")),
+        (2, StepSlot(1, 1, "correction")),
+        (4, StepSlot(2, 1, "draft")),
+        (5, StepSlot(2, 2, "bonus")),
+        (6, StepSlot(3, 0, "draft")),
         (7, None),
     ],
 )
-def test_roles(position: int, place: Place | None) -> None:
+def test_roles(position: int, place: StepSlot | None) -> None:
     steps = (*make_steps((0, 0), (4, 1), (2, 2)), Step(drafted=4, accepted=4, emitted=1))
     assert place_of(make_generation(range(7), steps=steps), position) == place
 
@@ -122,4 +122,4 @@ def test_join_places_the_candidates_token() -> None:
     answer = make_generation((1, 2, 9), steps=make_steps((2, 2)))
     evidence = make_evidence({TARGET: [make_generation((1, 2, 3))], CANDIDATE: [answer]})
     (pair,) = join(evidence, arm=CANDIDATE)
-    assert pair.place == Place(0, 2, "bonus")
+    assert pair.place == StepSlot(0, 2, "bonus")

@@ -12,12 +12,19 @@ from equivcheck.core.errors import RecordsError, SettingsError
 from equivcheck.core.findings import Outcome
 from equivcheck.core.settings import Settings
 from equivcheck.records.merging import ShardRun, in_turn, merged_header, merged_records
-from equivcheck.records.records import CANDIDATE, TARGET, Asked, Captured, Header, Sealed
+from equivcheck.records.records import (
+    CANDIDATE,
+    TARGET,
+    GenerationRecord,
+    Header,
+    RequestRecord,
+    VerdictRecord,
+)
 from equivcheck.records.shards import Shard, Which, dealt, groups_of, read_which
 from tests.unit.make import make_evidence, make_generation, make_request
 
 KEYS = tuple(f"code/c{index}" for index in range(7))
-SEALED = Sealed(outcome=Outcome.INCONCLUSIVE, headline="", counts={})
+SEALED = VerdictRecord(outcome=Outcome.INCONCLUSIVE, headline="", counts={})
 MACHINE = {"python": "3.11", "equivcheck": "1", "cpu": "one"}
 
 
@@ -62,9 +69,11 @@ def test_a_merged_run_holds_every_case_in_the_order_of_the_suites(of: int) -> No
     assert header.shard is None
     assert header.planned == {TARGET: KEYS, CANDIDATE: KEYS}
     assert [part.seal for part in header.merged] == [f"seal-{n}" for n in range(1, of + 1)]
-    assert [each.request.key for each in records if isinstance(each, Asked)] == list(KEYS)
+    assert [each.request.key for each in records if isinstance(each, RequestRecord)] == list(KEYS)
     for arm in (TARGET, CANDIDATE):
-        answered = [each for each in records if isinstance(each, Captured) and each.arm == arm]
+        answered = [
+            each for each in records if isinstance(each, GenerationRecord) and each.arm == arm
+        ]
         assert [each.generation.key for each in answered] == list(KEYS)
     grouped = groups_of(header, KEYS)
     assert sorted(key for group in grouped for key in group) == sorted(KEYS)

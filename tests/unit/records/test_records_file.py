@@ -16,15 +16,15 @@ from equivcheck.records.records import (
     SCHEMA,
     TARGET,
     Arbitration,
-    Asked,
-    Captured,
     Evidence,
     Gap,
+    GenerationRecord,
     Header,
     Record,
+    RequestRecord,
     Rescored,
-    Sealed,
     SuiteRef,
+    VerdictRecord,
 )
 from equivcheck.records.records_file import RECORDS_NAME, RecordsWriter, read_evidence, seal
 from tests.unit.make import make_asked, make_captured, make_generation, make_header, make_request
@@ -55,7 +55,7 @@ FINDING = Finding(
     reason=Reason.IDENTICAL,
     headline="2 of 2 identical",
 )
-SEALED = Sealed(outcome=Outcome.PASS, headline="EQUIVALENT", counts={"pass": 1})
+SEALED = VerdictRecord(outcome=Outcome.PASS, headline="EQUIVALENT", counts={"pass": 1})
 
 
 SHORT = tuple(EVIDENCE[index] for index in (0, 2, 4, 6, 7))
@@ -150,9 +150,9 @@ def test_killed_at_every_byte_it_resumes_to_the_same_file(
 
 def already_in(record: Record, *, found: Evidence, done: set[tuple[str, str]]) -> bool:
     match record:
-        case Asked():
+        case RequestRecord():
             return record.request.key in found.asked
-        case Captured():
+        case GenerationRecord():
             return (record.arm, record.generation.key) in done
         case Arbitration():
             return record in found.arbitrations

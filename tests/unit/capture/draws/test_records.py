@@ -10,17 +10,17 @@ import pytest
 from equivcheck.checks import complete, coupled
 from equivcheck.core.errors import RecordsError
 from equivcheck.core.findings import Outcome, Reason
-from equivcheck.records.records import SAMPLED, SAMPLED_TARGET, Drawn, Failed
+from equivcheck.records.records import SAMPLED, SAMPLED_TARGET, Failed, SampleRecord
 from equivcheck.records.records_file import RecordsWriter
 from tests.unit.capture.draws.fakes import CASES, Room, header
 from tests.unit.make import make_drawn, make_generation
 
 
-def drawn(key: str, *, arm: str = SAMPLED) -> Drawn:
-    return Drawn(arm=arm, generation=make_generation(key=key))
+def drawn(key: str, *, arm: str = SAMPLED) -> SampleRecord:
+    return SampleRecord(arm=arm, generation=make_generation(key=key))
 
 
-def store(folder: Path, *records: Drawn) -> Room:
+def store(folder: Path, *records: SampleRecord) -> Room:
     room = Room(folder)
     writer, _ = RecordsWriter.resume(room.path, header())
     with writer:
@@ -39,7 +39,7 @@ def test_draws_are_read_in_the_order_of_asking(tmp_path: Path) -> None:
 def test_where_a_stop_string_is_complete_is_kept_and_may_be_unknown(tmp_path: Path) -> None:
     found = {"law/a#1": 2, "law/b#1": None}
     records = [
-        Drawn(arm=SAMPLED, generation=make_generation(key=key), stop_completed_at=place)
+        SampleRecord(arm=SAMPLED, generation=make_generation(key=key), stop_completed_at=place)
         for key, place in found.items()
     ]
     room = store(tmp_path, *records, drawn("law/c#1"))
@@ -56,7 +56,9 @@ def test_where_a_stop_string_is_complete_is_kept_and_may_be_unknown(tmp_path: Pa
         (drawn("law/a#2", arm=SAMPLED_TARGET), "no arm named 'sampled-target'"),
     ],
 )
-def test_what_cannot_be_a_draw_is_refused(tmp_path: Path, wrong: Drawn, message: str) -> None:
+def test_what_cannot_be_a_draw_is_refused(
+    tmp_path: Path, wrong: SampleRecord, message: str
+) -> None:
     room = store(tmp_path, drawn("law/a#1"), wrong)
     with pytest.raises(RecordsError, match=message):
         room.read()

@@ -9,16 +9,23 @@ from equivcheck.capture.draws import start
 from equivcheck.capture.draws.ledger import Output
 from equivcheck.core.engine import DraftSource
 from equivcheck.core.generation import Step
-from equivcheck.records.records import CANDIDATE, SAMPLED, TARGET, Captured, Evidence, Header
+from equivcheck.records.records import (
+    CANDIDATE,
+    SAMPLED,
+    TARGET,
+    Evidence,
+    GenerationRecord,
+    Header,
+)
 from tests.unit.capture.draws.fakes import CASES, PLAN, Clerk
 from tests.unit.make import make_asked, make_capabilities, make_generation, make_header
 
 DRAFTED = (Step(drafted=1, accepted=1, emitted=2, drafts=(5,)),)
 
 
-def answers(arm: str, *, steps: tuple[Step, ...] = ()) -> dict[str, Captured]:
+def answers(arm: str, *, steps: tuple[Step, ...] = ()) -> dict[str, GenerationRecord]:
     return {
-        case.key: Captured(
+        case.key: GenerationRecord(
             arm=arm, generation=make_generation((5, 6), key=case.key, steps=steps), text=arm
         )
         for case in CASES
