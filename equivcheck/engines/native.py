@@ -30,7 +30,7 @@ from equivcheck.decoding.prefill import chunk_on
 from equivcheck.decoding.reaching import reaches
 from equivcheck.engines.device import configure_arithmetic, load_setup
 from equivcheck.engines.models import adopted, adopted_freely, found_reaches, probed, taxed
-from equivcheck.engines.native_drafters import Told, build_drafter
+from equivcheck.engines.native_drafters import DrafterInfo, build_drafter
 from equivcheck.engines.native_options import NativeOptions, rule_of
 from equivcheck.engines.registry import decode_options
 from equivcheck.engines.serving import refusal
@@ -228,7 +228,7 @@ class NativeEngine:
 
     def build(self, model: StaticModel) -> Decoder:
         """Assemble the decoder, with a seeded fault if one was asked for."""
-        drafter, self.told = None, Told(None, None)
+        drafter, self.told = None, DrafterInfo(None, None)
         if self.options.gamma:
             rows = self.setup.batch_size
             drafter, self.told = build_drafter(self.options, self.pair, model, rows=rows)

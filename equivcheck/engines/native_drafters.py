@@ -26,7 +26,7 @@ from equivcheck.pairs.load import LoadedPair
 HEADS: dict[str, Callable[[HeadFiles], Head]] = {"eagle3": eagle_head, "mtp": mtp_head}
 
 
-class Told(NamedTuple):
+class DrafterInfo(NamedTuple):
     """What an engine says of its drafter."""
 
     source: DraftSource | None
@@ -36,7 +36,7 @@ class Told(NamedTuple):
 
 def build_drafter(
     options: NativeOptions, pair: LoadedPair, target: StaticModel, *, rows: int
-) -> tuple[Drafter, Told]:
+) -> tuple[Drafter, DrafterInfo]:
     """The drafter asked for, and what to say of it.
 
     Raises:
@@ -52,24 +52,24 @@ def build_drafter(
         return build_head(options, pair, target, rows=rows)
     if kind == "suffix":
         drafter = SuffixDrafter(rows=rows, most=options.gamma, device=target.device)
-        return drafter, Told("one-hot", kind)
+        return drafter, DrafterInfo("one-hot", kind)
     if kind in ("model", "mixed") and pair.draft is None:
         raise SettingsError(
             f"native: drafter={kind}, but the pair has no draft model; "
             f"name one as TARGET+DRAFT, or use drafter=lookup"
         )
     if kind == "lookup" or pair.draft is None:
-        return PromptLookupDrafter(), Told("lookup", None)
+        return PromptLookupDrafter(), DrafterInfo("lookup", None)
     positions = target.key_positions.shape[0]
     model = ModelDrafter(adopted_freely(pair.draft, positions, kernels=options.kernels), rows=rows)
     if kind == "mixed":
-        return MixedDrafter(model, PromptLookupDrafter()), Told(None, None)
-    return model, Told("model", None)
+        return MixedDrafter(model, PromptLookupDrafter()), DrafterInfo(None, None)
+    return model, DrafterInfo("model", None)
 
 
 def build_head(
     options: NativeOptions, pair: LoadedPair, target: StaticModel, *, rows: int
-) -> tuple[Drafter, Told]:
+) -> tuple[Drafter, DrafterInfo]:
     """A drafter that runs a head from disk."""
     kind, folder = options.drafter, head_folder(options, pair)
     arithmetic = fastest_products(target.device, dtype=target.dtype, kernels=options.kernels)
@@ -78,7 +78,7 @@ def build_head(
     if isinstance(head, EagleHead):
         note += f", {head.target_ids.shape[0]} of {head.vocab} ids"
     drafter = HeadDrafter(head, rows=rows, most=options.gamma)
-    return drafter, Told(None, kind, (note,))
+    return drafter, DrafterInfo(None, kind, (note,))
 
 
 def head_folder(options: NativeOptions, pair: LoadedPair) -> Path:

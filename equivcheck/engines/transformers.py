@@ -37,8 +37,8 @@ from equivcheck.engines.transformers_config import (
 )
 from equivcheck.engines.transformers_modes import (
     METHODS,
-    Drafting,
     Mode,
+    PreparedMode,
     by_assistant,
     by_dflash,
     by_early_exit,
@@ -46,7 +46,7 @@ from equivcheck.engines.transformers_modes import (
     by_mtp,
     by_universal,
 )
-from equivcheck.engines.transformers_steps import StepRecorder, Window, cut_steps
+from equivcheck.engines.transformers_steps import StepRecorder, VerifyWindow, cut_steps
 
 DRAFTED_BY_NUMBER = ("assisted", "lookup", "early-exit", "universal")
 """Modes that draft `gamma` tokens; the others as many as their layers or blocks give."""
@@ -101,7 +101,7 @@ class TransformersEngine:
         self.target: Any = self.drafting.target
         self.cache: Any = static_cache(self.target, setup.context) if options.compiled else None
 
-    def made_ready(self) -> Drafting:
+    def made_ready(self) -> PreparedMode:
         """What the mode needs of `generate()`.
 
         Raises:
@@ -125,7 +125,7 @@ class TransformersEngine:
                 return by_dflash(pair, assistant=assistant)
             case "plain":
                 settings = compiling(self.device) if options.compiled else {}
-                return Drafting(target=shell(pair.target), settings=settings)
+                return PreparedMode(target=shell(pair.target), settings=settings)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -193,7 +193,7 @@ class TransformersEngine:
             EngineError: `generate()` broke; names the request.
         """
         started = time.perf_counter()
-        window = Window(keep_rows=self.options.scores)
+        window = VerifyWindow(keep_rows=self.options.scores)
         recorder = StepRecorder(window)
         try:
             sequence = self.run(request, window=window, recorder=recorder)
@@ -216,7 +216,7 @@ class TransformersEngine:
         )
 
     @torch.inference_mode()
-    def run(self, request: Request, *, window: Window, recorder: StepRecorder) -> list[int]:
+    def run(self, request: Request, *, window: VerifyWindow, recorder: StepRecorder) -> list[int]:
         """Call `generate()`; the whole sequence, prompt included."""
         stop_ids = (*self.eos_ids(request), *request.stop_token_ids)
         prompt = torch.tensor([request.prompt_ids], device=self.device)

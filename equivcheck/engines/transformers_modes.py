@@ -39,7 +39,7 @@ BY_TARGETS_IDS = (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Drafting:
+class PreparedMode:
     """One mode, made ready."""
 
     target: PreTrainedModel
@@ -55,7 +55,7 @@ class Drafting:
     notes: tuple[str, ...] = ()
 
 
-def by_assistant(pair: LoadedPair, *, gamma: int, spec: str) -> Drafting:
+def by_assistant(pair: LoadedPair, *, gamma: int, spec: str) -> PreparedMode:
     """The pair's draft model drafts.
 
     Raises:
@@ -67,20 +67,20 @@ def by_assistant(pair: LoadedPair, *, gamma: int, spec: str) -> Drafting:
             f"name one as TARGET+DRAFT, or use mode=lookup"
         )
     assistant = shell(pair.draft, **steadily(gamma))
-    return Drafting(
+    return PreparedMode(
         target=shell(pair.target),
         most=gamma,
         arguments=lambda greedy: {"assistant_model": assistant},
     )
 
 
-def by_lookup(pair: LoadedPair, *, gamma: int) -> Drafting:
+def by_lookup(pair: LoadedPair, *, gamma: int) -> PreparedMode:
     """Drafts are copied from the text so far."""
     settings = {"prompt_lookup_num_tokens": gamma}
-    return Drafting(target=shell(pair.target), most=gamma, settings=settings)
+    return PreparedMode(target=shell(pair.target), most=gamma, settings=settings)
 
 
-def by_early_exit(pair: LoadedPair, *, gamma: int, layers: int | None) -> Drafting:
+def by_early_exit(pair: LoadedPair, *, gamma: int, layers: int | None) -> PreparedMode:
     """The target's first layers draft, half of them unless told otherwise.
 
     Raises:
@@ -94,10 +94,10 @@ def by_early_exit(pair: LoadedPair, *, gamma: int, layers: int | None) -> Drafti
         )
     target = apart(pair.target)
     view = shell(target, **steadily(gamma))
-    return Drafting(target=view, most=gamma, settings={"assistant_early_exit": chosen})
+    return PreparedMode(target=view, most=gamma, settings={"assistant_early_exit": chosen})
 
 
-def by_universal(pair: LoadedPair, *, gamma: int, assistant: str | None) -> Drafting:
+def by_universal(pair: LoadedPair, *, gamma: int, assistant: str | None) -> PreparedMode:
     """A model with a tokenizer of its own drafts.
 
     Greedy, its text is read with the target's tokenizer; sampled, tokens that both have are taken.
@@ -121,7 +121,7 @@ def by_universal(pair: LoadedPair, *, gamma: int, assistant: str | None) -> Draf
     }
     window = gamma + int(copies[True].generation_config.assistant_lookbehind or 10)
     longest = max(len(text.encode()) for text in tokenizer.get_vocab())
-    return Drafting(
+    return PreparedMode(
         target=shell(pair.target),
         # Of bytes: no token has less than one.
         most=min(MOST_DRAFTED, window * longest),
@@ -139,7 +139,7 @@ def by_universal(pair: LoadedPair, *, gamma: int, assistant: str | None) -> Draf
     )
 
 
-def by_mtp(pair: LoadedPair) -> Drafting:
+def by_mtp(pair: LoadedPair) -> PreparedMode:
     """Layers of the target's checkpoint behind its last one draft a token each.
 
     Raises:
@@ -167,10 +167,10 @@ def by_mtp(pair: LoadedPair) -> Drafting:
             f"transformers: mode=mtp, but the layers that predict ahead cannot be loaded: "
             f"{describe(error)}"
         ) from error
-    return Drafting(target=target, most=count, settings={"use_mtp": True})
+    return PreparedMode(target=target, most=count, settings={"use_mtp": True})
 
 
-def by_dflash(pair: LoadedPair, *, assistant: str | None) -> Drafting:
+def by_dflash(pair: LoadedPair, *, assistant: str | None) -> PreparedMode:
     """A block drafter reads hidden states of the target and drafts all tokens of a block at once.
 
     Raises:
@@ -201,7 +201,7 @@ def by_dflash(pair: LoadedPair, *, assistant: str | None) -> Drafting:
             f"block_size {block} and hidden_size {model.config.hidden_size}"
         )
     drafter = model.requires_grad_(False).eval().to(pair.target.device)
-    return Drafting(
+    return PreparedMode(
         target=shell(pair.target),
         most=block - 1,
         settings={"speculation_type": "dflash"},

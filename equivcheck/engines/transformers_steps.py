@@ -22,7 +22,7 @@ LOWEST = -1e30
 """Stands for the logarithm of zero: JSON has no minus infinity."""
 
 
-class Window(LogitsProcessor):
+class VerifyWindow(LogitsProcessor):
     """The slots of the present verify window: the last of the logits processors before warping."""
 
     def __init__(self, *, keep_rows: bool) -> None:
@@ -56,7 +56,7 @@ class Window(LogitsProcessor):
 class StepRecorder(BaseStreamer):
     """Turns each step's new tokens into a `Step` and `TokenScore`s."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: VerifyWindow) -> None:
         """Record what ``window`` sees. The clock starts now."""
         self.window = window
         self.steps: list[Step] = []

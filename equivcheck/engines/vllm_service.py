@@ -15,7 +15,7 @@ from equivcheck.core.generation import Generation, Request
 from equivcheck.core.serving import Happened, ServedEvent
 
 
-class UnderWay:
+class VllmRequest:
     """A request that has been put to the core and has no answer yet."""
 
     def __init__(self, request: Request) -> None:
@@ -50,7 +50,7 @@ class VllmService:
             answer: From a request, vLLM's output, and ``seconds`` since it came, its answer.
         """
         self.core, self.add, self.answer = core, add, answer
-        self.under_way: dict[str, UnderWay] = {}
+        self.under_way: dict[str, VllmRequest] = {}
         """By vLLM's id."""
         self.ids = 0
         self.steps = 0
@@ -73,7 +73,7 @@ class VllmService:
         self.ids += 1
         name = f"{id(self)}-{self.ids}"
         self.add(name, request)
-        self.under_way[name] = UnderWay(request)
+        self.under_way[name] = VllmRequest(request)
 
     def find(self, key: str) -> str | None:
         """vLLM's id of the request of a key that is under way."""
@@ -107,7 +107,7 @@ class VllmService:
         happened, self.happened = self.happened, []
         return happened
 
-    def note(self, each: UnderWay, output: Any) -> None:
+    def note(self, each: VllmRequest, output: Any) -> None:
         """Tell what a step made of one request."""
         key, tokens = each.request.key, tuple(output.outputs[0].token_ids)
         preempted = getattr(output.metrics, "num_preemptions", 0)

@@ -14,7 +14,7 @@ from msgspec import Struct
 from equivcheck.core.cases import Conversation, Message
 from equivcheck.core.errors import EngineError
 from equivcheck.core.generation import Request
-from equivcheck.engines.http.completions import Answer, Choice, Usage, common_body
+from equivcheck.engines.http.completions import Choice, CompletionsResponse, Usage, common_body
 
 CHAT = "/v1/chat/completions"
 BY_CHAT = ("raw_prompt", "tools")
@@ -69,7 +69,7 @@ def with_conversation(request: Request, text: str) -> Request:
     return msgspec.structs.replace(request, conversation=said)
 
 
-def as_completion(answer: ChatAnswer, request: Request, *, url: str) -> Answer:
+def as_completion(answer: ChatAnswer, request: Request, *, url: str) -> CompletionsResponse:
     """The answer as `/v1/completions` would have given it.
 
     Raises:
@@ -83,7 +83,7 @@ def as_completion(answer: ChatAnswer, request: Request, *, url: str) -> Answer:
                 f"{url}: {request.key}: the server cuts {what} out of the text, so that what the "
                 f"model wrote cannot be compared; start it without that parser"
             )
-    return Answer(
+    return CompletionsResponse(
         choices=tuple(
             Choice(text=choice.message.content, finish_reason=choice.finish_reason)
             for choice in answer.choices

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from equivcheck.core.errors import EngineError, unknown_name
 from equivcheck.core.generation import Request
-from equivcheck.engines.http.dialect import Asked, read, stop_ids
+from equivcheck.engines.http.dialect import ServerOptions, read, stop_ids
 from equivcheck.engines.http.wire import Wire
 
 MODELS = "/v1/models"
@@ -48,7 +48,7 @@ class Choice(Struct, frozen=True, kw_only=True):
     stop_reason: int | str | None = None
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class CompletionsResponse(Struct, frozen=True, kw_only=True):
     """An answer of ``/v1/completions``, as far as servers agree."""
 
     choices: tuple[Choice, ...]
@@ -79,7 +79,7 @@ def models(wire: Wire) -> tuple[ModelCard, ...]:
     return read(wire.get(MODELS), ModelList, wire=wire, path=MODELS).data
 
 
-def choose_model(cards: tuple[ModelCard, ...], asked: Asked, *, wire: Wire) -> ModelCard:
+def choose_model(cards: tuple[ModelCard, ...], asked: ServerOptions, *, wire: Wire) -> ModelCard:
     """The model that was named, or else the only one that is no adapter of another.
 
     Raises:

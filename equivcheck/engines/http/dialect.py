@@ -34,7 +34,7 @@ class PairWords(NamedTuple):
     """The pair's; None: nothing is asked by text."""
 
 
-class Asked(NamedTuple):
+class ServerOptions(NamedTuple):
     """What the user said of a server; None: to be found out."""
 
     model: str | None
@@ -48,7 +48,7 @@ class Asked(NamedTuple):
     """Whether it is asked by messages."""
 
 
-class Told(Struct, frozen=True, kw_only=True):
+class ServerCapabilities(Struct, frozen=True, kw_only=True):
     """What a server told of itself as it was opened."""
 
     versions: dict[str, str]
@@ -80,11 +80,11 @@ class Dialect(Protocol):
 
     wire: Wire
 
-    def __init__(self, wire: Wire, pair: PairWords, asked: Asked) -> None:
+    def __init__(self, wire: Wire, pair: PairWords, asked: ServerOptions) -> None:
         """Ask nothing yet."""
         ...
 
-    def open(self) -> Told:
+    def open(self) -> ServerCapabilities:
         """Ask the server what it is, once, and keep what is needed to ask it more.
 
         Raises:

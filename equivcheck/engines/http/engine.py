@@ -21,7 +21,7 @@ from equivcheck.core.generation import DraftCounts, Generation, Request
 from equivcheck.core.serving import ServingLimits, TimedAnswer
 from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.http.counters import Counters, compare_counts, read_counters
-from equivcheck.engines.http.dialect import Asked, PairWords, StreamingDialect
+from equivcheck.engines.http.dialect import PairWords, ServerOptions, StreamingDialect
 from equivcheck.engines.http.find import DIALECTS, find_dialect
 from equivcheck.engines.http.fit import misfit
 from equivcheck.engines.http.options import HttpOptions, base_url, dtype_of, key_of
@@ -76,7 +76,7 @@ class HttpEngine:
             files.tokenizer.convert_ids_to_tokens,
             files.tokenizer,
         )
-        asked = Asked(
+        asked = ServerOptions(
             options.model,
             options.gamma,
             options.rule,

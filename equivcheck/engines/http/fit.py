@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from equivcheck.core.generation import Request
 from equivcheck.core.refusals import lacking
-from equivcheck.engines.http.dialect import Told
+from equivcheck.engines.http.dialect import ServerCapabilities
 from equivcheck.engines.serving import ids_outside, positions
 
 
-def misfit(request: Request, told: Told, *, vocab: int) -> str | None:
+def misfit(request: Request, told: ServerCapabilities, *, vocab: int) -> str | None:
     """Why a request cannot be served as asked; None: as far as the server has said, it can."""
     if not request.prompt_ids:
         return "its prompt is empty"

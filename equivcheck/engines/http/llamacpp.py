@@ -18,10 +18,10 @@ from equivcheck.core.engine import Rule
 from equivcheck.core.errors import EngineError, EngineGoneError, SettingsError, unknown_name
 from equivcheck.core.generation import DraftCounts, Generation, Request
 from equivcheck.engines.http.dialect import (
-    Asked,
     Ending,
     PairWords,
-    Told,
+    ServerCapabilities,
+    ServerOptions,
     ended,
     read,
     trial_request,
@@ -89,7 +89,7 @@ class Timings(Struct, frozen=True, kw_only=True):
     draft_n_accepted: int = 0
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class LlamacppResponse(Struct, frozen=True, kw_only=True):
     """An answer of ``/completion``."""
 
     tokens: tuple[int, ...]
@@ -103,14 +103,14 @@ class Answer(Struct, frozen=True, kw_only=True):
 class LlamacppDialect:
     """llama.cpp in its own words."""
 
-    def __init__(self, wire: Wire, pair: PairWords, asked: Asked) -> None:
+    def __init__(self, wire: Wire, pair: PairWords, asked: ServerOptions) -> None:
         """Nothing is asked yet."""
         self.wire, self.pair, self.asked = wire, pair, asked
         self.props = Props()
         self.model: str | None = None
         self.speculates = False
 
-    def open(self) -> Told:
+    def open(self) -> ServerCapabilities:
         """Ask for its properties, and try a request of one token and one for each end of text."""
         self.props = self.look()
         alias = self.props.model_alias
@@ -132,7 +132,7 @@ class LlamacppDialect:
             self.try_end(token)
         # The name may be a path, whose folders are nobody's business.
         name = PurePath(alias or tried.model or "not told").name
-        return Told(
+        return ServerCapabilities(
             versions={
                 "llama.cpp": self.props.build_info or "not told",
                 "model": name,
@@ -169,7 +169,7 @@ class LlamacppDialect:
             EngineGoneError: another model answered.
         """
         reply = self.wire.post(COMPLETION, body := self.body(request))
-        answer = read(reply, Answer, wire=self.wire, path=COMPLETION)
+        answer = read(reply, LlamacppResponse, wire=self.wire, path=COMPLETION)
         if answer.model != self.model:
             raise EngineGoneError(
                 f"{self.wire.url}: {request.key} was answered by {answer.model}, not {self.model}"
@@ -235,10 +235,10 @@ class LlamacppDialect:
             "grammar": "",
         }
 
-    def put(self, body: dict[str, Any]) -> Answer:
+    def put(self, body: dict[str, Any]) -> LlamacppResponse:
         """Put a body; the raw answer."""
         reply = self.wire.post(COMPLETION, body)
-        return read(reply, Answer, wire=self.wire, path=COMPLETION)
+        return read(reply, LlamacppResponse, wire=self.wire, path=COMPLETION)
 
     def look(self) -> Props:
         """The server's properties, as they are now."""

@@ -30,7 +30,7 @@ class Decoded(Struct, frozen=True, kw_only=True):
     top_logprobs: tuple[Candidate, ...]
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class LlamacppProbsResponse(Struct, frozen=True, kw_only=True):
     """An answer of ``/completion`` that was asked for `n_probs`."""
 
     tokens_evaluated: int
@@ -70,7 +70,7 @@ class LlamacppRows:
         request = Request(key="scored", prompt_ids=tuple(prefix), max_new_tokens=1)
         asked = {"n_probs": self.most, "cache_prompt": True, "post_sampling_probs": False}
         reply = wire.post(COMPLETION, self.dialect.body(request) | asked)
-        answer = read(reply, Answer, wire=wire, path=COMPLETION)
+        answer = read(reply, LlamacppProbsResponse, wire=wire, path=COMPLETION)
         if answer.model != self.dialect.model:
             raise EngineGoneError(f"{wire.url}: {answer.model} scored, not {self.dialect.model}")
         if answer.tokens_evaluated != len(prefix):

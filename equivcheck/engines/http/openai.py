@@ -21,7 +21,7 @@ from equivcheck.engines.http.chat import (
 )
 from equivcheck.engines.http.completions import (
     COMPLETIONS,
-    Answer,
+    CompletionsResponse,
     card_now,
     choose_model,
     common_body,
@@ -31,10 +31,10 @@ from equivcheck.engines.http.completions import (
     swapped,
 )
 from equivcheck.engines.http.dialect import (
-    Asked,
     Ending,
     PairWords,
-    Told,
+    ServerCapabilities,
+    ServerOptions,
     ended,
     read,
     trial_request,
@@ -62,13 +62,13 @@ TEXT_ALONE = (
 class OpenaiDialect:
     """The fields that every server of the API has."""
 
-    def __init__(self, wire: Wire, pair: PairWords, asked: Asked) -> None:
+    def __init__(self, wire: Wire, pair: PairWords, asked: ServerOptions) -> None:
         """Nothing is asked yet."""
         self.wire, self.pair, self.asked = wire, pair, asked
         self.model = ""
         self.text_alone = asked.text or asked.chat
 
-    def open(self) -> Told:
+    def open(self) -> ServerCapabilities:
         """Ask for the model, and try a request of one token: by ids, and by text if need be."""
         self.model = choose_model(models(self.wire), self.asked, wire=self.wire).id
         self.text_alone = self.text_alone or not self.gives_ids()
@@ -78,7 +78,7 @@ class OpenaiDialect:
             choice = one_ended(answer.choices, request, wire=self.wire)
             if choice.text is None:
                 raise EngineError(f"{self.wire.url}: answers with neither text nor token ids")
-        return Told(
+        return ServerCapabilities(
             versions={"model": PurePath(self.model).name},
             gamma=self.asked.gamma or 0,
             counts=False,
@@ -147,7 +147,7 @@ class OpenaiDialect:
             total_seconds=seconds,
         )
 
-    def ask(self, request: Request, *, prompt: str | None) -> tuple[Answer, float]:
+    def ask(self, request: Request, *, prompt: str | None) -> tuple[CompletionsResponse, float]:
         """Put a request, and read the answer and the seconds it took.
 
         Raises:
@@ -171,6 +171,6 @@ class OpenaiDialect:
             "return_token_ids": True,
         }
 
-    def decode(self, reply: Reply) -> Answer:
+    def decode(self, reply: Reply) -> CompletionsResponse:
         """A reply as an answer."""
-        return read(reply, Answer, wire=self.wire, path=COMPLETIONS)
+        return read(reply, CompletionsResponse, wire=self.wire, path=COMPLETIONS)

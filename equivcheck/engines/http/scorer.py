@@ -28,7 +28,7 @@ Output = tuple[Sequence[int], Sequence[int]]
 """A prompt, and the tokens behind it that are to be scored."""
 
 
-class Rows(Protocol):
+class RowScorer(Protocol):
     """How one dialect scores."""
 
     most: int
@@ -133,7 +133,7 @@ def _by_url(engine: Engine) -> HttpEngine | None:
     return inner
 
 
-def _open(engine: HttpEngine) -> Rows:
+def _open(engine: HttpEngine) -> RowScorer:
     wanted = engine.options.logprobs or WANTED
     match engine.dialect:
         case VllmDialect() as dialect:

@@ -40,10 +40,10 @@ TICK = 0.25
 ANSWER_SECONDS = 5.0
 """For one of these questions."""
 TAIL_BYTES, TAIL_LINES, TAIL_CELLS = 4096, 4, 240
-_running: dict[str, Server] = {}
+_running: dict[str, ServerProcess] = {}
 
 
-class Server:
+class ServerProcess:
     """One started server, in a session of its own."""
 
     def __init__(
@@ -159,7 +159,7 @@ class Server:
 class ServedEngine:
     """An engine whose server was started for it."""
 
-    def __init__(self, engine: Engine, server: Server) -> None:
+    def __init__(self, engine: Engine, server: ServerProcess) -> None:
         """Take over an open engine and one use of a server."""
         self.engine, self.server = engine, server
 
@@ -212,7 +212,9 @@ class ServedEngine:
             release(self.server)
 
 
-def lend(name: str, table: EngineTable, url: str, *, log: Path | None, clock: Clock) -> Server:
+def lend(
+    name: str, table: EngineTable, url: str, *, log: Path | None, clock: Clock
+) -> ServerProcess:
     """The server of a table, started if it does not run; `release` gives it back.
 
     Raises:
@@ -221,7 +223,7 @@ def lend(name: str, table: EngineTable, url: str, *, log: Path | None, clock: Cl
     """
     server = _running.get(name)
     if server is None:
-        server = Server(name, table, url, log=log, seconds=clock.seconds_to_close())
+        server = ServerProcess(name, table, url, log=log, seconds=clock.seconds_to_close())
         try:
             server.wait(seconds=clock.seconds_to_open())
         except BaseException:
@@ -232,7 +234,7 @@ def lend(name: str, table: EngineTable, url: str, *, log: Path | None, clock: Cl
     return server
 
 
-def release(server: Server) -> None:
+def release(server: ServerProcess) -> None:
     """Give a server back; its last user ends it."""
     server.users -= 1
     if server.users == 0:

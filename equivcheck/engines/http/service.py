@@ -23,7 +23,7 @@ MOST_UNDER_WAY = 64
 """Connections at once; who comes on top of that waits here."""
 
 
-class UnderWay(NamedTuple):
+class PendingRequest(NamedTuple):
     """A request that was put and has no answer yet."""
 
     wire: Wire
@@ -52,7 +52,7 @@ class HttpService:
         """
         self.dialect, self.refusal, self.confirm = dialect, refusal, confirm
         self.pool = ThreadPoolExecutor(max_workers=MOST_UNDER_WAY)
-        self.under_way: dict[str, UnderWay] = {}
+        self.under_way: dict[str, PendingRequest] = {}
         self.steps = 0
         self.happened: list[ServedEvent] = []
 
@@ -74,7 +74,7 @@ class HttpService:
         own = self.dialect.wire.another()
         dialect = copy.copy(self.dialect)
         dialect.wire = own
-        self.under_way[request.key] = UnderWay(
+        self.under_way[request.key] = PendingRequest(
             own, self.pool.submit(self.answered, dialect, request)
         )
         self.tell("begun", request.key)

@@ -14,10 +14,10 @@ from equivcheck.core.errors import EngineError
 from equivcheck.core.generation import DraftCounts, Generation, Request
 from equivcheck.core.lossy import lossy_in
 from equivcheck.engines.http.dialect import (
-    Asked,
     Ending,
     PairWords,
-    Told,
+    ServerCapabilities,
+    ServerOptions,
     ended,
     read,
     stop_ids,
@@ -36,7 +36,7 @@ METHODS = {"EAGLE3": "eagle3", "STANDALONE": "draft_model", "NGRAM": "ngram"}
 """Its algorithms in vLLM's words, where they are one method each."""
 
 
-class ServerInfo(Struct, frozen=True, kw_only=True):
+class SglangServerInfo(Struct, frozen=True, kw_only=True):
     """``/get_server_info``."""
 
     model_path: str
@@ -74,7 +74,7 @@ class Finished(Struct, frozen=True, kw_only=True):
     matched: int | str | None = None
 
 
-class MetaInfo(Struct, frozen=True, kw_only=True):
+class SglangMeta(Struct, frozen=True, kw_only=True):
     """``meta_info`` of an answer; figures of speculation only where it took place."""
 
     finish_reason: Finished
@@ -84,29 +84,29 @@ class MetaInfo(Struct, frozen=True, kw_only=True):
     spec_accept_token_num: int | None = None
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class SglangResponse(Struct, frozen=True, kw_only=True):
     """An answer of ``/generate``."""
 
-    meta_info: MetaInfo
+    meta_info: SglangMeta
     output_ids: tuple[int, ...] | None = None
 
 
 class SglangDialect:
     """SGLang in its own words."""
 
-    def __init__(self, wire: Wire, pair: PairWords, asked: Asked) -> None:
+    def __init__(self, wire: Wire, pair: PairWords, asked: ServerOptions) -> None:
         """Nothing is asked yet."""
         self.wire, self.pair, self.asked = wire, pair, asked
         self.gamma = 0
 
-    def open(self) -> Told:
+    def open(self) -> ServerCapabilities:
         """Ask what it runs, and try a request of one token."""
         info = self.look()
         speculates = info.speculative_algorithm is not None
         self.gamma = self.asked.gamma or (info.speculative_num_draft_tokens or 0) * speculates
         self.answer(trial_request())
         seeded = info.enable_deterministic_inference
-        return Told(
+        return ServerCapabilities(
             versions={
                 "sglang": info.version or "not told",
                 "model": PurePath(info.model_path).name,
@@ -139,7 +139,7 @@ class SglangDialect:
             EngineError: it has no ids, read another prompt, or did not end.
         """
         reply = self.wire.post(GENERATE, self.body(request))
-        answer = read(reply, Answer, wire=self.wire, path=GENERATE)
+        answer = read(reply, SglangResponse, wire=self.wire, path=GENERATE)
         meta = answer.meta_info
         if answer.output_ids is None:
             raise EngineError(f"{self.wire.url}: answers without output_ids")
@@ -191,12 +191,12 @@ class SglangDialect:
             },
         }
 
-    def look(self) -> ServerInfo:
+    def look(self) -> SglangServerInfo:
         """What the server runs, as it is now."""
-        return read(self.wire.get(SERVER_INFO), ServerInfo, wire=self.wire, path=SERVER_INFO)
+        return read(self.wire.get(SERVER_INFO), SglangServerInfo, wire=self.wire, path=SERVER_INFO)
 
 
-def counts(meta: MetaInfo) -> DraftCounts:
+def counts(meta: SglangMeta) -> DraftCounts:
     """A request's drafts; without a verify step the server counts none."""
     return DraftCounts(
         drafted=meta.spec_draft_token_num or 0,

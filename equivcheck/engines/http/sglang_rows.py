@@ -19,7 +19,7 @@ Entry = tuple[float | None, int, str | None]
 """Log-probability, token, text."""
 
 
-class MetaInfo(Struct, frozen=True, kw_only=True):
+class SglangLogprobsMeta(Struct, frozen=True, kw_only=True):
     """``meta_info`` of an answer that was asked for its prompt's log-probabilities."""
 
     prompt_tokens: int
@@ -27,10 +27,10 @@ class MetaInfo(Struct, frozen=True, kw_only=True):
     input_top_logprobs: tuple[tuple[Entry, ...] | None, ...]
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class SglangLogprobsResponse(Struct, frozen=True, kw_only=True):
     """An answer of ``/generate``."""
 
-    meta_info: MetaInfo
+    meta_info: SglangLogprobsMeta
 
 
 class SglangRows:
@@ -61,7 +61,9 @@ class SglangRows:
             "top_logprobs_num": self.most,
             "sampling_params": {"max_new_tokens": 1, "temperature": 0.0, "ignore_eos": True},
         }
-        meta = read(wire.post(GENERATE, body), Answer, wire=wire, path=GENERATE).meta_info
+        meta = read(
+            wire.post(GENERATE, body), SglangLogprobsResponse, wire=wire, path=GENERATE
+        ).meta_info
         own, best = meta.input_token_logprobs[1:], meta.input_top_logprobs[1:]
         if meta.prompt_tokens != len(sent) or not len(own) == len(best) == len(output):
             raise EngineError(f"{wire.url}: it read another prompt than the one to score")

@@ -13,7 +13,7 @@ from equivcheck.core.errors import EngineError
 from equivcheck.core.generation import Generation, Request
 from equivcheck.engines.http.completions import (
     COMPLETIONS,
-    Answer,
+    CompletionsResponse,
     card_now,
     choose_model,
     extended_body,
@@ -23,10 +23,10 @@ from equivcheck.engines.http.completions import (
     version_of,
 )
 from equivcheck.engines.http.dialect import (
-    Asked,
     Ending,
     PairWords,
-    Told,
+    ServerCapabilities,
+    ServerOptions,
     ended,
     read,
     trial_request,
@@ -40,16 +40,16 @@ REFUSES = ("stop", "banned_tokens", "repetition_penalty", "presence_penalty", "f
 class TensorrtLlmDialect:
     """TensorRT-LLM in its own words."""
 
-    def __init__(self, wire: Wire, pair: PairWords, asked: Asked) -> None:
+    def __init__(self, wire: Wire, pair: PairWords, asked: ServerOptions) -> None:
         """Nothing is asked yet."""
         self.wire, self.pair, self.asked = wire, pair, asked
         self.model = ""
 
-    def open(self) -> Told:
+    def open(self) -> ServerCapabilities:
         """Ask for model and version, and try a request of one token."""
         self.model = choose_model(models(self.wire), self.asked, wire=self.wire).id
         self.answer(trial_request())
-        return Told(
+        return ServerCapabilities(
             versions={"tensorrt-llm": version_of(self.wire), "model": PurePath(self.model).name},
             gamma=self.asked.gamma or 0,
             counts=False,
@@ -72,7 +72,7 @@ class TensorrtLlmDialect:
             EngineError: it has no ids, is one to another prompt, or did not end.
         """
         reply = self.wire.post(COMPLETIONS, self.body(request))
-        answer = read(reply, Answer, wire=self.wire, path=COMPLETIONS)
+        answer = read(reply, CompletionsResponse, wire=self.wire, path=COMPLETIONS)
         choice = only_choice(answer.choices, request, wire=self.wire)
         if wrong := swapped(request, choice, answer.usage):
             raise EngineError(f"{self.wire.url}: {wrong}")

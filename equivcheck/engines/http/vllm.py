@@ -26,10 +26,10 @@ from equivcheck.engines.http.completions import (
 )
 from equivcheck.engines.http.counters import read_counters
 from equivcheck.engines.http.dialect import (
-    Asked,
     Ending,
     PairWords,
-    Told,
+    ServerCapabilities,
+    ServerOptions,
     ended,
     read,
     trial_request,
@@ -49,14 +49,14 @@ DOUBTFUL = {
 class VllmDialect:
     """vLLM in its own words."""
 
-    def __init__(self, wire: Wire, pair: PairWords, asked: Asked) -> None:
+    def __init__(self, wire: Wire, pair: PairWords, asked: ServerOptions) -> None:
         """Nothing is asked yet."""
         self.wire, self.pair, self.asked = wire, pair, asked
         self.model = ""
         self.gamma = 0
         self.fingerprint: str | None = None
 
-    def open(self) -> Told:
+    def open(self) -> ServerCapabilities:
         """Ask for model, version and counters, and try a few requests of one token."""
         card = choose_model(models(self.wire), self.asked, wire=self.wire)
         self.model = card.id
@@ -73,7 +73,7 @@ class VllmDialect:
                 "its answers do not count their drafts: start it with "
                 "--per-request-spec-decode-metrics detailed, or ask with batch=1",
             )
-        return Told(
+        return ServerCapabilities(
             versions={
                 "vllm": version_of(self.wire),
                 "model": PurePath(card.id).name,

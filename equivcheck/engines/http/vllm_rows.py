@@ -24,7 +24,7 @@ USUAL_MOST = 20
 """What a server gives that was started without ``--max-logprobs``."""
 
 
-class Entry(Struct, frozen=True):
+class VllmLogprob(Struct, frozen=True):
     """One log-probability."""
 
     logprob: float
@@ -33,7 +33,7 @@ class Entry(Struct, frozen=True):
 class ScoredChoice(Struct, frozen=True, kw_only=True):
     """The one choice, with its prompt's log-probabilities; those of the first token are null."""
 
-    prompt_logprobs: tuple[dict[int, Entry] | None, ...] | None = None
+    prompt_logprobs: tuple[dict[int, VllmLogprob] | None, ...] | None = None
     prompt_token_ids: tuple[int, ...] | None = None
 
 

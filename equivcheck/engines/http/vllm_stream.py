@@ -20,7 +20,7 @@ from equivcheck.core.generation import Step
 from equivcheck.core.serving import Emission
 from equivcheck.core.validation import decoded, explain
 from equivcheck.engines.http.completions import Choice, Usage
-from equivcheck.engines.http.vllm_words import Metrics, Speculation, VllmAnswer
+from equivcheck.engines.http.vllm_words import Metrics, VllmAnswer, VllmSpeculation
 from equivcheck.engines.http.wire import BrokeError
 
 PREFIX = b"data:"
@@ -107,7 +107,9 @@ def emissions_of(
     return tuple(found)
 
 
-def steps_of(sizes: Sequence[int], told: Speculation | None, *, length: int) -> tuple[Step, ...]:
+def steps_of(
+    sizes: Sequence[int], told: VllmSpeculation | None, *, length: int
+) -> tuple[Step, ...]:
     """The steps of an answer; empty where chunks and figures do not tell them for certain.
 
     Args:

@@ -8,14 +8,14 @@ from msgspec import Struct
 from equivcheck.core.generation import DraftCounts
 from equivcheck.core.lossy import lossy_in
 from equivcheck.core.validation import decoded
-from equivcheck.engines.http.completions import Answer
+from equivcheck.engines.http.completions import CompletionsResponse
 from equivcheck.engines.http.wire import Wire
 
 CONFIG = "/server_info?config_format=json"
 """The server's whole configuration: only where it was started with VLLM_SERVER_DEV_MODE=1."""
 
 
-class Speculation(Struct, frozen=True, kw_only=True):
+class VllmSpeculation(Struct, frozen=True, kw_only=True):
     """``metrics.speculative_decoding`` of one answer; steps without drafts are not counted."""
 
     num_spec_steps: int
@@ -43,10 +43,10 @@ class Speculation(Struct, frozen=True, kw_only=True):
 class Metrics(Struct, frozen=True, kw_only=True):
     """``metrics`` of one answer."""
 
-    speculative_decoding: Speculation | None = None
+    speculative_decoding: VllmSpeculation | None = None
 
 
-class VllmAnswer(Answer, frozen=True, kw_only=True):
+class VllmAnswer(CompletionsResponse, frozen=True, kw_only=True):
     """An answer of ``/v1/completions``, with what it says of its drafts."""
 
     metrics: Metrics | None = None
@@ -65,7 +65,7 @@ class VllmConfig(Struct, frozen=True, kw_only=True):
     speculative_config: SpeculativeConfig | None = None
 
 
-class ServerInfo(Struct, frozen=True, kw_only=True):
+class VllmServerInfo(Struct, frozen=True, kw_only=True):
     """What `CONFIG` says."""
 
     vllm_config: VllmConfig
@@ -83,7 +83,7 @@ def method_of(wire: Wire) -> str | None:
     if reply.status != 200:
         return None
     try:
-        told = decoded(lambda data: msgspec.json.decode(data, type=ServerInfo), reply.body)
+        told = decoded(lambda data: msgspec.json.decode(data, type=VllmServerInfo), reply.body)
     except msgspec.DecodeError:
         return None
     speculative = told.vllm_config.speculative_config

@@ -22,7 +22,7 @@ from equivcheck.core.serving import ServedEvent, Serving, ServingEngine
 from equivcheck.engines.isolation.frames import (
     HEAD,
     Advance,
-    Answer,
+    AnswerFrame,
     Ask,
     Broke,
     Cancel,
@@ -136,7 +136,7 @@ def as_frame(given: object) -> bytes:
             f"the engine gave a value of type {type(given).__name__} as an answer, not Generation"
         )
     try:
-        return frame(Answer(generation=given))
+        return frame(AnswerFrame(generation=given))
     except (TypeError, ValueError, OverflowError, FrameError) as error:
         raise EngineError(f"no record can hold its answer to {given.key!r}: {error}") from error
 

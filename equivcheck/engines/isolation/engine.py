@@ -21,7 +21,7 @@ from equivcheck.core.generation import Generation, Request
 from equivcheck.core.serving import ServingLimits
 from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.isolation.frames import (
-    Answer,
+    AnswerFrame,
     Ask,
     Broke,
     Close,
@@ -88,7 +88,7 @@ class IsolatedEngine:
             while True:
                 limit = self.clock.seconds_to_answer(tokens=sum(waiting.values()))
                 given = self._receive(process, seconds=limit, doing=doing, limit="answer_seconds")
-                if isinstance(given, Answer):
+                if isinstance(given, AnswerFrame):
                     self._fruitless = 0
                     waiting.pop(given.generation.key, None)
                     yield given.generation

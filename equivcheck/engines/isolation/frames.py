@@ -88,7 +88,7 @@ class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
     capabilities: Capabilities
 
 
-class Answer(Struct, frozen=True, kw_only=True, tag="answer"):
+class AnswerFrame(Struct, frozen=True, kw_only=True, tag="answer"):
     """From the engine's process: one answer."""
 
     generation: Generation
@@ -127,7 +127,7 @@ class Closed(Struct, frozen=True, kw_only=True, tag="closed"):
 
 ToService = Serve | Submit | Cancel | Advance
 ToEngine = Open | Ask | ToService | Close
-FromEngine = Started | Opened | Answer | Done | InService | Broke | Closed
+FromEngine = Started | Opened | AnswerFrame | Done | InService | Broke | Closed
 
 _encode = msgspec.msgpack.Encoder().encode
 _to_engine: msgspec.msgpack.Decoder[ToEngine] = msgspec.msgpack.Decoder(ToEngine)

@@ -10,7 +10,7 @@ import pytest
 from equivcheck.core.cases import Sampling
 from equivcheck.core.errors import EngineError
 from equivcheck.core.generation import DraftCounts, Request
-from equivcheck.engines.http.dialect import Asked, PairWords
+from equivcheck.engines.http.dialect import PairWords, ServerOptions
 from equivcheck.engines.http.openai import OpenaiDialect
 from equivcheck.engines.http.sglang import SglangDialect
 from equivcheck.engines.http.tensorrt_llm import TensorrtLlmDialect
@@ -19,7 +19,7 @@ from equivcheck.engines.http.wire import Wire
 from .stub import EOS, Reply, serving
 
 WireTo = Callable[..., Wire]
-NOTHING_SAID = Asked(None, None, None)
+NOTHING_SAID = ServerOptions(None, None, None)
 LAW = Sampling(temperature=0.7, top_k=5, top_p=0.9, logit_bias={3: -1.5})
 REQUEST = Request(
     key="code/a", prompt_ids=(4, 5), max_new_tokens=6, sampling=LAW, stop_token_ids=(9,)
@@ -130,7 +130,7 @@ class FakeCompletions:
 
 def test_tensorrt_llm(wire_to: WireTo, words: PairWords) -> None:
     with serving(FakeCompletions()) as stub:
-        dialect = TensorrtLlmDialect(wire_to(stub.url), words, Asked(None, 3, None))
+        dialect = TensorrtLlmDialect(wire_to(stub.url), words, ServerOptions(None, 3, None))
         told = dialect.open()
         answer = dialect.answer(REQUEST)
         sent = stub.asked("/v1/completions")[-1]

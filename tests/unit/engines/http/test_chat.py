@@ -11,7 +11,7 @@ from equivcheck.core.cases import Conversation, Message
 from equivcheck.core.errors import EngineError
 from equivcheck.core.generation import Request
 from equivcheck.core.refusals import lacking
-from equivcheck.engines.http.dialect import Asked, PairWords
+from equivcheck.engines.http.dialect import PairWords, ServerOptions
 from equivcheck.engines.http.openai import OpenaiDialect
 from equivcheck.engines.http.wire import Wire
 
@@ -19,7 +19,7 @@ from .stub import EOS, Reply, serving
 from .test_texts import BOS, Words
 
 WireTo = Callable[..., Wire]
-BY_CHAT = Asked(None, None, None, chat=True)
+BY_CHAT = ServerOptions(None, None, None, chat=True)
 CALL = {"type": "function", "id": "c1", "function": {"name": "add", "arguments": {"a": 1}}}
 SAID = Conversation(
     (

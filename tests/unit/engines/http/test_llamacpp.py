@@ -10,7 +10,7 @@ import pytest
 from equivcheck.core.cases import Sampling
 from equivcheck.core.errors import EngineError, EngineGoneError, SettingsError
 from equivcheck.core.generation import DraftCounts, Generation, Request
-from equivcheck.engines.http.dialect import Asked, PairWords
+from equivcheck.engines.http.dialect import PairWords, ServerOptions
 from equivcheck.engines.http.llamacpp import LlamacppDialect, packed, rule_of
 from equivcheck.engines.http.wire import Wire
 
@@ -51,7 +51,7 @@ class FakeLlamacpp:
 
 
 def opened(wire: Wire, words: PairWords, *, gamma: int | None = 16) -> LlamacppDialect:
-    dialect = LlamacppDialect(wire, words, Asked(None, gamma, None))
+    dialect = LlamacppDialect(wire, words, ServerOptions(None, gamma, None))
     dialect.open()
     return dialect
 
@@ -149,7 +149,7 @@ def test_a_plain_server_needs_no_word(wire_to: WireTo, words: PairWords) -> None
     fake = FakeLlamacpp()
     fake.settings = {"speculative.types": "none"}
     with serving(fake) as stub:
-        dialect = LlamacppDialect(wire_to(stub.url), words, Asked(None, None, None))
+        dialect = LlamacppDialect(wire_to(stub.url), words, ServerOptions(None, None, None))
         told = dialect.open()
     assert (told.gamma, told.counts, told.rule, told.slots) == (0, False, "coupled", 4)
     assert told.context == 1024
@@ -166,7 +166,7 @@ def test_only_drafts_that_are_not_drawn_share_noise(types: str, rule: str) -> No
 def test_every_field_is_said_in_this_packages_order(wire_to: WireTo, words: PairWords) -> None:
     law = Sampling(temperature=0.7, top_k=5, banned_tokens=(8,), logit_bias={3: 1.5})
     request = Request(key="a", prompt_ids=(4, 5), max_new_tokens=6, sampling=law)
-    dialect = LlamacppDialect(wire_to("http://127.0.0.1:9"), words, Asked(None, None, None))
+    dialect = LlamacppDialect(wire_to("http://127.0.0.1:9"), words, ServerOptions(None, None, None))
     body = dialect.body(request)
     assert body["samplers"] == ("penalties", "temperature", "top_k", "top_p", "min_p")
     assert body["logit_bias"] == [[3, 1.5], [8, False]]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from equivcheck.engines.http.dialect import Asked, PairWords
+from equivcheck.engines.http.dialect import PairWords, ServerOptions
 from equivcheck.engines.http.sglang import SglangDialect
 from equivcheck.engines.http.vllm_words import CONFIG, lossy_of
 from equivcheck.engines.http.wire import Wire
@@ -61,5 +61,5 @@ def test_sglang(
     fake = FakeSglang()
     fake.info = {**fake.info, **more}
     with serving(fake) as stub:
-        told = SglangDialect(wire_to(stub.url), words, Asked(None, None, None)).open()
+        told = SglangDialect(wire_to(stub.url), words, ServerOptions(None, None, None)).open()
     assert told.lossy == found

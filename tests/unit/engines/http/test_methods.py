@@ -10,7 +10,7 @@ import pytest
 
 from equivcheck.advise.engine_settings import engine_settings
 from equivcheck.advise.policy import Route
-from equivcheck.engines.http.dialect import Asked, PairWords
+from equivcheck.engines.http.dialect import PairWords, ServerOptions
 from equivcheck.engines.http.llamacpp import METHODS
 from equivcheck.engines.http.sglang import SglangDialect
 from equivcheck.engines.http.vllm_words import CONFIG, method_of
@@ -46,7 +46,7 @@ def test_sglang(
         "speculative_draft_model_path": draft,
     }
     with serving(fake) as stub:
-        told = SglangDialect(wire_to(stub.url), words, Asked(None, None, None)).open()
+        told = SglangDialect(wire_to(stub.url), words, ServerOptions(None, None, None)).open()
     assert told.method == method
 
 

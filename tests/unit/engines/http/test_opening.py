@@ -13,7 +13,7 @@ from equivcheck.core.engine import UNTOLD
 from equivcheck.core.errors import EngineError, SettingsError
 from equivcheck.core.generation import DraftCounts, Request
 from equivcheck.engines.http.counters import Counters, contradiction, parse
-from equivcheck.engines.http.dialect import Told
+from equivcheck.engines.http.dialect import ServerCapabilities
 from equivcheck.engines.http.engine import HttpEngine
 from equivcheck.engines.http.find import find_dialect
 from equivcheck.engines.http.fit import misfit
@@ -24,7 +24,7 @@ from .stub import FakeVllm, Reply, exchange, serving
 
 Opened = Callable[..., HttpEngine]
 REQUEST = Request(key="a", prompt_ids=(5, 6), max_new_tokens=4)
-TOLD = Told(versions={}, gamma=0, counts=False)
+TOLD = ServerCapabilities(versions={}, gamma=0, counts=False)
 
 
 @pytest.mark.parametrize("path", ["", "/", "/v1", "/v1/"])

@@ -21,7 +21,7 @@ from equivcheck.core.errors import EngineError, EngineGoneError, SettingsError
 from equivcheck.core.generation import Request
 from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.http.engine import HttpEngine
-from equivcheck.engines.http.server import Server, lend, release
+from equivcheck.engines.http.server import ServerProcess, lend, release
 from equivcheck.engines.naming import read_spec
 from equivcheck.engines.opening import Opening
 from equivcheck.engines.registry import load_engine
@@ -46,7 +46,7 @@ def table(port: int, command: str = "") -> EngineTable:
     return EngineTable(engine=f"http://127.0.0.1:{port}", start=start)
 
 
-def begin(given: EngineTable, *, log: Path | None = None, clock: Clock = SOON) -> Server:
+def begin(given: EngineTable, *, log: Path | None = None, clock: Clock = SOON) -> ServerProcess:
     url = given.engine
     return lend("mine", given, url, log=log, clock=clock)
 

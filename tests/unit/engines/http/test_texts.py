@@ -10,7 +10,7 @@ import pytest
 from equivcheck.core.cases import Sampling
 from equivcheck.core.errors import EngineError
 from equivcheck.core.generation import Request
-from equivcheck.engines.http.dialect import Asked, PairWords
+from equivcheck.engines.http.dialect import PairWords, ServerOptions
 from equivcheck.engines.http.openai import OpenaiDialect
 from equivcheck.engines.http.wire import Wire
 
@@ -18,7 +18,7 @@ from .stub import EOS, Reply, serving
 
 WireTo = Callable[..., Wire]
 BOS = 1
-NOTHING_SAID = Asked(None, None, None)
+NOTHING_SAID = ServerOptions(None, None, None)
 REQUEST = Request(key="code/a", prompt_ids=(BOS, 104, 105), max_new_tokens=6)
 
 

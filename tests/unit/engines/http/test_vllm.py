@@ -11,7 +11,7 @@ from equivcheck.core.cases import Sampling
 from equivcheck.core.errors import EngineError, EngineGoneError
 from equivcheck.core.generation import DraftCounts, Request
 from equivcheck.core.refusals import lacking
-from equivcheck.engines.http.dialect import Asked, PairWords
+from equivcheck.engines.http.dialect import PairWords, ServerOptions
 from equivcheck.engines.http.vllm import VllmDialect
 from equivcheck.engines.http.vllm_words import VllmAnswer
 from equivcheck.engines.http.wire import Wire
@@ -25,7 +25,7 @@ FINGERPRINT = "vllm-0.32.0-ac2bdd67"
 
 @pytest.fixture
 def dialect(wire_to: WireTo, words: PairWords) -> VllmDialect:
-    made = VllmDialect(wire_to("http://127.0.0.1:9"), words, Asked(None, None, None))
+    made = VllmDialect(wire_to("http://127.0.0.1:9"), words, ServerOptions(None, None, None))
     made.model, made.gamma, made.fingerprint = "m", 4, FINGERPRINT
     return made
 
@@ -166,7 +166,7 @@ def test_where_its_order_matters_it_is_not_asked(
 ) -> None:
     request = Request(key="a", prompt_ids=(4,), max_new_tokens=6, sampling=law)
     with serving(FakeVllm()) as stub:
-        told = VllmDialect(wire_to(stub.url), words, Asked(None, None, None)).open()
+        told = VllmDialect(wire_to(stub.url), words, ServerOptions(None, None, None)).open()
     assert lacking(told, msgspec.structs.replace(request, **more)) == (needs,)
 
 
@@ -181,7 +181,7 @@ class Picky(FakeVllm):
 
 def test_what_it_tells_as_it_is_opened(wire_to: WireTo, words: PairWords) -> None:
     with serving(Picky()) as stub:
-        told = VllmDialect(wire_to(stub.url), words, Asked(None, None, None)).open()
+        told = VllmDialect(wire_to(stub.url), words, ServerOptions(None, None, None)).open()
     assert told.versions == {"vllm": "0.32.0", "model": "m", "model.root": "model"}
     assert (told.gamma, told.counts, told.context) == (4, True, 1024)
     assert told.refuses == ("min_p", "logit_bias", *NOT_TOGETHER)
@@ -191,5 +191,5 @@ def test_a_version_that_refuses_nothing_is_asked_everything(
     wire_to: WireTo, words: PairWords
 ) -> None:
     with serving(FakeVllm()) as stub:
-        told = VllmDialect(wire_to(stub.url), words, Asked(None, None, None)).open()
+        told = VllmDialect(wire_to(stub.url), words, ServerOptions(None, None, None)).open()
     assert told.refuses == NOT_TOGETHER

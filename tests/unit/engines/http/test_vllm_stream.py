@@ -15,7 +15,7 @@ from equivcheck.core.generation import Request, Step
 from equivcheck.core.serving import Emission
 from equivcheck.engines.http.engine import HttpEngine
 from equivcheck.engines.http.vllm_stream import assembled, emissions_of, steps_of
-from equivcheck.engines.http.vllm_words import Speculation
+from equivcheck.engines.http.vllm_words import VllmSpeculation
 from equivcheck.engines.http.wire import BrokeError
 
 from .stub import FakeVllm, Reply, exchange, serving
@@ -28,9 +28,9 @@ def stream(name: str) -> bytes:
     return "".join(f"data: {event}\n\n" for event in events).encode()
 
 
-def speculation(*steps: tuple[int, int]) -> Speculation:
+def speculation(*steps: tuple[int, int]) -> VllmSpeculation:
     """Drafted and accepted of each step."""
-    return Speculation(
+    return VllmSpeculation(
         num_spec_steps=len(steps),
         num_draft_tokens=sum(drafted for drafted, _ in steps),
         num_accepted_draft_tokens=sum(accepted for _, accepted in steps),
@@ -114,7 +114,7 @@ def test_only_the_last_step_may_be_cut() -> None:
     ids=["one-step-too-few", "chunks-run-together", "no-chunk-of-the-prompt", "no-figures"],
 )
 def test_what_does_not_add_up_tells_nothing(
-    sizes: tuple[int, ...], told: Speculation | None
+    sizes: tuple[int, ...], told: VllmSpeculation | None
 ) -> None:
     assert steps_of(sizes, told, length=sum(sizes)) == ()
 
@@ -129,7 +129,7 @@ def test_without_a_step_that_drafted_all_steps_are_plain() -> None:
     nothing = {"num_spec_steps": 0, "num_draft_tokens": 0, "num_accepted_draft_tokens": 0}
     told = msgspec.convert(
         nothing | {"num_spec_tokens": 4, "per_step_accepted": None, "per_step_drafted": None},
-        Speculation,
+        VllmSpeculation,
     )
     assert steps_of((1, 1), told, length=2) == (Step(drafted=0, accepted=0, emitted=1),) * 2
 

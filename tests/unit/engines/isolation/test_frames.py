@@ -13,7 +13,7 @@ from equivcheck.core.settings import EngineSetup
 from equivcheck.engines.isolation import frames
 from equivcheck.engines.isolation.frames import (
     HEAD,
-    Answer,
+    AnswerFrame,
     Ask,
     Broke,
     Close,
@@ -60,7 +60,7 @@ def test_to_an_engine(message: ToEngine) -> None:
     [
         Started(version="1", python="3.12"),
         Opened(capabilities=make_capabilities(notes=("a",), ranges={"temperature": (0.0, 2.0)})),
-        Answer(generation=FULL),
+        AnswerFrame(generation=FULL),
         Done(costs=("some",)),
         Broke(kind="pair", message="no weights"),
     ],
