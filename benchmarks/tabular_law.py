@@ -13,7 +13,7 @@ from scipy import stats
 from benchmarks.tabular import Asked, TabularPair, contexts
 from equivcheck.records.score_table import ONE_HOT_LAW, ScoreTable
 from equivcheck.scoring.carried import Carried
-from equivcheck.scoring.columns import Drawn, columns
+from equivcheck.scoring.columns import ScoredRows, columns
 from equivcheck.scoring.laws import point_law, sampling_law
 from equivcheck.scoring.neighbours import Neighbours
 from equivcheck.scoring.places import places
@@ -75,10 +75,10 @@ def scored(
     where = places(asked, Neighbours(), stages=True, one_hot=one_hot)
     rows = contexts(asked)
     sampling = asked[0][0].sampling
-    drawn = Drawn(
+    drawn = ScoredRows(
         **{
             name: torch.from_numpy(np.ascontiguousarray(getattr(where, name)))
-            for name in Drawn._fields
+            for name in ScoredRows._fields
         }
     )
     target = sampling_law(pair.target[rows], sampling)

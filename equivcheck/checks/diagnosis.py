@@ -35,7 +35,7 @@ from equivcheck.records.sample_keys import parse_draw
 
 if TYPE_CHECKING:
     from equivcheck.statistics.battery import Battery
-    from equivcheck.statistics.impossible import Event
+    from equivcheck.statistics.impossible import ImpossibleEvent
 
 MOST_PLACES = 40_000
 """Tokens that are looked at for one check: of larger runs every so many cases, which takes a second
@@ -225,12 +225,12 @@ def _of_draws(evidence: Evidence, failing: frozenset[str]) -> Looked:
     return Looked(cases, len(named & set(draws)), len(draws))
 
 
-def _first_impossible(evidence: Evidence, battery: Battery) -> dict[str, Event]:
+def _first_impossible(evidence: Evidence, battery: Battery) -> dict[str, ImpossibleEvent]:
     """The first impossible event of each prompt that has one."""
     from equivcheck.statistics.impossible import events_of
 
     assert evidence.scores is not None
-    first: dict[str, Event] = {}
+    first: dict[str, ImpossibleEvent] = {}
     for event in events_of(evidence.scores, kinds=battery.impossible.counts):
         first.setdefault(parse_draw(event.key).case, event)
     return first

@@ -20,7 +20,7 @@ from equivcheck.core.rules import Rule
 from equivcheck.records.records import SAMPLED, Evidence
 
 if TYPE_CHECKING:
-    from equivcheck.statistics.replayed import Replayed, Wrong
+    from equivcheck.statistics.replayed import ReplayCounts, Wrong
 
 
 def check(evidence: Evidence) -> list[Finding]:
@@ -45,7 +45,7 @@ def check(evidence: Evidence) -> list[Finding]:
     ]
 
 
-def replayed_of(evidence: Evidence) -> Replayed | None:
+def replayed_of(evidence: Evidence) -> ReplayCounts | None:
     """The replays of a run's draws; None where there are none, or their scores are not sound."""
     scores = evidence.scores
     if scores is None or scores.replays is None:
@@ -60,7 +60,7 @@ def replayed_of(evidence: Evidence) -> Replayed | None:
     return replayed(scores, void=battery.void is not None)
 
 
-def _judged(found: Replayed, evidence: Evidence) -> tuple[Outcome, Reason, str]:
+def _judged(found: ReplayCounts, evidence: Evidence) -> tuple[Outcome, Reason, str]:
     share = f"{found.replayed:,} of {plural(found.tokens, 'token')} replayed"
     if found.first is not None:
         how = "came otherwise than by the rule" if found.weights_wrong else "could not come"
@@ -91,7 +91,7 @@ def _first(wrong: Wrong, evidence: Evidence) -> str:
     return f"{where}, where {emitted} came in place of {wrong.expected}"
 
 
-def _details(found: Replayed, rule: Rule) -> Iterator[str]:
+def _details(found: ReplayCounts, rule: Rule) -> Iterator[str]:
     from equivcheck.records.replays import Came, RestsOn
 
     if (wrong := found.first) is not None:
@@ -114,6 +114,6 @@ def _details(found: Replayed, rule: Rule) -> Iterator[str]:
         yield f"not replayed: {line}"
 
 
-def _left_out(found: Replayed) -> Iterator[str]:
+def _left_out(found: ReplayCounts) -> Iterator[str]:
     for why, count in found.left_out.items():
         yield f"{plural(count, 'token')}, since {why}"

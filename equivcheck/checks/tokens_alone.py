@@ -16,7 +16,7 @@ from equivcheck.records.records import SAMPLED, SAMPLED_TARGET, Evidence
 from equivcheck.records.shards import groups_of
 
 if TYPE_CHECKING:
-    from equivcheck.statistics.black_box import Comparison
+    from equivcheck.statistics.black_box import PermutationTest
 
 LEAST_ROUNDS = 4
 """With fewer, few arrangements differ from the one observed."""
@@ -103,7 +103,7 @@ def _finding(
     headline: str,
     *,
     tokens: int = 0,
-    found: Comparison | None = None,
+    found: PermutationTest | None = None,
 ) -> Finding:
     return Finding(
         check="sampled",
@@ -118,7 +118,7 @@ def _finding(
     )
 
 
-def _details(found: Comparison) -> tuple[str, ...]:
+def _details(found: PermutationTest) -> tuple[str, ...]:
     from equivcheck.statistics.black_box import ALPHA, PERMUTATIONS, POSITIONS
 
     values = ", ".join(f"{name} {value:.2g}" for name, value in found.p_values.items())

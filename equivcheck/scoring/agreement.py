@@ -23,7 +23,7 @@ from equivcheck.records.records import TARGET, Evidence
 from equivcheck.scoring.jobs import can_be_scored
 from equivcheck.scoring.penalties import changes_logits
 from equivcheck.scoring.sampling_law import LEAST_SLACK, coarseness
-from equivcheck.scoring.served import LARGEST_LOGIT, Served
+from equivcheck.scoring.served import LARGEST_LOGIT, ServerScorer
 
 ANSWERS = 8
 """Of the target's that are compared."""
@@ -56,7 +56,7 @@ class Agreement(NamedTuple):
         )
 
 
-class Text(NamedTuple):
+class GreedyText(NamedTuple):
     """What the target said greedily."""
 
     key: str
@@ -73,7 +73,7 @@ class Apart(NamedTuple):
     what: str
 
 
-def agreement(served: Served, evidence: Evidence, *, target: Engine | None) -> Agreement:
+def agreement(served: ServerScorer, evidence: Evidence, *, target: Engine | None) -> Agreement:
     """Compare the scorer with the target.
 
     Args:
@@ -94,7 +94,8 @@ def agreement(served: Served, evidence: Evidence, *, target: Engine | None) -> A
             f"{settings.scorer} agrees with it; add a greedy case without penalties to the suites"
         )
     texts = [
-        Text(each.key, each.prompt_ids, got.token_ids, own_scores(got)) for each, got in answers
+        GreedyText(each.key, each.prompt_ids, got.token_ids, own_scores(got))
+        for each, got in answers
     ]
     if target is not None:
         texts += list(asked_for(target, answers))
@@ -125,13 +126,15 @@ def own_scores(answer: Generation) -> tuple[float, ...]:
     return tuple(score.logprob for score in answer.scores or ())
 
 
-def asked_for(target: Engine, answers: Sequence[tuple[Request, Generation]]) -> Iterator[Text]:
+def asked_for(
+    target: Engine, answers: Sequence[tuple[Request, Generation]]
+) -> Iterator[GreedyText]:
     """The same prompts once more, to a target that tells log-probabilities where it is asked to."""
     for request, answer in answers:
         tokens = min(len(answer.token_ids), MOST_ASKED)
         found = greedily_by(target, request.prompt_ids, tokens=tokens)
         if found is not None:
-            yield Text(request.key, request.prompt_ids, found.token_ids, found.logprobs)
+            yield GreedyText(request.key, request.prompt_ids, found.token_ids, found.logprobs)
 
 
 def greedy_answers(evidence: Evidence) -> Iterator[tuple[Request, Generation]]:
@@ -156,7 +159,7 @@ def tolerance(settings: Settings) -> float:
     return BOTH * max(LEAST_SLACK, coarseness(settings) * LARGEST_LOGIT)
 
 
-def compared(text: Text, rows: TokenRows) -> Iterator[tuple[int, Apart]]:
+def compared(text: GreedyText, rows: TokenRows) -> Iterator[tuple[int, Apart]]:
     """How far each token is off: under the scorer's best, and in its own log-probability."""
     norm = np.zeros(len(rows.own))
     if rows.logits:

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from equivcheck.records.score_table import Stage
-from equivcheck.scoring.laws import Law, possible
+from equivcheck.scoring.laws import Distribution, possible
 from equivcheck.scoring.places import Places
 
 
-class Weights(NamedTuple):
+class CarriedWeights(NamedTuple):
     """Logarithms of the weights of some rows, fp64, [rows] each, on the device."""
 
     low: Tensor
@@ -41,7 +41,9 @@ class Carried:
         self.logs: NDArray[np.float64] = np.zeros((rows + 1, 3))
         self.known: NDArray[np.bool_] = np.ones(rows + 1, np.bool_)
 
-    def weigh(self, first: int, target: Law, draft: Law, *, slack: Tensor) -> Weights:
+    def weigh(
+        self, first: int, target: Distribution, draft: Distribution, *, slack: Tensor
+    ) -> CarriedWeights:
         """The weights of consecutive rows, which are passed on to the rows behind them.
 
         Args:
@@ -65,10 +67,10 @@ class Carried:
                 self.known[row + 1] = self.known[row] and is_sure
         logs = torch.from_numpy(self.logs[rows]).to(slack.device)
         known = torch.from_numpy(self.known[rows]).to(slack.device)
-        return Weights(logs[:, 0], logs[:, 1], logs[:, 2], known)
+        return CarriedWeights(logs[:, 0], logs[:, 1], logs[:, 2], known)
 
 
-def unweighed(slack: Tensor) -> Weights:
+def unweighed(slack: Tensor) -> CarriedWeights:
     """The weights where nothing is carried: 1."""
     none = torch.zeros_like(slack, dtype=torch.float64)
-    return Weights(none, none, none, torch.ones_like(slack, dtype=torch.bool))
+    return CarriedWeights(none, none, none, torch.ones_like(slack, dtype=torch.bool))

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from equivcheck.records.score_table import BINS, Stage, Support, Violation
-from equivcheck.scoring.carried import Weights, unweighed
-from equivcheck.scoring.laws import Law, possible
+from equivcheck.scoring.carried import CarriedWeights, unweighed
+from equivcheck.scoring.laws import Distribution, possible
 from equivcheck.scoring.reduction import Binned, bins_of_ratio, rejected_class, transforms
 from equivcheck.scoring.stages import Staged
 from equivcheck.scoring.trace import NOTHING
-from equivcheck.scoring.wrong_laws import Compared, log_ratios
+from equivcheck.scoring.wrong_laws import DistributionPair, log_ratios
 
 
-class Drawn(NamedTuple):
+class ScoredRows(NamedTuple):
     """Rows to score: [rows] each, on the device; `NOTHING` where there is no token."""
 
     token: Tensor
@@ -30,7 +30,12 @@ class Drawn(NamedTuple):
 
 
 def columns(
-    target: Law, draft: Law, drawn: Drawn, *, slack: Tensor, weights: Weights | None = None
+    target: Distribution,
+    draft: Distribution,
+    drawn: ScoredRows,
+    *,
+    slack: Tensor,
+    weights: CarriedWeights | None = None,
 ) -> dict[str, Tensor]:
     """Columns of `ScoreTable` by name, without those that need no law.
 
@@ -41,7 +46,7 @@ def columns(
         slack: nats by which the engine's arithmetic may have moved a log-probability, [rows].
         weights: what accepted drafts carry on; None: each draft is judged by itself.
     """
-    laws = Compared(target, draft)
+    laws = DistributionPair(target, draft)
     ratio_bins = bins_of_ratio(laws)
     token = drawn.token
     own = target.at(token)
@@ -72,14 +77,19 @@ def columns(
     return found | stage_columns(laws, drawn, ratio_bins, slack=slack, weights=weights)
 
 
-def mass_of(law: Law, tokens: Tensor) -> Tensor:
+def mass_of(law: Distribution, tokens: Tensor) -> Tensor:
     """Probability of a set of tokens [rows, some], `NOTHING` left out."""
     known = tokens != NOTHING
     return (law.probs.gather(1, tokens.clamp(min=0)) * known).sum(dim=-1)
 
 
 def stage_columns(
-    laws: Compared, drawn: Drawn, ratio_bins: Tensor, *, slack: Tensor, weights: Weights
+    laws: DistributionPair,
+    drawn: ScoredRows,
+    ratio_bins: Tensor,
+    *,
+    slack: Tensor,
+    weights: CarriedWeights,
 ) -> dict[str, Tensor]:
     """The columns about the rule; zero where its stage says nothing."""
     stage = drawn.stage.clone()
@@ -127,13 +137,13 @@ def binned(
 
 
 def violations(
-    laws: Compared,
-    drawn: Drawn,
+    laws: DistributionPair,
+    drawn: ScoredRows,
     *,
     never: Tensor,
     recovered: Tensor,
     slack: Tensor,
-    weights: Weights,
+    weights: CarriedWeights,
 ) -> Tensor:
     """`Violation` of each row: only what no arithmetic within `slack` can excuse."""
     target, draft = laws.target, laws.draft

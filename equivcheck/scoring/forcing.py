@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
-from equivcheck.scoring.told import Told
+from equivcheck.scoring.told import UnreportedMass
 
 BATCH = 32
 """Outputs of one prompt that are read at once."""
@@ -70,7 +70,7 @@ class Teacher:
             yield self.read(fed[:, start : start + width], cache, keep=0)
 
 
-class Window(NamedTuple):
+class OutputWindow(NamedTuple):
     """Consecutive tokens of one output."""
 
     output: int
@@ -79,7 +79,7 @@ class Window(NamedTuple):
     """Place of the first token in it."""
     logits: tuple[Tensor, ...]
     """Of each teacher, [tokens, vocab]."""
-    told: Told | None = None
+    told: UnreportedMass | None = None
     """What is known of a row that is not told as a whole; None: a model gave all of it."""
 
 
@@ -89,7 +89,7 @@ def read(
     outputs: Sequence[Sequence[int]],
     *,
     elements: int,
-) -> Iterator[Window]:
+) -> Iterator[OutputWindow]:
     """What models hold of all tokens of outputs that follow one prompt.
 
     Args:
@@ -119,7 +119,7 @@ def read(
             for line, output in enumerate(batch):
                 kept = min(width, len(output) - part * width)
                 if kept > 0:
-                    yield Window(
+                    yield OutputWindow(
                         output=start + line,
                         first=part * width,
                         logits=tuple(each[line, :kept] for each in logits),

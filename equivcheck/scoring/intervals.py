@@ -13,8 +13,8 @@ from torch import Tensor
 
 from equivcheck.core.cases import Sampling
 from equivcheck.scoring.arithmetic import exponential, falling
-from equivcheck.scoring.laws import HIDDEN, Border, Law, cut_at, possible
-from equivcheck.scoring.rule import Interval
+from equivcheck.scoring.laws import HIDDEN, Border, Distribution, cut_at, possible
+from equivcheck.scoring.rule import LogprobBounds
 
 Numbers: TypeAlias = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ class Bounded:
     """Nats by which a log-probability may have moved, [rows]."""
 
     @classmethod
-    def of(cls, law: Law, *, rows: Tensor, slack: Tensor) -> Self:
+    def of(cls, law: Distribution, *, rows: Tensor, slack: Tensor) -> Self:
         """Some rows of a law; `slack` is that of all."""
         return cls(
             log=law.log[rows],
@@ -74,7 +74,7 @@ class Bounded:
         exact = self.log.gather(1, tokens[:, None])
         return as_numbers(torch.cat([low, exact, high], dim=1).clamp(min=HIDDEN))
 
-    def intervals(self, *, mass: NDArray[np.bool_]) -> Iterator[Interval]:
+    def intervals(self, *, mass: NDArray[np.bool_]) -> Iterator[LogprobBounds]:
         """Row by row.
 
         Args:
@@ -85,7 +85,7 @@ class Bounded:
         exact = torch.where(possible(self.log), self.log, torch.full_like(self.log, -torch.inf))
         columns = zip(*(as_numbers(each) for each in (low, exact, high)), strict=True)
         for lowest, at, highest in columns:
-            yield Interval(low=lowest, exact=at, high=highest)
+            yield LogprobBounds(low=lowest, exact=at, high=highest)
 
     def ends(self, whole: Tensor, *, mass: Tensor) -> tuple[Tensor, Tensor]:
         """The least and the greatest log-probability of tokens by their uncut ones."""

@@ -165,7 +165,7 @@ def open_reference(path: Path, evidence: Evidence, stack: ExitStack) -> Referenc
     from equivcheck.engines.http.scorer import open_scorer
     from equivcheck.engines.registry import load_engine
     from equivcheck.scoring.agreement import agreement
-    from equivcheck.scoring.served import Served
+    from equivcheck.scoring.served import ServerScorer
     from equivcheck.scoring.served_reference import ServedReference
 
     opening = Opening(
@@ -177,7 +177,7 @@ def open_reference(path: Path, evidence: Evidence, stack: ExitStack) -> Referenc
     )
     engine = load_engine(settings.scorer, settings.setup, opening=opening)
     stack.callback(engine.close)
-    served = Served(open_scorer(engine))
+    served = ServerScorer(open_scorer(engine))
     agreement(served, evidence, target=target_by_url(settings, opening, stack))
     return ServedReference(served, eos_token_ids=ends)
 

@@ -36,7 +36,7 @@ class Border:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Law:
+class Distribution:
     """Laws of some rows. Logs are natural; of a token that is ruled out, `HIDDEN` or near it."""
 
     log: Tensor
@@ -76,7 +76,7 @@ def possible(logs: Tensor) -> Tensor:
     return logs > HIDDEN / 2
 
 
-def sampling_law(logits: Tensor, sampling: Sampling, *, rest: Tensor | None = None) -> Law:
+def sampling_law(logits: Tensor, sampling: Sampling, *, rest: Tensor | None = None) -> Distribution:
     """The law that a token is drawn from, given penalised logits [rows, vocab].
 
     Args:
@@ -111,7 +111,7 @@ def sampling_law(logits: Tensor, sampling: Sampling, *, rest: Tensor | None = No
     log = (kept - 1.0).mul_(-HIDDEN).add_(whole).sub_(exact.log_mass)
     inner = ordered[:, : int(exact.size.max())] - exact.log_mass
     inner[torch.arange(inner.shape[1], device=inner.device) >= exact.size] = HIDDEN
-    return Law(
+    return Distribution(
         log=log,
         probs=exponential(log),
         inner=inner,
@@ -122,7 +122,7 @@ def sampling_law(logits: Tensor, sampling: Sampling, *, rest: Tensor | None = No
     )
 
 
-def point_law(tokens: Tensor, *, otherwise: Law) -> Law:
+def point_law(tokens: Tensor, *, otherwise: Distribution) -> Distribution:
     """All mass on one token a row; where `tokens` [rows] is negative, the other law."""
     known = tokens >= 0
     log = otherwise.log.clone()
@@ -131,11 +131,11 @@ def point_law(tokens: Tensor, *, otherwise: Law) -> Law:
     return untruncated(log)
 
 
-def untruncated(log: Tensor) -> Law:
+def untruncated(log: Tensor) -> Distribution:
     """A normalised log-law [rows, vocab] in which nothing is cut."""
     zero = torch.zeros_like(log[:, :1])
     everything = Border(last=zero + HIDDEN / 2, log_mass=zero, size=zero.long() + log.shape[1])
-    return Law(
+    return Distribution(
         log=log,
         probs=exponential(log),
         inner=log,

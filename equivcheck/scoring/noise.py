@@ -37,7 +37,7 @@ class Use(enum.IntEnum):
     """A token with no draft in its place."""
 
 
-class StreamKey(NamedTuple):
+class NoiseKey(NamedTuple):
     """Whose numbers: the request's seed, and two words of the hash of its key."""
 
     seed: int
@@ -45,14 +45,14 @@ class StreamKey(NamedTuple):
     high: int
 
 
-def key_of(request: Request) -> StreamKey:
+def key_of(request: Request) -> NoiseKey:
     """The stream of a request."""
     digest = hashlib.sha256(request.key.encode()).digest()
     low, high = np.frombuffer(digest[:8], dtype="<u4").tolist()
-    return StreamKey(request.seed % 2**32, low, high)
+    return NoiseKey(request.seed % 2**32, low, high)
 
 
-def uniforms(key: StreamKey, position: int, use: Use, *, width: int) -> NDArray[np.float32]:
+def uniforms(key: NoiseKey, position: int, use: Use, *, width: int) -> NDArray[np.float32]:
     """Numbers in (0, 1), [width], each exactly as the stream defines it.
 
     Args:
@@ -71,7 +71,7 @@ def uniforms(key: StreamKey, position: int, use: Use, *, width: int) -> NDArray[
     return np.minimum(uniform, LARGEST, out=uniform)
 
 
-def gumbel(key: StreamKey, position: int, use: Use, *, width: int) -> NDArray[np.float64]:
+def gumbel(key: NoiseKey, position: int, use: Use, *, width: int) -> NDArray[np.float64]:
     """Standard Gumbel noise, [width]: -ln(-ln(1 - u)) of the stream's numbers, in fp64."""
     numbers = uniforms(key, position, use, width=width).astype(np.float64)
     return np.asarray(-np.log(-np.log1p(-numbers)))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from equivcheck.records.score_table import BINS, PROBABILITY_EDGES, RATIO_EDGES, REJECTED_EDGES
 from equivcheck.scoring.arithmetic import above, bin_of, equal
-from equivcheck.scoring.wrong_laws import Compared
+from equivcheck.scoring.wrong_laws import DistributionPair
 
 SHARES = len(PROBABILITY_EDGES) + 1
 
@@ -29,7 +29,7 @@ class Binned:
         return self.bins.gather(1, tokens[:, None])[:, 0]
 
 
-def bins_of_ratio(laws: Compared) -> Tensor:
+def bins_of_ratio(laws: DistributionPair) -> Tensor:
     """First bin of every token's ln(q/p), uint8, [rows, vocab]."""
     return bin_of(laws.log_ratio, RATIO_EDGES) * SHARES
 
@@ -39,7 +39,7 @@ def rejected_class(log_probs: Tensor) -> Tensor:
     return bin_of(log_probs.exp(), REJECTED_EDGES)
 
 
-def transforms(laws: Compared, tokens: Tensor, noise: Tensor) -> Tensor:
+def transforms(laws: DistributionPair, tokens: Tensor, noise: Tensor) -> Tensor:
     """Randomised probability integral transforms of tokens [rows] under p, fp64, [rows, 3].
 
     Tokens in order of id, of falling p, of falling q/p; equals by id. Uniform under p (Rosenblatt

@@ -31,7 +31,7 @@ WIDENED_KEPT = 2
 """A run's target and draft."""
 
 
-class Law(NamedTuple):
+class ReferenceLogits(NamedTuple):
     """The reference's opinion on one or more next tokens, each [..., vocab]."""
 
     raw: Tensor
@@ -79,15 +79,17 @@ class Reference:
     @torch.inference_mode()
     def next_token(
         self, request: Request, prefix: Sequence[int], *, among: Sequence[int] = ()
-    ) -> Law:
+    ) -> ReferenceLogits:
         """The law of the token that follows ``prefix``, [vocab]: of all, `among` whichever."""
         sequence = (*request.prompt_ids, *prefix)
         # What the token is does not matter to its own law.
         (rows,) = self.logits(sequence, sequence[:1])
         law = self.law(rows, request, output=prefix, done=len(prefix))
-        return Law(law.raw[0], law.logprobs[0])
+        return ReferenceLogits(law.raw[0], law.logprobs[0])
 
-    def laws(self, request: Request, output: Sequence[int]) -> Iterator[tuple[Law, Sequence[int]]]:
+    def laws(
+        self, request: Request, output: Sequence[int]
+    ) -> Iterator[tuple[ReferenceLogits, Sequence[int]]]:
         """Laws of the output's tokens and these tokens, a few at a time, in order."""
         done = 0
         for rows in self.logits(request.prompt_ids, output):
@@ -95,16 +97,18 @@ class Reference:
             yield law, output[done : done + len(rows)]
             done += len(rows)
 
-    def law(self, rows: Tensor, request: Request, *, output: Sequence[int], done: int) -> Law:
+    def law(
+        self, rows: Tensor, request: Request, *, output: Sequence[int], done: int
+    ) -> ReferenceLogits:
         """Penalise raw rows [tokens, vocab], the first of which follows ``done`` output tokens."""
         if not changes_logits(request):
-            return Law(rows, rows.log_softmax(dim=-1))
+            return ReferenceLogits(rows, rows.log_softmax(dim=-1))
         ends = ends_of(request, eos_token_ids=self.eos_token_ids)
         penalised = [
             apply_penalties(row, request, output=output[:index], end_ids=ends)
             for index, row in enumerate(rows, start=done)
         ]
-        return Law(rows, torch.stack(penalised).log_softmax(dim=-1))
+        return ReferenceLogits(rows, torch.stack(penalised).log_softmax(dim=-1))
 
     def logits(self, prompt: Sequence[int], output: Sequence[int]) -> Iterator[Tensor]:
         """Raw logits behind each output token, chunk by chunk, [tokens, vocab]; none of none."""

@@ -18,13 +18,13 @@ from equivcheck.core.cases import Sampling
 from equivcheck.core.engine import PHILOX_STREAM, Capabilities
 from equivcheck.core.rules import RULES
 from equivcheck.records.replays import Came, Replays, RestsOn, nothing_replayed
-from equivcheck.scoring.carried import Weights
+from equivcheck.scoring.carried import CarriedWeights
 from equivcheck.scoring.intervals import Bounded, Numbers, as_numbers
-from equivcheck.scoring.laws import Law
-from equivcheck.scoring.noise import StreamKey, Use, gumbel, uniforms
+from equivcheck.scoring.laws import Distribution
+from equivcheck.scoring.noise import NoiseKey, Use, gumbel, uniforms
 from equivcheck.scoring.rule import (
-    Interval,
-    Replayed,
+    LogprobBounds,
+    ReplayedDecision,
     carried,
     draw,
     passing,
@@ -78,12 +78,12 @@ class Replayer:
     def replay(
         self,
         first: int,
-        target: Law,
-        draft: Law,
+        target: Distribution,
+        draft: Distribution,
         *,
         slack: Slack,
         sampling: Sampling,
-        weights: Weights | None = None,
+        weights: CarriedWeights | None = None,
     ) -> None:
         """Replay consecutive rows.
 
@@ -166,7 +166,7 @@ class Replayer:
         return came
 
     def within_cuts(
-        self, rows: slice, draft: Law, tokens: Tensor, *, slack: Tensor
+        self, rows: slice, draft: Distribution, tokens: Tensor, *, slack: Tensor
     ) -> NDArray[np.bool_]:
         """Where the told ln q of the drafts may come of a cut that arithmetic has moved."""
         nats, told = as_numbers(slack) + TOLD_SLACK, self.told[rows]
@@ -196,37 +196,39 @@ class Replayer:
         found = np.where(np.isin(use, (Use.COIN, Use.RESIDUAL)), about_q, RestsOn.P)
         return np.where(use == UNKNOWN, RestsOn.NOTHING, found).astype(np.uint8)
 
-    def toss(self, row: np.int64, target: tuple[float, float, float]) -> Replayed:
+    def toss(self, row: np.int64, target: tuple[float, float, float]) -> ReplayedDecision:
         """Replay the coin in a row; `target` is ln p of its draft, at least, exactly, at most."""
         key, position = self.whose(row)
         coin = float(uniforms(key, position, Use.COIN, width=1)[0])
         taken = self.turns.use[row] == Use.COIN
         return toss(coin, target=target, draft=float(self.told[row]), taken=taken)
 
-    def pass_on(self, row: np.int64, odds: tuple[float, float, float]) -> Replayed:
+    def pass_on(self, row: np.int64, odds: tuple[float, float, float]) -> ReplayedDecision:
         """Replay the coin of the accepted prefix before a row, which passes with these ln h."""
         key, position = self.whose(row)
         coin = float(uniforms(key, position - 1, Use.COIN, width=1)[0])
         return toss(coin, target=odds, draft=0.0, taken=True)
 
-    def draw(self, row: np.int64, law: Interval) -> Replayed:
+    def draw(self, row: np.int64, law: LogprobBounds) -> ReplayedDecision:
         """Replay the draw in a row."""
         key, position = self.whose(row)
         use = Use(int(self.turns.use[row]))
         noise = gumbel(key, position, use, width=len(law.exact))
         return draw(law, noise, token=int(self.turns.token[row]))
 
-    def weigh(self, row: np.int64, target: Interval, draft: Interval, *, came: Came) -> Came:
+    def weigh(
+        self, row: np.int64, target: LogprobBounds, draft: LogprobBounds, *, came: Came
+    ) -> Came:
         """Compare what the engine drew the token in a row by; `came` is kept where it is sound."""
         token, told = int(self.turns.token[row]), float(self.turns.weight[row])
         found = weigh(target, draft, token=token, told=told)
         return self.note(row, found) if found.came == Came.OTHER_WEIGHT else came
 
-    def whose(self, row: np.int64) -> tuple[StreamKey, int]:
+    def whose(self, row: np.int64) -> tuple[NoiseKey, int]:
         """The stream of a row, and its position in it."""
         return self.turns.keys[self.turns.output[row]], int(self.turns.position[row])
 
-    def note(self, row: np.int64, replayed: Replayed) -> Came:
+    def note(self, row: np.int64, replayed: ReplayedDecision) -> Came:
         """Write down which token had to come, and by how much."""
         self.found.token[row] = replayed.token
         self.found.gap[row] = replayed.gap

@@ -25,7 +25,7 @@ most four times: 7.9e-6 in all. Four times that is excused."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Interval:
+class LogprobBounds:
     """Logarithms of one law's probabilities, [vocab] each; -inf where a token is ruled out."""
 
     low: Floats
@@ -35,7 +35,7 @@ class Interval:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Replayed:
+class ReplayedDecision:
     """One decision."""
 
     came: Came
@@ -44,7 +44,9 @@ class Replayed:
     """Nats from the decision that had to be made."""
 
 
-def toss(coin: float, *, target: tuple[float, float, float], draft: float, taken: bool) -> Replayed:
+def toss(
+    coin: float, *, target: tuple[float, float, float], draft: float, taken: bool
+) -> ReplayedDecision:
     """Replay the coin about one draft: it is accepted where ``coin * q < p``.
 
     Args:
@@ -56,13 +58,15 @@ def toss(coin: float, *, target: tuple[float, float, float], draft: float, taken
     low, exact, high = (logprob - draft - math.log(coin) for logprob in target)
     if taken == (exact > 0):
         sure = low > NOISE_SLACK if taken else high < -NOISE_SLACK
-        return Replayed(came=Came.AS_IT_MUST if sure else Came.TIE_KEPT, token=NO_TOKEN, gap=0.0)
+        return ReplayedDecision(
+            came=Came.AS_IT_MUST if sure else Came.TIE_KEPT, token=NO_TOKEN, gap=0.0
+        )
     beyond = high < -NOISE_SLACK if taken else low > NOISE_SLACK
     came = Came.OTHER_COIN if beyond else Came.TIE_FLIPPED
-    return Replayed(came=came, token=NO_TOKEN, gap=abs(exact))
+    return ReplayedDecision(came=came, token=NO_TOKEN, gap=abs(exact))
 
 
-def draw(law: Interval, noise: Floats, *, token: int) -> Replayed:
+def draw(law: LogprobBounds, noise: Floats, *, token: int) -> ReplayedDecision:
     """Replay a draw: the largest of log-law plus Gumbel noise comes.
 
     Args:
@@ -76,15 +80,19 @@ def draw(law: Interval, noise: Floats, *, token: int) -> Replayed:
     if token == best:
         rival = np.delete(high, best).max(initial=-np.inf)
         sure = low[best] > rival + 2 * NOISE_SLACK
-        return Replayed(came=Came.AS_IT_MUST if sure else Came.TIE_KEPT, token=best, gap=0.0)
+        return ReplayedDecision(
+            came=Came.AS_IT_MUST if sure else Came.TIE_KEPT, token=best, gap=0.0
+        )
     surest = np.delete(low, token).max(initial=-np.inf)
     came = Came.OTHER_TOKEN if surest > high[token] + 2 * NOISE_SLACK else Came.TIE_FLIPPED
     # Where nothing is left of a residual, every token is as good.
     gap = float(exact[best] - exact[token]) if exact[best] > -np.inf else 0.0
-    return Replayed(came=came, token=best, gap=gap)
+    return ReplayedDecision(came=came, token=best, gap=gap)
 
 
-def weigh(target: Interval, draft: Interval, *, token: int, told: float) -> Replayed:
+def weigh(
+    target: LogprobBounds, draft: LogprobBounds, *, token: int, told: float
+) -> ReplayedDecision:
     """Compare what the engine drew a replacement by with p - q.
 
     Args:
@@ -102,18 +110,18 @@ def weigh(target: Interval, draft: Interval, *, token: int, told: float) -> Repl
     low = weight(target.low[token] - NOISE_SLACK, draft.high[token] + NOISE_SLACK)
     high = weight(target.high[token] + NOISE_SLACK, draft.low[token] - NOISE_SLACK)
     if low - NOISE_SLACK <= told <= high + NOISE_SLACK:
-        return Replayed(came=Came.AS_IT_MUST, token=token, gap=0.0)
+        return ReplayedDecision(came=Came.AS_IT_MUST, token=token, gap=0.0)
     exact = weight(target.exact[token], draft.exact[token])
-    return Replayed(came=Came.OTHER_WEIGHT, token=NO_TOKEN, gap=abs(told - exact))
+    return ReplayedDecision(came=Came.OTHER_WEIGHT, token=NO_TOKEN, gap=abs(told - exact))
 
 
-def carried(law: Interval, weight: tuple[float, float, float]) -> Interval:
+def carried(law: LogprobBounds, weight: tuple[float, float, float]) -> LogprobBounds:
     """A law times a weight, whose logarithm is at least, exactly and at most so much."""
     low, exact, high = weight
-    return Interval(low=law.low + low, exact=law.exact + exact, high=law.high + high)
+    return LogprobBounds(low=law.low + low, exact=law.exact + exact, high=law.high + high)
 
 
-def passing(left: Interval, weight: tuple[float, float, float]) -> tuple[float, float, float]:
+def passing(left: LogprobBounds, weight: tuple[float, float, float]) -> tuple[float, float, float]:
     """Logarithm of the probability that a prefix passes, at least, exactly and at most.
 
     h = r / (r + 1 - p), which grows with both (Sun et al., arXiv 2403.10444, algorithm 2).
@@ -133,14 +141,14 @@ def passing(left: Interval, weight: tuple[float, float, float]) -> tuple[float, 
     return log_odds(left.low, low), log_odds(left.exact, exact), log_odds(left.high, high)
 
 
-def residual(target: Interval, draft: Interval) -> Interval:
+def residual(target: LogprobBounds, draft: LogprobBounds) -> LogprobBounds:
     """What the target gives beyond the draft, unnormalised: max(p - q, 0)."""
 
     def beyond(more: Floats, less: Floats) -> Floats:
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(np.maximum(np.exp(more) - np.exp(less), 0.0)))
 
-    return Interval(
+    return LogprobBounds(
         low=beyond(target.low, draft.high),
         exact=beyond(target.exact, draft.exact),
         high=beyond(target.high, draft.low),

@@ -26,17 +26,17 @@ from equivcheck.core.ties import rounding_bias
 from equivcheck.engines.device import configure_arithmetic, load_setup
 from equivcheck.records.score_table import LOOKUP_LAW, ONE_HOT_LAW, ScoreTable
 from equivcheck.scoring.carried import Carried
-from equivcheck.scoring.columns import Drawn, columns
-from equivcheck.scoring.forcing import Teacher, Window, read
+from equivcheck.scoring.columns import ScoredRows, columns
+from equivcheck.scoring.forcing import OutputWindow, Teacher, read
 from equivcheck.scoring.laws import point_law, sampling_law
 from equivcheck.scoring.neighbours import Neighbours
 from equivcheck.scoring.penalties import changes_logits, penalise_output
 from equivcheck.scoring.places import Places, places, within
 from equivcheck.scoring.reference import ends_of, widened
 from equivcheck.scoring.replay import FINE, Replayer, Slack
-from equivcheck.scoring.served import Served
+from equivcheck.scoring.served import ServerScorer
 from equivcheck.scoring.table import TableBuilder
-from equivcheck.scoring.told import Told, blanked, judged, least_rest
+from equivcheck.scoring.told import UnreportedMass, blanked, judged, least_rest
 from equivcheck.scoring.turns import turns
 
 WINDOW_ELEMENTS = 2**24
@@ -63,7 +63,7 @@ class Stretch(NamedTuple):
     """Place of the first token in its output."""
     row: int
     """Place of the first token in the table."""
-    told: Told | None = None
+    told: UnreportedMass | None = None
     """What is known of rows that are not told as a whole."""
 
 
@@ -85,7 +85,7 @@ class LawScorer:
         stages: bool = True,
         rule: Rule = "rejection",
         replays: bool = False,
-        served: Served | None = None,
+        served: ServerScorer | None = None,
     ) -> None:
         """Load the pair and widen it to the precision of arbitration, unless a server scores.
 
@@ -196,7 +196,9 @@ class LawScorer:
                     told=window.told,
                 )
 
-    def windows(self, prompt: Sequence[int], outputs: Sequence[Sequence[int]]) -> Iterator[Window]:
+    def windows(
+        self, prompt: Sequence[int], outputs: Sequence[Sequence[int]]
+    ) -> Iterator[OutputWindow]:
         """Logits behind the tokens of some outputs, by whoever scores."""
         if self.served is not None:
             return self.served.read(prompt, outputs)
@@ -223,7 +225,7 @@ class LawScorer:
             target, *rest = (sampling_law(each, sampling, rest=rest_of) for each in penalised)
             proposed = self.tensor(where.proposed[rows])
             draft = rest[0] if rest else point_law(proposed, otherwise=target)
-            drawn = Drawn(
+            drawn = ScoredRows(
                 token=self.tensor(where.token[rows]),
                 stage=self.tensor(where.stage[rows]),
                 draft=self.tensor(where.draft[rows]),

@@ -13,8 +13,8 @@ from equivcheck.core.errors import EngineError
 from equivcheck.core.generation import Request
 from equivcheck.engines.http.rows import TokenRows
 from equivcheck.engines.http.scorer import HttpScorer
-from equivcheck.scoring.forcing import Window
-from equivcheck.scoring.told import Told
+from equivcheck.scoring.forcing import OutputWindow
+from equivcheck.scoring.told import UnreportedMass
 
 LARGEST_LOGIT = 32.0
 """What logits are taken to lie under where they are not told: log-probabilities of the best tokens
@@ -23,7 +23,7 @@ AT_ONCE = 64
 """Outputs that are asked for in one go: bounds what waits in memory."""
 
 
-class Served:
+class ServerScorer:
     """Scores by URL."""
 
     device = torch.device("cpu")
@@ -37,7 +37,9 @@ class Served:
         self.logits: bool | None = None
         """Whether it tells logits; None: not seen yet."""
 
-    def read(self, prompt: Sequence[int], outputs: Sequence[Sequence[int]]) -> Iterator[Window]:
+    def read(
+        self, prompt: Sequence[int], outputs: Sequence[Sequence[int]]
+    ) -> Iterator[OutputWindow]:
         """A window an output.
 
         Raises:
@@ -53,7 +55,7 @@ class Served:
                     raise EngineError(f"an output is not scored: {rows}") from rows
                 self.logits = rows.logits
                 logits, told = spread(rows, vocab=self.vocab)
-                yield Window(output=place, first=0, logits=(logits,), told=told)
+                yield OutputWindow(output=place, first=0, logits=(logits,), told=told)
 
     def can_judge(self, request: Request) -> bool:
         """Whether it can score a request whatever is drawn for it.
@@ -66,7 +68,7 @@ class Served:
         return fits and (request.sampling.repetition_penalty == 1.0 or self.logits is True)
 
 
-def spread(rows: TokenRows, *, vocab: int) -> tuple[Tensor, Told]:
+def spread(rows: TokenRows, *, vocab: int) -> tuple[Tensor, UnreportedMass]:
     """Rows over the whole vocabulary, [tokens, vocab], minus infinity where nothing is told."""
     values = torch.from_numpy(rows.values.astype(np.float32))
     logits = torch.full((len(values), vocab), -math.inf)
@@ -83,7 +85,7 @@ def spread(rows: TokenRows, *, vocab: int) -> tuple[Tensor, Told]:
         magnitude = np.maximum(-lowest, LARGEST_LOGIT)
     rest = 0.0 if rows.whole else np.clip(1.0 - np.exp(rows.values).sum(axis=1), 0.0, 1.0)
     least = np.full(len(values), -math.inf) if rows.whole else rows.values[:, -1]
-    return logits, Told(
+    return logits, UnreportedMass(
         least=torch.from_numpy(np.asarray(least)),
         rest=torch.from_numpy(np.broadcast_to(rest, len(values)).copy()),
         magnitude=torch.from_numpy(magnitude),

@@ -17,15 +17,15 @@ from equivcheck.engines.http.rows import TokenRows
 from equivcheck.records.records import Gap
 from equivcheck.scoring.agreement import BOTH
 from equivcheck.scoring.penalties import changes_logits, penalise_output
-from equivcheck.scoring.reference import DECIMALS, Law, OutputScores, ends_of, written
-from equivcheck.scoring.served import Served, spread
-from equivcheck.scoring.told import Told
+from equivcheck.scoring.reference import DECIMALS, OutputScores, ReferenceLogits, ends_of, written
+from equivcheck.scoring.served import ServerScorer, spread
+from equivcheck.scoring.told import UnreportedMass
 
 
 class ServedReference:
     """Scores tokens by a server."""
 
-    def __init__(self, served: Served, *, eos_token_ids: Sequence[int]) -> None:
+    def __init__(self, served: ServerScorer, *, eos_token_ids: Sequence[int]) -> None:
         """Take over a server that agrees with the target."""
         self.served, self.eos_token_ids = served, tuple(eos_token_ids)
         self.name = served.name
@@ -53,7 +53,7 @@ class ServedReference:
 
     def next_token(
         self, request: Request, prefix: Sequence[int], *, among: Sequence[int]
-    ) -> Law | None:
+    ) -> ReferenceLogits | None:
         """The law of the token that follows ``prefix``, [vocab]; None: the server cannot tell it.
 
         Of what it does not tell, the tokens `among` are there, and the others minus infinity.
@@ -71,9 +71,11 @@ class ServedReference:
         if raw is None or logprobs is None:
             return None
         # What is asked of raw logits is how large they are.
-        return Law(torch.full_like(raw, BOTH * size), logprobs)
+        return ReferenceLogits(torch.full_like(raw, BOTH * size), logprobs)
 
-    def rows(self, request: Request, output: Sequence[int]) -> tuple[Law, Told] | None:
+    def rows(
+        self, request: Request, output: Sequence[int]
+    ) -> tuple[ReferenceLogits, UnreportedMass] | None:
         """Raw and penalised rows of an output, [tokens, vocab]; None: the server cannot tell."""
         [rows] = self.served.scorer.score([(request.prompt_ids, output)])
         if isinstance(rows, EngineError):
@@ -86,8 +88,8 @@ class ServedReference:
         if changed:
             ends = ends_of(request, eos_token_ids=self.eos_token_ids)
             penalised = penalise_output(logits, request, output=output, first=0, end_ids=ends)
-            return Law(logits, penalised.log_softmax(dim=-1)), told
-        return Law(logits, normalised(logits, rows, output)), told
+            return ReferenceLogits(logits, penalised.log_softmax(dim=-1)), told
+        return ReferenceLogits(logits, normalised(logits, rows, output)), told
 
 
 def normalised(logits: Tensor, rows: TokenRows, output: Sequence[int]) -> Tensor:

@@ -22,9 +22,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from equivcheck.scoring.carried import Weights
+from equivcheck.scoring.carried import CarriedWeights
 from equivcheck.scoring.laws import possible
-from equivcheck.scoring.wrong_laws import Compared
+from equivcheck.scoring.wrong_laws import DistributionPair
 
 
 class Staged:
@@ -35,7 +35,7 @@ class Staged:
         mass: its sum, fp64, [rows].
     """
 
-    def __init__(self, laws: Compared, weights: Weights) -> None:
+    def __init__(self, laws: DistributionPair, weights: CarriedWeights) -> None:
         """Carry the target's laws by the weights of their rows."""
         self.laws, self.log_weight = laws, weights.exact
         self.plain = not bool((weights.exact < 0).any())

@@ -15,7 +15,7 @@ from equivcheck.core.detokenise import Detokenise
 from equivcheck.core.generation import Request
 from equivcheck.records.divergence import Pair
 from equivcheck.records.records import Gap, TextGaps
-from equivcheck.scoring.reference import DECIMALS, Law, Reference, ends_of, written
+from equivcheck.scoring.reference import DECIMALS, Reference, ReferenceLogits, ends_of, written
 
 WITHIN = 16
 """Best tokens of a place that are looked at; the others lie further down."""
@@ -23,7 +23,7 @@ UNFINISHED = "\ufffd"
 """What stands for the bytes of a character that is not complete."""
 
 
-class Answer(NamedTuple):
+class TextAnswer(NamedTuple):
     """One arm's, by its text; its ids are what a tokenizer makes of that."""
 
     token_ids: tuple[int, ...]
@@ -52,12 +52,12 @@ def text_gaps(
     assert pair.position is not None
     ends = ends_of(request, eos_token_ids=reference.eos_token_ids)
     target, arm = (
-        Answer(tuple(each.token_ids), detokenise(each.token_ids), detokenise, ends)
+        TextAnswer(tuple(each.token_ids), detokenise(each.token_ids), detokenise, ends)
         for each in (pair.target, pair.other)
     )
     shared = target.token_ids[: pair.position]
     laws = [
-        Law(raw, logprobs)
+        ReferenceLogits(raw, logprobs)
         # What the last token is does not matter to its own law.
         for law, _ in reference.laws(request, (*shared, 0))
         for raw, logprobs in zip(law.raw, law.logprobs, strict=True)
@@ -77,7 +77,7 @@ def text_gaps(
     )
 
 
-def least_gap(law: Law, may_stand: Callable[[int], bool]) -> Gap:
+def least_gap(law: ReferenceLogits, may_stand: Callable[[int], bool]) -> Gap:
     """Of the best token that may stand there, or else of the last that is looked at."""
     values, tokens = law.logprobs.topk(min(WITHIN, len(law.logprobs)))
     best, *_ = ids = tokens.tolist()

@@ -18,12 +18,12 @@ from equivcheck.core.generation import Request
 from equivcheck.records.score_table import Stage, Support, Violation
 from equivcheck.scoring.arithmetic import exponential, falling
 from equivcheck.scoring.intervals import cuts
-from equivcheck.scoring.laws import TOP_K_BAND, Law, cut_at, possible
+from equivcheck.scoring.laws import TOP_K_BAND, Distribution, cut_at, possible
 from equivcheck.scoring.penalties import changes_logits
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Told:
+class UnreportedMass:
     """What goes with rows of which not everything need be told; [rows] each."""
 
     least: Tensor
@@ -36,7 +36,7 @@ class Told:
     untold: int
     """Tokens that are not told."""
 
-    def rows(self, some: slice) -> Told:
+    def rows(self, some: slice) -> UnreportedMass:
         """Those of some rows."""
         return dataclasses.replace(
             self,
@@ -46,7 +46,7 @@ class Told:
         )
 
 
-def least_rest(told: Told, request: Request) -> Tensor | None:
+def least_rest(told: UnreportedMass, request: Request) -> Tensor | None:
     """What `sampling_law` is to take for what is not told, [rows, 1]: the least that it can weigh.
 
     Known at temperature 1 where nothing changes logits; otherwise at least 0.
@@ -64,7 +64,13 @@ def exactly_known(request: Request) -> bool:
 
 
 def judged(
-    logits: Tensor, law: Law, told: Told, *, request: Request, token: Tensor, slack: Tensor
+    logits: Tensor,
+    law: Distribution,
+    told: UnreportedMass,
+    *,
+    request: Request,
+    token: Tensor,
+    slack: Tensor,
 ) -> Tensor:
     """Which rows can be judged, [rows].
 
@@ -104,7 +110,7 @@ def lift(request: Request) -> float:
     return bias + presence + frequency
 
 
-def most_rest(told: Told, highest: Tensor, norm: Tensor, request: Request) -> Tensor:
+def most_rest(told: UnreportedMass, highest: Tensor, norm: Tensor, request: Request) -> Tensor:
     """The most that the rest weighs over what is told, [rows].
 
     No token of it weighs more than `highest`, a logarithm over what is told. At a temperature of 1
@@ -119,7 +125,7 @@ def most_rest(told: Told, highest: Tensor, norm: Tensor, request: Request) -> Te
     return torch.minimum(many, summed)
 
 
-def same_cut(law: Law, most: Tensor, sampling: Sampling) -> Tensor:
+def same_cut(law: Distribution, most: Tensor, sampling: Sampling) -> Tensor:
     """Whether a cut at a mass keeps as many tokens if the rest weighs as much as it can, [rows]."""
     ordered = falling(law.whole)
     upto = exponential(ordered).cumsum(dim=-1)

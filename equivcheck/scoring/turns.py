@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.rules import RULES, Rule
 from equivcheck.records.score_table import Stage
-from equivcheck.scoring.noise import StreamKey, Use, key_of
+from equivcheck.scoring.noise import NoiseKey, Use, key_of
 from equivcheck.scoring.trace import NOTHING, tells_rejected, traced
 
 UNKNOWN = 255
@@ -25,7 +25,7 @@ DRAWS = {Stage.ACCEPTED: Use.COIN, Stage.RECOVERED: Use.RESIDUAL, Stage.BONUS: U
 class Turns:
     """Columns of [N], N the tokens of all outputs in order."""
 
-    keys: tuple[StreamKey, ...]
+    keys: tuple[NoiseKey, ...]
     """Of each output."""
     output: NDArray[np.int64]
     """Which output."""
@@ -70,7 +70,7 @@ def turns(asked: Sequence[tuple[Request, Generation]], *, rule: Rule) -> Turns:
     )
 
 
-class Turn(NamedTuple):
+class TokenUse(NamedTuple):
     """One token."""
 
     use: int
@@ -81,22 +81,24 @@ class Turn(NamedTuple):
     behind: bool = False
 
 
-def turns_of(generation: Generation, *, rule: Rule) -> Iterator[Turn]:
+def turns_of(generation: Generation, *, rule: Rule) -> Iterator[TokenUse]:
     """The turns of one output."""
     if rule in ("coupled", "agreement"):
         for token in generation.token_ids:
-            yield Turn(Use.SHARED, token, NOTHING, *UNTOLD)
+            yield TokenUse(Use.SHARED, token, NOTHING, *UNTOLD)
         return
     stages = RULES[rule].stages and tells_rejected([generation])
     steps = traced(generation, stages=stages)
     behind = False
     for token, step, told in zip(generation.token_ids, steps, told_by(generation), strict=True):
         weight = told.weight if step.stage == Stage.RECOVERED else math.nan
-        yield Turn(DRAWS.get(step.stage, UNKNOWN), token, step.draft, told.draft, weight, behind)
+        yield TokenUse(
+            DRAWS.get(step.stage, UNKNOWN), token, step.draft, told.draft, weight, behind
+        )
         behind = step.stage == Stage.ACCEPTED and not step.ends
 
 
-class Told(NamedTuple):
+class TokenReport(NamedTuple):
     """What the engine told in one token's place; NaN: nothing."""
 
     draft: float
@@ -105,16 +107,16 @@ class Told(NamedTuple):
     """ln(p - q) of the token, if it replaces a draft."""
 
 
-UNTOLD = Told(math.nan, math.nan)
+UNTOLD = TokenReport(math.nan, math.nan)
 
 
-def told_by(generation: Generation) -> list[Told]:
+def told_by(generation: Generation) -> list[TokenReport]:
     """What the engine told of each token."""
-    found: list[Told] = []
+    found: list[TokenReport] = []
     for step in generation.steps:
         told, weight = step.draft_logprobs or (), step.residual_log_weight
         found += [
-            Told(
+            TokenReport(
                 told[at] if at < len(told) else math.nan,
                 math.nan if weight is None or at != step.accepted else weight,
             )

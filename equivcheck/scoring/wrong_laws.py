@@ -13,7 +13,7 @@ from torch import Tensor
 
 from equivcheck.records.score_table import ALTERNATIVES
 from equivcheck.scoring.arithmetic import sum_exp
-from equivcheck.scoring.laws import Law, possible
+from equivcheck.scoring.laws import Distribution, possible
 from equivcheck.statistics.alternatives import Alternative, parse_all
 
 LIBRARY = parse_all(ALTERNATIVES)
@@ -21,7 +21,7 @@ CLIP = 1.0
 """Nats of ln(q/p) beyond which a tilt grows no further."""
 
 
-class Compared:
+class DistributionPair:
     """Target and draft side by side, with what several columns need of both.
 
     Attributes:
@@ -31,7 +31,7 @@ class Compared:
         slopes: ln(q/p) within `CLIP` of zero, [rows, vocab].
     """
 
-    def __init__(self, target: Law, draft: Law) -> None:
+    def __init__(self, target: Distribution, draft: Distribution) -> None:
         """Compare laws of the same rows."""
         self.target, self.draft = target, draft
         self.log_ratio = draft.log - target.log
@@ -40,7 +40,7 @@ class Compared:
         self.slopes = self.log_ratio.clamp(-CLIP, CLIP)
 
 
-def log_ratios(laws: Compared, tokens: Tensor) -> Tensor:
+def log_ratios(laws: DistributionPair, tokens: Tensor) -> Tensor:
     """ln r_k(x) - ln p(x) of the library, fp64, [rows, K]; -inf where r_k rules x out.
 
     Only rows whose token has p(x) > 0 mean anything.
@@ -48,7 +48,7 @@ def log_ratios(laws: Compared, tokens: Tensor) -> Tensor:
     return torch.stack(list(_columns(laws, tokens)), dim=1)
 
 
-def _columns(laws: Compared, tokens: Tensor) -> Iterator[Tensor]:
+def _columns(laws: DistributionPair, tokens: Tensor) -> Iterator[Tensor]:
     own, theirs = laws.target.at(tokens), laws.draft.at(tokens)
     odds = torch.where(possible(theirs), (theirs - own).exp(), 0.0)
     # Of the surplus at x, relative to p(x); where p = q the residual has no weight. It is a law, so
@@ -62,7 +62,7 @@ def _columns(laws: Compared, tokens: Tensor) -> Iterator[Tensor]:
             yield _log_ratio(wrong, laws, own=own, odds=odds, residual=residual)
 
 
-def _without_last(law: Law, tokens: Tensor) -> Tensor:
+def _without_last(law: Distribution, tokens: Tensor) -> Tensor:
     """A cut that drops one token too many: p without its least likely token, normalised, over p.
 
     Where p leaves one token only, there is no such law, and p stands in for it.
@@ -75,7 +75,7 @@ def _without_last(law: Law, tokens: Tensor) -> Tensor:
 
 
 def _log_ratio(
-    wrong: Alternative, laws: Compared, *, own: Tensor, odds: Tensor, residual: Tensor
+    wrong: Alternative, laws: DistributionPair, *, own: Tensor, odds: Tensor, residual: Tensor
 ) -> Tensor:
     """One law. `own` is ln p(x), `odds` q(x)/p(x), `residual` the residual law over p, [rows]."""
     value = wrong.value if wrong.value is not None else 0.0

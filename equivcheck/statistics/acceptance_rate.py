@@ -20,7 +20,7 @@ from equivcheck.records.records import CANDIDATE, Evidence, by_workload
 from equivcheck.statistics.ratios import ratio_interval
 
 
-class Acceptance(Struct, frozen=True, kw_only=True):
+class AcceptanceCounts(Struct, frozen=True, kw_only=True):
     """Counts over the verify steps that had drafts, except where it says all, and what follows.
 
     Where an engine tells counts a request and no steps, there are no numbers of steps (0), and what
@@ -72,7 +72,7 @@ class Acceptance(Struct, frozen=True, kw_only=True):
         return tuple(steps / self.num_spec_steps for steps in reached)
 
 
-def acceptance_of(answers: Iterable[Generation]) -> Acceptance:
+def acceptance_of(answers: Iterable[Generation]) -> AcceptanceCounts:
     """Pool the drafts of some answers of one arm, step by step where every answer tells steps."""
     told = [(answer, totals) for answer in answers if (totals := answer.totals) is not None]
     by_step = all(answer.steps for answer, _ in told)
@@ -85,7 +85,7 @@ def acceptance_of(answers: Iterable[Generation]) -> Acceptance:
     accepted = [totals.accepted for totals in drafting]
     drafted = [totals.drafted for totals in drafting]
     slots = zip_longest(*(totals.accepted_by_slot for totals in drafting), fillvalue=0)
-    return Acceptance(
+    return AcceptanceCounts(
         prompts=len(drafting),
         num_steps=len(all_steps),
         num_spec_steps=len(steps),
@@ -99,7 +99,9 @@ def acceptance_of(answers: Iterable[Generation]) -> Acceptance:
     )
 
 
-def acceptance_by_workload(evidence: Evidence, *, arm: str = CANDIDATE) -> dict[str, Acceptance]:
+def acceptance_by_workload(
+    evidence: Evidence, *, arm: str = CANDIDATE
+) -> dict[str, AcceptanceCounts]:
     """Acceptance of an arm for each workload it answered, in the order of the suites."""
     captured = evidence.captured.get(arm, {})
     answers = [captured[key].generation for key in evidence.asked if key in captured]

@@ -33,7 +33,7 @@ Values = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Comparison:
+class PermutationTest:
     """What permutation says."""
 
     outputs: int
@@ -53,7 +53,7 @@ class Comparison:
         return min(1.0, len(self.p_values) * min(self.p_values.values()))
 
 
-def compare(outputs: Mapping[str, tuple[Tokens, Tokens]]) -> Comparison:
+def compare(outputs: Mapping[str, tuple[Tokens, Tokens]]) -> PermutationTest:
     """Test whether two engines draw from one law, prompt by prompt.
 
     Args:
@@ -82,7 +82,7 @@ def compare(outputs: Mapping[str, tuple[Tokens, Tokens]]) -> Comparison:
     # Rounding must not tell an arrangement from its equal.
     reached = permuted >= observed - 1e-9 * np.abs(observed)
     p_values = (1 + reached.sum(axis=0)) / (PERMUTATIONS + 1)
-    return Comparison(
+    return PermutationTest(
         outputs=sum(len(ours) + len(theirs) for ours, theirs in usable.values()),
         prompts=len(usable),
         p_values=dict(zip(STATISTICS, p_values.tolist(), strict=True)) if usable else {},

@@ -24,7 +24,7 @@ and in half precision. Simulated noise of 1e-3 and 1e-2 nats on logits gives a t
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Event:
+class ImpossibleEvent:
     """Where an impossible event happened."""
 
     kind: str
@@ -40,7 +40,7 @@ class Impossible:
 
     counts: dict[str, int]
     """Kind to rows; kinds that never happened are left out."""
-    first: Event | None
+    first: ImpossibleEvent | None
     border: int
     """Tokens that only a slightly wider cut contains: arithmetic may do that, so only counted."""
 
@@ -75,7 +75,7 @@ def _counted(scores: ScoreTable, flags: Mapping[str, Flags]) -> Impossible:
     )
 
 
-def events_of(scores: ScoreTable, *, kinds: Collection[str]) -> Iterator[Event]:
+def events_of(scores: ScoreTable, *, kinds: Collection[str]) -> Iterator[ImpossibleEvent]:
     """Every event of some kinds, in the order of the table."""
     flags = {OUTSIDE: scores.support == Support.OUTSIDE} | _against_q(scores)
     rows = ((int(row), kind) for kind in kinds for row in np.flatnonzero(flags[kind]))
@@ -90,7 +90,9 @@ def border_allowed(tokens: int, *, half: bool, alpha: float) -> int:
     return count
 
 
-def _event(scores: ScoreTable, row: int, kind: str) -> Event:
+def _event(scores: ScoreTable, row: int, kind: str) -> ImpossibleEvent:
     # The last output that starts at or before the row: empty outputs start where the next does.
     output = int(np.searchsorted(scores.starts[:-1], row, side="right")) - 1
-    return Event(kind=kind, key=scores.keys[output], position=row - int(scores.starts[output]))
+    return ImpossibleEvent(
+        kind=kind, key=scores.keys[output], position=row - int(scores.starts[output])
+    )

@@ -52,7 +52,7 @@ class Wrong:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Replayed:
+class ReplayCounts:
     """All replays of a table."""
 
     tokens: int
@@ -91,7 +91,7 @@ class Replayed:
         return count
 
 
-def replayed(scores: ScoreTable, *, void: bool) -> Replayed | None:
+def replayed(scores: ScoreTable, *, void: bool) -> ReplayCounts | None:
     """Count; None where the noise is not known.
 
     Args:
@@ -110,7 +110,7 @@ def replayed(scores: ScoreTable, *, void: bool) -> Replayed | None:
         counts |= rests_on == RestsOn.Q
     came = np.where(counts, found.finely if finely else found.came, Came.NOT_REPLAYED)
     wrong = np.flatnonzero(came >= Came.OTHER_COIN)
-    return Replayed(
+    return ReplayCounts(
         tokens=scores.rows,
         replayed=int(counts.sum()),
         ties=int(np.isin(came, (Came.TIE_KEPT, Came.TIE_FLIPPED)).sum()),

@@ -28,7 +28,7 @@ from equivcheck.records.records_file import RecordsWriter
 
 if TYPE_CHECKING:
     from equivcheck.records.score_table import ScoreTable
-    from equivcheck.scoring.served import Served
+    from equivcheck.scoring.served import ServerScorer
 
 PREFLIGHT_POSITIONS = 2_000
 """Positions of the target's answers that are enough to look ahead."""
@@ -42,7 +42,7 @@ def draw(
     writer: RecordsWriter,
     folder: Path,
     detokenise: Detokenise,
-    served: Served | None = None,
+    served: ServerScorer | None = None,
     more: bool = False,
     progress: Progress | None = None,
 ) -> None:
@@ -83,7 +83,7 @@ def budget_of(header: Header) -> int:
     return settings.sampled_tokens or PROFILES[settings.profile].tokens
 
 
-def open_served(evidence: Evidence, engines: Mapping[str, Engine]) -> Served | None:
+def open_served(evidence: Evidence, engines: Mapping[str, Engine]) -> ServerScorer | None:
     """The server that scores, once it is seen to agree with the target; None: weights score.
 
     Raises:
@@ -96,16 +96,18 @@ def open_served(evidence: Evidence, engines: Mapping[str, Engine]) -> Served | N
     from equivcheck.engines.http.scorer import open_scorer as of_engine
     from equivcheck.engines.naming import read_spec
     from equivcheck.scoring.agreement import agreement
-    from equivcheck.scoring.served import Served
+    from equivcheck.scoring.served import ServerScorer
 
-    served = Served(of_engine(engines[SCORER]))
+    served = ServerScorer(of_engine(engines[SCORER]))
     by_url = read_spec(settings.target, settings.engine).name == "http"
     agreed = agreement(served, evidence, target=engines[TARGET] if by_url else None)
     served.agreed = str(agreed)
     return served
 
 
-def look_ahead(plan: DrawPlan, evidence: Evidence, *, served: Served | None = None) -> Preflight:
+def look_ahead(
+    plan: DrawPlan, evidence: Evidence, *, served: ServerScorer | None = None
+) -> Preflight:
     """Measure, on the target's own answers, how much each wrong law would show in a token."""
     header = evidence.header
     nothing = Preflight(positions=0, draft_distance=0.0, divergences={}, tokens=budget_of(header))
@@ -146,7 +148,7 @@ def open_scorer(
     *,
     drafter: DraftSource | None,
     replays: bool = True,
-    served: Served | None = None,
+    served: ServerScorer | None = None,
 ) -> Scorer:
     """The scorer of a run, drafts being `drafter`'s; it remembers what it has scored.
 

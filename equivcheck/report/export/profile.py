@@ -16,7 +16,11 @@ from typing import Any
 from equivcheck.core.escape import head
 from equivcheck.core.generation import Generation
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence
-from equivcheck.statistics.acceptance_rate import Acceptance, acceptance_by_workload, acceptance_of
+from equivcheck.statistics.acceptance_rate import (
+    AcceptanceCounts,
+    acceptance_by_workload,
+    acceptance_of,
+)
 
 SCHEMA_VERSION = "1.0"
 TOLERANCE = 0.02
@@ -95,7 +99,7 @@ def _mean_of_requests(answers: Sequence[Generation]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _category(found: Acceptance) -> dict[str, Any]:
+def _category(found: AcceptanceCounts) -> dict[str, Any]:
     return {
         "mean_accept_length": _digits(found.mean_length),
         "draft_acceptance_rate": _digits(found.rate),

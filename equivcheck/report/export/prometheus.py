@@ -17,7 +17,7 @@ from equivcheck.core.generation import Generation
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence
 from equivcheck.report.export.exposition import Family, Sample, histogram, label, render
 from equivcheck.report.view import view_of
-from equivcheck.statistics.acceptance_rate import Acceptance, acceptance_of
+from equivcheck.statistics.acceptance_rate import AcceptanceCounts, acceptance_of
 
 PREFIX = "equivcheck_"
 
@@ -132,7 +132,7 @@ def _about_speculation(groups: Sequence[Group]) -> Iterator[Family]:
     )
 
 
-def _by_position(acceptance: Acceptance) -> tuple[int, ...]:
+def _by_position(acceptance: AcceptanceCounts) -> tuple[int, ...]:
     """Accepted drafts by slot, up to the longest block drafted."""
     told = acceptance.accepted_by_slot
     return told + (0,) * (max(acceptance.drafted_lengths, default=0) - len(told))

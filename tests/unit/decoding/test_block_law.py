@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from equivcheck.decoding.verification import BlockRule, Laws, Proposal
-from equivcheck.scoring.carried import Weights
+from equivcheck.scoring.carried import CarriedWeights
 from equivcheck.scoring.laws import untruncated
 from equivcheck.scoring.stages import Staged
-from equivcheck.scoring.wrong_laws import Compared
+from equivcheck.scoring.wrong_laws import DistributionPair
 
 WORDS = 3
 Text = tuple[int, ...]
@@ -145,7 +145,9 @@ def staged_behind(text: Text, target: Model, draft: Model) -> Staged:
         weight = min(0.0, weight + math.log(ratio))
     laws = [untruncated(model.law(text).log().clamp(min=-1e9)[None]) for model in (target, draft)]
     log = torch.tensor([weight], dtype=torch.float64)
-    return Staged(Compared(*laws), Weights(log, log, log, torch.ones(1, dtype=torch.bool)))
+    return Staged(
+        DistributionPair(*laws), CarriedWeights(log, log, log, torch.ones(1, dtype=torch.bool))
+    )
 
 
 def test_of_certain_drafts_the_block_rule_is_the_token_rule() -> None:
@@ -154,8 +156,8 @@ def test_of_certain_drafts_the_block_rule_is_the_token_rule() -> None:
         probs = torch.tensor([[0.5, 0.3, 0.2]], dtype=torch.float64)
         point = torch.tensor([[0.0, -1e9, -1e9]], dtype=torch.float64)
         log = torch.tensor([math.log(joint)], dtype=torch.float64)
-        weights = Weights(log, log, log, torch.ones(1, dtype=torch.bool))
-        staged = Staged(Compared(untruncated(probs.log()), untruncated(point)), weights)
+        weights = CarriedWeights(log, log, log, torch.ones(1, dtype=torch.bool))
+        staged = Staged(DistributionPair(untruncated(probs.log()), untruncated(point)), weights)
         zero = torch.zeros(1, dtype=torch.float64)
         torch.testing.assert_close(staged.acceptance(probs[:, 0].log(), zero), probs[:, 0])
         torch.testing.assert_close(staged.drafts(), point.exp())

@@ -24,7 +24,7 @@ from equivcheck.records.replays import Came, RestsOn
 from equivcheck.records.score_table import ScoreTable
 from equivcheck.scoring.replay import can_be_replayed
 from equivcheck.scoring.sampling_law import LawScorer
-from equivcheck.statistics.replayed import Replayed, replayed
+from equivcheck.statistics.replayed import ReplayCounts, replayed
 from tests.unit.make import make_capabilities
 
 LAWS = (
@@ -108,7 +108,7 @@ def nearly_alike(pair: str, folder: Path, *, spread: float) -> str:
     return f"{target}+{draft}"
 
 
-def judged(table: ScoreTable, *, void: bool = False) -> Replayed:
+def judged(table: ScoreTable, *, void: bool = False) -> ReplayCounts:
     found = replayed(table, void=void)
     assert found is not None
     return found
@@ -142,7 +142,7 @@ def test_plain_and_coupled_tokens_rest_on_p_alone(setup: EngineSetup) -> None:
         assert (found.replayed, found.wrong, found.about_q) == (found.tokens, 0, 0)
 
 
-def biased(spec: str, rule: Rule, setup: EngineSetup) -> Replayed:
+def biased(spec: str, rule: Rule, setup: EngineSetup) -> ReplayCounts:
     """Draws in which a few tokens share a bias far beyond all logits."""
     engine = load_engine(spec, msgspec.structs.replace(setup, batch_size=16))
     asked = [

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from equivcheck.records.replays import NO_TOKEN, Came
-from equivcheck.scoring.rule import NOISE_SLACK, Interval, draw, residual, toss, weigh
+from equivcheck.scoring.rule import NOISE_SLACK, LogprobBounds, draw, residual, toss, weigh
 
 P = np.log([0.5, 0.3, 0.2])
 Q = np.log([0.2, 0.3, 0.5])
 SILENT = np.zeros(3)
 
 
-def law(logs: np.ndarray, *, slack: float = 1e-3) -> Interval:
-    return Interval(low=logs - slack, exact=logs, high=logs + slack)
+def law(logs: np.ndarray, *, slack: float = 1e-3) -> LogprobBounds:
+    return LogprobBounds(low=logs - slack, exact=logs, high=logs + slack)
 
 
 def tossed(coin: float, *, odds: float, taken: bool, slack: float = 1e-3) -> Came:

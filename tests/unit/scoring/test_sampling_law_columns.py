@@ -21,7 +21,7 @@ from equivcheck.records.score_table import (
     Support,
     Violation,
 )
-from equivcheck.scoring.columns import Drawn, columns
+from equivcheck.scoring.columns import ScoredRows, columns
 from equivcheck.scoring.laws import point_law, sampling_law
 from equivcheck.scoring.trace import NOTHING
 
@@ -161,10 +161,10 @@ def drawn_by_the_rule(
     }
 
 
-def as_drawn(rows: list[dict[str, Any]]) -> Drawn:
-    columns = {name: np.array([row[name] for row in rows]) for name in Drawn._fields}
+def as_drawn(rows: list[dict[str, Any]]) -> ScoredRows:
+    columns = {name: np.array([row[name] for row in rows]) for name in ScoredRows._fields}
     columns["stage"] = columns["stage"].astype(np.uint8)
-    return Drawn(**{name: torch.from_numpy(values) for name, values in columns.items()})
+    return ScoredRows(**{name: torch.from_numpy(values) for name, values in columns.items()})
 
 
 @pytest.mark.parametrize("drafter", ["model", "lookup"])
@@ -227,7 +227,7 @@ def test_transforms_of_tokens_drawn_from_the_target_are_uniform() -> None:
     draft = sampling_law(torch.from_numpy(logits * 0.7), Sampling(temperature=1.0))
     steps = target.probs.numpy().cumsum(axis=1)
     token = (steps < random.random((rows, 1)) * steps[:, -1:]).sum(axis=1)
-    drawn = Drawn(
+    drawn = ScoredRows(
         token=torch.from_numpy(token),
         stage=torch.zeros(rows, dtype=torch.uint8),
         draft=torch.full((rows,), NOTHING),

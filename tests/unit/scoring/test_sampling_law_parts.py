@@ -24,7 +24,7 @@ from equivcheck.records.score_table import (
     Twin,
     Violation,
 )
-from equivcheck.scoring.columns import Drawn, columns
+from equivcheck.scoring.columns import ScoredRows, columns
 from equivcheck.scoring.laws import possible, sampling_law
 from equivcheck.scoring.lookup import proposals
 from equivcheck.scoring.neighbours import Neighbours
@@ -126,9 +126,9 @@ def test_equals_at_the_border_go_to_the_smaller_ids() -> None:
     assert possible(law.log[0]).nonzero().flatten().tolist() == [0, 1, 2, 30]
 
 
-def drawn_at(*tokens: int, stage: Stage = Stage.UNKNOWN, draft: int = NOTHING) -> Drawn:
+def drawn_at(*tokens: int, stage: Stage = Stage.UNKNOWN, draft: int = NOTHING) -> ScoredRows:
     rows = len(tokens)
-    return Drawn(
+    return ScoredRows(
         token=torch.tensor(tokens),
         stage=torch.full((rows,), int(stage), dtype=torch.uint8),
         draft=torch.full((rows,), draft),

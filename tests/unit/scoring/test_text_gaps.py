@@ -11,8 +11,8 @@ import torch
 from equivcheck.core.generation import Request
 from equivcheck.records.divergence import Pair, first_divergence
 from equivcheck.records.records import CANDIDATE, TARGET
-from equivcheck.scoring.reference import Law, Reference
-from equivcheck.scoring.text_gaps import Answer, text_gaps
+from equivcheck.scoring.reference import Reference, ReferenceLogits
+from equivcheck.scoring.text_gaps import TextAnswer, text_gaps
 from tests.unit.make import make_generation
 
 PIECES = ["", "a", "b", "ab", "c", "cd", "x", "\ufffd"]
@@ -34,7 +34,9 @@ class MadeUp:
     def __init__(self, *rows: dict[int, float]) -> None:
         self.rows = rows
 
-    def laws(self, _: Request, output: Sequence[int]) -> Iterator[tuple[Law, Sequence[int]]]:
+    def laws(
+        self, _: Request, output: Sequence[int]
+    ) -> Iterator[tuple[ReferenceLogits, Sequence[int]]]:
         raw = torch.full((len(output), len(PIECES)), -30.0)
         for place in range(len(output)):
             for token, value in self.rows[place].items():
@@ -42,7 +44,7 @@ class MadeUp:
         # Two at a time, as a real one gives a few at a time.
         for start in range(0, len(output), 2):
             part = raw[start : start + 2]
-            yield Law(part, part), output[start : start + 2]
+            yield ReferenceLogits(part, part), output[start : start + 2]
 
 
 def gaps_of(reference: MadeUp, target: tuple[int, ...], arm: tuple[int, ...]) -> Any:
@@ -64,16 +66,16 @@ def gaps_of(reference: MadeUp, target: tuple[int, ...], arm: tuple[int, ...]) ->
     [(A, True), (AB, True), (B, False), (X, False), (BYTE, True), (END, False)],
 )
 def test_a_token_may_stand_where_the_text_goes_on_with_it(token: int, may: bool) -> None:
-    answer = Answer((C, AB, X), "cabx", detokenise, (END,))
+    answer = TextAnswer((C, AB, X), "cabx", detokenise, (END,))
     assert answer.can_go_on(1, token) is may
 
 
 def test_an_end_may_stand_only_where_the_text_ends() -> None:
-    answer = Answer((C, END), "c", detokenise, (END,))
+    answer = TextAnswer((C, END), "c", detokenise, (END,))
     assert answer.can_go_on(1, END)
     assert not answer.can_go_on(1, X)
     # A stop string or a limit ended it: what came next is not known.
-    cut = Answer((C,), "c", detokenise, (END,))
+    cut = TextAnswer((C,), "c", detokenise, (END,))
     assert cut.can_go_on(1, END)
     assert cut.can_go_on(1, X)
 

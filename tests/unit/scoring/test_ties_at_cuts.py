@@ -8,7 +8,7 @@ import torch
 from equivcheck.core.cases import Sampling
 from equivcheck.core.ties import TYING_BIAS, rounding_bias, ties_at_cut
 from equivcheck.records.score_table import Stage, Support
-from equivcheck.scoring.columns import Drawn, columns
+from equivcheck.scoring.columns import ScoredRows, columns
 from equivcheck.scoring.laws import sampling_law
 from equivcheck.scoring.trace import NOTHING
 
@@ -18,7 +18,7 @@ TWO = Sampling(temperature=1.0, top_k=2)
 def support(logits: list[float], token: int, sampling: Sampling = TWO) -> tuple[int, int, float]:
     """Support and stage of a token drawn under one row of logits, and its ratio to a wrong law."""
     law = sampling_law(torch.tensor([logits]), sampling)
-    drawn = Drawn(
+    drawn = ScoredRows(
         token=torch.tensor([token]),
         draft=torch.tensor([token]),
         stage=torch.tensor([int(Stage.ACCEPTED)]),

@@ -18,8 +18,8 @@ from equivcheck.engines.http.scorer import HttpScorer
 from equivcheck.engines.registry import load_engine
 from equivcheck.records.score_table import ScoreTable, Stage, Support, Violation
 from equivcheck.scoring.sampling_law import LawScorer
-from equivcheck.scoring.served import Served
-from equivcheck.scoring.told import Told, lift, most_rest
+from equivcheck.scoring.served import ServerScorer
+from equivcheck.scoring.told import UnreportedMass, lift, most_rest
 from equivcheck.statistics.battery import Battery, evaluate
 
 from .by_model import ModelRows
@@ -63,7 +63,7 @@ def scored(
     setup: EngineSetup, draws: Draws, rows: ModelRows | None = None, **options: object
 ) -> ScoreTable:
     settings = Settings(setup=setup, shadow="lookup")
-    served = None if rows is None else Served(cast("HttpScorer", rows))
+    served = None if rows is None else ServerScorer(cast("HttpScorer", rows))
     if served is not None and rows is not None:
         served.logits = rows.logits  # As the comparison with the target finds out.
     given = {"eos_token_ids": (0,), "drafter": None, "served": served} | options
@@ -187,7 +187,7 @@ def test_a_fault_is_seen_through_a_few_of_each_row(setup: EngineSetup, fault: st
 
 
 def test_no_draft_model_says_q_where_a_server_scores(setup: EngineSetup) -> None:
-    served = Served(cast("HttpScorer", ModelRows(setup, most=8)))
+    served = ServerScorer(cast("HttpScorer", ModelRows(setup, most=8)))
     asked = Settings(setup=setup, shadow="model")
     with pytest.raises(SettingsError, match="no draft model"):
         LawScorer(asked, eos_token_ids=(0,), drafter=None, served=served)
@@ -202,7 +202,7 @@ def test_the_rest_never_weighs_more_than_is_reckoned(temperature: float) -> None
     logits = (torch.randn(200, VOCAB) * 3).log_softmax(dim=-1).double()
     values, _ = logits.sort(dim=-1, descending=True)
     top, below = values[:, :20], values[:, 20:]
-    told = Told(
+    told = UnreportedMass(
         least=top[:, -1],
         rest=below.exp().sum(dim=-1),
         magnitude=torch.ones(200),

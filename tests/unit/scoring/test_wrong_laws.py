@@ -6,7 +6,7 @@ import torch
 
 from equivcheck.records.score_table import ALTERNATIVES
 from equivcheck.scoring.laws import HIDDEN, untruncated
-from equivcheck.scoring.wrong_laws import Compared, log_ratios
+from equivcheck.scoring.wrong_laws import DistributionPair, log_ratios
 
 
 def one_token_laws(logs: torch.Tensor) -> torch.Tensor:
@@ -19,7 +19,7 @@ def one_token_laws(logs: torch.Tensor) -> torch.Tensor:
 def test_laws_that_are_equal_but_for_rounding_have_no_wrong_ones() -> None:
     steps = torch.arange(-64, 1) * 2.0**-30
     ours, theirs = torch.cartesian_prod(steps, steps).T
-    laws = Compared(untruncated(one_token_laws(ours)), untruncated(one_token_laws(theirs)))
+    laws = DistributionPair(untruncated(one_token_laws(ours)), untruncated(one_token_laws(theirs)))
     found = log_ratios(laws, torch.full((len(ours),), 7))
     assert found.isfinite().all()
     assert found.abs().max() < 1e-5
@@ -29,7 +29,7 @@ def test_a_cut_that_drops_one_token_too_many_never_draws_the_last_one() -> None:
     logs = torch.full((4, 64), HIDDEN)
     logs[:, [3, 7, 9]] = torch.tensor([0.5, 0.3, 0.2]).log()
     law = untruncated(logs)
-    found = log_ratios(Compared(law, law), torch.tensor([3, 7, 9, 3]))
+    found = log_ratios(DistributionPair(law, law), torch.tensor([3, 7, 9, 3]))
     column = found[:, ALTERNATIVES.index("cut-one-short")]
     expected = torch.tensor([1 / 0.8, 1 / 0.8, 0.0, 1 / 0.8], dtype=torch.float64).log()
     torch.testing.assert_close(column, expected, rtol=0, atol=1e-6)

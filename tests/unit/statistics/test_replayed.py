@@ -11,7 +11,7 @@ import pytest
 
 from equivcheck.records.replays import Came, Replays, RestsOn, nothing_replayed
 from equivcheck.records.score_table import ScoreTable
-from equivcheck.statistics.replayed import FINELY_FROM, Replayed, replayed
+from equivcheck.statistics.replayed import FINELY_FROM, ReplayCounts, replayed
 from tests.unit.statistics.tables import LENGTH, Decoder, make
 
 TABLE = make(Decoder(), seed=5, rounds=2)
@@ -42,7 +42,7 @@ def both(came: Came, **more: Any) -> dict[str, Any]:
     return {"came": came, "finely": came} | more
 
 
-def judged(replays: Replays | None, *, void: bool = False) -> Replayed:
+def judged(replays: Replays | None, *, void: bool = False) -> ReplayCounts:
     found = replayed(table(replays), void=void)
     assert found is not None
     return found
