@@ -111,19 +111,19 @@ def other_prompts(base: Mapping[str, str], new: Mapping[str, str]) -> Differing 
     return Differing(f"prompt of {keys[0]}{more}", base[keys[0]], new[keys[0]])
 
 
-class Compared(NamedTuple):
+class ComparedFacts(NamedTuple):
     """What of a run is told where it differs."""
 
     under_test: Mapping[str, str]
     environment: Mapping[str, str]
 
 
-def compared_facts(header: Header) -> Compared:
+def compared_facts(header: Header) -> ComparedFacts:
     """Of a run that is not saved."""
-    return Compared(under_test(header), header.environment)
+    return ComparedFacts(under_test(header), header.environment)
 
 
-def told_differences(base: Baseline, new: Baseline | Compared) -> tuple[Differing, ...]:
+def told_differences(base: Baseline, new: Baseline | ComparedFacts) -> tuple[Differing, ...]:
     """What differs without forbidding a comparison: what is under test, then where it ran."""
     return (
         *_differing(base.under_test, new.under_test),

@@ -17,7 +17,7 @@ ALPHA = 1e-3
 """Chance, per run, of accusing a candidate that flips just as often as the control."""
 
 
-class Comparison(NamedTuple):
+class ControlComparison(NamedTuple):
     """Parted cases of two arms, on the cases that both were held to."""
 
     cases: int
@@ -27,10 +27,10 @@ class Comparison(NamedTuple):
     """Chance of so many more flips than the control's, were both equally prone."""
 
 
-def compare(*, cases: Set[str], candidate: Set[str], control: Set[str]) -> Comparison:
+def compare(*, cases: Set[str], candidate: Set[str], control: Set[str]) -> ControlComparison:
     """Hold the candidate's parted cases against the control's, on ``cases`` only."""
     ours, theirs = candidate & cases, control & cases
-    return Comparison(
+    return ControlComparison(
         cases=len(cases),
         candidate=len(ours),
         control=len(theirs),

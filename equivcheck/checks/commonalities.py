@@ -32,7 +32,7 @@ class Thing(NamedTuple):
     """In words that stand alone: ``the bonus token``, ``workload code``."""
 
 
-class Case(NamedTuple):
+class DiagnosedCase(NamedTuple):
     """One case, failing or not."""
 
     own: Thing
@@ -72,7 +72,7 @@ class Shared(NamedTuple):
         return min(1.0, len(sides) * min(sides))
 
 
-def common(cases: Sequence[Case], *, level: float = LEVEL) -> list[str]:
+def common(cases: Sequence[DiagnosedCase], *, level: float = LEVEL) -> list[str]:
     """At most `MOST_TOLD` lines, the most telling first; none where nothing separates."""
     failing = [case for case in cases if case.failing]
     passing = [case for case in cases if not case.failing]
@@ -99,7 +99,9 @@ def common(cases: Sequence[Case], *, level: float = LEVEL) -> list[str]:
     return told
 
 
-def _limit(failing: Sequence[Case], passing: Sequence[Case], *, level: float) -> float:
+def _limit(
+    failing: Sequence[DiagnosedCase], passing: Sequence[DiagnosedCase], *, level: float
+) -> float:
     """Below which a trait is told: ``level`` over the number of traits that could get below it.
 
     What few cases have, or most places, can never be told and takes nothing from the others
@@ -112,7 +114,7 @@ def _limit(failing: Sequence[Case], passing: Sequence[Case], *, level: float) ->
     return level / divisor
 
 
-def _lowest(failing: Sequence[Case], passing: Sequence[Case]) -> Iterator[float]:
+def _lowest(failing: Sequence[DiagnosedCase], passing: Sequence[DiagnosedCase]) -> Iterator[float]:
     """The least probability that each trait could have, whichever cases and places had failed."""
     every = [case.own for case in (*failing, *passing)]
     drawn = math.comb(len(every), len(failing))
@@ -136,7 +138,7 @@ def _lowest(failing: Sequence[Case], passing: Sequence[Case]) -> Iterator[float]
         )
 
 
-def _traits(failing: Sequence[Case]) -> Iterator[Trait]:
+def _traits(failing: Sequence[DiagnosedCase]) -> Iterator[Trait]:
     """What all failures have; borders of numbers are where the failures themselves set them."""
     yield from _shared_by([case.own for case in failing], of_cases=True)
     at = [case.places[case.at] for case in failing if case.at is not None]
@@ -166,7 +168,9 @@ def _between(name: str, least: float, most: float) -> Callable[[Thing], bool]:
     return lambda thing: name in thing.numbers and least <= thing.numbers[name] <= most
 
 
-def _shared(trait: Trait, failing: Sequence[Case], passing: Sequence[Case]) -> Shared:
+def _shared(
+    trait: Trait, failing: Sequence[DiagnosedCase], passing: Sequence[DiagnosedCase]
+) -> Shared:
     if trait.of_cases and trait.number is not None:
         every = [case.own for case in (*failing, *passing)]
         return Shared(trait, _by_equal_cases(trait.number, every, failing=len(failing)), None)
@@ -189,7 +193,7 @@ def _by_equal_cases(number: str, every: Sequence[Thing], *, failing: int) -> flo
     return ways / math.comb(len(every), failing)
 
 
-def _by_equal_places(number: str, failing: Sequence[Case]) -> float:
+def _by_equal_places(number: str, failing: Sequence[DiagnosedCase]) -> float:
     """That a place drawn from each failing case's output has the same value as all others."""
     shares = []
     for case in failing:
@@ -198,23 +202,25 @@ def _by_equal_places(number: str, failing: Sequence[Case]) -> float:
     return sum(math.prod(share.get(value, 0.0) for share in shares) for value in shares[0])
 
 
-def _share(case: Case, holds: Callable[[Thing], bool]) -> float:
+def _share(case: DiagnosedCase, holds: Callable[[Thing], bool]) -> float:
     return sum(map(holds, case.places)) / len(case.places)
 
 
-def _breadth(trait: Trait, failing: Sequence[Case], passing: Sequence[Case]) -> int:
+def _breadth(
+    trait: Trait, failing: Sequence[DiagnosedCase], passing: Sequence[DiagnosedCase]
+) -> int:
     """How many cases or places have it: of two that tell as much, the broader claims less."""
     if trait.of_cases:
         return sum(trait.holds(case.own) for case in (*failing, *passing))
     return sum(trait.holds(place) for case in (*failing, *passing) for place in case.places)
 
 
-def _has(case: Case, trait: Trait) -> bool:
+def _has(case: DiagnosedCase, trait: Trait) -> bool:
     """Whether a case has a trait, or any place that has it."""
     return trait.holds(case.own) if trait.of_cases else any(map(trait.holds, case.places))
 
 
-def _restricted(case: Case, trait: Trait) -> Case:
+def _restricted(case: DiagnosedCase, trait: Trait) -> DiagnosedCase:
     """The case with those places alone that have a trait of places."""
     if trait.of_cases:
         return case
@@ -223,7 +229,9 @@ def _restricted(case: Case, trait: Trait) -> Case:
     return case._replace(places=[case.places[index] for index in kept], at=at)
 
 
-def _words(found: Shared, failing: Sequence[Case], passing: Sequence[Case]) -> str:
+def _words(
+    found: Shared, failing: Sequence[DiagnosedCase], passing: Sequence[DiagnosedCase]
+) -> str:
     """``the bonus token: 12 of 12 failing places, 310 of 4,000 others``."""
     trait, count = found.trait, len(failing)
     if found.within is None or (found.between is not None and found.between <= found.within):

@@ -27,13 +27,13 @@ def check(evidence: Evidence) -> list[Finding]:
     """
     outputs = [
         *(
-            Output(key, arm, captured[key].generation, ())
+            CountedOutput(key, arm, captured[key].generation, ())
             for arm, captured in evidence.captured.items()
             for key in evidence.asked
             if key in captured
         ),
         *(
-            Output(parse_draw(key).case, arm, generation, (f"in {key}",))
+            CountedOutput(parse_draw(key).case, arm, generation, (f"in {key}",))
             for arm, drawn in evidence.draws.items()
             for key, generation in drawn.items()
         ),
@@ -61,7 +61,7 @@ def _told(generation: Generation, capabilities: Capabilities) -> bool:
     return promised or generation.totals is not None
 
 
-class Output(NamedTuple):
+class CountedOutput(NamedTuple):
     """One answer or draw."""
 
     case: str
@@ -71,7 +71,7 @@ class Output(NamedTuple):
     """Which of many, as a line."""
 
 
-def _finding(evidence: Evidence, output: Output, faults: list[str]) -> Finding:
+def _finding(evidence: Evidence, output: CountedOutput, faults: list[str]) -> Finding:
     return Finding(
         check="counters",
         subject=output.case,
@@ -84,7 +84,9 @@ def _finding(evidence: Evidence, output: Output, faults: list[str]) -> Finding:
     )
 
 
-def _summaries(evidence: Evidence, held: list[Output], *, bad: set[str]) -> Iterator[Finding]:
+def _summaries(
+    evidence: Evidence, held: list[CountedOutput], *, bad: set[str]
+) -> Iterator[Finding]:
     for workload, outputs in by_workload(evidence, held, key=lambda output: output.case).items():
         broken = sum(case in bad for case in {output.case for output in outputs})
         steps = sum(len(output.generation.steps) for output in outputs)
@@ -101,7 +103,7 @@ def _summaries(evidence: Evidence, held: list[Output], *, bad: set[str]) -> Iter
         )
 
 
-def _totals_only(outputs: Sequence[Output]) -> tuple[str, ...]:
+def _totals_only(outputs: Sequence[CountedOutput]) -> tuple[str, ...]:
     totals = [each for each in outputs if not each.generation.steps]
     if not totals:
         return ()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import Struct
 
 from equivcheck.checks import stopping
-from equivcheck.checks.commonalities import Case, Thing, common
+from equivcheck.checks.commonalities import DiagnosedCase, Thing, common
 from equivcheck.checks.features import case_features, place_features
 from equivcheck.checks.logprobs import inconsistent, tolerance
 from equivcheck.checks.repeats import first_other_logits
@@ -45,7 +45,7 @@ or two and no more."""
 class Looked(NamedTuple):
     """What is looked at of the cases of one check."""
 
-    cases: list[Case]
+    cases: list[DiagnosedCase]
     failing: int
     """Of all cases, also those left out."""
     every: int
@@ -124,7 +124,7 @@ def _cases(
         places = place_features(asked.request, answer)
         known = index is not None and places and key in failing
         cases.append(
-            Case(
+            DiagnosedCase(
                 own=case_features(evidence, asked, seat),
                 places=places,
                 failing=key in failing,
@@ -221,7 +221,7 @@ def _of_draws(evidence: Evidence, failing: frozenset[str]) -> Looked:
             if first or len(places) < MOST_PLACES // len(draws):
                 places += place_features(asked.request, draw)
         own = case_features(evidence, asked, None)
-        cases.append(Case(own=own, places=places, failing=key in named, at=at))
+        cases.append(DiagnosedCase(own=own, places=places, failing=key in named, at=at))
     return Looked(cases, len(named & set(draws)), len(draws))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from equivcheck.checks.events.places import own_kinds
 from equivcheck.checks.events.seen import look
-from equivcheck.checks.events.vocabulary import BY_ID, EVENTS, Event, count
+from equivcheck.checks.events.vocabulary import BY_ID, EVENTS, RunEvent, count
 from equivcheck.checks.subjects import RUN, plural
 from equivcheck.core.errors import SettingsError, unknown_name
 from equivcheck.core.escape import head
@@ -36,7 +36,7 @@ def check(evidence: Evidence) -> list[Finding]:
     found = [
         count(seen, known[id])
         if id in known
-        else Event(id=head(id, cells=60), sentence="", unknown="no event has this id")
+        else RunEvent(id=head(id, cells=60), sentence="", unknown="no event has this id")
         for id in required
     ]
     missing = [event for event in found if not event.exercised]
@@ -56,7 +56,7 @@ def check(evidence: Evidence) -> list[Finding]:
     ]
 
 
-def words(event: Event) -> Iterator[str]:
+def words(event: RunEvent) -> Iterator[str]:
     """What is missing, wrapped."""
     why = f"unknown: {event.unknown}" if event.unknown else event.sentence
     never = ", ".join(part for part, times in event.parts.items() if not times)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from equivcheck.checks.budget import ALPHA, Comparison, compare
+from equivcheck.checks.budget import ALPHA, ControlComparison, compare
 from equivcheck.checks.divergence import describe
 from equivcheck.checks.near_ties import Weighed, ended_differently, no_yardstick, untold
 from equivcheck.checks.repeats import first_other_logits
@@ -33,7 +33,7 @@ Weigh = Callable[[Pair, Arbitration | None, Settings], Weighed]
 """How a divergence is classified where no contract forbids it."""
 
 
-class Compared(NamedTuple):
+class CaseComparison(NamedTuple):
     """One case, held against the target."""
 
     pair: Pair
@@ -69,14 +69,14 @@ def hold(evidence: Evidence, *, check: str, keys: Iterable[str], weigh: Weigh) -
     ]
 
 
-def _compare(evidence: Evidence, pair: Pair, *, weigh: Weigh) -> Compared:
+def _compare(evidence: Evidence, pair: Pair, *, weigh: Weigh) -> CaseComparison:
     contract = shared_contract(evidence)
     if pair.position is None:
         if contract and (row := first_other_logits(pair.target, pair.other)) is not None:
             where = at_token(evidence, pair.key, row)
             because = f"logits differ in their bits at {where}, first of all"
-            return Compared(pair, Weighed(Outcome.FAIL, Reason.DIVERGED, because), None)
-        return Compared(pair, Weighed(Outcome.PASS, Reason.IDENTICAL, ""), None)
+            return CaseComparison(pair, Weighed(Outcome.FAIL, Reason.DIVERGED, because), None)
+        return CaseComparison(pair, Weighed(Outcome.PASS, Reason.IDENTICAL, ""), None)
     arbitration = next(
         (
             arbitration
@@ -87,14 +87,14 @@ def _compare(evidence: Evidence, pair: Pair, *, weigh: Weigh) -> Compared:
     )
     if contract:
         because = f"both arms name the identity contract {contract!r}, which excuses nothing"
-        return Compared(pair, Weighed(Outcome.FAIL, Reason.DIVERGED, because), arbitration)
+        return CaseComparison(pair, Weighed(Outcome.FAIL, Reason.DIVERGED, because), arbitration)
     weighed = weigh(pair, arbitration, evidence.header.settings)
     if arbitration is None and weighed.reason is Reason.NO_ARBITRATION:
         weighed = weighed._replace(because=weighed.because + _without_torch(evidence))
     # Of text alone an end, too, is judged by how likely what was emitted is.
     if pair.token_differs or pair.text_alone:
         weighed = no_yardstick(weighed, arm=untold(evidence))
-    return Compared(pair, weighed, arbitration)
+    return CaseComparison(pair, weighed, arbitration)
 
 
 def _without_torch(evidence: Evidence) -> str:
@@ -104,7 +104,7 @@ def _without_torch(evidence: Evidence) -> str:
     return f"; the pair's weights judge it once torch is there: {how_to_install(TORCH)}"
 
 
-def _case_finding(evidence: Evidence, case: Compared, *, check: str) -> Finding:
+def _case_finding(evidence: Evidence, case: CaseComparison, *, check: str) -> Finding:
     pair, (outcome, reason, because) = case.pair, case.weighed
     if pair.position is None and outcome is Outcome.FAIL:
         return Finding(
@@ -141,7 +141,7 @@ def _case_finding(evidence: Evidence, case: Compared, *, check: str) -> Finding:
     )
 
 
-def _identical(case: Compared) -> str:
+def _identical(case: CaseComparison) -> str:
     if case.pair.text_alone:
         return f"text identical, {plural(case.matched, 'token')} by the pair's tokenizer"
     return f"identical to the last of {plural(case.matched, 'token')}"
@@ -160,7 +160,7 @@ def _what_differs(pair: Pair) -> str:
     return f"{pair.target.token_ids[pair.position]} became {pair.other.token_ids[pair.position]}"
 
 
-def _summary(check: str, workload: str, cases: Sequence[Compared]) -> Finding:
+def _summary(check: str, workload: str, cases: Sequence[CaseComparison]) -> Finding:
     counts = Counter(case.weighed.reason for case in cases)
     identical = counts[Reason.IDENTICAL]
     tokens = sum(case.matched for case in cases)
@@ -191,7 +191,7 @@ _COUNTED = {
 
 
 def _budgets(
-    evidence: Evidence, gathered: dict[str, list[Compared]], *, check: str
+    evidence: Evidence, gathered: dict[str, list[CaseComparison]], *, check: str
 ) -> Iterator[Finding]:
     """Hold near ties, and what nobody arbitrated, against the control arm."""
     control = {pair.key: pair.position is not None for pair in join(evidence, arm=CONTROL)}
@@ -231,7 +231,7 @@ def _budgets(
 
 
 def _budget_finding(
-    check: str, subject: str, result: Comparison, *, alpha: float, doubt: str | None
+    check: str, subject: str, result: ControlComparison, *, alpha: float, doubt: str | None
 ) -> Finding:
     over = result.p_value <= alpha
     over_is = Outcome.FAIL if doubt is None else Outcome.INCONCLUSIVE

@@ -28,7 +28,7 @@ Rounding is rarely near its bound; a shifted row or a wrong transform is off eve
 MEAN_FROM = 16
 
 
-class Scored(NamedTuple):
+class ScoredOutput(NamedTuple):
     """One arm's scores of one output."""
 
     key: str
@@ -70,7 +70,7 @@ def check(evidence: Evidence) -> list[Finding]:
     return findings
 
 
-def faults_of(output: Scored, *, request: Request, settings: Settings) -> Iterator[str]:
+def faults_of(output: ScoredOutput, *, request: Request, settings: Settings) -> Iterator[str]:
     """Everything that is wrong with one output's scores, gravest first."""
     if len(output.scores) != len(output.tokens):
         yield f"{plural(len(output.scores), 'score')} for {plural(len(output.tokens), 'token')}"
@@ -96,7 +96,9 @@ def faults_of(output: Scored, *, request: Request, settings: Settings) -> Iterat
         yield from inconsistent(score, token, at=index, greedy=request.sampling.greedy)
 
 
-def _against_reference(output: Scored, rescored: Rescored, *, allowed: float) -> Iterator[str]:
+def _against_reference(
+    output: ScoredOutput, rescored: Rescored, *, allowed: float
+) -> Iterator[str]:
     if len(rescored.logprobs) != len(output.scores):
         yield (
             f"{plural(len(rescored.logprobs), 'reference score')} for "
@@ -143,17 +145,19 @@ def _sane(score: TokenScore) -> bool:
     return score.logprob < 1 and score.rival_logprob < 1
 
 
-def _scored(evidence: Evidence) -> Iterator[Scored]:
+def _scored(evidence: Evidence) -> Iterator[ScoredOutput]:
     rescored = {(found.key, found.arm): found for found in evidence.rescored}
     for arm, captured in evidence.captured.items():
         for key in evidence.asked:
             generation = captured[key].generation if key in captured else None
             if generation and generation.scores is not None:
                 reference = rescored.get((key, arm))
-                yield Scored(key, arm, generation.scores, generation.token_ids, reference)
+                yield ScoredOutput(key, arm, generation.scores, generation.token_ids, reference)
 
 
-def _summary(evidence: Evidence, workload: str, outputs: list[Scored], *, bad: set[str]) -> Finding:
+def _summary(
+    evidence: Evidence, workload: str, outputs: list[ScoredOutput], *, bad: set[str]
+) -> Finding:
     held = [output for output in outputs if output.rescored]
     tokens = sum(len(output.tokens) for output in held)
     broken = len({output.key for output in outputs} & bad)

@@ -45,7 +45,7 @@ POPULATIONS: dict[str, Callable[[Request], bool]] = {
 """Name to whether a request belongs to it; a request may belong to several."""
 
 
-class Tally(NamedTuple):
+class DraftTally(NamedTuple):
     """What became of drafts."""
 
     trials: int
@@ -61,7 +61,7 @@ class Tally(NamedTuple):
         return self.drafted - self.accepted
 
 
-def tally(answers: Sequence[Generation]) -> Tally:
+def tally(answers: Sequence[Generation]) -> DraftTally:
     """Count the drafts of some answers; those that tell nothing of them count for nothing."""
     told = [each for each in answers if each.totals is not None]
     by_step = all(each.steps for each in told)
@@ -73,7 +73,7 @@ def tally(answers: Sequence[Generation]) -> Tally:
 
         steps = steps_of(told)
         trials, drafting = len(steps), int((steps[:, 0] > 0).sum())
-    return Tally(
+    return DraftTally(
         trials=trials,
         drafting=drafting,
         drafted=sum(each.drafted for each in counts),

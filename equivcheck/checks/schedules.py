@@ -21,7 +21,7 @@ JUST_BEFORE = 2
 MOST_LINES = 12
 
 
-class Difference(NamedTuple):
+class ScheduleDifference(NamedTuple):
     """Where a request's answer is not what it is alone."""
 
     key: str
@@ -67,7 +67,7 @@ def unsure(schedule: Schedule, reason: Reason, what: str) -> Finding:
 
 def differences(
     schedule: Schedule, served: Served, *, alone: Mapping[str, Generation], bits: bool
-) -> Iterator[Difference]:
+) -> Iterator[ScheduleDifference]:
     """The first difference of each request, if there is one."""
     answers = served.answers
     last = max((each.step for each in served.events), default=0)
@@ -77,30 +77,34 @@ def differences(
             told = tokens_of(life)
             place = common(told, expected.token_ids)
             if place < len(told):
-                yield Difference(key, step_of(life, place), place, words(told, expected, place))
+                yield ScheduleDifference(
+                    key, step_of(life, place), place, words(told, expected, place)
+                )
                 break
         else:
             if key in answers:
                 yield from endings(served, expected, answers[key], bits=bits)
             elif not any(each.key == key for each in served.of("given up")):
-                yield Difference(key, last, 0, "it has no answer")
+                yield ScheduleDifference(key, last, 0, "it has no answer")
 
 
 def endings(
     served: Served, expected: Generation, answer: Generation, *, bits: bool
-) -> Iterator[Difference]:
+) -> Iterator[ScheduleDifference]:
     """How a whole answer differs whose told tokens begin as they have to."""
     step = next(each.step for each in served.events if each.generation is answer)
     told, size = answer.token_ids, len(answer.token_ids)
     if told != expected.token_ids:
         place = common(told, expected.token_ids)
-        yield Difference(answer.key, step, place, words(told, expected, place))
+        yield ScheduleDifference(answer.key, step, place, words(told, expected, place))
     elif answer.finish_reason != expected.finish_reason:
         what = f"it ended by {answer.finish_reason}, alone by {expected.finish_reason}"
-        yield Difference(answer.key, step, size, what)
+        yield ScheduleDifference(answer.key, step, size, what)
     elif bits and answer.logit_digests != expected.logit_digests:
         place = common(answer.logit_digests or (), expected.logit_digests or ())
-        yield Difference(answer.key, step, place, f"logits behind token {place} have other bits")
+        yield ScheduleDifference(
+            answer.key, step, place, f"logits behind token {place} have other bits"
+        )
 
 
 def lives(events: Sequence[ServedEvent], key: str) -> Iterator[list[ServedEvent]]:
@@ -140,7 +144,7 @@ def words(told: Sequence[int], expected: Generation, place: int) -> str:
     return f"token {place} {here}, alone {there}"
 
 
-def failure(found: Difference, schedule: Schedule, served: Served) -> Finding:
+def failure(found: ScheduleDifference, schedule: Schedule, served: Served) -> Finding:
     """The finding of one request that differs."""
     return Finding(
         check=CHECK,
@@ -153,7 +157,7 @@ def failure(found: Difference, schedule: Schedule, served: Served) -> Finding:
     )
 
 
-def history(served: Served, found: Difference) -> list[str]:
+def history(served: Served, found: ScheduleDifference) -> list[str]:
     """What had happened to a request by a step, and to others just before it.
 
     Of others also who was given up or preempted since the request began.

@@ -24,7 +24,7 @@ from equivcheck.records.records import CANDIDATE, TARGET, Evidence, Grade, by_wo
 WHY_CELLS = 160
 
 
-class Graded(NamedTuple):
+class GradedCase(NamedTuple):
     """One case, graded on both arms."""
 
     key: str
@@ -41,8 +41,8 @@ def check(evidence: Evidence) -> list[Finding]:
     """One finding a case whose grades differ, one a graded workload, one for all sampled ones."""
     cases = graded(evidence)
     same_tokens, off = identity_is_claimed(evidence), bool(lossy_by(evidence.header))
-    claimed: list[Graded] = []
-    drawn: list[Graded] = []
+    claimed: list[GradedCase] = []
+    drawn: list[GradedCase] = []
     for case in cases:
         greedy_case = evidence.asked[case.key].request.sampling.greedy
         (claimed if (same_tokens or greedy_case) and not off else drawn).append(case)
@@ -61,21 +61,21 @@ def check(evidence: Evidence) -> list[Finding]:
     ]
 
 
-def graded(evidence: Evidence) -> list[Graded]:
+def graded(evidence: Evidence) -> list[GradedCase]:
     """Every case that has a grade on both arms, in the order of the suites."""
     grades = {(grade.key, grade.arm): grade for grade in evidence.grades if grade.right is not None}
     return [
-        Graded(key, grades[key, TARGET], grades[key, CANDIDATE])
+        GradedCase(key, grades[key, TARGET], grades[key, CANDIDATE])
         for key in evidence.asked
         if (key, TARGET) in grades and (key, CANDIDATE) in grades
     ]
 
 
-def _key(case: Graded) -> str:
+def _key(case: GradedCase) -> str:
     return case.key
 
 
-def _differing(evidence: Evidence, cases: Sequence[Graded]) -> Iterator[Finding]:
+def _differing(evidence: Evidence, cases: Sequence[GradedCase]) -> Iterator[Finding]:
     if not cases:
         return
     answers = {
@@ -111,7 +111,9 @@ _REASONS = {
 }
 
 
-def _summary(workload: str, cases: Sequence[Graded], *, differing: dict[str, Finding]) -> Finding:
+def _summary(
+    workload: str, cases: Sequence[GradedCase], *, differing: dict[str, Finding]
+) -> Finding:
     found = [differing[case.key] for case in cases if case.differs]
     same = len(cases) - len(found)
     right = sum(case.target.right is True for case in cases)
@@ -129,7 +131,7 @@ def _summary(workload: str, cases: Sequence[Graded], *, differing: dict[str, Fin
     )
 
 
-def _shares(evidence: Evidence, cases: Sequence[Graded]) -> Finding:
+def _shares(evidence: Evidence, cases: Sequence[GradedCase]) -> Finding:
     shares = Shares(
         prompts=len(cases),
         candidate_only=sum(case.differs and case.candidate.right is True for case in cases),

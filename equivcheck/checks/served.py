@@ -13,7 +13,13 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import replace
 
 from equivcheck.checks.near_ties import Weighed, no_yardstick, untold, weigh
-from equivcheck.checks.schedules import CHECK, Difference, differences, happened_words, history
+from equivcheck.checks.schedules import (
+    CHECK,
+    ScheduleDifference,
+    differences,
+    happened_words,
+    history,
+)
 from equivcheck.checks.subjects import RUN, command, plural
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.escape import visible
@@ -144,7 +150,7 @@ class _Served:
             return MISSING
         return None if self.strict else GIVEN_UP
 
-    def differences(self) -> list[Difference]:
+    def differences(self) -> list[ScheduleDifference]:
         """The first difference of each request that has one, in the order of time."""
         schedule, served = self.run.schedule.among(self.keys), self.served
         if not self.strict:
@@ -163,7 +169,7 @@ class _Served:
             if weighed.reason is not Reason.NUMERICS
         ]
 
-    def weighed(self, found: Difference) -> Weighed:
+    def weighed(self, found: ScheduleDifference) -> Weighed:
         """What a difference amounts to."""
         if self.strict:
             return Weighed(Outcome.FAIL, Reason.SCHEDULE_DEPENDENT, "")
@@ -183,7 +189,7 @@ class _Served:
         by_arithmetic = pair.token_differs or pair.text_alone
         return no_yardstick(weighed, arm=untold(evidence)) if by_arithmetic else weighed
 
-    def finding(self, found: Difference, weighed: Weighed) -> Finding:
+    def finding(self, found: ScheduleDifference, weighed: Weighed) -> Finding:
         """One difference, with what happened before it."""
         failed = weighed.outcome is Outcome.FAIL
         because = f" ({weighed.because})" if weighed.because else ""

@@ -22,7 +22,7 @@ UNSEARCHED = (
 )
 
 
-class Fault(NamedTuple):
+class BrokenRule(NamedTuple):
     """One broken rule."""
 
     reason: Reason
@@ -44,13 +44,13 @@ class Ends(NamedTuple):
 NO_ENDS = Ends(frozenset(), frozenset())
 
 
-class Output(NamedTuple):
+class StoppedOutput(NamedTuple):
     """One answer or draw, and what it broke."""
 
     case: str
     arm: str
     tokens: int
-    faults: tuple[Fault, ...]
+    faults: tuple[BrokenRule, ...]
     where: tuple[str, ...] = ()
     """Which of many, as a line."""
     searched: bool = True
@@ -83,12 +83,12 @@ def check(evidence: Evidence) -> list[Finding]:
     ]
 
 
-def outputs_of(evidence: Evidence) -> list[Output]:
+def outputs_of(evidence: Evidence) -> list[StoppedOutput]:
     """Every answer and draw, with what it broke."""
     return [*_answers(evidence), *_draws(evidence)]
 
 
-def _summary(workload: str, outputs: Sequence[Output], *, text: bool) -> Finding:
+def _summary(workload: str, outputs: Sequence[StoppedOutput], *, text: bool) -> Finding:
     judged = [output for output in outputs if output.judged]
     bad = sum(bool(output.faults) for output in judged)
     left = len(outputs) - len(judged)
@@ -114,7 +114,7 @@ def _summary(workload: str, outputs: Sequence[Output], *, text: bool) -> Finding
     )
 
 
-def _answers(evidence: Evidence) -> Iterator[Output]:
+def _answers(evidence: Evidence) -> Iterator[StoppedOutput]:
     for arm, captured in evidence.captured.items():
         for key, asked in evidence.asked.items():
             if answer := captured.get(key):
@@ -122,10 +122,10 @@ def _answers(evidence: Evidence) -> Iterator[Output]:
                 text = evidence.header.arms[arm].text_alone
                 searched = bool(asked.request.stop) or not text
                 length = len(answer.generation.token_ids)
-                yield Output(key, arm, length, faults, searched=searched)
+                yield StoppedOutput(key, arm, length, faults, searched=searched)
 
 
-def _draws(evidence: Evidence) -> Iterator[Output]:
+def _draws(evidence: Evidence) -> Iterator[StoppedOutput]:
     """Draws that were not searched for their stop strings are judged by their tokens alone."""
     for arm, drawn in evidence.draws.items():
         stops = evidence.stops_of_draws.get(arm, {})
@@ -139,12 +139,14 @@ def _draws(evidence: Evidence) -> Iterator[Output]:
                 arm=arm, generation=generation, text="", stop_completed_at=stops.get(key)
             )
             faults = tuple(judge(answer, request=request, header=evidence.header))
-            yield Output(
+            yield StoppedOutput(
                 case, arm, len(generation.token_ids), faults, (f"in {key}",), searched=searched
             )
 
 
-def faults_of(answer: GenerationRecord, *, request: Request, header: Header) -> Iterator[Fault]:
+def faults_of(
+    answer: GenerationRecord, *, request: Request, header: Header
+) -> Iterator[BrokenRule]:
     """Every rule that one output breaks."""
     generation, ends = answer.generation, ends_of(request, header)
     if header.arms[answer.arm].text_alone:
@@ -160,12 +162,12 @@ def faults_of(answer: GenerationRecord, *, request: Request, header: Header) -> 
 
 def inner_faults_of(
     answer: GenerationRecord, *, request: Request, header: Header
-) -> Iterator[Fault]:
+) -> Iterator[BrokenRule]:
     """Broken rules about length and tokens, which need no text."""
     if header.arms[answer.arm].text_alone:
         return
     if not answer.generation.token_ids:
-        yield Fault(Reason.LENGTH, "no token at all")
+        yield BrokenRule(Reason.LENGTH, "no token at all")
         return
     ends = ends_of(request, header)
     yield from _length_faults(answer.generation, request)
@@ -180,17 +182,17 @@ def ends_of(request: Request, header: Header) -> Ends:
     )
 
 
-def _length_faults(generation: Generation, request: Request) -> Iterator[Fault]:
+def _length_faults(generation: Generation, request: Request) -> Iterator[BrokenRule]:
     length, most = len(generation.token_ids), request.max_new_tokens
     if length > most:
-        yield Fault(Reason.LENGTH, f"{length} tokens, {most} allowed")
+        yield BrokenRule(Reason.LENGTH, f"{length} tokens, {most} allowed")
     if generation.finish_reason == "length" and length < most:
-        yield Fault(Reason.LENGTH, f"says 'length' after {length} tokens, {most} allowed")
+        yield BrokenRule(Reason.LENGTH, f"says 'length' after {length} tokens, {most} allowed")
 
 
 def _content_faults(
     generation: Generation, request: Request, *, ends: Ends, vocab_size: int
-) -> Iterator[Fault]:
+) -> Iterator[BrokenRule]:
     banned = frozenset(request.sampling.banned_tokens)
     barred = banned | ends.every if request.sampling.min_new_tokens else banned
     # Loads numpy, which is no part of what `checks` costs to import.
@@ -200,15 +202,19 @@ def _content_faults(
         return
     for index, token in enumerate(generation.token_ids):
         if not 0 <= token < vocab_size:
-            yield Fault(Reason.STOP_RULE, f"token {index} is id {token}, of {vocab_size} ids")
+            yield BrokenRule(Reason.STOP_RULE, f"token {index} is id {token}, of {vocab_size} ids")
         if token in banned:
-            yield Fault(Reason.STOP_RULE, f"token {index} is id {token}, which is banned")
+            yield BrokenRule(Reason.STOP_RULE, f"token {index} is id {token}, which is banned")
         if token in ends.every and index < request.sampling.min_new_tokens:
             least = request.sampling.min_new_tokens
-            yield Fault(Reason.LENGTH, f"stops at token {index}; no stop id before token {least}")
+            yield BrokenRule(
+                Reason.LENGTH, f"stops at token {index}; no stop id before token {least}"
+            )
 
 
-def _ending_faults(generation: Generation, *, ends: Ends, completed: int | None) -> Iterator[Fault]:
+def _ending_faults(
+    generation: Generation, *, ends: Ends, completed: int | None
+) -> Iterator[BrokenRule]:
     """Nothing may follow a stop."""
     last = len(generation.token_ids) - 1
     from equivcheck.checks.columns import first_of
@@ -216,13 +222,13 @@ def _ending_faults(generation: Generation, *, ends: Ends, completed: int | None)
     index = first_of(generation.token_ids, ends.every)
     if index is not None and index < last:
         token = generation.token_ids[index]
-        yield Fault(
+        yield BrokenRule(
             Reason.STOP_RULE,
             f"{plural(last - index, 'token')} after stop id {token} at {index}",
         )
         return
     if completed is not None and completed < last:
-        yield Fault(
+        yield BrokenRule(
             Reason.STOP_RULE,
             f"{plural(last - completed, 'token')} after a stop string, complete at {completed}",
         )
@@ -230,7 +236,7 @@ def _ending_faults(generation: Generation, *, ends: Ends, completed: int | None)
 
 def _reason_faults(
     generation: Generation, request: Request, *, ends: Ends, completed: int | None
-) -> Iterator[Fault]:
+) -> Iterator[BrokenRule]:
     """The finish reason has to be one that the last token gives; a stop goes before a limit."""
     last = generation.token_ids[-1]
     true_reasons = set()
@@ -244,13 +250,13 @@ def _reason_faults(
         true_reasons or generation.finish_reason != "length"
     ):
         given = " or ".join(sorted(true_reasons)) or "nothing"
-        yield Fault(
+        yield BrokenRule(
             Reason.STOP_RULE,
             f"says {generation.finish_reason!r}, its last token {last} says {given}",
         )
 
 
-def _case_finding(evidence: Evidence, output: Output) -> Finding:
+def _case_finding(evidence: Evidence, output: StoppedOutput) -> Finding:
     faults = output.faults
     shown = [fault.what for fault in faults[:5]]
     if len(faults) > len(shown):

@@ -27,7 +27,7 @@ LINE = 160
 """Pixels from an acceptance rate of 0 to one of 1."""
 
 
-class Side(Struct, frozen=True, kw_only=True):
+class ComparedSide(Struct, frozen=True, kw_only=True):
     """One of both runs."""
 
     role: str
@@ -39,24 +39,24 @@ class Side(Struct, frozen=True, kw_only=True):
     """Where its own report is, seen from the page; empty: nowhere that is known."""
 
 
-class Drawn(Struct, frozen=True, kw_only=True):
+class AcceptanceBars(Struct, frozen=True, kw_only=True):
     """Acceptance of both runs, in pixels."""
 
     base: float
     new: float
 
 
-class Line(Struct, frozen=True, kw_only=True):
+class ComparedWorkload(Struct, frozen=True, kw_only=True):
     """One workload."""
 
     outcome: Outcome
     cells: tuple[str, ...]
     times: tuple[str, ...]
-    drawn: Drawn | None
+    drawn: AcceptanceBars | None
     """None: one of both has none."""
 
 
-class Case(Struct, frozen=True, kw_only=True):
+class FailingCase(Struct, frozen=True, kw_only=True):
     """One case that does not pass now."""
 
     outcome: Outcome
@@ -72,12 +72,12 @@ class View(Struct, frozen=True, kw_only=True):
     outcome: Outcome
     mark: str
     headline: str
-    sides: tuple[Side, Side]
+    sides: tuple[ComparedSide, ComparedSide]
     facts: tuple[tuple[str, str, str], ...]
     """Name and both values, where these differ."""
     timed: bool
-    lines: tuple[Line, ...]
-    cases: tuple[Case, ...]
+    lines: tuple[ComparedWorkload, ...]
+    cases: tuple[FailingCase, ...]
     limits: tuple[str, ...]
     notes: tuple[str, ...]
     terms: tuple[str, ...]
@@ -118,8 +118,8 @@ def render(found: Comparison, *, base: Baseline, new: Baseline, reports: Mapping
     )
 
 
-def _side(role: str, run: Baseline, *, report: str) -> Side:
-    return Side(
+def _side(role: str, run: Baseline, *, report: str) -> ComparedSide:
+    return ComparedSide(
         role=role,
         name=head(run.name, cells=CELLS),
         outcome=run.verdict,
@@ -143,9 +143,9 @@ def _facts(base: Baseline, new: Baseline) -> Iterator[tuple[str, str, str]]:
             )
 
 
-def _line(row: Row) -> Line:
+def _line(row: Row) -> ComparedWorkload:
     prompts = f"{row.prompts}" + (f" ({row.missing} not run)" if row.missing else "")
-    return Line(
+    return ComparedWorkload(
         outcome=row.outcome,
         cells=(
             f"{SYMBOLS[row.outcome]} {row.outcome.value}",
@@ -165,15 +165,17 @@ def _line(row: Row) -> Line:
     )
 
 
-def _drawn(acceptance: Cell) -> Drawn | None:
+def _drawn(acceptance: Cell) -> AcceptanceBars | None:
     if acceptance.base is None or acceptance.new is None:
         return None
-    return Drawn(base=round(LINE * acceptance.base, 1), new=round(LINE * acceptance.new, 1))
+    return AcceptanceBars(
+        base=round(LINE * acceptance.base, 1), new=round(LINE * acceptance.new, 1)
+    )
 
 
-def _case(each: Broken) -> Case:
+def _case(each: Broken) -> FailingCase:
     outcome = Outcome.FAIL if each.fails else Outcome.INCONCLUSIVE
-    return Case(
+    return FailingCase(
         outcome=outcome,
         mark=SYMBOLS[outcome],
         key=head(each.key, cells=CELLS),

@@ -28,7 +28,7 @@ from equivcheck.report.judged import JUDGED_HEADER, judged_cells
 from equivcheck.report.law import law_lines
 from equivcheck.report.layout import count_words, gate_cells, workload_table
 from equivcheck.report.stages import STAGE_LEGEND, stage_table
-from equivcheck.report.view import Block, RunView
+from equivcheck.report.view import FindingBlock, RunView
 
 MOST_BLOCKS = 10
 """Findings opened: GitHub aborts a step summary of over 1 MiB, and nobody reads so far."""
@@ -144,7 +144,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
         yield f"| {' | '.join(escape(cell) for cell in row)} |"
 
 
-def _blocks(blocks: Sequence[Block]) -> Iterator[str]:
+def _blocks(blocks: Sequence[FindingBlock]) -> Iterator[str]:
     for block in blocks[:MOST_BLOCKS]:
         lines = list(block_lines(block.finding, where=block.where))
         fence = "`" * max(3, _longest(lines) + 1)

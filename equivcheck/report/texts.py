@@ -15,7 +15,7 @@ OWN_CELLS = 320
 MOST_IDS = 24
 
 
-class Side(Struct, frozen=True, kw_only=True):
+class ArmText(Struct, frozen=True, kw_only=True):
     """One arm's text from the first difference on."""
 
     arm: str
@@ -33,7 +33,7 @@ class Texts(Struct, frozen=True, kw_only=True):
     """The end of what both say, before the first difference."""
     position: int
     """Output position of the first token that differs."""
-    sides: tuple[Side, ...]
+    sides: tuple[ArmText, ...]
 
 
 def texts_of(evidence: Evidence, finding: Finding) -> Texts | None:
@@ -54,7 +54,7 @@ def texts_of(evidence: Evidence, finding: Finding) -> Texts | None:
         shared=tail(shared, cells=SHARED_CELLS),
         position=position,
         sides=tuple(
-            Side(
+            ArmText(
                 arm=arm,
                 text=head(each.text[len(shared) :], cells=OWN_CELLS),
                 token_ids=tuple(each.generation.token_ids[position : position + MOST_IDS]),

@@ -12,7 +12,7 @@ from msgspec import Struct
 from equivcheck.baselines.cells import Cell
 from equivcheck.checks import CHECKS, lossy
 from equivcheck.checks.diagnosis import Diagnosis, diagnoses
-from equivcheck.checks.events.vocabulary import Event
+from equivcheck.checks.events.vocabulary import RunEvent
 from equivcheck.checks.judged import Judged, judged_of
 from equivcheck.checks.subjects import RUN, plural
 from equivcheck.checks.verdict import Verdict
@@ -67,7 +67,7 @@ class GateRow(Struct, frozen=True, kw_only=True):
     summary: str
 
 
-class Block(Struct, frozen=True, kw_only=True):
+class FindingBlock(Struct, frozen=True, kw_only=True):
     """One finding, opened up."""
 
     finding: Finding
@@ -94,9 +94,9 @@ class RunView(Struct, frozen=True, kw_only=True):
     """None where no steps with drafts are told."""
     common: tuple[Diagnosis, ...]
     """What the failures of each check have in common."""
-    problems: tuple[Block, ...]
+    problems: tuple[FindingBlock, ...]
     """Findings that did not pass, worst first, cases before workloads."""
-    near_ties: tuple[Block, ...]
+    near_ties: tuple[FindingBlock, ...]
     """Cases that parted and were excused."""
     law: LawView | None
     """None where no sampled law was tested."""
@@ -110,7 +110,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     """Whether a line of the records that was changed would go unseen."""
     against: AgainstView | None = None
     """None where no baseline is asked for."""
-    events: tuple[Event, ...] = ()
+    events: tuple[RunEvent, ...] = ()
     """What was exercised and what was not; empty where the candidate gave no answer."""
     judged: tuple[Judged, ...] = ()
     """How many outputs each check judged, and how many not, by reason."""
@@ -245,7 +245,7 @@ def _gate_summary(telling: Sequence[Finding]) -> str:
     return f"{last.subject}{others}: {last.headline}"
 
 
-def _problems(evidence: Evidence, findings: Sequence[Finding]) -> tuple[Block, ...]:
+def _problems(evidence: Evidence, findings: Sequence[Finding]) -> tuple[FindingBlock, ...]:
     """Worst first; among equals a case before what sums it up, and the earliest to part first.
 
     A workload's summary that only counts cases shown themselves is left out.
@@ -276,7 +276,7 @@ def _problems(evidence: Evidence, findings: Sequence[Finding]) -> tuple[Block, .
     return tuple(_block(evidence, finding) for finding in ranked)
 
 
-def _block(evidence: Evidence, finding: Finding) -> Block:
+def _block(evidence: Evidence, finding: Finding) -> FindingBlock:
     asked = evidence.asked.get(finding.subject)
     where = f"{head(asked.path, cells=60)}:{asked.line}" if asked else None
-    return Block(finding=finding, where=where, texts=texts_of(evidence, finding))
+    return FindingBlock(finding=finding, where=where, texts=texts_of(evidence, finding))

@@ -97,7 +97,7 @@ def scores(trial: Trial) -> Iterator[str]:
             yield f"its capabilities say reports_scores={told}, but it gives {given}"
             return
         if answer.scores is not None:
-            scored = logprobs.Scored(
+            scored = logprobs.ScoredOutput(
                 key=answer.key,
                 arm="engine",
                 scores=answer.scores,

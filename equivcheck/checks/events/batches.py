@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from equivcheck.checks.events.kind import Found, Kind, from_steps
-from equivcheck.checks.events.seen import Answer, Seen
+from equivcheck.checks.events.kind import EventKind, Found, from_steps
+from equivcheck.checks.events.seen import AnsweredRequest, Seen
 from equivcheck.checks.populations import penalised
 
 LONGER = 64
 """Tokens by which a prompt is long beside a short one."""
 
-Batch = Sequence[Answer]
+Batch = Sequence[AnsweredRequest]
 
 
 def batches_with(holds: Callable[[Batch], bool]) -> Callable[[Seen], Found]:
@@ -42,40 +42,40 @@ def shrinks(batch: Batch) -> bool:
 
 
 KINDS = (
-    Kind("refilled-row", "a row that is filled again: more requests than rows", refilled),
-    Kind(
+    EventKind("refilled-row", "a row that is filled again: more requests than rows", refilled),
+    EventKind(
         "batch-greedy-sampled",
         "greedy and sampled requests in one batch",
         batches_with(lambda batch: len({each.request.sampling.greedy for each in batch}) > 1),
     ),
-    Kind(
+    EventKind(
         "batch-penalised-plain",
         "requests with penalties and without in one batch",
         batches_with(lambda batch: len({penalised(each.request.sampling) for each in batch}) > 1),
     ),
-    Kind(
+    EventKind(
         "batch-parameters",
         "three and more different sampling parameters in one batch",
         batches_with(lambda batch: len({str(each.request.sampling) for each in batch}) > 2),
     ),
-    Kind(
+    EventKind(
         "batch-bans",
         "requests that ban different tokens in one batch",
         batches_with(
             lambda batch: len({each.request.sampling.banned_tokens for each in batch}) > 1
         ),
     ),
-    Kind(
+    EventKind(
         "batch-long-short",
         f"prompts that differ by {LONGER} tokens or more in one batch",
         batches_with(long_beside_short),
     ),
-    Kind(
+    EventKind(
         "batch-equal-lengths",
         "different prompts of equal length in one batch",
         batches_with(equal_lengths),
     ),
-    Kind(
+    EventKind(
         "batch-shrinks",
         "a batch whose rows end one after another",
         from_steps(batches_with(shrinks)),

@@ -11,7 +11,7 @@ from equivcheck.checks.events.accepted import (
     rejections,
     total,
 )
-from equivcheck.checks.events.kind import ONLY_COUNTS, Found, Kind, from_drafts, from_steps
+from equivcheck.checks.events.kind import ONLY_COUNTS, EventKind, Found, from_drafts, from_steps
 from equivcheck.checks.events.seen import Seen
 from equivcheck.checks.populations import penalised
 from equivcheck.core.generation import Request
@@ -87,13 +87,13 @@ def none_after_accepted(seen: Seen) -> Found:
 
 
 KINDS = (
-    Kind(
+    EventKind(
         "partly-accepted",
         "a step that accepts some drafts and rejects one",
         from_drafts(partly_accepted),
     ),
     *(
-        Kind(
+        EventKind(
             f"all-accepted-{name}",
             f"all drafts of a full step accepted, {words}",
             all_accepted(belongs),
@@ -101,7 +101,7 @@ KINDS = (
         for name, (words, belongs) in POPULATIONS.items()
     ),
     *(
-        Kind(
+        EventKind(
             f"rejected-each-slot-{name}",
             f"a draft rejected in each slot, {words}",
             rejected_slots(belongs),
@@ -110,8 +110,8 @@ KINDS = (
     ),
 )
 RIG_KINDS = (
-    Kind("six-accepted", "six drafts accepted at once", from_steps(long_blocks)),
-    Kind(
+    EventKind("six-accepted", "six drafts accepted at once", from_steps(long_blocks)),
+    EventKind(
         "no-drafts-after-accepted",
         "a step without drafts after accepted ones",
         from_steps(none_after_accepted),

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from equivcheck.checks.events.kind import Found, Kind, by_part, from_steps
-from equivcheck.checks.events.seen import Answer, Seen, StopPlace
+from equivcheck.checks.events.kind import EventKind, Found, by_part, from_steps
+from equivcheck.checks.events.seen import AnsweredRequest, Seen, StopPlace
 
 NOT_TOLD = "the records do not say where stop strings begin"
 
 
-def by_eos(answer: Answer) -> bool:
+def by_eos(answer: AnsweredRequest) -> bool:
     """Whether the end of text ended it."""
     return answer.generation.finish_reason == "eos"
 
 
-def by_stop_id(answer: Answer) -> bool:
+def by_stop_id(answer: AnsweredRequest) -> bool:
     """Whether a stop id ended it."""
     tokens = answer.generation.token_ids
     return (
@@ -25,12 +25,12 @@ def by_stop_id(answer: Answer) -> bool:
     )
 
 
-def by_stop_string(answer: Answer) -> bool:
+def by_stop_string(answer: AnsweredRequest) -> bool:
     """Whether a stop string ended it."""
     return answer.generation.finish_reason == "stop" and not by_stop_id(answer)
 
 
-def in_slots(ended: Callable[[Answer], bool]) -> Callable[[Seen], Found]:
+def in_slots(ended: Callable[[AnsweredRequest], bool]) -> Callable[[Seen], Found]:
     """Endings by the slot of their step, the slot behind the last draft included."""
 
     def counted(seen: Seen) -> Found:
@@ -45,7 +45,7 @@ def in_slots(ended: Callable[[Answer], bool]) -> Callable[[Seen], Found]:
     return from_steps(counted)
 
 
-def inside_block(ended: Callable[[Answer], bool]) -> Callable[[Seen], Found]:
+def inside_block(ended: Callable[[AnsweredRequest], bool]) -> Callable[[Seen], Found]:
     """Endings on an accepted draft."""
     return from_steps(
         lambda seen: sum(
@@ -103,29 +103,29 @@ def at_limit(seen: Seen) -> Found:
 
 
 KINDS = (
-    Kind("eos-each-slot", "end of text (EOS) in each slot of a step", in_slots(by_eos)),
-    Kind("eos-in-block", "end of text on an accepted draft", inside_block(by_eos)),
-    Kind("stop-id-each-slot", "a stop id in each slot of a step", in_slots(by_stop_id)),
-    Kind("stop-id-in-block", "a stop id on an accepted draft", inside_block(by_stop_id)),
-    Kind(
+    EventKind("eos-each-slot", "end of text (EOS) in each slot of a step", in_slots(by_eos)),
+    EventKind("eos-in-block", "end of text on an accepted draft", inside_block(by_eos)),
+    EventKind("stop-id-each-slot", "a stop id in each slot of a step", in_slots(by_stop_id)),
+    EventKind("stop-id-in-block", "a stop id on an accepted draft", inside_block(by_stop_id)),
+    EventKind(
         "stop-string-in-block",
         "a stop string complete on an accepted draft",
         inside_block(by_stop_string),
     ),
-    Kind(
+    EventKind(
         "stop-string-inside-token",
         "a stop string that ends inside a token",
         lambda seen: sum(place.inside for place in stop_strings(seen)),
     ),
-    Kind(
+    EventKind(
         "stop-string-at-token-end",
         "a stop string that ends where a token ends",
         lambda seen: sum(not place.inside for place in stop_strings(seen)),
     ),
-    Kind("stop-string-across-tokens", "a stop string across tokens", across_tokens),
-    Kind("stop-at-limit", "a stop on the last token that the limit allows", at_limit),
-    Kind("limit-each-length", "limits at 1 to a whole step of new tokens", at_limits),
-    Kind(
+    EventKind("stop-string-across-tokens", "a stop string across tokens", across_tokens),
+    EventKind("stop-at-limit", "a stop on the last token that the limit allows", at_limit),
+    EventKind("limit-each-length", "limits at 1 to a whole step of new tokens", at_limits),
+    EventKind(
         "minimum-each-length",
         "a stop id right behind a min_new_tokens of 1 to a whole step",
         at_minima,

@@ -14,7 +14,7 @@ ONLY_COUNTS = "the engine reports counts of drafts, and no verify steps"
 NO_SCORES = "the engine reports no log-probabilities"
 
 
-class Kind(NamedTuple):
+class EventKind(NamedTuple):
     """One word of the vocabulary."""
 
     id: str

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 
-from equivcheck.checks.events.kind import Found, Kind, from_steps
+from equivcheck.checks.events.kind import EventKind, Found, from_steps
 from equivcheck.checks.events.seen import Seen
 
 PAGE = 16
@@ -89,7 +89,7 @@ def fills_context(seen: Seen) -> Found:
 
 KINDS = (
     *(
-        Kind(
+        EventKind(
             f"{kind}-past-{position}",
             f"{kind} text past position {position}",
             past(position, greedy=greedy),
@@ -97,29 +97,29 @@ KINDS = (
         for kind, greedy in (("greedy", True), ("sampled", False))
         for position in POSITIONS
     ),
-    Kind(
+    EventKind(
         "step-across-16",
         "a step of several tokens across a multiple of 16 positions",
         crosses(PAGE),
     ),
-    Kind(
+    EventKind(
         "step-across-64",
         "a step of several tokens across a multiple of 64 positions",
         crosses(CHUNK),
     ),
-    Kind("prompt-again", "a prompt asked twice", asked_again),
-    Kind(
+    EventKind("prompt-again", "a prompt asked twice", asked_again),
+    EventKind(
         "shared-16", "prompts that share 16 leading tokens or more and differ behind", shared(PAGE)
     ),
-    Kind(
+    EventKind(
         "shared-64", "prompts that share 64 leading tokens or more and differ behind", shared(CHUNK)
     ),
-    Kind(
+    EventKind(
         "prefix-again",
         "a prompt that shares 16 leading tokens or more with one answered before",
         begins_like_earlier,
     ),
-    Kind(
+    EventKind(
         "later-turn",
         "a turn of a session, behind the engine's own answer",
         lambda seen: seen.later_turns,
@@ -127,7 +127,7 @@ KINDS = (
 )
 
 
-def own_kinds(seen: Seen) -> tuple[Kind, ...]:
+def own_kinds(seen: Seen) -> tuple[EventKind, ...]:
     """Events of this run's models: texts past their sliding windows.
 
     A text past position 512 is past every shorter window, and none passes a window as long as the
@@ -138,7 +138,7 @@ def own_kinds(seen: Seen) -> tuple[Kind, ...]:
         if POSITIONS[-1] < window < seen.context:
             whose = " and ".join(role for role, own in seen.windows.items() if own == window)
             found += [
-                Kind(
+                EventKind(
                     f"{kind}-past-{window}",
                     f"{kind} text past position {window}, the sliding window of the {whose}",
                     past(window, greedy=greedy),
@@ -148,4 +148,4 @@ def own_kinds(seen: Seen) -> tuple[Kind, ...]:
     return tuple(found)
 
 
-RIG_KINDS = (Kind("context-filled", "a request that fills the context", fills_context),)
+RIG_KINDS = (EventKind("context-filled", "a request that fills the context", fills_context),)

@@ -27,7 +27,7 @@ EPSILON = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 """Distance of 1 and the next number, by compute dtype."""
 
 
-class Answer(NamedTuple):
+class AnsweredRequest(NamedTuple):
     """What was asked, and what came."""
 
     request: Request
@@ -48,10 +48,10 @@ class StopPlace(NamedTuple):
 class Seen(NamedTuple):
     """What a run, or a part of it, put the candidate through."""
 
-    answers: Sequence[Answer]
+    answers: Sequence[AnsweredRequest]
     """In the order of the suites."""
-    draws: Sequence[Answer] = ()
-    batches: Sequence[Sequence[Answer]] = ()
+    draws: Sequence[AnsweredRequest] = ()
+    batches: Sequence[Sequence[AnsweredRequest]] = ()
     """Answers that were asked for together, at most as many as the engine has rows."""
     gamma: int = 0
     """Most draft tokens of a step."""
@@ -76,7 +76,7 @@ class Seen(NamedTuple):
     """Tokens of scored draws that only a slightly wider cut contains."""
 
     @property
-    def every(self) -> Iterator[Answer]:
+    def every(self) -> Iterator[AnsweredRequest]:
         """Answers, then draws."""
         yield from self.answers
         yield from self.draws
@@ -103,7 +103,7 @@ def look(evidence: Evidence, *, keys: Collection[str] | None = None) -> Seen:
     told = evidence.header.arms.get(CANDIDATE)
     setup = evidence.header.settings.setup
     answers = {
-        key: Answer(
+        key: AnsweredRequest(
             asked.request, captured[key].generation, stop_place(captured[key], asked.request)
         )
         for key, asked in evidence.asked.items()
@@ -113,7 +113,7 @@ def look(evidence: Evidence, *, keys: Collection[str] | None = None) -> Seen:
     return Seen(
         answers=list(answers.values()),
         draws=[
-            Answer(evidence.asked[case].request, draw)
+            AnsweredRequest(evidence.asked[case].request, draw)
             for key, draw in evidence.draws.get(SAMPLED, {}).items()
             if (case := parse_draw(key).case) and (keys is None or case in keys)
         ],

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from equivcheck.checks.events.kind import NO_SCORES, Found, Kind
-from equivcheck.checks.events.seen import Answer, Seen
+from equivcheck.checks.events.kind import NO_SCORES, EventKind, Found
+from equivcheck.checks.events.seen import AnsweredRequest, Seen
 from equivcheck.core.generation import TokenScore
 from equivcheck.core.ties import ties_at_cut
 
 
-def keeps_one(answer: Answer) -> bool:
+def keeps_one(answer: AnsweredRequest) -> bool:
     """Whether the cut leaves one token, so that its border lies before the rival."""
     return answer.request.sampling.greedy or answer.request.sampling.top_k == 1
 
@@ -52,7 +52,7 @@ def near(seen: Seen) -> Found:
     return planted + seen.border or _nothing(seen)
 
 
-def ties_nearly(answer: Answer, token: int, score: TokenScore, *, seen: Seen) -> bool:
+def ties_nearly(answer: AnsweredRequest, token: int, score: TokenScore, *, seen: Seen) -> bool:
     """Whether a token and its rival lie a few ulps of their biases apart."""
     biases = answer.request.sampling.logit_bias
     least = min(biases.get(token, 0.0), biases.get(score.rival, 0.0))
@@ -66,7 +66,7 @@ def _nothing(seen: Seen) -> Found:
 
 
 KINDS = (
-    Kind("exact-tie", "an exact tie at the border of a cut", exact),
-    Kind("near-tie", "a near tie at the border of a cut", near),
+    EventKind("exact-tie", "an exact tie at the border of a cut", exact),
+    EventKind("near-tie", "a near tie at the border of a cut", near),
 )
-RIG_KINDS = (Kind("noise-flips", "a token that noise has flipped", lambda seen: seen.parted),)
+RIG_KINDS = (EventKind("noise-flips", "a token that noise has flipped", lambda seen: seen.parted),)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from msgspec import Struct
 
 from equivcheck.checks.events import batches, drafts, endings, places, ties
-from equivcheck.checks.events.kind import Kind
+from equivcheck.checks.events.kind import EventKind
 from equivcheck.checks.events.seen import Seen, look
 from equivcheck.records.records import Evidence
 
-EVENTS: tuple[Kind, ...] = (
+EVENTS: tuple[EventKind, ...] = (
     *endings.KINDS,
     *drafts.KINDS,
     *places.KINDS,
@@ -21,12 +21,12 @@ EVENTS: tuple[Kind, ...] = (
     *ties.KINDS,
 )
 """What any run may exercise, in the order of the report."""
-RIG_EVENTS: tuple[Kind, ...] = (*drafts.RIG_KINDS, *places.RIG_KINDS, *ties.RIG_KINDS)
+RIG_EVENTS: tuple[EventKind, ...] = (*drafts.RIG_KINDS, *places.RIG_KINDS, *ties.RIG_KINDS)
 """What takes a special rig to bring about: demanded by schedules, and not reported of runs."""
 BY_ID = {kind.id: kind for kind in (*EVENTS, *RIG_EVENTS)}
 
 
-class Event(Struct, frozen=True, kw_only=True):
+class RunEvent(Struct, frozen=True, kw_only=True):
     """One event of a run."""
 
     id: str
@@ -44,18 +44,18 @@ class Event(Struct, frozen=True, kw_only=True):
         return self.unknown is None and self.count > 0
 
 
-def count(seen: Seen, kind: Kind) -> Event:
+def count(seen: Seen, kind: EventKind) -> RunEvent:
     """One event, counted."""
     found = kind.look(seen)
     if isinstance(found, str):
-        return Event(id=kind.id, sentence=kind.sentence, unknown=found)
+        return RunEvent(id=kind.id, sentence=kind.sentence, unknown=found)
     if isinstance(found, int):
-        return Event(id=kind.id, sentence=kind.sentence, count=found)
+        return RunEvent(id=kind.id, sentence=kind.sentence, count=found)
     least = min(found.values(), default=0)
-    return Event(id=kind.id, sentence=kind.sentence, count=least, parts=found)
+    return RunEvent(id=kind.id, sentence=kind.sentence, count=least, parts=found)
 
 
-def events_of(evidence: Evidence) -> tuple[Event, ...]:
+def events_of(evidence: Evidence) -> tuple[RunEvent, ...]:
     """The events of a run, in the order of the vocabulary, those of its own models last."""
     seen = look(evidence)
     return tuple(count(seen, kind) for kind in (*EVENTS, *places.own_kinds(seen)))

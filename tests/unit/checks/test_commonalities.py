@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 from scipy.stats import binom
 
-from equivcheck.checks.commonalities import LEVEL, Case, Thing, common
+from equivcheck.checks.commonalities import LEVEL, DiagnosedCase, Thing, common
 
 CASES, TOKENS = 40, 60
 Breaks = Callable[[Thing, Thing], bool]
 """Whether a fault can show in a case, at a place of it."""
 
 
-def case(number: int) -> Case:
+def case(number: int) -> DiagnosedCase:
     """A case of a run: prompts of every length, blocks of up to five tokens, four workloads."""
     source = random.Random(number)
     prompt = source.randrange(8, 80)
@@ -25,7 +25,7 @@ def case(number: int) -> Case:
         *(name for name in ("with top_p", "with a penalty", "with stop") if source.random() < 0.2),
     }
     own = Thing({"prompt tokens": prompt, "row": number % 8}, frozenset(traits))
-    return Case(own, list(_places(source, prompt)), failing=False)
+    return DiagnosedCase(own, list(_places(source, prompt)), failing=False)
 
 
 def _places(source: random.Random, prompt: int) -> Iterator[Thing]:
@@ -41,7 +41,7 @@ def _places(source: random.Random, prompt: int) -> Iterator[Thing]:
             token += 1
 
 
-def broken(breaks: Breaks, *, chance: float = 0.5, seed: int = 1) -> list[Case]:
+def broken(breaks: Breaks, *, chance: float = 0.5, seed: int = 1) -> list[DiagnosedCase]:
     """Cases with a fault that shows with some chance wherever it can, at the first such place."""
     source = random.Random(seed)
     found = []
@@ -104,7 +104,7 @@ def test_counts_stand_behind_each_line() -> None:
     ]
 
 
-def _places_of(cases: Sequence[Case]) -> int:
+def _places_of(cases: Sequence[DiagnosedCase]) -> int:
     return sum(len(each.places) for each in cases)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from equivcheck.checks.logprobs import Scored, check, faults_of, tolerance
+from equivcheck.checks.logprobs import ScoredOutput, check, faults_of, tolerance
 from equivcheck.core.cases import Sampling
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.generation import TokenScore
@@ -29,7 +29,7 @@ def faults(
     temperature: float = 0.0,
     tokens: int | None = None,
 ) -> list[str]:
-    output = Scored(
+    output = ScoredOutput(
         key="code/one",
         arm=TARGET,
         scores=tuple(TokenScore(logprob=p, rival=rival[0], rival_logprob=rival[1]) for p in own),

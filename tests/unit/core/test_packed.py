@@ -185,7 +185,7 @@ def test_scores_are_judged_the_same(answers: list[Generation], temperature: floa
             continue
         found = []
         for each, scores in ((answer, answer.scores), (small, small.scores)):
-            output = logprobs.Scored("code/one", "target", scores, each.token_ids, None)
+            output = logprobs.ScoredOutput("code/one", "target", scores, each.token_ids, None)
             faults = logprobs.faults_of(output, request=request, settings=Settings())
             found.append(list(faults))
         assert found[0] == found[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from equivcheck.checks.events.vocabulary import Event
+from equivcheck.checks.events.vocabulary import RunEvent
 from equivcheck.checks.verdict import judge
 from equivcheck.records.records import TARGET
 from equivcheck.report import html, markdown
@@ -13,10 +13,10 @@ from equivcheck.report.terminal import render
 from equivcheck.report.view import view_of
 from tests.unit.make import make_evidence, make_generation
 
-ONCE = Event(id="near-tie", sentence="a near tie", count=1200)
-NEVER = Event(id="refilled-row", sentence="a row")
-PART = Event(id="eos-each-slot", sentence="eos", parts={"slot 0": 3, "slot 1": 0})
-UNKNOWN = Event(id="exact-tie", sentence="a tie", unknown="no scores")
+ONCE = RunEvent(id="near-tie", sentence="a near tie", count=1200)
+NEVER = RunEvent(id="refilled-row", sentence="a row")
+PART = RunEvent(id="eos-each-slot", sentence="eos", parts={"slot 0": 3, "slot 1": 0})
+UNKNOWN = RunEvent(id="exact-tie", sentence="a tie", unknown="no scores")
 
 
 def test_the_block_is_compact() -> None:
@@ -29,7 +29,7 @@ def test_the_block_is_compact() -> None:
 
 
 def test_long_lists_are_wrapped_and_ids_stay_whole() -> None:
-    many = [Event(id=f"some-event-{n}", sentence="s") for n in range(40)]
+    many = [RunEvent(id=f"some-event-{n}", sentence="s") for n in range(40)]
     lines = list(event_lines(many))
     assert max(map(len, lines)) <= 100
     words = " ".join(lines).split()

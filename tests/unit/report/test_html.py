@@ -18,7 +18,7 @@ from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.records.records import CANDIDATE, TARGET
 from equivcheck.report import html
 from equivcheck.report.layout import count_words, workload_cells
-from equivcheck.report.view import Block, RunView
+from equivcheck.report.view import FindingBlock, RunView
 from tests.unit.make import make_evidence
 from tests.unit.report.test_report import RUNS, make_run, view
 
@@ -211,7 +211,7 @@ def hostile_view(text: str) -> RunView:
     appendix = shown.appendix
     case = msgspec.structs.replace(appendix.cases[0], case=text, where=text, found=text)
     arm = msgspec.structs.replace(appendix.arms[0], arm=text, engine=text, notes=(text,))
-    block = Block(finding=finding, where=text)
+    block = FindingBlock(finding=finding, where=text)
     row = msgspec.structs.replace(shown.workloads[0], workload=text)
     told = {text: text}
     return msgspec.structs.replace(

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from equivcheck.checks.events.kind import NO_STEPS, ONLY_COUNTS
-from equivcheck.checks.events.seen import Answer
-from equivcheck.checks.events.vocabulary import Event
+from equivcheck.checks.events.seen import AnsweredRequest
+from equivcheck.checks.events.vocabulary import RunEvent
 from equivcheck.core.generation import DraftCounts
 from tests.unit.checks.events.make import answer, event
 
 
 def counted(
     slots: tuple[int, ...], *, steps: int | None, drafted: int, accepted: int | None = None
-) -> Answer:
+) -> AnsweredRequest:
     told = DraftCounts(
         drafted=drafted,
         accepted=sum(slots) if accepted is None else accepted,
@@ -23,7 +23,7 @@ def counted(
     return answer(length=20, counts=told)
 
 
-def of(name: str, *answers: Answer) -> Event:
+def of(name: str, *answers: AnsweredRequest) -> RunEvent:
     return event(name, *answers, gamma=3)
 
 
@@ -50,7 +50,7 @@ def test_rejections_by_slot_leave_out_the_step_that_a_stop_may_have_cut() -> Non
         counted((), steps=9, drafted=27, accepted=9),
     ],
 )
-def test_what_counts_leave_open_is_unknown(told: Answer) -> None:
+def test_what_counts_leave_open_is_unknown(told: AnsweredRequest) -> None:
     found = of("rejected-each-slot-greedy", told)
     assert found.unknown == ONLY_COUNTS
     assert not found.exercised
