@@ -20,7 +20,7 @@ from equivcheck.metrics.estimates import Estimate
 from equivcheck.metrics.records import STOCK, TARGET
 from equivcheck.metrics.records_file import read_bench
 from equivcheck.metrics.summarise import summarise
-from equivcheck.metrics.summary import OVERALL, BenchSummary, Comparison
+from equivcheck.metrics.summary import OVERALL, ArmComparison, BenchSummary
 from equivcheck.metrics.sweeps import best_drafts, sweeps_of
 
 LEAST_RATIO = 0.97
@@ -148,7 +148,7 @@ def measured(folder: Path, stage: str) -> BenchSummary | None:
     return summarise(bench) if bench.measured else None
 
 
-def over(comparison: Comparison | None, arm: str) -> str:
+def over(comparison: ArmComparison | None, arm: str) -> str:
     """A speedup over another arm."""
     if comparison is None:
         return NOT_MEASURED

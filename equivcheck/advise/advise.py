@@ -15,7 +15,7 @@ from equivcheck.metrics.estimates import Estimate
 from equivcheck.metrics.load_records import Arrivals, Objectives
 from equivcheck.metrics.records import STOCK, TARGET
 from equivcheck.metrics.speculation import ratio
-from equivcheck.metrics.summary import BenchSummary, Comparison
+from equivcheck.metrics.summary import ArmComparison, BenchSummary
 from equivcheck.metrics.sweeps import best_drafts, sweeps_of
 
 TOKENS_PRICED = 1_000_000
@@ -58,7 +58,7 @@ def advise(
         raise SettingsError(f"no point {point}; the measurement has {len(summary.points)}")
     against = baseline or (STOCK if STOCK in plain else TARGET)
     fastest = {best.workload: best.arm for best in best_drafts(summary) if best.point == point}
-    chosen: dict[str, Comparison] = {}
+    chosen: dict[str, ArmComparison] = {}
     for workload in summary.workloads:
         name = arm or fastest.get(workload, summary.candidate)
         found = summary.of(name, point=point).get(workload)
@@ -91,7 +91,7 @@ def advise(
 
 def route(
     summary: BenchSummary,
-    comparison: Comparison,
+    comparison: ArmComparison,
     *,
     proof: Proof,
     policy: Policy,
@@ -164,7 +164,7 @@ def price_of_tokens(*, tokens_per_second: float | None, price_per_hour: float) -
 
 
 def _cost(
-    summary: BenchSummary, comparison: Comparison, *, against: str, price_per_hour: float | None
+    summary: BenchSummary, comparison: ArmComparison, *, against: str, price_per_hour: float | None
 ) -> Cost | None:
     if price_per_hour is None or comparison.speedup is None:
         return None

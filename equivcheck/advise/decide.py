@@ -34,7 +34,7 @@ class Figures(NamedTuple):
     """What times were paired by: under load, runs."""
 
 
-class Question(NamedTuple):
+class ThresholdTest(NamedTuple):
     """One threshold, and on which side of it the figure is."""
 
     yes: bool
@@ -73,7 +73,7 @@ def decide(figures: Figures, *, policy: Policy, proof: Proof) -> Decided:
     return Decided("hold", tuple(reasons), more_prompts(figures, missing))
 
 
-def questions(figures: Figures, *, policy: Policy) -> Iterator[Question]:
+def questions(figures: Figures, *, policy: Policy) -> Iterator[ThresholdTest]:
     """The thresholds, of goodput only where limits were stated."""
     if figures.speedup is not None:
         yield at_least(
@@ -101,9 +101,11 @@ def questions(figures: Figures, *, policy: Policy) -> Iterator[Question]:
     )
     ratio_, limit = figures.p99_ratio, policy.p99_limit
     if ratio_.value is None or ratio_.interval is None:
-        yield Question(False, False, f"p99 ratio not estimable from {ratio_.n} {figures.samples}")
+        yield ThresholdTest(
+            False, False, f"p99 ratio not estimable from {ratio_.n} {figures.samples}"
+        )
         return
-    yield Question(
+    yield ThresholdTest(
         yes=ratio_.interval.high <= limit,
         no=ratio_.interval.low > limit,
         reason=f"p99 ratio {shown(ratio_)}, at most {limit:.2f}",
@@ -120,15 +122,15 @@ def at_least(
     note: str = "",
     samples: str = "prompts",
     logarithmic: bool = False,
-) -> Question:
+) -> ThresholdTest:
     """Hold an interval against a threshold; under `below` altogether is on the bad side."""
     wanted = f"at least {needed:.2f}{unit}{note}"
     if estimate.value is None or estimate.interval is None:
-        return Question(
+        return ThresholdTest(
             False, False, f"{name} has no interval from {estimate.n} {samples}, {wanted} is needed"
         )
     low, high = estimate.interval
-    return Question(
+    return ThresholdTest(
         yes=low >= needed,
         no=high < (needed if below is None else below),
         reason=f"{name} {shown(estimate, unit=unit)}, {wanted}",
@@ -136,7 +138,7 @@ def at_least(
     )
 
 
-def more_prompts(figures: Figures, missing: list[Question]) -> int | None:
+def more_prompts(figures: Figures, missing: list[ThresholdTest]) -> int | None:
     """Prompts in all that would settle what is missing: width falls with the root of their number.
 
     None where more prompts would not help, or nothing says how many: under load, it is runs.

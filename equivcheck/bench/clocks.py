@@ -16,7 +16,7 @@ CUDA_EVENTS = "CUDA events"
 MONOTONIC = "monotonic clock"
 
 
-class Spent(NamedTuple):
+class CallTime(NamedTuple):
     """Two readings of one call, seconds."""
 
     seconds: float
@@ -30,7 +30,7 @@ class Clock(Protocol):
 
     name: str
 
-    def time(self, call: Callable[[], Result]) -> tuple[Result, Spent]:
+    def time(self, call: Callable[[], Result]) -> tuple[Result, CallTime]:
         """Call, and say what it took."""
         ...
 
@@ -40,12 +40,12 @@ class MonotonicClock:
 
     name = MONOTONIC
 
-    def time(self, call: Callable[[], Result]) -> tuple[Result, Spent]:
+    def time(self, call: Callable[[], Result]) -> tuple[Result, CallTime]:
         """Call, and say what it took."""
         started = time.perf_counter()
         result = call()
         wall = time.perf_counter() - started
-        return result, Spent(wall, wall)
+        return result, CallTime(wall, wall)
 
 
 class CudaClock:
@@ -57,7 +57,7 @@ class CudaClock:
         """Time work on this device."""
         self.device = device
 
-    def time(self, call: Callable[[], Result]) -> tuple[Result, Spent]:
+    def time(self, call: Callable[[], Result]) -> tuple[Result, CallTime]:
         """Call, and say what it took between the events."""
         torch.cuda.synchronize(self.device)
         first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -67,7 +67,7 @@ class CudaClock:
         last.record(torch.cuda.current_stream(self.device))
         last.synchronize()
         wall = time.perf_counter() - started
-        return result, Spent(first.elapsed_time(last) / 1e3, wall)
+        return result, CallTime(first.elapsed_time(last) / 1e3, wall)
 
 
 def clock_of(device: torch.device) -> Clock:

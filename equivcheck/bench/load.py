@@ -150,7 +150,7 @@ def serve(
     return found
 
 
-class Asked(NamedTuple):
+class ThreadResult(NamedTuple):
     """What one thread brought."""
 
     moment: float
@@ -169,12 +169,12 @@ def stream(
         EngineError: the first that kept an answer away; nothing more is asked then.
     """
 
-    def ask(request: Request) -> Asked:
+    def ask(request: Request) -> ThreadResult:
         moment = clock.now()
-        return Asked(moment, engine.ask_timed(request))
+        return ThreadResult(moment, engine.ask_timed(request))
 
     pool = ThreadPoolExecutor(max_workers=len(requests))
-    futures: list[Future[Asked]] = []
+    futures: list[Future[ThreadResult]] = []
     began = clock.now()
     try:
         for due, request in zip(times, requests, strict=True):
@@ -194,7 +194,7 @@ def stream(
     }
 
 
-def load_of(asked: Asked, *, began: float, due: float) -> Load:
+def load_of(asked: ThreadResult, *, began: float, due: float) -> Load:
     """How a request fared that came `due` seconds after the run had begun."""
 
     def since(moment: float) -> float:

@@ -25,7 +25,7 @@ from equivcheck.bench.probing import (
     measure_memory,
     step_reads,
 )
-from equivcheck.bench.turns import Chunk, Turn, questions, turns_of
+from equivcheck.bench.turns import Chunk, MeasuredChunk, questions, turns_of
 from equivcheck.capture.ask import as_answer, closing, own_copies, unusable
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import LONGEST_MESSAGE, EngineError, describe
@@ -38,14 +38,14 @@ from equivcheck.engines.opening import Opening
 from equivcheck.engines.registry import lent, load_engine
 from equivcheck.metrics.bounds import overcounted
 from equivcheck.metrics.records import (
+    AnswerKey,
     Bench,
     BenchArm,
     BenchHeader,
     Measured,
+    MeasuringSession,
+    OverheadRecord,
     Probed,
-    Question,
-    Session,
-    Spent,
 )
 from equivcheck.metrics.records_file import BenchWriter
 
@@ -86,11 +86,11 @@ def measure(
 
 def measure_point(
     header: BenchHeader,
-    turns: Sequence[Turn],
+    turns: Sequence[MeasuredChunk],
     writer: BenchWriter,
     *,
     point: int,
-    asked: set[Question],
+    asked: set[AnswerKey],
     clock: Clock,
     progress: Progress | None,
 ) -> None:
@@ -138,7 +138,7 @@ def open_arm(header: BenchHeader, arm: BenchArm, *, point: int) -> Engine:
 def prepare(
     header: BenchHeader,
     arms: Mapping[str, Engine],
-    turns: Sequence[Turn],
+    turns: Sequence[MeasuredChunk],
     writer: BenchWriter,
     *,
     point: int,
@@ -184,11 +184,11 @@ def prepare(
 
 def sit(
     arms: Mapping[str, Engine],
-    turns: Sequence[Turn],
+    turns: Sequence[MeasuredChunk],
     writer: BenchWriter,
     *,
     point: int,
-    asked: set[Question],
+    asked: set[AnswerKey],
     clock: Clock,
     progress: Progress | None,
 ) -> None:
@@ -197,7 +197,7 @@ def sit(
     started = time.perf_counter()
     for at, turn in enumerate(turns):
         for name in names[at % len(names) :] + names[: at % len(names)]:
-            wanted = [Question(point, name, each.key, turn.repeat) for each in turn.requests]
+            wanted = [AnswerKey(point, name, each.key, turn.repeat) for each in turn.requests]
             if all(question in asked for question in wanted):
                 continue
             engine = arms[name]
@@ -224,23 +224,25 @@ def sit(
             )
         if progress is not None:
             progress(f"point {point + 1}", at + 1, len(turns))
-    writer.append(Session(wall_seconds=time.perf_counter() - started, engine_seconds=inside))
+    writer.append(
+        MeasuringSession(wall_seconds=time.perf_counter() - started, engine_seconds=inside)
+    )
 
 
-def costs_of_arms(arms: Mapping[str, Engine], *, point: int) -> list[Spent]:
+def costs_of_arms(arms: Mapping[str, Engine], *, point: int) -> list[OverheadRecord]:
     """What each arm says that it has cost beside its steps; an engine need not say.
 
     What an adapter has under that name for itself is not for the records.
     """
     told = {name: getattr(engine, "costs", ()) for name, engine in arms.items()}
     return [
-        Spent(point=point, arm=name, notes=notes)
+        OverheadRecord(point=point, arm=name, notes=notes)
         for name, notes in told.items()
         if isinstance(notes, tuple) and notes and all(isinstance(note, str) for note in notes)
     ]
 
 
-def put(engine: Engine, turn: Turn, *, arm: str) -> list[Answered]:
+def put(engine: Engine, turn: MeasuredChunk, *, arm: str) -> list[Answered]:
     """What an engine makes of a turn.
 
     Raises:

@@ -8,12 +8,12 @@ from typing import NamedTuple
 from equivcheck.bench.arrivals import times_of
 from equivcheck.bench.prompts import at_point
 from equivcheck.core.generation import Request
-from equivcheck.metrics.records import BenchHeader, Question
+from equivcheck.metrics.records import AnswerKey, BenchHeader
 
 Chunk = tuple[Request, ...]
 
 
-class Turn(NamedTuple):
+class MeasuredChunk(NamedTuple):
     """One chunk, to be put to every arm, once in each repeat."""
 
     workload: str
@@ -26,7 +26,7 @@ class Turn(NamedTuple):
 
 def turns_of(
     header: BenchHeader, requests: Mapping[str, Sequence[Request]], *, point: int
-) -> list[Turn]:
+) -> list[MeasuredChunk]:
     """All turns of a point, workload by workload."""
     chunks = at_point(requests, place := header.settings.points[point])
 
@@ -34,17 +34,17 @@ def turns_of(
         return times_of(place.arrivals, run=run) if place.arrivals else ()
 
     return [
-        Turn(workload, chunk, repeat, asked, times(f"{workload}/{chunk}/{repeat}"))
+        MeasuredChunk(workload, chunk, repeat, asked, times(f"{workload}/{chunk}/{repeat}"))
         for workload, of_workload in chunks.items()
         for chunk, asked in enumerate(of_workload)
         for repeat in range(header.settings.repeats)
     ]
 
 
-def questions(header: BenchHeader, turn: Turn, point: int) -> list[Question]:
+def questions(header: BenchHeader, turn: MeasuredChunk, point: int) -> list[AnswerKey]:
     """What a turn asks of all arms."""
     return [
-        Question(point, arm.name, request.key, turn.repeat)
+        AnswerKey(point, arm.name, request.key, turn.repeat)
         for arm in header.settings.arms
         for request in turn.requests
     ]

@@ -33,13 +33,13 @@ def open_engine(options: Mapping[str, str], setup: EngineSetup) -> NativeEngine:
     drafter = engine.decoder.drafter
     if drafter is None:
         raise SettingsError(f"{WORST}: gamma=0 drafts nothing that could be wrong")
-    engine.decoder.drafter = NeverRight(drafter, vocab=engine.model.architecture.vocab)
+    engine.decoder.drafter = WorstCaseDrafter(drafter, vocab=engine.model.architecture.vocab)
     # What was recorded to measure the cost of drafts replays the drafter as it was.
     engine.decoder.runner.clear()
     return engine
 
 
-class NeverRight(Drafter):
+class WorstCaseDrafter(Drafter):
     """Drafts at the full cost of another drafter, and proposes other tokens than that one.
 
     Half the vocabulary away from the draft's choice. Nothing rules out that the target says just

@@ -39,7 +39,7 @@ NOT_OPENED = "not opened"
 ONE_AT_A_TIME: Order = "one at a time"
 
 
-class Place(NamedTuple):
+class ArmSetup(NamedTuple):
     """What an arm's engine is opened with."""
 
     spec: str
@@ -59,16 +59,16 @@ class Arms(Mapping[str, Engine]):
                 known, and they have to say it again.
         """
         self.places = {
-            TARGET: Place(settings.target, settings.setup),
-            CANDIDATE: Place(settings.candidate, settings.setup),
+            TARGET: ArmSetup(settings.target, settings.setup),
+            CANDIDATE: ArmSetup(settings.candidate, settings.setup),
         }
         if settings.control is not None:
-            self.places[CONTROL] = Place(settings.control, settings.setup)
+            self.places[CONTROL] = ArmSetup(settings.control, settings.setup)
         self.places[REPEAT] = self.places[CANDIDATE]
         for arm, spec in replicas_of(settings).items():
-            self.places[arm] = Place(spec, settings.setup)
+            self.places[arm] = ArmSetup(spec, settings.setup)
         if settings.scorer is not None:
-            self.places[SCORER] = Place(settings.scorer, settings.setup)
+            self.places[SCORER] = ArmSetup(settings.scorer, settings.setup)
         self._settings = settings
         self.writer: RecordsWriter | None = None
         """Gets what engines say of themselves that are opened after the header was written."""
@@ -210,6 +210,6 @@ class Arms(Mapping[str, Engine]):
             )
 
 
-def not_opened(place: Place) -> Capabilities:
+def not_opened(place: ArmSetup) -> Capabilities:
     """What stands for an engine in a header until it is opened."""
     return Capabilities(engine=place.spec, device="", dtype=place.setup.dtype, notes=(NOT_OPENED,))

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from equivcheck.core.bounds import Limits, out_of_bounds, too_long
+from equivcheck.core.bounds import RequestLimits, out_of_bounds, too_long
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import LONGEST_MESSAGE, EngineError, EngineGoneError, describe
 from equivcheck.core.escape import head, visible
@@ -106,9 +106,9 @@ def unusable(answer: Generation, request: Request) -> str | None:
     return None
 
 
-def limits_of(request: Request) -> Limits:
+def limits_of(request: Request) -> RequestLimits:
     """What an answer to a request is held to."""
-    return Limits(tokens=request.max_new_tokens, prompt=len(request.prompt_ids))
+    return RequestLimits(tokens=request.max_new_tokens, prompt=len(request.prompt_ids))
 
 
 def own_copies(requests: Sequence[Request]) -> list[Request]:

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from equivcheck.capture.arms import ONE_AT_A_TIME, Arms, Place
+from equivcheck.capture.arms import ONE_AT_A_TIME, Arms, ArmSetup
 from equivcheck.capture.ask import ask
 from equivcheck.capture.draws.plan import (
     DrawPlan,
@@ -217,7 +217,7 @@ def add_drawing(arms: Arms, settings: Settings, draws: DrawPlan) -> None:
     specs = {SAMPLED: sampled_spec(settings), SAMPLED_TARGET: settings.target}
     setup = drawing_setup(settings, draws)
     for arm in draws.planned:
-        arms.places[arm] = Place(specs[arm], setup)
+        arms.places[arm] = ArmSetup(specs[arm], setup)
 
 
 def begin_with(planned: Mapping[str, Sequence[str]], stored: Evidence | None) -> list[str]:

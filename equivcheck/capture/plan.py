@@ -12,7 +12,7 @@ from typing import TypedDict
 from msgspec import Struct
 from msgspec.structs import replace
 
-from equivcheck.capture.prompts import Encode, Follow, PlannedPrompts, Turn
+from equivcheck.capture.prompts import Encode, Follow, FollowUpPrompt, PlannedPrompts
 from equivcheck.core.cases import Case, Suite
 from equivcheck.core.errors import SuiteError
 from equivcheck.core.generation import Prompt, Request
@@ -51,7 +51,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Cases that are asked of no arm."""
     shard: Shard | None = None
     """Which part of the selected cases this is; None: all of them."""
-    turns: dict[str, Turn] = {}
+    turns: dict[str, FollowUpPrompt] = {}
     """Key of each later turn of a session to how its prompt is made."""
     timed: tuple[Schedule, ...] = ()
     """Of each suite whose requests have times, whether all of them are asked or not."""
@@ -99,7 +99,7 @@ def make_plan(
     shard = shard_of(suites, which) if which else None
     own = shard.cases if shard else None
     asked: list[RequestRecord] = []
-    turns: dict[str, Turn] = {}
+    turns: dict[str, FollowUpPrompt] = {}
     probed: set[str] = set()
     for suite in suites:
         prompts = PlannedPrompts(suite, encode=encode, follow=follow)

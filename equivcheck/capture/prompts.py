@@ -25,7 +25,7 @@ Follow = Callable[[Sequence[Case], Answers], Prompt]
 """From the turns of a session, and the answers to all but the last, to the last one's prompt."""
 
 
-class Turn(Struct, frozen=True):
+class FollowUpPrompt(Struct, frozen=True):
     """How the prompt of a later turn is made."""
 
     before: tuple[str, ...]
@@ -77,7 +77,7 @@ class PlannedPrompts:
             )
         return prompt[: asked.tokens]
 
-    def turn(self, case: Case) -> Turn | None:
+    def turn(self, case: Case) -> FollowUpPrompt | None:
         """How the prompt of a later turn is made; None: it is none."""
         before = self.before.get(case.id)
         if not before:
@@ -87,7 +87,7 @@ class PlannedPrompts:
             # It may begin with another case's prefix, which is known by now.
             first = Case(id=first.id, token_ids=self.known[first.id])
         turns = (first, *before[1:], case)
-        return Turn(tuple(map(self.suite.key, before)), partial(self.follow, turns))
+        return FollowUpPrompt(tuple(map(self.suite.key, before)), partial(self.follow, turns))
 
     def follow(self, turns: Sequence[Case], answers: Answers) -> Prompt:
         """The prompt of the last of some turns."""
@@ -98,7 +98,7 @@ class PlannedPrompts:
 class Histories:
     """What each arm answered in sessions, and the prompts that follow from that."""
 
-    def __init__(self, turns: Mapping[str, Turn]) -> None:
+    def __init__(self, turns: Mapping[str, FollowUpPrompt]) -> None:
         """Nothing is answered yet."""
         self.turns = turns
         self.kept = {key for turn in turns.values() for key in turn.before}

@@ -38,7 +38,7 @@ def serve_schedule(
     Raises:
         EngineError: a request cannot be served, or the service does not come to an end.
     """
-    return Run(engine.serve(schedule.limits), schedule, requests.__getitem__).whole()
+    return ScheduleRun(engine.serve(schedule.limits), schedule, requests.__getitem__).whole()
 
 
 class Now(NamedTuple):
@@ -56,7 +56,7 @@ class Now(NamedTuple):
         return self.step <= now.step and self.seconds <= now.seconds
 
 
-class Run:
+class ScheduleRun:
     """One schedule on its way."""
 
     def __init__(

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from equivcheck.capture.ask import as_answer, named, own_copies, unusable
 from equivcheck.capture.logbook import Logbook
 from equivcheck.capture.plan import Plan
-from equivcheck.capture.serve import Run
+from equivcheck.capture.serve import ScheduleRun
 from equivcheck.core.engine import Capabilities, Engine
 from equivcheck.core.errors import LONGEST_MESSAGE, EngineError, EngineGoneError, describe
 from equivcheck.core.generation import Generation, Request
@@ -78,7 +78,7 @@ def serve_one(book: Logbook, engine: ServingEngine, schedule: Schedule, *, arm: 
 
     try:
         service = engine.serve(schedule.limits)
-        found = Run(service, schedule, request_of, answered=answered, pace=pace).whole()
+        found = ScheduleRun(service, schedule, request_of, answered=answered, pace=pace).whole()
     except EngineGoneError:
         raise
     # An adapter may raise anything; a failure is recorded and never taken for an answer.

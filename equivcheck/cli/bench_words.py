@@ -9,7 +9,7 @@ from equivcheck.cli.load_words import load_lines
 from equivcheck.core.escape import visible
 from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.records import STOCK, TARGET
-from equivcheck.metrics.summary import OVERALL, ArmFacts, ArmSummary, BenchSummary, Comparison
+from equivcheck.metrics.summary import OVERALL, ArmComparison, ArmFacts, ArmSummary, BenchSummary
 from equivcheck.metrics.sweeps import best_drafts, sweeps_of
 from equivcheck.records.seal import UNSEALED
 from equivcheck.report.layout import columns
@@ -128,7 +128,7 @@ _SPEED = (
 )
 
 
-def _speed_row(each: Comparison) -> tuple[str, ...]:
+def _speed_row(each: ArmComparison) -> tuple[str, ...]:
     found = each.speculation
     unknown = each.p99_ratio.value is not None and each.p99_ratio.interval is None
     return (
@@ -143,7 +143,7 @@ def _speed_row(each: Comparison) -> tuple[str, ...]:
     )
 
 
-def _over(each: Comparison, arm: str) -> str:
+def _over(each: ArmComparison, arm: str) -> str:
     if each.speedup is None:
         return WITHHELD
     found = each.speedup_over.get(arm)
@@ -163,7 +163,7 @@ _COST = (
 )
 
 
-def _cost_row(each: Comparison) -> tuple[str, ...]:
+def _cost_row(each: ArmComparison) -> tuple[str, ...]:
     found, costs = each.speculation, each.costs.get(TARGET, Costs())
     return (
         each.workload,

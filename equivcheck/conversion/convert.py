@@ -14,7 +14,7 @@ from equivcheck.conversion import conversations, questions, requests
 from equivcheck.conversion.drafts import Draft, Ids, case_of, workload_of
 from equivcheck.conversion.hugging_face import PREFIX, is_dataset, rows_of
 from equivcheck.conversion.losses import LeftOutError, Loss, Losses, Taken
-from equivcheck.conversion.read import Found, records_of
+from equivcheck.conversion.read import ReadRecord, records_of
 from equivcheck.core.cases import Case
 from equivcheck.core.errors import SuiteError, unknown_name
 from equivcheck.core.foreign import FORMATS, SUITE, TEXT, recognise
@@ -136,7 +136,7 @@ def convert(path: Path, wanted: Wanted) -> Conversion:
 
 
 def _cases(
-    found: Found, reader: Reader, losses: Losses, *, ids: Ids, number: int, wanted: Wanted
+    found: ReadRecord, reader: Reader, losses: Losses, *, ids: Ids, number: int, wanted: Wanted
 ) -> Iterator[tuple[Case, str | None]]:
     """The cases of a record, and the category of each; a record that has none is left out."""
     session = ""
@@ -178,7 +178,7 @@ def _stem(path: Path) -> str:
     return name
 
 
-def _format(path: Path, found: Found, *, column: str | None) -> str:
+def _format(path: Path, found: ReadRecord, *, column: str | None) -> str:
     record = found.record or {}
     if column is not None and isinstance(record.get(column), str):
         return "column"

@@ -28,7 +28,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _decode = msgspec.json.Decoder().decode
 
 
-class Found(NamedTuple):
+class ReadRecord(NamedTuple):
     """One record, or why there is none in its place."""
 
     place: str
@@ -39,7 +39,7 @@ class Found(NamedTuple):
     """Whether it is a line of plain text."""
 
 
-def records_of(path: Path, *, as_text: bool = False) -> Iterator[Found]:
+def records_of(path: Path, *, as_text: bool = False) -> Iterator[ReadRecord]:
     """The records of a file in their order; of text, ``{"prompt": line}``.
 
     Raises:
@@ -62,7 +62,7 @@ def _opened(path: Path) -> IO[bytes]:
     return gzip.open(path) if packed else path.open("rb")  # type: ignore[return-value]
 
 
-def _lines(file: IO[bytes], *, path: Path, as_text: bool) -> Iterator[Found]:
+def _lines(file: IO[bytes], *, path: Path, as_text: bool) -> Iterator[ReadRecord]:
     first, number = b"", 0
     while not first.strip():
         first = file.readline(MAX_LINE_BYTES).removeprefix(_BYTE_ORDER_MARK)
@@ -80,7 +80,7 @@ def _lines(file: IO[bytes], *, path: Path, as_text: bool) -> Iterator[Found]:
         value, why = _value(document)
         if value is None and begun == b"{":
             # Not one document: then lines, the first of which is broken.
-            yield Found(f"line {number}", None, why=_record(first)[1])
+            yield ReadRecord(f"line {number}", None, why=_record(first)[1])
             yield from _records(document[len(first) :].splitlines(keepends=True), number)
         elif value is None:
             raise SuiteError(f"{path}: {why}")
@@ -89,14 +89,14 @@ def _lines(file: IO[bytes], *, path: Path, as_text: bool) -> Iterator[Found]:
     elif _samples_of(record := _record(first)[0]):
         yield from _within(record)
     else:
-        yield Found(f"line {number}", *_record(first))
+        yield ReadRecord(f"line {number}", *_record(first))
         yield from _records(iter(lambda: file.readline(MAX_LINE_BYTES), b""), number)
 
 
-def _records(lines: Any, number: int) -> Iterator[Found]:
+def _records(lines: Any, number: int) -> Iterator[ReadRecord]:
     for at, line in enumerate(lines, start=number + 1):
         if line.strip():
-            yield Found(f"line {at}", *_record(line))
+            yield ReadRecord(f"line {at}", *_record(line))
 
 
 def _record(line: bytes) -> tuple[dict[str, Any] | None, str]:
@@ -113,7 +113,7 @@ def _value(data: bytes) -> tuple[Any, str]:
         return None, "not valid JSON"
 
 
-def _within(value: Any) -> Iterator[Found]:
+def _within(value: Any) -> Iterator[ReadRecord]:
     """The records of a document: those of an array, one conversation, or the samples of a log."""
     if isinstance(value, list):
         if value and isinstance(value[0], dict) and {"role", "content"} <= {*value[0]}:
@@ -122,7 +122,9 @@ def _within(value: Any) -> Iterator[Found]:
         value = _samples_of(value) or [value]
     for at, record in enumerate(value, start=1):
         good = isinstance(record, dict)
-        yield Found(f"record {at}", record if good else None, why="" if good else "not an object")
+        yield ReadRecord(
+            f"record {at}", record if good else None, why="" if good else "not an object"
+        )
 
 
 def _samples_of(log: Any) -> list[Any]:
@@ -141,16 +143,16 @@ def _samples_of(log: Any) -> list[Any]:
     ]
 
 
-def _texts(first: bytes, number: int, file: IO[bytes], *, path: Path) -> Iterator[Found]:
+def _texts(first: bytes, number: int, file: IO[bytes], *, path: Path) -> Iterator[ReadRecord]:
     line = first
     while line:
         if b"\0" in line:
             raise SuiteError(f"{path}: neither JSON nor text")
         if line.strip():
             try:
-                yield Found(
+                yield ReadRecord(
                     f"line {number}", {"prompt": line.decode().rstrip("\r\n")}, is_text=True
                 )
             except UnicodeDecodeError:
-                yield Found(f"line {number}", None, why="not valid UTF-8")
+                yield ReadRecord(f"line {number}", None, why="not valid UTF-8")
         line, number = file.readline(MAX_LINE_BYTES), number + 1

@@ -24,7 +24,7 @@ TOKEN_IDS = (-(2**31), 2**31 - 1)
 FINGERPRINTS = (-(2**63), 2**64 - 1)
 
 
-class Limits(NamedTuple):
+class RequestLimits(NamedTuple):
     """What is known of the request that an answer is held to; None: not known here."""
 
     tokens: int | None = None
@@ -33,7 +33,7 @@ class Limits(NamedTuple):
     """Length of the prompt."""
 
 
-def out_of_bounds(answer: Generation, limits: Limits) -> str | None:
+def out_of_bounds(answer: Generation, limits: RequestLimits) -> str | None:
     """The first field that lies outside, its value and the bound; None: there is none.
 
     Takes its time from the bounds, not from the answer: lengths are looked at first. Fields have
@@ -47,7 +47,7 @@ def unbounded_drafts(announced: int) -> str | None:
     return next(_beyond("num_speculative_tokens", announced, 0, MOST_DRAFTED), None)
 
 
-def too_long(answer: Generation, limits: Limits) -> str | None:
+def too_long(answer: Generation, limits: RequestLimits) -> str | None:
     """Which part of an answer has more entries than its request can lead to; None: none has.
 
     Looks at no entry, and leaves alone what has no length.
@@ -65,7 +65,7 @@ def too_long(answer: Generation, limits: Limits) -> str | None:
     return None
 
 
-def _outside(answer: Generation, limits: Limits) -> Iterator[str]:
+def _outside(answer: Generation, limits: RequestLimits) -> Iterator[str]:
     yield from _beyond("prompt_tokens", answer.prompt_tokens, 0, TOKEN_IDS[1])
     if limits.prompt is not None and answer.prompt_tokens != limits.prompt:
         yield f"prompt_tokens is {answer.prompt_tokens}, but the prompt has {limits.prompt}"
@@ -110,7 +110,7 @@ def _step(step: Step, at: int) -> Iterator[str]:
         yield f"{where}.residual_log_weight is not finite"
 
 
-def _counts(counts: DraftCounts, limits: Limits) -> Iterator[str]:
+def _counts(counts: DraftCounts, limits: RequestLimits) -> Iterator[str]:
     most = TOKEN_IDS[1] if limits.tokens is None else MOST_DRAFTED * (limits.tokens + MOST_OVERRUN)
     yield from _beyond("counts.drafted", counts.drafted, 0, most)
     yield from _beyond("counts.accepted", counts.accepted, 0, counts.drafted)

@@ -14,7 +14,7 @@ Seconds = Annotated[float, Meta(gt=0)] | Literal["off"]
 """A limit; off: none."""
 
 
-class Clock(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class TimeLimits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How long an engine may take before the process that it runs in is ended."""
 
     open_seconds: Seconds = 1800.0
@@ -80,6 +80,6 @@ class EngineTable(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         }
         return {name: value for name, value in named.items() if value is not None}
 
-    def clock(self, general: Clock) -> Clock:
+    def clock(self, general: TimeLimits) -> TimeLimits:
         """The limits of this engine: its own where it has some, else the general ones."""
         return replace(general, **self.limits)

@@ -95,7 +95,7 @@ _NO_PROMPTS: tuple[tuple[str, Callable[[Keys], bool]], ...] = (
 )
 
 
-class Found(NamedTuple):
+class ForeignFile(NamedTuple):
     """What a file turned out to be."""
 
     what: str
@@ -103,7 +103,7 @@ class Found(NamedTuple):
     """Name of the format that can be made into a suite; None: no suite can be made of it."""
 
 
-def recognise(record: object) -> Found | None:
+def recognise(record: object) -> ForeignFile | None:
     """Name the kind of file that a record begins; None: it is not known."""
     if isinstance(record, list) and record:
         # An array of records, or one conversation.
@@ -115,17 +115,17 @@ def recognise(record: object) -> Found | None:
     if record.get("type") == "header" and "schema" in record:
         settings = record.get("settings")
         bench = isinstance(settings, dict) and isinstance(settings.get("arms"), list)
-        return Found(MEASUREMENT if bench else RUN, None)
+        return ForeignFile(MEASUREMENT if bench else RUN, None)
     if "equivcheck" in record:
-        return Found(SUITE, None)
+        return ForeignFile(SUITE, None)
     if is_aiperf(record):
-        return Found(AIPERF, None)
+        return ForeignFile(AIPERF, None)
     for what, fits in _NO_PROMPTS:
         if fits(record):
-            return Found(what, None)
+            return ForeignFile(what, None)
     for known in FORMATS:
         if known.fits(record):
-            return Found(known.what, known.name)
+            return ForeignFile(known.what, known.name)
     return None
 
 
@@ -172,7 +172,7 @@ def what_is(path: Path, *, instead_of: str, otherwise: str) -> str:
     return told
 
 
-def _found(path: Path) -> Found | None:
+def _found(path: Path) -> ForeignFile | None:
     try:
         with path.open("rb") as file:
             packed = file.read(2) == GZIP
@@ -186,7 +186,7 @@ def _found(path: Path) -> Found | None:
     except (OSError, EOFError, zlib.error):
         return None
     if found is None and head.strip() and head.lstrip()[:1] not in (b"{", b"["):
-        return Found("a file with a prompt a line", TEXT)
+        return ForeignFile("a file with a prompt a line", TEXT)
     return found
 
 

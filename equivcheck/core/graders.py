@@ -37,7 +37,9 @@ class Graded(Struct, frozen=True):
     why: str
 
 
-class Limits(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+class GradingLimits(
+    Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+):
     """What grading one answer may take before it is stopped and has failed."""
 
     seconds: Annotated[float, Meta(gt=0.0, le=600.0)] = 5.0

@@ -15,14 +15,14 @@ from typing import Any, get_args
 import msgspec
 from msgspec import Struct
 
-from equivcheck.core.engine_tables import Clock, EngineTable
+from equivcheck.core.engine_tables import EngineTable, TimeLimits
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.settings import EngineSetup, Settings, WorkloadLimits
 from equivcheck.core.validation import explain
 
 OWN_FILE = "equivcheck.toml"
 PROJECT_FILE = "pyproject.toml"
-_SHAPES: dict[str, type[Struct]] = {"": Settings, "setup": EngineSetup, "clock": Clock}
+_SHAPES: dict[str, type[Struct]] = {"": Settings, "setup": EngineSetup, "clock": TimeLimits}
 _NAMED: dict[str, type[Struct]] = {"workload": WorkloadLimits, "engine": EngineTable}
 """Tables of tables, by a name of the user's own."""
 

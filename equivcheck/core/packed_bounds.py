@@ -8,13 +8,13 @@ from __future__ import annotations
 import numpy as np
 from msgspec.structs import replace
 
-from equivcheck.core.bounds import MOST_DRAFTED, TOKEN_IDS, Limits, out_of_bounds
+from equivcheck.core.bounds import MOST_DRAFTED, TOKEN_IDS, RequestLimits, out_of_bounds
 from equivcheck.core.generation import Generation
 from equivcheck.core.packed_sequences import Array, Packed, PackedScores
 from equivcheck.core.packed_steps import PackedSteps, Ragged
 
 
-def within_bounds(answer: Generation, limits: Limits) -> bool:
+def within_bounds(answer: Generation, limits: RequestLimits) -> bool:
     """Whether `out_of_bounds` finds nothing in an answer as `packed` returns it.
 
     Ids and counts that no array of their kind holds were refused as it was packed.

@@ -33,7 +33,7 @@ class LeftOut(Struct, frozen=True, kw_only=True):
     """Names of `REFUSABLE`, with the value where that is out of the engine's range."""
 
 
-class Told(Protocol):
+class RequestSupport(Protocol):
     """What an engine says of the requests it serves, as `Capabilities` do."""
 
     @property
@@ -52,7 +52,7 @@ class Told(Protocol):
         ...
 
 
-def lacking(told: Told, request: Request) -> tuple[str, ...]:
+def lacking(told: RequestSupport, request: Request) -> tuple[str, ...]:
     """What a request needs and the engine does not serve: ``min_p``, ``temperature=5``."""
     greedy_only = () if told.sampled else ("temperature",)
     refused = [
@@ -73,7 +73,7 @@ def needs(request: Request, name: str) -> bool:
     return plain is not None and bool(getattr(request.sampling, name) != plain)
 
 
-def _outside(told: Told, sampling: Sampling) -> Iterator[str]:
+def _outside(told: RequestSupport, sampling: Sampling) -> Iterator[str]:
     for name, (least, most) in told.ranges.items():
         value = getattr(sampling, name, None)
         if value == getattr(Sampling(), name, None):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from equivcheck.core.engine_tables import Clock, EngineTable
+from equivcheck.core.engine_tables import EngineTable, TimeLimits
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 ProfileName = Literal["quick", "default", "release"]
@@ -99,7 +99,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Saved run that this one is held against, by name or file. None: none."""
     arms: Order | Literal["auto"] = "auto"
     """auto: in turn, unless an engine says that it holds its device alone."""
-    clock: Clock = Clock()
+    clock: TimeLimits = TimeLimits()
     """Limits on the time that engines in processes of their own take."""
     engine: dict[str, EngineTable] = {}
     """Engines by a name of one's own: ``[tool.equivcheck.engine.NAME]``."""

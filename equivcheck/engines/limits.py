@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import cast
 
 from equivcheck.core.engine import Capabilities, Engine
-from equivcheck.core.engine_tables import Clock
+from equivcheck.core.engine_tables import TimeLimits
 from equivcheck.core.escape import head
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.serving import ServedEvent, Serving, ServingEngine, ServingLimits
@@ -91,7 +91,7 @@ def within(seconds: float | None, *, limit: str, doing: str) -> Iterator[None]:
         faulthandler.cancel_dump_traceback_later()
 
 
-def with_limits(engine: Engine, clock: Clock, *, who: str) -> Engine:
+def with_limits(engine: Engine, clock: TimeLimits, *, who: str) -> Engine:
     """The engine, under limits where this process has a `Watch`."""
     return engine if _Here.watch is None else LimitedEngine(engine, clock, who=who)
 
@@ -104,7 +104,7 @@ def inner(engine: Engine) -> Engine:
 class LimitedEngine:
     """An engine each of whose calls has a limit."""
 
-    def __init__(self, engine: Engine, clock: Clock, *, who: str) -> None:
+    def __init__(self, engine: Engine, clock: TimeLimits, *, who: str) -> None:
         """Stand before `engine`, which `who` names."""
         self.engine, self.clock, self.who = engine, clock, who
 
@@ -153,7 +153,7 @@ class LimitedEngine:
 class LimitedService:
     """A service each of whose steps has a limit."""
 
-    def __init__(self, service: Serving, clock: Clock, *, who: str) -> None:
+    def __init__(self, service: Serving, clock: TimeLimits, *, who: str) -> None:
         """Stand before `service`, of the engine that `who` names."""
         self.service, self.clock, self.who = service, clock, who
 

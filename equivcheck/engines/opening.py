@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from equivcheck.core.engine_tables import Clock, EngineTable
+from equivcheck.core.engine_tables import EngineTable, TimeLimits
 
 
 class Opening(Struct, frozen=True, kw_only=True):
@@ -16,7 +16,7 @@ class Opening(Struct, frozen=True, kw_only=True):
     """Who the engine is opened for; names its log, and the engine in messages."""
     tables: dict[str, EngineTable] = {}
     """The settings' engines, by name."""
-    clock: Clock = Clock()
+    clock: TimeLimits = TimeLimits()
     """Limits where a table names none of its own."""
     logs: Path | None = None
     """Folder for what processes of engines print. None: kept nowhere."""

@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from equivcheck.core.escape import head, tail
-from equivcheck.core.graders import Graded, GradingError, Limits
+from equivcheck.core.graders import Graded, GradingError, GradingLimits
 
 _START_UP_SECONDS = 30.0
 """For a child to get as far as being limited; what is left then is the job's own time."""
@@ -129,7 +129,7 @@ class Child:
             raise GradingError(f"the sandbox does not start: {words or 'no word from it'}")
 
 
-def follow(children: Sequence[Child], *, limits: Limits) -> Graded:
+def follow(children: Sequence[Child], *, limits: GradingLimits) -> Graded:
     """Wait for a verdict, or for a limit to be passed.
 
     Raises:

@@ -14,7 +14,7 @@ from equivcheck.core.graders import (
     Exact,
     Graded,
     Grader,
-    Limits,
+    GradingLimits,
     Python,
     Regex,
 )
@@ -22,10 +22,10 @@ from equivcheck.grading.fences import unfenced
 from equivcheck.grading.sandbox import look, run_code
 
 _SHOWN_CELLS = 80
-_NO_LIMITS = Limits()
+_NO_LIMITS = GradingLimits()
 
 
-def grade(answer: str, *, grader: Grader, limits: Limits = _NO_LIMITS) -> Graded:
+def grade(answer: str, *, grader: Grader, limits: GradingLimits = _NO_LIMITS) -> Graded:
     """Say whether ``answer``, the text of one generation, is right.
 
     An answer that cannot be decided within ``limits`` has failed. Code, queries and JSON may stand

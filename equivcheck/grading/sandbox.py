@@ -19,14 +19,14 @@ from typing import Any
 
 import msgspec
 
-from equivcheck.core.graders import Graded, GradingError, Limits
+from equivcheck.core.graders import Graded, GradingError, GradingLimits
 from equivcheck.grading.bubblewrap import contained
 from equivcheck.grading.children import Child, follow
 
 _PACKAGES = str(Path(__file__).resolve().parents[2])
 
 
-def look(job: dict[str, Any], *, limits: Limits) -> Graded:
+def look(job: dict[str, Any], *, limits: GradingLimits) -> Graded:
     """Have a child do ``job``, which runs no code, within ``limits``.
 
     Raises:
@@ -41,7 +41,7 @@ def look(job: dict[str, Any], *, limits: Limits) -> Graded:
         return follow([child], limits=limits)
 
 
-def run_code(text: str, *, tests: str, limits: Limits) -> Graded:
+def run_code(text: str, *, tests: str, limits: GradingLimits) -> Graded:
     """Run an answer's code in one sandbox, and tests that call it in another.
 
     Raises:

@@ -9,7 +9,13 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from equivcheck.core.bounds import LONGEST_RUN_ID, Limits, out_of_bounds, shown, unbounded_drafts
+from equivcheck.core.bounds import (
+    LONGEST_RUN_ID,
+    RequestLimits,
+    out_of_bounds,
+    shown,
+    unbounded_drafts,
+)
 from equivcheck.core.generation import Generation
 from equivcheck.metrics.records import BenchHeader, BenchRecord, Measured, Probed
 
@@ -56,7 +62,7 @@ def unmeasurable(header: BenchHeader) -> str | None:
 
 
 def _answer(line: Measured, *, tokens: int) -> str | None:
-    if wrong := out_of_bounds(line.generation, Limits(tokens=tokens)):
+    if wrong := out_of_bounds(line.generation, RequestLimits(tokens=tokens)):
         return f"{line.arm}'s answer to {line.generation.key!r}: {wrong}"
     wrong = overcounted(line.generation)
     if line.load is not None:

@@ -1,8 +1,9 @@
 """The records of a measurement: the nouns of `bench.jsonl`. Reading and writing is
 `records_file.py`.
 
-One `BenchHeader`, then `Probed`, `Bandwidth`, `Measured`, `Spent` and `Session` lines as they come.
-Raw counts and seconds only: every rate follows from them, in `equivcheck.metrics`.
+One `BenchHeader`, then `Probed`, `Bandwidth`, `Measured`, `OverheadRecord` and `MeasuringSession`
+lines as they come. Raw counts and seconds only: every rate follows from them, in
+`equivcheck.metrics`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from equivcheck.core.engine import Capabilities
-from equivcheck.core.engine_tables import Clock, EngineTable
+from equivcheck.core.engine_tables import EngineTable, TimeLimits
 from equivcheck.core.generation import Generation
 from equivcheck.core.settings import EngineSetup, Order
 from equivcheck.metrics.chunks import in_chunks
@@ -89,7 +90,7 @@ class BenchSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Requests an arm answers before it counts."""
     order: Order | Literal["auto"] = "auto"
     """auto: in turn, unless an engine says that it holds its device alone."""
-    clock: Clock = Clock()
+    clock: TimeLimits = TimeLimits()
     """Limits on the time that engines in processes of their own take."""
     engine: dict[str, EngineTable] = {}
     """Engines by a name of the user's own, which arms may use."""
@@ -190,7 +191,7 @@ class Measured(Struct, frozen=True, kw_only=True, tag="measured", omit_defaults=
     """How it fared, where requests come at times of their own."""
 
 
-class Spent(Struct, frozen=True, kw_only=True, tag="spent"):
+class OverheadRecord(Struct, frozen=True, kw_only=True, tag="spent"):
     """What an arm has cost at a point beside its steps, in its own words."""
 
     point: int
@@ -198,7 +199,7 @@ class Spent(Struct, frozen=True, kw_only=True, tag="spent"):
     notes: tuple[str, ...]
 
 
-class Session(Struct, frozen=True, kw_only=True, tag="session"):
+class MeasuringSession(Struct, frozen=True, kw_only=True, tag="session"):
     """One sitting of measuring, from the first timed request to the last."""
 
     wall_seconds: float
@@ -206,7 +207,7 @@ class Session(Struct, frozen=True, kw_only=True, tag="session"):
     """Of these, inside engines. The rest is what measuring costs."""
 
 
-class Question(NamedTuple):
+class AnswerKey(NamedTuple):
     """What one answer is an answer to."""
 
     point: int
@@ -224,8 +225,8 @@ class Bench(Struct, frozen=True, kw_only=True):
     measured: tuple[Measured, ...] = ()
     probed: tuple[Probed, ...] = ()
     bandwidth: Bandwidth | None = None
-    sessions: tuple[Session, ...] = ()
-    spent: tuple[Spent, ...] = ()
+    sessions: tuple[MeasuringSession, ...] = ()
+    spent: tuple[OverheadRecord, ...] = ()
 
     @property
     def arms(self) -> dict[str, BenchArm]:
@@ -233,19 +234,19 @@ class Bench(Struct, frozen=True, kw_only=True):
         return {arm.name: arm for arm in self.header.settings.arms}
 
     @property
-    def asked(self) -> set[Question]:
+    def asked(self) -> set[AnswerKey]:
         """What was answered."""
         return {
-            Question(each.point, each.arm, each.generation.key, each.repeat)
+            AnswerKey(each.point, each.arm, each.generation.key, each.repeat)
             for each in self.measured
         }
 
     @property
-    def expected(self) -> set[Question]:
+    def expected(self) -> set[AnswerKey]:
         """What a finished measurement has answers to."""
         settings = self.header.settings
         return {
-            Question(at, arm.name, key, repeat)
+            AnswerKey(at, arm.name, key, repeat)
             for at, point in enumerate(settings.points)
             for keys in self.header.prompts.values()
             for chunk in in_chunks(keys, size=point.together)
@@ -265,4 +266,4 @@ class Bench(Struct, frozen=True, kw_only=True):
         return found[-1] if found else ()
 
 
-BenchRecord = BenchHeader | Probed | Bandwidth | Measured | Spent | Session
+BenchRecord = BenchHeader | Probed | Bandwidth | Measured | OverheadRecord | MeasuringSession

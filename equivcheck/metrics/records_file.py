@@ -17,9 +17,9 @@ from equivcheck.metrics.records import (
     BenchHeader,
     BenchRecord,
     Measured,
+    MeasuringSession,
+    OverheadRecord,
     Probed,
-    Session,
-    Spent,
 )
 from equivcheck.records.journal import (
     BEGIN,
@@ -131,14 +131,14 @@ def _read_to_end(path: Path) -> tuple[Bench, ResumePoint]:
         measured=tuple(line for line in lines if isinstance(line, Measured)),
         probed=tuple(line for line in lines if isinstance(line, Probed)),
         bandwidth=next((line for line in reversed(lines) if isinstance(line, Bandwidth)), None),
-        sessions=tuple(line for line in lines if isinstance(line, Session)),
-        spent=tuple(line for line in lines if isinstance(line, Spent)),
+        sessions=tuple(line for line in lines if isinstance(line, MeasuringSession)),
+        spent=tuple(line for line in lines if isinstance(line, OverheadRecord)),
     )
     return bench, end
 
 
 def _refuse_unknown(path: Path, line: BenchRecord, *, number: int, header: BenchHeader) -> None:
-    if not isinstance(line, Measured | Probed | Spent):
+    if not isinstance(line, Measured | Probed | OverheadRecord):
         return
     arms = [arm.name for arm in header.settings.arms]
     if line.arm not in arms:

@@ -18,10 +18,10 @@ from equivcheck.metrics.records import STOCK, TARGET, Bench, Memory
 from equivcheck.metrics.speculation import ratio, speculation_of
 from equivcheck.metrics.summary import (
     OVERALL,
+    ArmComparison,
     ArmFacts,
     ArmSummary,
     BenchSummary,
-    Comparison,
     Speedup,
     Tax,
 )
@@ -104,7 +104,7 @@ def compare(
     arm: str,
     workload: str,
     workloads: Sequence[str],
-) -> Comparison | None:
+) -> ArmComparison | None:
     """One drafting arm against all others; None where it was not measured beside the target."""
     ours = arranged.of(point=point, arm=arm, workloads=workloads)
     target = arranged.of(point=point, arm=TARGET, workloads=workloads)
@@ -124,7 +124,7 @@ def compare(
     p99 = {name: latency_ratio(ours, plain, p=0.99) for name, plain in plain_arms.items()}
     speculation = speculation_of(list(ours.first.values()))
     probe = bench.probe(point=point, arm=arm)
-    return Comparison(
+    return ArmComparison(
         point=point,
         arm=arm,
         workload=workload,

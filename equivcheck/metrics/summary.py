@@ -52,7 +52,7 @@ class ArmSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Throughput and goodput, where requests came at times of their own."""
 
 
-class Comparison(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ArmComparison(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One drafting arm against the plain arms at one point over one workload."""
 
     point: int
@@ -127,7 +127,7 @@ class BenchSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     workloads: tuple[str, ...]
     candidate: str
     """The first candidate: what is compared unless another is named."""
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[ArmComparison, ...]
     """Every drafting arm, point and workload, `OVERALL` last of the workloads."""
     arm_summaries: tuple[ArmSummary, ...]
     """Every arm, drafting ones too, point and workload."""
@@ -158,11 +158,11 @@ class BenchSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return f"unfinished, it has {self.answers} of {self.expected} answers"
 
     @property
-    def main(self) -> dict[str, Comparison]:
+    def main(self) -> dict[str, ArmComparison]:
         """The first candidate at the first point, by workload, `OVERALL` among them."""
         return self.of(self.candidate)
 
-    def of(self, arm: str, *, point: int = 0) -> dict[str, Comparison]:
+    def of(self, arm: str, *, point: int = 0) -> dict[str, ArmComparison]:
         """One arm's comparisons at a point, by workload."""
         return {
             each.workload: each

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from equivcheck.metrics.estimates import Estimate
 from equivcheck.metrics.records import refilled
-from equivcheck.metrics.summary import BenchSummary, Comparison
+from equivcheck.metrics.summary import ArmComparison, BenchSummary
 
 Swept = Literal["batch", "context", "gamma", "rate", "burst"]
 SWEPT: tuple[Swept, ...] = ("batch", "context", "gamma", "rate", "burst")
@@ -59,7 +59,7 @@ def sweeps_of(summary: BenchSummary) -> tuple[Sweep, ...]:
     """Every sweep that the measurement holds: more than one batch size, context, gamma or load."""
     found: list[Sweep] = []
     for swept in SWEPT:
-        series: dict[tuple[str, str, str, str | None], dict[float, Comparison]] = {}
+        series: dict[tuple[str, str, str, str | None], dict[float, ArmComparison]] = {}
         for each in summary.comparisons:
             setting = _setting(summary, each, swept)
             if setting is not None:
@@ -91,7 +91,7 @@ class _Setting(NamedTuple):
     load: str | None
 
 
-def _setting(summary: BenchSummary, each: Comparison, swept: Swept) -> _Setting | None:
+def _setting(summary: BenchSummary, each: ArmComparison, swept: Swept) -> _Setting | None:
     """None: it has no such setting."""
     point = summary.points[each.point]
     load = point.arrivals
@@ -173,7 +173,7 @@ def best_drafts(summary: BenchSummary) -> tuple[BestDraft, ...]:
     return tuple(found)
 
 
-def _row(value: float, comparison: Comparison) -> SweepRow:
+def _row(value: float, comparison: ArmComparison) -> SweepRow:
     speedup = comparison.speedup.geometric_mean if comparison.speedup else Estimate()
     return SweepRow(value=value, speedup=speedup, pays=pays(speedup))
 
@@ -184,7 +184,7 @@ def _overlap(one: Estimate, other: Estimate) -> bool:
     return one.interval.low <= other.interval.high and other.interval.low <= one.interval.high
 
 
-def _gamma(summary: BenchSummary, comparison: Comparison) -> int:
+def _gamma(summary: BenchSummary, comparison: ArmComparison) -> int:
     facts = summary.facts_of(comparison.arm, point=comparison.point)
     return facts.num_speculative_tokens if facts else 0
 

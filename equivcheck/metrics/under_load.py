@@ -30,7 +30,7 @@ class Loaded(NamedTuple):
     tokens: int
 
 
-class Run(NamedTuple):
+class LoadRun(NamedTuple):
     """One run of one arm."""
 
     seconds: float
@@ -58,7 +58,7 @@ class Run(NamedTuple):
         return None if None in met else met.count(True)
 
 
-Runs = Mapping[RunKey, Run]
+Runs = Mapping[RunKey, LoadRun]
 
 
 class LoadSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -83,7 +83,7 @@ def runs_of(measured: Iterable[Measured]) -> Runs:
         if each.load is not None:
             grouped.setdefault((each.workload, each.chunk, each.repeat), []).append(each)
     return {
-        key: Run(
+        key: LoadRun(
             max(each.load.at + each.load.finished for each in found if each.load),
             tuple(Loaded(each.load, len(each.generation.token_ids)) for each in found if each.load),
         )
@@ -91,7 +91,7 @@ def runs_of(measured: Iterable[Measured]) -> Runs:
     }
 
 
-def load_quantiles(runs: Sequence[Run]) -> dict[str, tuple[Quantile, ...]]:
+def load_quantiles(runs: Sequence[LoadRun]) -> dict[str, tuple[Quantile, ...]]:
     """p50, p90 and p99 of each latency, clustered by run; one that is not told is left out."""
     single: dict[str, Callable[[Load], float | None]] = {
         "ttft": lambda load: load.ttft,
@@ -111,12 +111,12 @@ def load_quantiles(runs: Sequence[Run]) -> dict[str, tuple[Quantile, ...]]:
     }
 
 
-def effective_gaps(run: Run) -> list[float]:
+def effective_gaps(run: LoadRun) -> list[float]:
     """One value a token after the first ones: its share of the time since tokens came before."""
     return [gap / tokens for gap, tokens in _gaps(run) for _ in range(tokens)]
 
 
-def load_summary(runs: Sequence[Run], objectives: Objectives | None) -> LoadSummary | None:
+def load_summary(runs: Sequence[LoadRun], objectives: Objectives | None) -> LoadSummary | None:
     """One arm's runs; None: there are none."""
     if not runs:
         return None
@@ -172,7 +172,7 @@ def goodput_over(
     return found
 
 
-def _gaps(run: Run) -> list[tuple[float, int]]:
+def _gaps(run: LoadRun) -> list[tuple[float, int]]:
     return [
         (later.seconds - before.seconds, later.tokens)
         for load in run.loads

@@ -20,7 +20,7 @@ from equivcheck.pairs.locate import locate, read_object
 from equivcheck.pairs.sources import ModelSource, PairSource
 
 
-class Weights(Struct, frozen=True, kw_only=True):
+class CheckpointSize(Struct, frozen=True, kw_only=True):
     """The size of a checkpoint."""
 
     parameters: int
@@ -67,7 +67,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 @functools.lru_cache
-def read_weights(folder: Path) -> Weights:
+def read_weights(folder: Path) -> CheckpointSize:
     """Add up the tensors of a checkpoint.
 
     Raises:
@@ -76,7 +76,7 @@ def read_weights(folder: Path) -> Weights:
     counts: dict[str, int] = {}
     for tensor in stored_tensors(folder):
         counts[tensor.dtype] = counts.get(tensor.dtype, 0) + tensor.parameters
-    return Weights(
+    return CheckpointSize(
         parameters=sum(counts.values()),
         size=sum(path.stat().st_size for path in weight_files(folder)),
         dtypes=tuple(sorted(counts, key=lambda dtype: -counts[dtype])),

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from equivcheck.core.bounds import LONGEST_RUN_ID, Limits, out_of_bounds, unbounded_drafts
+from equivcheck.core.bounds import LONGEST_RUN_ID, RequestLimits, out_of_bounds, unbounded_drafts
 from equivcheck.core.errors import RecordsError, unknown_name
 from equivcheck.core.escape import head
 from equivcheck.core.findings import Finding
@@ -205,7 +205,7 @@ def _add_answer(
         told = "with no prompt of its own" if prompt is None else "with a prompt of its own"
         raise RecordsError(f"{where}: {record.arm} answers {key!r} {told}")
     length = len(asked[key].request.prompt_ids if prompt is None else prompt)
-    limits = Limits(tokens=asked[key].request.max_new_tokens, prompt=length)
+    limits = RequestLimits(tokens=asked[key].request.max_new_tokens, prompt=length)
     generation = fitting(record, limits=limits, where=where)
     captured[record.arm][key] = replace(record, generation=generation)
 
@@ -235,7 +235,7 @@ def _add_draw(
     # The prompt of a later turn is known when all is read.
     own = asked[case].before
     prompt = None if own else len(asked[case].request.prompt_ids)
-    limits = Limits(tokens=asked[case].request.max_new_tokens, prompt=prompt)
+    limits = RequestLimits(tokens=asked[case].request.max_new_tokens, prompt=prompt)
     of_arm[key] = fitting(record, limits=limits, where=where)
 
 
@@ -261,19 +261,23 @@ class Fitting(Protocol):
     """Takes an answer in, or refuses its line as one that no decoder can mean."""
 
     def __call__(
-        self, record: GenerationRecord | SampleRecord, *, limits: Limits, where: str
+        self, record: GenerationRecord | SampleRecord, *, limits: RequestLimits, where: str
     ) -> Generation:
         """What is kept of the answer."""
 
 
-def _as_it_is(record: GenerationRecord | SampleRecord, *, limits: Limits, where: str) -> Generation:
+def _as_it_is(
+    record: GenerationRecord | SampleRecord, *, limits: RequestLimits, where: str
+) -> Generation:
     if wrong := out_of_bounds(record.generation, limits):
         key = head(record.generation.key, cells=120)
         raise RecordsError(f"{where}: {record.arm}'s answer to {key!r}: {wrong}")
     return record.generation
 
 
-def _packing(record: GenerationRecord | SampleRecord, *, limits: Limits, where: str) -> Generation:
+def _packing(
+    record: GenerationRecord | SampleRecord, *, limits: RequestLimits, where: str
+) -> Generation:
     # Loads numpy, which readers that pack nothing do without.
     from equivcheck.core.packed import packed
     from equivcheck.core.packed_bounds import within_bounds

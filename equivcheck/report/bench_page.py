@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from equivcheck.core.escape import head
 from equivcheck.metrics.estimates import Estimate, Quantile
-from equivcheck.metrics.summary import ArmSummary, BenchSummary, Comparison
+from equivcheck.metrics.summary import ArmComparison, ArmSummary, BenchSummary
 from equivcheck.metrics.sweeps import Pays, Sweep, sweeps_of
 from equivcheck.records.seal import UNSEALED
 from equivcheck.report.figures import EDGE, MARK_WIDTH
@@ -144,7 +144,7 @@ def _along(ratio: float) -> float:
     return round(MARK_WIDTH / 2 + min(1.0, share) * (MARK_WIDTH / 2 - EDGE), 1)
 
 
-def _speedup(each: Comparison) -> RatioRow:
+def _speedup(each: ArmComparison) -> RatioRow:
     speculation = each.speculation
     rate, length = speculation.draft_acceptance_rate.value, speculation.tokens_per_step
     speedup = each.speedup.geometric_mean if each.speedup else Estimate()

@@ -23,7 +23,7 @@ SCORED_AT_ONCE = 512
 """Outputs: many, as those of one prompt are read together."""
 
 
-class Scorer(Protocol):
+class SampleScorer(Protocol):
     """Says what the target holds of draws; remembers them, for tests across requests."""
 
     def score(self, asked: Sequence[Output]) -> ScoreTable:
@@ -35,7 +35,7 @@ class Scorer(Protocol):
         ...
 
 
-OpenScorer = Callable[[], Scorer]
+OpenScorer = Callable[[], SampleScorer]
 Refuted = Callable[["ScoreTable"], bool]
 """Whether scores refute the law."""
 
@@ -55,7 +55,7 @@ def draw_tokens(ledger: Ledger, engines: Mapping[str, Engine]) -> None:
 
 
 def draw_and_score(
-    ledger: Ledger, engines: Mapping[str, Engine], *, scorer: Scorer, refuted: Refuted
+    ledger: Ledger, engines: Mapping[str, Engine], *, scorer: SampleScorer, refuted: Refuted
 ) -> None:
     """Draw the budget in parts, and look at the scores after each.
 
@@ -75,7 +75,7 @@ def draw_and_score(
         score_new(ledger, scorer)
 
 
-def score_new(ledger: Ledger, scorer: Scorer) -> None:
+def score_new(ledger: Ledger, scorer: SampleScorer) -> None:
     """Score what is drawn and not scored yet; nothing where something cannot be scored."""
     new = ledger.outputs()[ledger.scored :]
     if ledger.broken or not new:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from equivcheck.capture.draws.draw_until import Refuted, Scorer, draw_and_score, draw_tokens
+from equivcheck.capture.draws.draw_until import Refuted, SampleScorer, draw_and_score, draw_tokens
 from equivcheck.capture.draws.ledger import Ledger, Output, scorable, share_of
 from equivcheck.capture.draws.plan import CHECKPOINTS, DrawPlan
 from equivcheck.capture.logbook import Progress
@@ -149,7 +149,7 @@ def open_scorer(
     drafter: DraftSource | None,
     replays: bool = True,
     served: ServerScorer | None = None,
-) -> Scorer:
+) -> SampleScorer:
     """The scorer of a run, drafts being `drafter`'s; it remembers what it has scored.
 
     It replays what can be replayed, unless told not to. A server scores where there is one.

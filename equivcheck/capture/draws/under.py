@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from equivcheck.capture.ask import as_answer, named, own_copies, unusable
-from equivcheck.capture.serve import Run
+from equivcheck.capture.serve import ScheduleRun
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import LONGEST_MESSAGE, EngineGoneError, describe
 from equivcheck.core.generation import Generation, Prompt, Request
@@ -128,7 +128,7 @@ def draw_under(
     schedule = under.of_rounds(rounds)
     try:
         service = cast("ServingEngine", engine).serve(schedule.limits)
-        found = Run(
+        found = ScheduleRun(
             service,
             schedule,
             request_of,

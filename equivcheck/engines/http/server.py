@@ -20,7 +20,7 @@ from typing import IO, cast
 import httpx
 
 from equivcheck.core.engine import Capabilities, Engine
-from equivcheck.core.engine_tables import Clock, EngineTable
+from equivcheck.core.engine_tables import EngineTable, TimeLimits
 from equivcheck.core.errors import EngineError, EngineGoneError, SettingsError
 from equivcheck.core.escape import tail, visible
 from equivcheck.core.generation import Generation, Request
@@ -213,7 +213,7 @@ class ServedEngine:
 
 
 def lend(
-    name: str, table: EngineTable, url: str, *, log: Path | None, clock: Clock
+    name: str, table: EngineTable, url: str, *, log: Path | None, clock: TimeLimits
 ) -> ServerProcess:
     """The server of a table, started if it does not run; `release` gives it back.
 

@@ -14,7 +14,7 @@ import msgspec
 
 from equivcheck import __version__
 from equivcheck.core.engine import Capabilities
-from equivcheck.core.engine_tables import Clock
+from equivcheck.core.engine_tables import TimeLimits
 from equivcheck.core.errors import EngineError, EquivcheckError
 from equivcheck.core.escape import head
 from equivcheck.core.generation import Generation, Request
@@ -49,7 +49,7 @@ class IsolatedEngine:
     """Starts processes, one at a time, and passes questions and answers on."""
 
     def __init__(
-        self, spec: str, setup: EngineSetup, *, launch: Launch, clock: Clock, opening: Opening
+        self, spec: str, setup: EngineSetup, *, launch: Launch, clock: TimeLimits, opening: Opening
     ) -> None:
         """Start a process and open the engine there.
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equivcheck.bench.load import (
-    Asked,
     HostTimes,
+    ThreadResult,
     load_of,
     refuse_unless_loadable,
     serve,
@@ -191,7 +191,7 @@ def test_no_request_is_asked_before_it_came(began: float, due: float) -> None:
     while moment - began < due:  # What is waited for.
         moment = math.nextafter(moment, math.inf)
     answered = TimedAnswer(answer(asked_for("a")[0]), (), moment)
-    found = load_of(Asked(moment, answered), began=began, due=due)
+    found = load_of(ThreadResult(moment, answered), began=began, due=due)
     assert found.asked >= 0
     assert found.finished >= 0
 

@@ -13,7 +13,7 @@ from benchmarks.gpu_page import readme
 from benchmarks.gpu_summary import ADAPTIVE, FIXED, LIBRARIES, answers, predicted
 from benchmarks.stage_records import record_of
 from equivcheck.core.generation import Generation
-from equivcheck.metrics.records import Bandwidth, Bench, BenchArm, Measured, Point, Spent
+from equivcheck.metrics.records import Bandwidth, Bench, BenchArm, Measured, OverheadRecord, Point
 from equivcheck.metrics.records_file import BenchWriter
 from equivcheck.metrics.summarise import summarise
 from tests.unit.metrics.make import CANDIDATE, STEP, make_bench, plain, speculative
@@ -62,7 +62,7 @@ def measured(tmp_path: Path) -> dict[str, str]:
     speed = msgspec.structs.replace(
         speed,
         bandwidth=Bandwidth(bytes_per_second=1e6, buffer_bytes=1),
-        spent=(Spent(point=0, arm=CANDIDATE, notes=(GRAPHS,)),),
+        spent=(OverheadRecord(point=0, arm=CANDIDATE, notes=(GRAPHS,)),),
     )
     for stage in ("speed", "worst"):
         write(tmp_path, stage, speed)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from equivcheck.capture.serve import Run
+from equivcheck.capture.serve import ScheduleRun
 from equivcheck.core.errors import EngineError
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.service_schedule import Arrival, Schedule, Served
@@ -63,7 +63,7 @@ def run(service: Toy, *arrivals: Arrival, tokens: int = 4) -> Served:
     def request_of(key: str) -> Request:
         return Request(key=key, prompt_ids=(1,), max_new_tokens=tokens)
 
-    return Run(service, Schedule(name="toy", arrivals=arrivals), request_of).whole()
+    return ScheduleRun(service, Schedule(name="toy", arrivals=arrivals), request_of).whole()
 
 
 def test_requests_come_at_their_step() -> None:
@@ -163,6 +163,6 @@ def test_where_tokens_are_not_told_so_many_are_the_time_they_take(
     service = Whole()
     schedule = Schedule(name="toy", arrivals=(Arrival(key="a", give_up_after=Patience(tokens=3)),))
     request = Request(key="a", prompt_ids=(1,), max_new_tokens=9)
-    served = Run(service, schedule, lambda key: request, pace=lambda key: 1.6).whole()
+    served = ScheduleRun(service, schedule, lambda key: request, pace=lambda key: 1.6).whole()
     assert service.log == ["0: a", "5: no a"]
     assert served.answers == {}

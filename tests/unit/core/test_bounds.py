@@ -8,11 +8,17 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from equivcheck.core.bounds import MOST_DRAFTED, MOST_OVERRUN, Limits, out_of_bounds, too_long
+from equivcheck.core.bounds import (
+    MOST_DRAFTED,
+    MOST_OVERRUN,
+    RequestLimits,
+    out_of_bounds,
+    too_long,
+)
 from equivcheck.core.generation import Step
 from tests.unit.make import make_generation, make_steps
 
-LIMITS = Limits(tokens=4, prompt=3)
+LIMITS = RequestLimits(tokens=4, prompt=3)
 GOOD = make_generation(
     range(4), steps=make_steps((2, 1), (2, 1)), scores=[(-0.5, 1, -2.0)] * 4, total_seconds=1.0
 )
@@ -120,7 +126,7 @@ def test_what_no_decoder_can_mean_is_named(fields: dict[str, Any], told: str) ->
 
 
 def test_where_the_request_is_not_known_its_bounds_are_not_held() -> None:
-    assert out_of_bounds(replace(GOOD, prompt_tokens=7), Limits()) is None
+    assert out_of_bounds(replace(GOOD, prompt_tokens=7), RequestLimits()) is None
 
 
 def test_what_has_no_length_is_not_too_long() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck.core.engine_tables import Clock, EngineTable
+from equivcheck.core.engine_tables import EngineTable, TimeLimits
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.load_settings import find_settings_file, load_settings
 from equivcheck.core.settings import EngineSetup, Settings
@@ -159,7 +159,7 @@ def test_engines_by_a_name_of_ones_own() -> None:
         )
     }
     clock = settings.engine["fast"].clock(settings.clock)
-    assert clock == Clock(open_seconds=80, answer_seconds="off", close_seconds="off")
+    assert clock == TimeLimits(open_seconds=80, answer_seconds="off", close_seconds="off")
 
 
 @pytest.mark.parametrize(

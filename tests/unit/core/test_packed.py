@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from equivcheck.checks import columns, counters, logprobs, stopping
 from equivcheck.checks.near_ties import OWN_SCORE_SLACK
-from equivcheck.core.bounds import Limits, out_of_bounds
+from equivcheck.core.bounds import RequestLimits, out_of_bounds
 from equivcheck.core.cases import Sampling
 from equivcheck.core.columns import logprobs_of, number_same, seconds_of, step_counts
 from equivcheck.core.generation import Generation, Step, TokenScore
@@ -130,7 +130,7 @@ def _small(answers: list[Generation]) -> list[tuple[Generation, Generation]]:
         try:
             pairs.append((answer, packed(answer)))
         except OverflowError:
-            assert out_of_bounds(answer, Limits())
+            assert out_of_bounds(answer, RequestLimits())
     return pairs
 
 
@@ -149,7 +149,7 @@ def test_a_packed_answer_reads_and_writes_as_it_was(answers: list[Generation]) -
 
 
 def test_bounds_are_the_same_from_columns(answers: list[Generation]) -> None:
-    limits = Limits(tokens=MOST, prompt=3)
+    limits = RequestLimits(tokens=MOST, prompt=3)
     for answer, small in _small(answers):
         assert within_bounds(small, limits) <= (out_of_bounds(answer, limits) is None)
         if len(answer.logit_digests or ()) <= MOST:

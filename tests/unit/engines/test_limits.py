@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from equivcheck.core.engine import Capabilities, Engine
-from equivcheck.core.engine_tables import Clock
+from equivcheck.core.engine_tables import TimeLimits
 from equivcheck.core.generation import Generation, Request
 from equivcheck.engines.limits import Watch, inner, with_limits, within
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
-CLOCK = Clock(open_seconds=0.5, answer_seconds=0.5, token_seconds=0, close_seconds=0.5)
+CLOCK = TimeLimits(open_seconds=0.5, answer_seconds=0.5, token_seconds=0, close_seconds=0.5)
 REQUESTS = [Request(key=f"code/{name}", prompt_ids=(1,), max_new_tokens=4) for name in "abc"]
 
 
@@ -99,7 +99,7 @@ def test_a_call_that_keeps_the_interpreter_is_ended() -> None:
 
 def test_off_is_no_limit() -> None:
     def work() -> None:
-        clock = Clock(answer_seconds="off", close_seconds="off")
+        clock = TimeLimits(answer_seconds="off", close_seconds="off")
         with within(clock.seconds_to_close(), limit="close_seconds", doing="closing"):
             os._exit(7)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from equivcheck.capture.serve import Run
+from equivcheck.capture.serve import ScheduleRun
 from equivcheck.core.errors import EngineError
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.service_schedule import Arrival, Schedule, Served
@@ -79,7 +79,7 @@ def begun(core: Core) -> VllmService:
 
 
 def served(core: Core, *arrivals: Arrival) -> Served:
-    return Run(begun(core), Schedule(name="s", arrivals=arrivals), request).whole()
+    return ScheduleRun(begun(core), Schedule(name="s", arrivals=arrivals), request).whole()
 
 
 def test_what_is_given_up_is_aborted_by_its_id_and_comes_again_under_another() -> None:

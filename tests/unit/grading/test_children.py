@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck.core.graders import Graded, GradingError, Limits
+from equivcheck.core.graders import Graded, GradingError, GradingLimits
 from equivcheck.grading.children import Child, follow
 
 SAYS = """printf '{"stage":"limited"}\\n{"stage":"judged","passed":true}\\n' > /dev/fd/REPORT"""
@@ -22,7 +22,7 @@ def ended(script: str, folder: Path) -> Child:
 def test_a_verdict_of_a_child_that_has_ended_counts(tmp_path: Path) -> None:
     child = ended(SAYS, tmp_path)
     try:
-        assert follow([child], limits=Limits()) == Graded(True, "")
+        assert follow([child], limits=GradingLimits()) == Graded(True, "")
     finally:
         child.end()
 
@@ -31,6 +31,6 @@ def test_a_child_that_ended_without_a_word_did_not_start(tmp_path: Path) -> None
     child = ended("echo no such thing; exit 3", tmp_path)
     try:
         with pytest.raises(GradingError, match="does not start: no such thing"):
-            follow([child], limits=Limits())
+            follow([child], limits=GradingLimits())
     finally:
         child.end()

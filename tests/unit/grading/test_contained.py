@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck.core.graders import Limits, Python
+from equivcheck.core.graders import GradingLimits, Python
 from equivcheck.grading.grade import grade
 from tests.unit.grading.contained import needs_bubblewrap
 from tests.unit.source import ROOT
 
 pytestmark = needs_bubblewrap
 
-SOON = Limits(seconds=60.0, folder_kib=2048)
+SOON = GradingLimits(seconds=60.0, folder_kib=2048)
 TESTED = Python(tests="assert tried() == 'done'")
 
 
-def attempt(code: str, *, limits: Limits = SOON) -> tuple[bool, str]:
+def attempt(code: str, *, limits: GradingLimits = SOON) -> tuple[bool, str]:
     """Whether ``code`` runs without an exception inside, and what was said."""
     lines = "".join(f"    {line}\n" for line in code.splitlines())
     graded = grade(f"def tried():\n{lines}    return 'done'\n", grader=TESTED, limits=limits)
@@ -146,7 +146,7 @@ def test_limits_hold(code: str, why: str) -> None:
 
 
 def test_time_is_limited() -> None:
-    soon = Limits(seconds=1.0)
+    soon = GradingLimits(seconds=1.0)
     assert attempt("while True: pass", limits=soon) == (False, "takes longer than 1 s")
     assert attempt("import time; time.sleep(90)", limits=soon) == (False, "takes longer than 1 s")
 

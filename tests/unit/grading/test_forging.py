@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from equivcheck.core.graders import Limits, Python
+from equivcheck.core.graders import GradingLimits, Python
 from equivcheck.grading.grade import grade
 from tests.unit.grading.contained import needs_bubblewrap
 
 pytestmark = needs_bubblewrap
 
-LONG = Limits(seconds=60.0)
+LONG = GradingLimits(seconds=60.0)
 """On a busy machine too, what is told is the reason and not the time."""
 TESTED = Python(
     tests="""
@@ -121,7 +121,7 @@ def test_nothing_forged_is_right(forgery: str) -> None:
     ],
 )
 def test_the_reason_is_told(code: str, why: str) -> None:
-    limits = LONG if code else Limits(seconds=0.5)
+    limits = LONG if code else GradingLimits(seconds=0.5)
     graded = grade(code or "while True: pass", grader=TESTED, limits=limits)
     assert not graded.passed
     assert why in graded.why

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from equivcheck.core.graders import Json, Limits, Regex, Sql
+from equivcheck.core.graders import GradingLimits, Json, Regex, Sql
 from equivcheck.grading.grade import grade
 
-SOON = Limits(seconds=1.0)
+SOON = GradingLimits(seconds=1.0)
 TABLE = Sql(fixture="CREATE TABLE t(a); INSERT INTO t VALUES (1);", rows=((1,),))
 
 
@@ -48,5 +48,5 @@ def test_catastrophic_backtracking_ends() -> None:
 def test_a_document_that_takes_too_much_memory_fails() -> None:
     document = "[" + "{}," * 1_000_000 + "{}]"
     assert grade(document, grader=Json()).passed
-    small = Limits(memory_mib=64)
+    small = GradingLimits(memory_mib=64)
     assert grade(document, grader=Json(), limits=small).why == "takes more than 64 MiB"

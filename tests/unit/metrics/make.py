@@ -17,10 +17,10 @@ from equivcheck.metrics.records import (
     BenchHeader,
     BenchSettings,
     Measured,
+    MeasuringSession,
     Memory,
     Point,
     Probed,
-    Session,
 )
 from tests.unit.make import make_capabilities
 
@@ -136,7 +136,7 @@ def make_bench(
             for point in range(len(points))
             for arm in ARMS
         ),
-        sessions=(Session(wall_seconds=10.0, engine_seconds=9.95),),
+        sessions=(MeasuringSession(wall_seconds=10.0, engine_seconds=9.95),),
     )
 
 

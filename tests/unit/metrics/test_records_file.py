@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from equivcheck.core.errors import OtherRunError, RecordsError
-from equivcheck.metrics.records import Bench, BenchHeader, Point, Spent
+from equivcheck.metrics.records import Bench, BenchHeader, OverheadRecord, Point
 from equivcheck.metrics.records_file import BenchWriter, bench_path, is_unfinished, read_bench
 from equivcheck.metrics.summarise import summarise
 from tests.unit.metrics.make import make_bench
@@ -21,7 +21,7 @@ def written(path: Path, bench: Bench) -> Path:
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
-    told = Spent(point=0, arm="target", notes=("1 CUDA graphs were captured",))
+    told = OverheadRecord(point=0, arm="target", notes=("1 CUDA graphs were captured",))
     bench = msgspec.structs.replace(make_bench(prompts=3), spent=(told,))
     path = written(tmp_path / "deep" / "bench.jsonl", bench)
     assert read_bench(path) == bench

@@ -6,7 +6,7 @@ import pytest
 from equivcheck.cli.bench_words import lines_of
 from equivcheck.core.generation import Generation
 from equivcheck.metrics.answers import Answers
-from equivcheck.metrics.records import Bandwidth, Bench, Spent
+from equivcheck.metrics.records import Bandwidth, Bench, OverheadRecord
 from equivcheck.metrics.summarise import summarise
 from equivcheck.metrics.summary import OVERALL, BenchSummary
 from tests.unit.metrics.make import (
@@ -171,7 +171,7 @@ def test_the_floor_is_that_of_plain_steps_only() -> None:
 
 
 def test_what_an_arm_cost_beside_its_steps_is_kept() -> None:
-    told = Spent(point=0, arm=CANDIDATE, notes=("2 CUDA graphs were captured",))
+    told = OverheadRecord(point=0, arm=CANDIDATE, notes=("2 CUDA graphs were captured",))
     summary = summarise(msgspec.structs.replace(make_bench(), spent=(told,)))
     facts = {each.arm: each.costs for each in summary.facts}
     assert facts == {"target": (), "stock": (), CANDIDATE: told.notes}

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from equivcheck.capture.serve import Run
+from equivcheck.capture.serve import ScheduleRun
 from equivcheck.core.generation import Request
 from equivcheck.core.service_schedule import Arrival, Schedule
 from equivcheck.core.times import Delay, Patience, ServingLimits
@@ -75,7 +75,7 @@ def test_a_request_is_given_up_by_closing_its_connection(
         engine = engine_at(stub.url)
         assert f"dialect={dialect}" in engine.capabilities.engine
         assert engine.capabilities.serves
-        found = Run(engine.serve(ServingLimits()), schedule, request).whole()
+        found = ScheduleRun(engine.serve(ServingLimits()), schedule, request).whole()
         assert slow.left.wait(5.0)
     happened = [each.happened for each in found.events if each.key == "one"]
     assert happened == ["begun", "given up", "begun", "tokens", "finished"]

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from equivcheck.core.engine_tables import Clock, EngineTable
+from equivcheck.core.engine_tables import EngineTable, TimeLimits
 from equivcheck.core.errors import EngineError, EngineGoneError, SettingsError
 from equivcheck.core.generation import Request
 from equivcheck.core.settings import EngineSetup
@@ -30,7 +30,7 @@ from .stub import FakeVllm, serving
 
 SERVED = "-m tests.unit.engines.http.served"
 PYTHON = shlex.quote(sys.executable)
-SOON = Clock(open_seconds=20.0, close_seconds=5.0)
+SOON = TimeLimits(open_seconds=20.0, close_seconds=5.0)
 
 
 @pytest.fixture
@@ -46,7 +46,9 @@ def table(port: int, command: str = "") -> EngineTable:
     return EngineTable(engine=f"http://127.0.0.1:{port}", start=start)
 
 
-def begin(given: EngineTable, *, log: Path | None = None, clock: Clock = SOON) -> ServerProcess:
+def begin(
+    given: EngineTable, *, log: Path | None = None, clock: TimeLimits = SOON
+) -> ServerProcess:
     url = given.engine
     return lend("mine", given, url, log=log, clock=clock)
 
@@ -100,7 +102,7 @@ def test_who_shares_a_server_does_not_end_it_for_others(port: int) -> None:
 def test_a_server_that_never_gets_ready_is_ended(port: int) -> None:
     command = f"{PYTHON} -c 'import time; print(\"loading\"); time.sleep(600)'"
     with pytest.raises(EngineError, match=r"did not answer at .* within 1 s; last output: loading"):
-        begin(table(port, command), clock=Clock(open_seconds=1.0, close_seconds=1.0))
+        begin(table(port, command), clock=TimeLimits(open_seconds=1.0, close_seconds=1.0))
 
 
 def test_one_that_ends_too_soon_says_its_last_words(port: int) -> None:
@@ -115,7 +117,7 @@ def test_one_that_ignores_signals_is_killed(port: int) -> None:
     ignore = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
     code = f"{ignore}from tests.unit.engines.http.stub import *; Stub(FakeVllm(), port={port}); "
     command = f"{PYTHON} -c {shlex.quote(code + 'import time; time.sleep(600)')}"
-    server = begin(table(port, command), clock=Clock(open_seconds=20.0, close_seconds=0.5))
+    server = begin(table(port, command), clock=TimeLimits(open_seconds=20.0, close_seconds=0.5))
     pids = descendants(server._process.pid)
     release(server)
     assert gone(pids)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from equivcheck.capture.serve import Run
+from equivcheck.capture.serve import ScheduleRun
 from equivcheck.core.cases import Sampling
 from equivcheck.core.errors import EngineError
 from equivcheck.core.generation import Request
@@ -31,7 +31,7 @@ def request(key: str) -> Request:
 
 def served(engine: HttpEngine, *arrivals: Arrival) -> Served:
     service = engine.serve(ServingLimits())
-    return Run(service, Schedule(name="s", arrivals=arrivals), request).whole()
+    return ScheduleRun(service, Schedule(name="s", arrivals=arrivals), request).whole()
 
 
 class Slow(FakeVllm):

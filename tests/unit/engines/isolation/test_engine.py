@@ -14,7 +14,7 @@ import pytest
 
 from equivcheck.capture.ask import ask
 from equivcheck.core.engine import Engine
-from equivcheck.core.engine_tables import Clock, EngineTable
+from equivcheck.core.engine_tables import EngineTable, TimeLimits
 from equivcheck.core.errors import EngineError, PairError, SettingsError
 from equivcheck.core.generation import Generation
 from equivcheck.core.settings import EngineSetup
@@ -26,8 +26,8 @@ from equivcheck.records.records import Failed
 from tests.unit.engines.isolation.unruly import install
 from tests.unit.make import make_request
 
-QUICK = Clock(open_seconds=60, answer_seconds=60, token_seconds=0, close_seconds=60)
-IMPATIENT = Clock(open_seconds=60, answer_seconds=5, token_seconds=0, close_seconds=5)
+QUICK = TimeLimits(open_seconds=60, answer_seconds=60, token_seconds=0, close_seconds=60)
+IMPATIENT = TimeLimits(open_seconds=60, answer_seconds=5, token_seconds=0, close_seconds=5)
 
 Open = Callable[..., Engine]
 
@@ -38,7 +38,9 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
     install(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
 
-    def load(options: str = "", *, clock: Clock = QUICK, spec: str = "isolated:unruly") -> Engine:
+    def load(
+        options: str = "", *, clock: TimeLimits = QUICK, spec: str = "isolated:unruly"
+    ) -> Engine:
         opening = Opening(arm="candidate", clock=clock, logs=tmp_path / "logs")
         return load_engine(f"{spec}:{options}" if options else spec, EngineSetup(), opening=opening)
 
@@ -156,8 +158,8 @@ def test_an_answer_that_does_not_come_is_a_failure_with_the_last_output(opened: 
 
 
 def test_the_time_for_an_answer_grows_with_the_tokens_asked_for() -> None:
-    assert Clock(answer_seconds=10, token_seconds=2).seconds_to_answer(tokens=5) == 20
-    off = Clock(open_seconds="off", answer_seconds="off", close_seconds="off")
+    assert TimeLimits(answer_seconds=10, token_seconds=2).seconds_to_answer(tokens=5) == 20
+    off = TimeLimits(open_seconds="off", answer_seconds="off", close_seconds="off")
     assert off.seconds_to_answer(tokens=5) is None
     assert off.seconds_to_open() is off.seconds_to_close() is None
 
@@ -184,7 +186,7 @@ def test_closing_ends_it_whatever_it_does(opened: Open, does: str) -> None:
 )
 def test_an_engine_that_cannot_be_opened_says_why(opened: Open, does: str, told: str) -> None:
     with pytest.raises(EngineError, match=told):
-        opened(f"when=open,does={does}", clock=Clock(open_seconds=5 if does == "hang" else 60))
+        opened(f"when=open,does={does}", clock=TimeLimits(open_seconds=5 if does == "hang" else 60))
 
 
 def test_errors_keep_their_kind(opened: Open) -> None:
