@@ -26,7 +26,7 @@ class Rate(Struct, frozen=True, kw_only=True):
     """95 %, of the rate, exact."""
 
 
-class Entry(Struct, frozen=True, kw_only=True):
+class FaultSummary(Struct, frozen=True, kw_only=True):
     """One fault or control over its seeds, for machines."""
 
     id: str
@@ -48,7 +48,7 @@ class Document(Struct, frozen=True, kw_only=True):
     """Control runs."""
     tokens: dict[Unit, float]
     """The median fault's tokens to detection."""
-    entries: tuple[Entry, ...]
+    entries: tuple[FaultSummary, ...]
     results: tuple[Result, ...]
     missing: tuple[str, ...]
     """Entries without a result, as a folder may hold few."""
@@ -75,8 +75,8 @@ def _rate(share: Share) -> Rate:
     return Rate(part=share.part, whole=share.whole, interval=share.interval)
 
 
-def _entry(runs: Runs) -> Entry:
-    return Entry(
+def _entry(runs: Runs) -> FaultSummary:
+    return FaultSummary(
         id=runs.first.id,
         runs=len(runs.results),
         caught=runs.caught.part,

@@ -12,7 +12,7 @@ from equivcheck.cli.output import Output, json_option, note
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from equivcheck.pipeline.replay import Replayed
+    from equivcheck.pipeline.replay import CaseReplay
     from equivcheck.pipeline.smallest import Smallest
 
 
@@ -109,7 +109,7 @@ def _minimal_lines(told: Smallest) -> Iterator[str]:
 _UNITS = {"neighbours": "", "prompt": " tokens", "output": " tokens at most"}
 
 
-def _lines(told: Replayed) -> Iterator[str]:
+def _lines(told: CaseReplay) -> Iterator[str]:
     from equivcheck.report.blocks import block_lines
 
     how = "alone" if told.alone else "among its neighbours"

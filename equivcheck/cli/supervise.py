@@ -33,7 +33,7 @@ _CODES = frozenset(EXIT_CODES.values())
 _LONGEST_REPORT = 2**16
 
 
-class Report(Struct, frozen=True, kw_only=True):
+class ExitReport(Struct, frozen=True, kw_only=True):
     """What a verb's process says as the last thing it does."""
 
     code: int
@@ -98,7 +98,7 @@ def supervised(work: Callable[[], int], *, refuse: Callable[[str], int]) -> int:
     return report.code
 
 
-def _read_report(reader: int) -> Report | None:
+def _read_report(reader: int) -> ExitReport | None:
     """What the child said; None: nothing that is a report.
 
     Does not wait for the end of the pipe: processes that an engine left running may hold it open.
@@ -107,7 +107,7 @@ def _read_report(reader: int) -> Report | None:
     with open(reader, "rb", buffering=0) as pipe:
         said = pipe.read(_LONGEST_REPORT)
     with suppress(msgspec.DecodeError):
-        return msgspec.json.decode(said or b"", type=Report)
+        return msgspec.json.decode(said or b"", type=ExitReport)
     return None
 
 
@@ -121,11 +121,11 @@ def _work_and_leave(work: Callable[[], int], writer: int) -> NoReturn:
     except BaseException:
         traceback.print_exc()
         os._exit(COULD_NOT_RUN)
-    report = Report(code=code)
+    report = ExitReport(code=code)
     if _Run.given is not None:
         now = _Run.given.absolute()
         moved_to = None if now == _Run.folder else os.fsencode(now)
-        report = Report(code=code, folder=os.fsencode(str(_Run.folder)), moved_to=moved_to)
+        report = ExitReport(code=code, folder=os.fsencode(str(_Run.folder)), moved_to=moved_to)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()

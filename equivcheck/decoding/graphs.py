@@ -21,7 +21,7 @@ WARM_UPS = 1
 Step = Callable[[], Tensor]
 
 
-class Captured(NamedTuple):
+class CapturedGraph(NamedTuple):
     """A recorded step and what recording it took."""
 
     graph: torch.cuda.CUDAGraph
@@ -54,7 +54,7 @@ class Recorder:
         """`state` are the buffers that a step moves on, to be restored after warming up."""
         self.device = device
         self.state = state
-        self.graphs: dict[Hashable, Captured] = {}
+        self.graphs: dict[Hashable, CapturedGraph] = {}
         self.pool: Any = None
         """Memory that all recordings share: one is replayed at a time, and nothing of it is kept
         but what it leaves, which is read before the next."""
@@ -77,7 +77,7 @@ class Recorder:
         captured.graph.replay()
         return captured.outcome
 
-    def recorded(self, key: Hashable, step: Step) -> Captured:
+    def recorded(self, key: Hashable, step: Step) -> CapturedGraph:
         """The recording of a step, made if there is none."""
         if key not in self.graphs:
             self.graphs[key] = self.capture(step)
@@ -88,7 +88,7 @@ class Recorder:
         self.graphs.clear()
         self.pool = None
 
-    def capture(self, step: Step) -> Captured:
+    def capture(self, step: Step) -> CapturedGraph:
         """Record a step. Capturing does not execute; warming up does, so it is undone."""
         started = time.perf_counter()
         before = [buffer.clone() for buffer in self.state]
@@ -109,7 +109,7 @@ class Recorder:
             with torch.cuda.graph(graph, pool=self.pool):
                 outcome = step()
             taken = torch.cuda.memory_reserved(self.device) - held
-        return Captured(graph, outcome, seconds=time.perf_counter() - started, bytes=taken)
+        return CapturedGraph(graph, outcome, seconds=time.perf_counter() - started, bytes=taken)
 
 
 @contextlib.contextmanager

@@ -67,7 +67,7 @@ class HeadDrafter(ChainDrafter[Drafting]):
         start = (last + 1 - size).clamp(min=0)
         slots = start[:, None] + torch.arange(size, device=start.device)
         kept = [picked(rows.hidden[place], slots) for place in self.keeps]
-        window = Window(rows.tokens, slots, start)
+        window = HeadWindow(rows.tokens, slots, start)
         first = through_depths(self.head, window, kept, self.seen(rows))
         index = (last - start).clamp(min=0)
         return Drafting(
@@ -99,7 +99,7 @@ class HeadDrafter(ChainDrafter[Drafting]):
         return [cache.upto(reach) for cache in self.caches]
 
 
-class Window(NamedTuple):
+class HeadWindow(NamedTuple):
     """Entries that are written together."""
 
     tokens: Tensor
@@ -111,7 +111,7 @@ class Window(NamedTuple):
 
 
 def through_depths(
-    head: Head, window: Window, kept: Sequence[Tensor], caches: Sequence[StaticCache]
+    head: Head, window: HeadWindow, kept: Sequence[Tensor], caches: Sequence[StaticCache]
 ) -> Passed:
     """Write a window's entries at all depths; what left the first.
 
@@ -150,5 +150,5 @@ class HeadPrefill(Prefill):
         slots = starts[:, None] + torch.arange(BLOCK, device=starts.device)
         kept = [self.rows.hidden[place][rows[:, None], slots] for place in self.head.keeps]
         caches = [cache.under(rows).upto(reach) for cache in self.caches]
-        passed = through_depths(self.head, Window(tokens[rows], slots, starts), kept, caches)
+        passed = through_depths(self.head, HeadWindow(tokens[rows], slots, starts), kept, caches)
         return passed.hidden

@@ -54,12 +54,12 @@ class MixedDrafter(Drafter):
         return drafter.propose(rows, rule, gamma=gamma, unread=unread)
 
     def forecast(self, rows: Rows) -> Tensor:
-        """What a lookup would find next, as `Found` reads it, [rows]."""
+        """What a lookup would find next, as `LookupResult` reads it, [rows]."""
         match = self.lookup.match(rows)
         return match.known * SIZES + match.size
 
 
-class Found(NamedTuple):
+class LookupResult(NamedTuple):
     """What a lookup would find."""
 
     tokens: int
@@ -94,7 +94,7 @@ class MixedGamma(AdaptiveGamma):
         self.may_pause = may_pause
         self.repeats: defaultdict[int, Acceptance] = defaultdict(Acceptance)
         """By the size of the n-gram that was found."""
-        self.found: list[Found] = []
+        self.found: list[LookupResult] = []
         self.looking = False
 
     @property
@@ -127,7 +127,7 @@ class MixedGamma(AdaptiveGamma):
                 self.repeats[size].observe(rows)
         else:
             super().observe(gamma, outcomes)
-        self.found = [Found.read(row.forecast) for row in outcomes]
+        self.found = [LookupResult.read(row.forecast) for row in outcomes]
         self.looking = self.lookup_speed() > self.predicted_speed(self.best())
 
     def lookup_speed(self) -> float:

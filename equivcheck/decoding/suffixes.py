@@ -20,7 +20,7 @@ LEAST = 0.1
 """Estimated probability that a draft and all before it are right, below which none is made."""
 
 
-class Place(NamedTuple):
+class Continuation(NamedTuple):
     """Where a text may go on as another did."""
 
     tokens: list[int]
@@ -28,14 +28,14 @@ class Place(NamedTuple):
     """Index of what followed."""
 
 
-class Match(NamedTuple):
+class SuffixMatch(NamedTuple):
     """All places behind the longest suffix that was found."""
 
     size: int
-    places: list[Place]
+    places: list[Continuation]
 
 
-NOWHERE = Match(0, [])
+NOWHERE = SuffixMatch(0, [])
 
 
 class SuffixIndex:
@@ -70,7 +70,7 @@ class SuffixIndex:
                 del self.places[pair]
         self.tokens -= len(text)
 
-    def match(self, context: Sequence[int]) -> Match:
+    def match(self, context: Sequence[int]) -> SuffixMatch:
         """Where the longest suffix of a context occurs with something behind it."""
         if len(context) < SHORTEST:
             return NOWHERE
@@ -85,9 +85,9 @@ class SuffixIndex:
             while size < most and text[at - size - 1] == context[-size - 1]:
                 size += 1
             if size > best.size:
-                best = Match(size, [])
+                best = SuffixMatch(size, [])
             if size == best.size:
-                best.places.append(Place(text, at))
+                best.places.append(Continuation(text, at))
         return best
 
 
@@ -106,7 +106,7 @@ class SuffixPool(SuffixIndex):
             self.remove(next(iter(self.texts)))
 
 
-def continuation(matches: Sequence[Match], *, most: int) -> list[int]:
+def continuation(matches: Sequence[SuffixMatch], *, most: int) -> list[int]:
     """What most often followed the longest of some matches, at most `most` tokens.
 
     Each token has to have followed in so many of the places that, with those before it, it is right
@@ -126,7 +126,7 @@ def continuation(matches: Sequence[Match], *, most: int) -> list[int]:
         drafts.append(token)
         going_on = [place for place in places if place.tokens[place.at] == token]
         places = [
-            Place(place.tokens, place.at + 1)
+            Continuation(place.tokens, place.at + 1)
             for place in going_on
             if place.at + 1 < len(place.tokens)
         ]

@@ -25,7 +25,7 @@ TURNS = ("plain", "sampled", "penalised", "mixed", "budgets", "repeats", "ending
 """Schedules that controls take in turn, where they take one."""
 
 
-class Job(NamedTuple):
+class TrialJob(NamedTuple):
     """One run of one entry of the catalogue; small enough to be sent to another process."""
 
     id: str
@@ -79,10 +79,10 @@ class Job(NamedTuple):
         return out / "runs" / (self.id if self.seed == 0 else f"{self.id}-{self.seed}")
 
 
-def jobs_of(entries: Sequence[Fault], *, quick: bool, seeds: int) -> list[Job]:
+def jobs_of(entries: Sequence[Fault], *, quick: bool, seeds: int) -> list[TrialJob]:
     """Every entry with every seed."""
     return [
-        Job(entry.id, seed, schedules_of(entry, seed=seed, quick=quick), code_digest(), quick)
+        TrialJob(entry.id, seed, schedules_of(entry, seed=seed, quick=quick), code_digest(), quick)
         for entry in entries
         for seed in range(seeds)
     ]

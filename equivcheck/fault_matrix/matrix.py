@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from equivcheck.fault_matrix.job import Job
+from equivcheck.fault_matrix.job import TrialJob
 from equivcheck.fault_matrix.ledger import append, read_ledger, write_ledger
 from equivcheck.fault_matrix.result import Result
 from equivcheck.fault_matrix.rigs import LAW
@@ -26,7 +26,7 @@ Done = TypeVar("Done")
 
 
 def prove(
-    jobs: Sequence[Job], out: Path, *, workers: int, progress: Progress | None = None
+    jobs: Sequence[TrialJob], out: Path, *, workers: int, progress: Progress | None = None
 ) -> list[Result]:
     """Run what the ledger in ``out`` does not hold yet; the results in the order of the jobs.
 
@@ -56,7 +56,7 @@ def prove(
     return [valid[job.id, job.seed] for job in jobs]
 
 
-def longest_first(jobs: Sequence[Job]) -> list[Job]:
+def longest_first(jobs: Sequence[TrialJob]) -> list[TrialJob]:
     """Jobs so ordered that no core waits long for the last: what draws many tokens comes first.
 
     A sound law is drawn to the end, so it goes before all others.
@@ -64,9 +64,9 @@ def longest_first(jobs: Sequence[Job]) -> list[Job]:
     return sorted(jobs, key=lambda job: (job.rig != LAW, job.entry.breaks != "nothing"))
 
 
-def sound_jobs(jobs: Sequence[Job]) -> list[Job]:
+def sound_jobs(jobs: Sequence[TrialJob]) -> list[TrialJob]:
     """One job for each rig and seed, with all schedules that are needed; the longest first."""
-    gathered: dict[tuple[str, int], Job] = {}
+    gathered: dict[tuple[str, int], TrialJob] = {}
     for job in jobs:
         before = gathered.setdefault((job.rig.name, job.seed), job)
         needed = {*before.schedules, *job.schedules}

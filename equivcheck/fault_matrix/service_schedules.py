@@ -28,7 +28,7 @@ LAWS = (
 )
 
 
-class Asked(NamedTuple):
+class ScheduledRequest(NamedTuple):
     """One request and when it comes."""
 
     prompt: tuple[int, ...]
@@ -55,39 +55,41 @@ class Service(NamedTuple):
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 
-def again(write: Writer) -> Iterator[Asked]:
+def again(write: Writer) -> Iterator[ScheduledRequest]:
     """One prompt again and again, and between others that share its beginning or its middle."""
     first = write.filler(70)
     inside, border = first[:40] + write.filler(30), first[:65]
     middle = write.filler(16) + first[16:]
     for place, prompt in enumerate((first, inside, first, middle, border, first, border)):
-        yield Asked(prompt, 8 * place)
-    yield Asked(first, 60, stop=("e", " "))
+        yield ScheduledRequest(prompt, 8 * place)
+    yield ScheduledRequest(first, 60, stop=("e", " "))
     for prompt in (inside, middle, first):
-        yield Asked(prompt, 64, law=LAWS[3])
+        yield ScheduledRequest(prompt, 64, law=LAWS[3])
 
 
-def shared(write: Writer) -> Iterator[Asked]:
+def shared(write: Writer) -> Iterator[ScheduledRequest]:
     """Requests behind one system message, in two bursts; more than there are rows."""
     system = write.filler(70)
     for place in range(10):
-        yield Asked(system + write.filler(8 + place), 3 * (place // 5), law=LAWS[place % 6])
+        yield ScheduledRequest(
+            system + write.filler(8 + place), 3 * (place // 5), law=LAWS[place % 6]
+        )
 
 
-def crowded(write: Writer) -> Iterator[Asked]:
+def crowded(write: Writer) -> Iterator[ScheduledRequest]:
     """Prompts that come again where there is room for few blocks, so that blocks are given away."""
     prompts = [write.filler(50) for _ in range(3)]
     for place, which in enumerate((0, 0, 1, 2, 0, 1, 1, 2, 0)):
         ending = write.filler(7) if place % 2 else ()
-        yield Asked(prompts[which] + ending, 6 * place, tokens=16)
+        yield ScheduledRequest(prompts[which] + ending, 6 * place, tokens=16)
 
 
-def given_up(write: Writer) -> Iterator[Asked]:
+def given_up(write: Writer) -> Iterator[ScheduledRequest]:
     """Clients go away while they wait, as they are read, and in mid-answer; some come again."""
     system = write.filler(36)
     patience = (None, 3, 0, None, 6, 1, 0, None, 2, None, 0, None)
     for place, tokens in enumerate(patience):
-        yield Asked(
+        yield ScheduledRequest(
             system + write.filler(5 + 9 * (place % 4)),
             2 * (place // 5),
             law=LAWS[place % 6],
@@ -96,11 +98,11 @@ def given_up(write: Writer) -> Iterator[Asked]:
         )
 
 
-def pressure(write: Writer) -> Iterator[Asked]:
+def pressure(write: Writer) -> Iterator[ScheduledRequest]:
     """More text than may be live at a time: preemption in mid-answer, with penalties that count."""
     system = write.filler(32)
     for place in range(7):
-        yield Asked(
+        yield ScheduledRequest(
             (write.filler(32) if place in (1, 2, 3) else system) + write.filler(6 + 3 * place),
             place,
             tokens=60,
@@ -108,33 +110,35 @@ def pressure(write: Writer) -> Iterator[Asked]:
         )
 
 
-def samples(write: Writer) -> Iterator[Asked]:
+def samples(write: Writer) -> Iterator[ScheduledRequest]:
     """Several samples of each of two prompts, in one burst."""
     for _ in range(2):
         prompt = write.filler(55)
         for number in range(4):
-            yield Asked(prompt, law=LAWS[3 + 2 * (number % 2)], sample=f"#{number}")
+            yield ScheduledRequest(prompt, law=LAWS[3 + 2 * (number % 2)], sample=f"#{number}")
 
 
-def long(write: Writer) -> Iterator[Asked]:
+def long(write: Writer) -> Iterator[ScheduledRequest]:
     """Prompts of several chunks that come while others run."""
     for place in range(2):
-        yield Asked(write.filler(20 + place), tokens=48, law=LAWS[place])
+        yield ScheduledRequest(write.filler(20 + place), tokens=48, law=LAWS[place])
     start = write.filler(150)
-    yield Asked(start + write.filler(41), 3, law=LAWS[2])
-    yield Asked(start + write.filler(20), 10)
-    yield Asked(start[:128] + write.filler(1), 12)
+    yield ScheduledRequest(start + write.filler(41), 3, law=LAWS[2])
+    yield ScheduledRequest(start + write.filler(20), 10)
+    yield ScheduledRequest(start[:128] + write.filler(1), 12)
 
 
-def waves(write: Writer) -> Iterator[Asked]:
+def waves(write: Writer) -> Iterator[ScheduledRequest]:
     """Bursts of other sizes, so that the batch grows and shrinks."""
     for step, size in ((0, 4), (5, 3), (22, 1), (40, 6)):
         for place in range(size):
             prompt = tuple(write.ids(write.varied[(step + place) % len(write.varied)]))
-            yield Asked(prompt, step, tokens=10 + 7 * place, law=LAWS[(step + place) % 6])
+            yield ScheduledRequest(
+                prompt, step, tokens=10 + 7 * place, law=LAWS[(step + place) % 6]
+            )
 
 
-WRITERS: dict[str, Callable[[Writer], Iterator[Asked]]] = {
+WRITERS: dict[str, Callable[[Writer], Iterator[ScheduledRequest]]] = {
     write.__name__.replace("_", "-"): write
     for write in (again, shared, crowded, given_up, pressure, samples, long, waves)
 }

@@ -22,7 +22,7 @@ from equivcheck.core.service_schedule import Served, unmet
 from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.registry import load_engine
 from equivcheck.fault_matrix.degradation import Degradation, degradation
-from equivcheck.fault_matrix.job import Job
+from equivcheck.fault_matrix.job import TrialJob
 from equivcheck.fault_matrix.result import Result, by_check, is_caught, say
 from equivcheck.fault_matrix.rigs import Rig
 from equivcheck.fault_matrix.service_schedules import Service
@@ -40,7 +40,7 @@ class SoundAnswers(Struct, frozen=True, kw_only=True):
     served: dict[str, Generation]
 
 
-def serve_sound(job: Job, folder: Path) -> None:
+def serve_sound(job: TrialJob, folder: Path) -> None:
     """Answer each request of a job's schedules alone and served, unless that is kept already."""
     folder.mkdir(parents=True, exist_ok=True)
     waiting = [each for each in job.services if kept(job, each, folder) is None]
@@ -64,7 +64,7 @@ def place(service: Service, folder: Path) -> Path:
     return folder / f"{service.schedule.name}.json"
 
 
-def kept(job: Job, service: Service, folder: Path) -> SoundAnswers | None:
+def kept(job: TrialJob, service: Service, folder: Path) -> SoundAnswers | None:
     """The sound answers to a schedule; None where there are none of this code."""
     path = place(service, folder)
     if not path.is_file():
@@ -81,7 +81,7 @@ def opened(name: str, rig: Rig) -> NativeEngine:
     return engine
 
 
-def judged_served(job: Job, blank: Result, out: Path) -> Result:
+def judged_served(job: TrialJob, blank: Result, out: Path) -> Result:
     """Serve, judge, compare; the result with all that was found."""
     entry, folder = job.entry, job.sound_folder(out)
     engine = opened(entry.candidate, job.rig)

@@ -21,7 +21,7 @@ from equivcheck.core.findings import Finding, Outcome
 from equivcheck.core.settings import Settings
 from equivcheck.fault_matrix.degradation import Degradation, degradation
 from equivcheck.fault_matrix.events import missing_events
-from equivcheck.fault_matrix.job import Job
+from equivcheck.fault_matrix.job import TrialJob
 from equivcheck.fault_matrix.openers import without_openers
 from equivcheck.fault_matrix.result import Result, Said, by_check, is_caught, say
 from equivcheck.fault_matrix.rigs import LAW, against, budget_of, sound_settings, suites_of
@@ -40,30 +40,30 @@ DONE = "done"
 """Says what the sound arms were captured with."""
 
 
-class Captured(Struct, frozen=True):
+class SoundCapture(Struct, frozen=True):
     """What the sound arms in a folder were captured with."""
 
     code: str
     schedules: tuple[str, ...]
 
 
-def capture_sound(job: Job, out: Path) -> None:
+def capture_sound(job: TrialJob, out: Path) -> None:
     """Run the sound arms of a job's rig over its schedules, unless that is done already."""
     folder = job.sound_folder(out)
     if job.entry.serves:
         serve_sound(job, folder)
         return
     if (done := folder / DONE).is_file():
-        before = msgspec.json.decode(done.read_bytes(), type=Captured)
+        before = msgspec.json.decode(done.read_bytes(), type=SoundCapture)
         if before.code == job.code and {*job.schedules} <= {*before.schedules}:
             return
     shutil.rmtree(folder, ignore_errors=True)
     # Openers are there for whoever asks them; who does not asks the rest alone.
     run(sound_settings(job.rig), suites_of(job.schedules, seed=job.seed, opened=True), folder)
-    done.write_bytes(msgspec.json.encode(Captured(job.code, job.schedules)))
+    done.write_bytes(msgspec.json.encode(SoundCapture(job.code, job.schedules)))
 
 
-def run_job(job: Job, out: Path) -> Result:
+def run_job(job: TrialJob, out: Path) -> Result:
     """Run one fault or control in a folder of its own; whatever breaks it becomes its result."""
     entry = job.entry
     started, cpu_started = time.perf_counter(), time.process_time()
@@ -100,7 +100,7 @@ def run_job(job: Job, out: Path) -> Result:
     )
 
 
-def judged(job: Job, blank: Result, out: Path) -> Result:
+def judged(job: TrialJob, blank: Result, out: Path) -> Result:
     """Run, judge, compare; the result with all that was found."""
     entry, sound, folder = job.entry, job.sound_folder(out), job.run_folder(out)
     shutil.rmtree(folder, ignore_errors=True)
@@ -140,7 +140,7 @@ def judged(job: Job, blank: Result, out: Path) -> Result:
     )
 
 
-def run_to_the_end(job: Job, settings: Settings, folder: Path) -> Verdict:
+def run_to_the_end(job: TrialJob, settings: Settings, folder: Path) -> Verdict:
     """Run, and draw one budget after another until the law is refuted or all is drawn."""
     verdict = run(settings, job.suites, folder)
     for _ in range(further_budgets(job)):
@@ -150,7 +150,7 @@ def run_to_the_end(job: Job, settings: Settings, folder: Path) -> Verdict:
     return verdict
 
 
-def further_budgets(job: Job) -> int:
+def further_budgets(job: TrialJob) -> int:
     """How often at most to draw on; to be quick, what is lossless passes on one budget or not."""
     entry = job.entry
     if job.rig != LAW or (job.quick and entry.breaks in LOSSLESS):

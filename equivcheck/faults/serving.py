@@ -186,5 +186,5 @@ class DraftsZeros(Decoder):
     breaks="speed",
     decoder=DraftsZeros,
 )
-class DraftsPastLimit(Server):
+class ServesDraftsPastLimit(Server):
     """While one row is past the draft model's positions, token 0 is drafted in all rows."""

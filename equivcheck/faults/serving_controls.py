@@ -9,7 +9,7 @@ EVERY = ("again", "shared", "crowded", "given-up", "pressure", "samples", "long"
 
 
 @serving_control("served", schedules=EVERY)
-class Sound(Server):
+class SoundServer(Server):
     """The server as it is."""
 
 
@@ -19,15 +19,15 @@ class SoundPlain(Server):
 
 
 @serving_control("served-gamma-7", schedules=EVERY, engine="native:gamma=7")
-class SoundLong(Server):
+class SoundLongServer(Server):
     """The server as it is, seven drafts a step."""
 
 
 @serving_control("served-lookup", schedules=EVERY, engine="native:gamma=4,drafter=lookup")
-class SoundLookup(Server):
+class SoundLookupServer(Server):
     """The server as it is, with drafts by prompt lookup."""
 
 
 @serving_control("served-adaptive", schedules=EVERY, engine="native:gamma=4,adaptive=true")
-class SoundAdaptive(Server):
+class SoundAdaptiveServer(Server):
     """The server as it is, with a gamma that changes from step to step."""

@@ -28,7 +28,7 @@ GRADING = "grading"
 OFF = "it would run the answer's code, which grade_code = true allows"
 
 
-class Job(NamedTuple):
+class GradingJob(NamedTuple):
     """One text to grade, and the arms that gave it."""
 
     key: str
@@ -66,19 +66,19 @@ def grade_answers(
                 progress(GRADING, done, len(jobs))
 
 
-def jobs_of(evidence: Evidence, graders: dict[str, Grader]) -> Iterator[Job]:
+def jobs_of(evidence: Evidence, graders: dict[str, Grader]) -> Iterator[GradingJob]:
     """What is left to grade, in the order of the suites; one job for arms that agree."""
     done = {(found.key, found.arm) for found in evidence.grades if found.result != "broken"}
     for key in evidence.asked:
         if key not in graders:
             continue
-        jobs: dict[str, Job] = {}
+        jobs: dict[str, GradingJob] = {}
         for arm in (TARGET, CANDIDATE):
             captured = evidence.captured.get(arm, {}).get(key)
             if captured is None or (key, arm) in done:
                 continue
             text = answer_of(captured, evidence.asked[key].request)
-            jobs.setdefault(text, Job(key, graders[key], text, [])).arms.append(arm)
+            jobs.setdefault(text, GradingJob(key, graders[key], text, [])).arms.append(arm)
         yield from jobs.values()
 
 
@@ -90,7 +90,7 @@ def answer_of(captured: GenerationRecord, request: Request) -> str:
     return captured.text[: min(starts, default=len(captured.text))]
 
 
-def _grades(job: Job, *, code_allowed: bool) -> list[Grade]:
+def _grades(job: GradingJob, *, code_allowed: bool) -> list[Grade]:
     if isinstance(job.grader, Python) and not code_allowed:
         return [_grade(job, arm, result="off", why=OFF) for arm in job.arms]
     try:
@@ -101,6 +101,6 @@ def _grades(job: Job, *, code_allowed: bool) -> list[Grade]:
     return [_grade(job, arm, result=result, why=found.why) for arm in job.arms]
 
 
-def _grade(job: Job, arm: str, *, result: GradeResult, why: str) -> Grade:
+def _grade(job: GradingJob, arm: str, *, result: GradeResult, why: str) -> Grade:
     kind = str(job.grader.__struct_config__.tag)
     return Grade(key=job.key, arm=arm, grader=kind, result=result, why=why)

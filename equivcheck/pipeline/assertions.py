@@ -45,7 +45,7 @@ class Inconclusive(AssertionError):
     """Too little was seen to say; this is no pass."""
 
 
-class Comparison(NamedTuple):
+class EquivalenceResult(NamedTuple):
     """What a comparison has shown, and what it rests on."""
 
     verdict: Verdict
@@ -61,7 +61,7 @@ def assert_equivalent(
     cases: Cases,
     settings: Settings | None = None,
     folder: str | Path | None = None,
-) -> Comparison:
+) -> EquivalenceResult:
     """Run two engines over the cases and fail unless they are shown to be equivalent.
 
     Args:
@@ -98,7 +98,7 @@ def assert_equivalent(
     raise kind(message_of(comparison, repeatable=not objects))
 
 
-def compare(settings: Settings, cases: Cases, folder: Path) -> Comparison:
+def compare(settings: Settings, cases: Cases, folder: Path) -> EquivalenceResult:
     """Run ``settings.candidate`` against ``settings.target``, keep the records in ``folder``.
 
     Raises:
@@ -113,7 +113,7 @@ def compare(settings: Settings, cases: Cases, folder: Path) -> Comparison:
     with lock(folder):
         start = make_room(folder, settings, suites)
         verdict = run(settings, suites, folder, resume=start == "resumed", make_way=clear)
-        return Comparison(verdict=verdict, evidence=read_evidence(folder), folder=folder)
+        return EquivalenceResult(verdict=verdict, evidence=read_evidence(folder), folder=folder)
 
 
 def as_suites(cases: Cases) -> tuple[Suite, ...]:
@@ -168,7 +168,7 @@ def _opener(engine: Engine) -> OpenEngine:
     return lambda options, setup: _Borrowed(engine)
 
 
-def message_of(comparison: Comparison, *, repeatable: bool = True) -> str:
+def message_of(comparison: EquivalenceResult, *, repeatable: bool = True) -> str:
     """The verdict, then the worst findings with their evidence and commands.
 
     Args:

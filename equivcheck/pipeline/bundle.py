@@ -17,7 +17,7 @@ from msgspec import Struct
 from equivcheck.core.errors import PairError, RecordsError
 from equivcheck.core.generation import Request
 from equivcheck.pairs.sources import ModelSource, resolve
-from equivcheck.pipeline.bundle_event import ORDER_WORDS, Event, event_of
+from equivcheck.pipeline.bundle_event import ORDER_WORDS, BundleEvent, event_of
 from equivcheck.pipeline.bundle_script import script
 from equivcheck.pipeline.bundle_subject import Subject, subject_of
 from equivcheck.pipeline.bundle_templates import templates
@@ -69,7 +69,7 @@ def bundle(evidence: Evidence, key: str | None = None, *, redact: bool = False) 
 
 
 def _facts(
-    evidence: Evidence, subject: Subject, event: Event | None, *, redact: bool
+    evidence: Evidence, subject: Subject, event: BundleEvent | None, *, redact: bool
 ) -> dict[str, Any]:
     """What the script reads."""
     header, settings = evidence.header, evidence.header.settings

@@ -42,7 +42,7 @@ _BEYOND = ("repetition_penalty", "presence_penalty", "frequency_penalty", "logit
 _BANS = ("banned_tokens", "min_new_tokens")
 
 
-class Event(Struct, frozen=True, kw_only=True):
+class BundleEvent(Struct, frozen=True, kw_only=True):
     """A place beyond a border."""
 
     order: str
@@ -57,7 +57,7 @@ class Event(Struct, frozen=True, kw_only=True):
     of: int
 
 
-def event_of(evidence: Evidence, batch: tuple[Request, ...], *, case: str) -> Event:
+def event_of(evidence: Evidence, batch: tuple[Request, ...], *, case: str) -> BundleEvent:
     """Choose it; of one case, or of all that are drawn where ``case`` is empty.
 
     Raises:
@@ -87,7 +87,7 @@ def event_of(evidence: Evidence, batch: tuple[Request, ...], *, case: str) -> Ev
             "no one event of the stored draws stands out of the target's distribution enough to be "
             f"shown by {MOST:,} tokens; `equivcheck run --continue` draws more of them"
         )
-    return Event(
+    return BundleEvent(
         order=best.order,
         border=best.border,
         above=best.above,
@@ -98,24 +98,24 @@ def event_of(evidence: Evidence, batch: tuple[Request, ...], *, case: str) -> Ev
     )
 
 
-def share_of(event: Event) -> float:
+def share_of(event: BundleEvent) -> float:
     """Probability of the event under the target's distribution."""
     return 1 - event.border if event.above else event.border
 
 
-def _event(places: NDArray[np.float32], order: str, border: float, above: bool) -> Event:
+def _event(places: NDArray[np.float32], order: str, border: float, above: bool) -> BundleEvent:
     hits = int(((places > border) == above).sum())
-    return Event(
+    return BundleEvent(
         order=order, border=border, above=above, tokens=0, cases=(), seen=hits, of=len(places)
     )
 
 
-def _deviations(event: Event) -> float:
+def _deviations(event: BundleEvent) -> float:
     share, of = share_of(event), max(1, event.of)
     return (event.seen - of * share) / math.sqrt(of * share * (1 - share))
 
 
-def _needed(event: Event) -> int:
+def _needed(event: BundleEvent) -> int:
     """Tokens by the normal approximation, rounded up to two digits."""
     share, stored = share_of(event), event.seen / event.of
     true = stored - SHRINK * math.sqrt(stored * (1 - stored) / event.of)

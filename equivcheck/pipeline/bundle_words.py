@@ -8,7 +8,7 @@ from equivcheck.checks.subjects import plural
 from equivcheck.core.escape import clip, head, visible
 from equivcheck.core.findings import Finding
 from equivcheck.engines.naming import EngineSpec
-from equivcheck.pipeline.bundle_event import ORDER_WORDS, Event, share_of
+from equivcheck.pipeline.bundle_event import ORDER_WORDS, BundleEvent, share_of
 from equivcheck.pipeline.bundle_subject import Subject
 from equivcheck.records.records import (
     CANDIDATE,
@@ -29,7 +29,9 @@ _COMPANIONS = {
 }
 
 
-def readme(evidence: Evidence, subject: Subject, event: Event | None, *, redacted: bool) -> str:
+def readme(
+    evidence: Evidence, subject: Subject, event: BundleEvent | None, *, redacted: bool
+) -> str:
     """The whole page. Redacted, it holds no text and no token of a prompt or an answer."""
     parts = [
         f"# {_title(evidence, subject)}",
@@ -55,7 +57,7 @@ def _title(evidence: Evidence, subject: Subject) -> str:
 
 
 def _what(
-    evidence: Evidence, subject: Subject, event: Event | None, *, redacted: bool
+    evidence: Evidence, subject: Subject, event: BundleEvent | None, *, redacted: bool
 ) -> Iterator[str]:
     yield "## What differs"
     finding = subject.finding

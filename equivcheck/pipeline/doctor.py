@@ -28,7 +28,7 @@ class ProbeRow(Struct, frozen=True, kw_only=True):
     """Whether the contract hangs on it; if not, a difference costs time alone."""
 
 
-class Diagnosis(Struct, frozen=True, kw_only=True):
+class DoctorReport(Struct, frozen=True, kw_only=True):
     """What the doctor found."""
 
     engine: str
@@ -52,7 +52,7 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
         return self.step_seconds / self.narrow_seconds
 
 
-def examine(settings: Settings) -> Diagnosis:
+def examine(settings: Settings) -> DoctorReport:
     """Probe the candidate's shape if it is native, else that of the native engine's default.
 
     Raises:
@@ -75,7 +75,7 @@ def examine(settings: Settings) -> Diagnosis:
             engine.model, rows=rows, width=engine.width, tokens=TOKENS, operations=True
         )
         capabilities = engine.capabilities
-        return Diagnosis(
+        return DoctorReport(
             engine=capabilities.engine,
             pair=settings.setup.pair,
             device=report.device,
@@ -101,7 +101,7 @@ def examine(settings: Settings) -> Diagnosis:
         engine.close()
 
 
-def lines_of(diagnosis: Diagnosis) -> list[str]:
+def lines_of(diagnosis: DoctorReport) -> list[str]:
     """The diagnosis as plain lines, what holds first."""
     from equivcheck.core.escape import visible
     from equivcheck.report.layout import columns

@@ -50,7 +50,7 @@ class Status(enum.StrEnum):
     INCONCLUSIVE = "INCONCLUSIVE"
 
 
-class Replayed(Struct, frozen=True, kw_only=True):
+class CaseReplay(Struct, frozen=True, kw_only=True):
     """A case, then and now."""
 
     key: str
@@ -74,7 +74,7 @@ class Replayed(Struct, frozen=True, kw_only=True):
 
 def replay(
     evidence: Evidence, key: str, *, alone: bool = False, progress: Progress | None = None
-) -> Replayed:
+) -> CaseReplay:
     """Run one case of ``evidence`` again.
 
     Args:
@@ -153,7 +153,7 @@ def _run_suite(suite: Suite, settings: Settings, *, progress: Progress | None) -
 
 def _compare(
     evidence: Evidence, again: Evidence, key: str, *, before: Outcome, alone: bool, law: bool
-) -> Replayed:
+) -> CaseReplay:
     findings = tuple(_about(again, key, law=law))
     after = worst([finding.outcome for finding in findings])
     was_fine = before is Outcome.PASS
@@ -162,7 +162,7 @@ def _compare(
         Outcome.INCONCLUSIVE: Status.INCONCLUSIVE,
         Outcome.FAIL: Status.FAILED,
     }[after]
-    return Replayed(
+    return CaseReplay(
         key=key,
         status=status,
         before=before,

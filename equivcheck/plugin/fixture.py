@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from equivcheck.checks.verdict import judge
-from equivcheck.pipeline.assertions import Cases, Comparison, as_suites
+from equivcheck.pipeline.assertions import Cases, EquivalenceResult, as_suites
 from equivcheck.plugin import making
 from equivcheck.plugin.session import read_settings
 from equivcheck.records.records_file import read_evidence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class EquivcheckRun:
     """Compares engines with the session's settings, each run in a temporary folder of its own.
 
-    ``equivcheck_run(cases)`` returns a `Comparison`; nothing is asserted, so a test can look at
-    the verdict, the findings or the raw answers. For a plain yes or no there is
+    ``equivcheck_run(cases)`` returns an `EquivalenceResult`; nothing is asserted, so a test can
+    look at the verdict, the findings or the raw answers. For a plain yes or no there is
     `equivcheck.assert_equivalent`.
     """
 
@@ -34,7 +34,7 @@ class EquivcheckRun:
 
     def __call__(
         self, cases: Cases, *, candidate: str | None = None, target: str | None = None
-    ) -> Comparison:
+    ) -> EquivalenceResult:
         """Run both engines over the cases and judge; engines default to the settings'.
 
         Raises:
@@ -52,4 +52,4 @@ class EquivcheckRun:
             making.Errand(settings=settings, suites=as_suites(cases), folder=str(folder))
         )
         evidence = read_evidence(folder)
-        return Comparison(verdict=judge(evidence), evidence=evidence, folder=folder)
+        return EquivalenceResult(verdict=judge(evidence), evidence=evidence, folder=folder)

@@ -51,7 +51,7 @@ class Errand(Struct, frozen=True, kw_only=True):
     which: Which | None = None
 
 
-class Report(Struct, frozen=True, kw_only=True):
+class RunReport(Struct, frozen=True, kw_only=True):
     """What came of it; without a kind, a run is in the folder."""
 
     note: str = ""
@@ -194,7 +194,7 @@ def _work_and_leave(errand: Errand, writer: int) -> NoReturn:
     """Make the run, report, and leave without exit handlers or waiting for an engine's threads."""
     os.set_inheritable(writer, False)
     try:
-        report = Report(note=make_run(errand))
+        report = RunReport(note=make_run(errand))
     except BaseException as error:
         report = _report_of(error)
     for stream in (sys.stdout, sys.stderr):
@@ -204,15 +204,15 @@ def _work_and_leave(errand: Errand, writer: int) -> NoReturn:
     os._exit(0)
 
 
-def _report_of(error: BaseException) -> Report:
+def _report_of(error: BaseException) -> RunReport:
     kind = type(error).__name__
     if isinstance(error, EquivcheckError | KeyboardInterrupt):
-        return Report(kind=kind, message=str(error)[:LONGEST_TRACE])
+        return RunReport(kind=kind, message=str(error)[:LONGEST_TRACE])
     trace = "".join(traceback.format_exception(error))
-    return Report(kind=kind, message=describe(error), trace=trace[-LONGEST_TRACE:])
+    return RunReport(kind=kind, message=describe(error), trace=trace[-LONGEST_TRACE:])
 
 
-def _note_of(report: Report) -> str:
+def _note_of(report: RunReport) -> str:
     if report.kind is None:
         return report.note
     if report.kind == KeyboardInterrupt.__name__:
@@ -223,11 +223,11 @@ def _note_of(report: Report) -> str:
     raise ours(report.message)
 
 
-def _read(reader: int) -> Report | None:
+def _read(reader: int) -> RunReport | None:
     """What was reported; does not wait for processes that an engine left running."""
     os.set_blocking(reader, False)
     with suppress(msgspec.DecodeError, BlockingIOError):
-        return msgspec.msgpack.decode(os.read(reader, 2**20), type=Report)
+        return msgspec.msgpack.decode(os.read(reader, 2**20), type=RunReport)
     return None
 
 

@@ -25,7 +25,7 @@ from equivcheck.core.settings import Settings
 from equivcheck.pipeline.bundle import MOST_BYTES, bundle
 from equivcheck.pipeline.bundle_event import event_of, share_of
 from equivcheck.pipeline.repeating import repeat
-from equivcheck.pipeline.repeating.answers import Answer
+from equivcheck.pipeline.repeating.answers import RepeatedAnswer
 from equivcheck.pipeline.repeating.counting import placing
 from equivcheck.pipeline.run import run
 from equivcheck.records.records import Evidence
@@ -266,7 +266,10 @@ def test_a_near_tie_is_no_bug_where_arithmetic_may_differ(
     }
 
     def code(**changed: Any) -> int:
-        asks = [lambda batch, token=token: {"few/sql": Answer([token])} for token in (wrong, best)]
+        asks = [
+            lambda batch, token=token: {"few/sql": RepeatedAnswer([token])}
+            for token in (wrong, best)
+        ]
         return repeat.repeat_tokens(facts | changed, *asks)
 
     assert code() == 1

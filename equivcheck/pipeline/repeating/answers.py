@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 Requests = Sequence[dict[str, Any]]
 
 
-class Answer(NamedTuple):
+class RepeatedAnswer(NamedTuple):
     """An answer to one request."""
 
     ids: list[int]
@@ -17,7 +17,7 @@ class Answer(NamedTuple):
     """Whether a stop string ended it: a server may then have decoded a few tokens beyond."""
 
 
-Ask = Callable[[Requests], dict[str, Answer]]
+Ask = Callable[[Requests], dict[str, RepeatedAnswer]]
 """From requests to the answers, by key. Requests that are nobody's concern may be left out."""
 
 

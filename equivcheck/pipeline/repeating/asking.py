@@ -8,9 +8,9 @@ import runpy
 from typing import Any
 
 from equivcheck.pipeline.repeating.answers import (
-    Answer,
     Ask,
     CannotRepeatError,
+    RepeatedAnswer,
     Requests,
     located,
     neutral,
@@ -61,7 +61,7 @@ def speaks(name: str, options: dict[str, str]) -> bool:
 def by_template(path: pathlib.Path, options: dict[str, str], facts: dict[str, Any]) -> Ask:
     """An engine by the file that its adapter put into the bundle."""
     made = runpy.run_path(str(path))["opened"](options, facts, lambda role: loaded(facts, role))
-    return lambda requests: {key: Answer(ids) for key, ids in made(requests).items()}
+    return lambda requests: {key: RepeatedAnswer(ids) for key, ids in made(requests).items()}
 
 
 def by_equivcheck(spec: str, facts: dict[str, Any]) -> Ask:
@@ -70,7 +70,7 @@ def by_equivcheck(spec: str, facts: dict[str, Any]) -> Ask:
 
     engine = equivcheck.load_engine(spec, equivcheck.EngineSetup(**facts["setup"]))
 
-    def ask(requests: Requests) -> dict[str, Answer]:
+    def ask(requests: Requests) -> dict[str, RepeatedAnswer]:
         made = []
         for each in requests:
             law = dict(each.get("sampling", {}))
@@ -81,7 +81,7 @@ def by_equivcheck(spec: str, facts: dict[str, Any]) -> Ask:
                 equivcheck.Request(**each | lists | {"sampling": equivcheck.Sampling(**law)})
             )
         return {
-            answer.key: Answer(list(answer.token_ids), answer.finish_reason == "stop")
+            answer.key: RepeatedAnswer(list(answer.token_ids), answer.finish_reason == "stop")
             for answer in engine.generate(made)
         }
 
@@ -104,7 +104,7 @@ def by_generate(options: dict[str, str], facts: dict[str, Any]) -> Ask:
     elif mode == "lookup":
         extra["prompt_lookup_num_tokens"] = gamma
 
-    def answer(request: dict[str, Any]) -> Answer:
+    def answer(request: dict[str, Any]) -> RepeatedAnswer:
         law, prompt = neutral(request), torch.tensor([request["prompt_ids"]])
         known = {"temperature", "top_k", "top_p", "min_p", "repetition_penalty", "banned_tokens"}
         lacking = sorted(request.get("sampling", {}).keys() - known)
@@ -125,7 +125,7 @@ def by_generate(options: dict[str, str], facts: dict[str, Any]) -> Ask:
             **drawing,
             **extra,
         )
-        return Answer(output[0, len(request["prompt_ids"]) :].tolist())
+        return RepeatedAnswer(output[0, len(request["prompt_ids"]) :].tolist())
 
     return lambda requests: {each["key"]: answer(each) for each in of_concern(requests, facts)}
 
@@ -133,7 +133,7 @@ def by_generate(options: dict[str, str], facts: dict[str, Any]) -> Ask:
 def by_record(facts: dict[str, Any]) -> Ask:
     """What the target answered in the run."""
     told = recorded()
-    answer = Answer(told["token_ids"], told["finish_reason"] == "stop")
+    answer = RepeatedAnswer(told["token_ids"], told["finish_reason"] == "stop")
     return lambda _: {facts["key"]: answer}
 
 

@@ -11,9 +11,9 @@ import urllib.request
 from typing import Any
 
 from equivcheck.pipeline.repeating.answers import (
-    Answer,
     Ask,
     CannotRepeatError,
+    RepeatedAnswer,
     Requests,
     allowed_ids,
     neutral,
@@ -30,7 +30,7 @@ MOST_SAID = 500
 """Bytes of what a server says of an error."""
 
 
-class Server:
+class RemoteServer:
     """A server of vLLM or llama.cpp."""
 
     def __init__(self, options: dict[str, str]) -> None:
@@ -56,13 +56,13 @@ class Server:
             said = error.read(MOST_SAID).decode(errors="replace")
             raise CannotRepeatError(f"{self.url}{path}: {error.code}: {said}") from error
 
-    def answer(self, request: dict[str, Any], facts: dict[str, Any]) -> Answer:
+    def answer(self, request: dict[str, Any], facts: dict[str, Any]) -> RepeatedAnswer:
         """A request's answer."""
         if self.llama:
-            return Answer(self.post("/completion", llama_body(request))["tokens"])
+            return RepeatedAnswer(self.post("/completion", llama_body(request))["tokens"])
         body = vllm_body(request, facts) | {"model": self.model, "return_token_ids": True}
         choice = self.post("/v1/completions", body)["choices"][0]
-        return Answer(choice["token_ids"], isinstance(choice.get("stop_reason"), str))
+        return RepeatedAnswer(choice["token_ids"], isinstance(choice.get("stop_reason"), str))
 
     def logprobs(self, prefix: list[int], token: int) -> dict[int, float]:
         """Log-probabilities behind a prefix: of the best tokens, and from vLLM of this one too."""
@@ -80,9 +80,9 @@ class Server:
 
 def by_http(options: dict[str, str], facts: dict[str, Any]) -> Ask:
     """As many requests of a batch at once as in the run."""
-    server = Server(options)
+    server = RemoteServer(options)
 
-    def ask(requests: Requests) -> dict[str, Answer]:
+    def ask(requests: Requests) -> dict[str, RepeatedAnswer]:
         with concurrent.futures.ThreadPoolExecutor(server.at_once or len(requests)) as pool:
             found = pool.map(lambda each: server.answer(each, facts), requests)
             return dict(zip([each["key"] for each in requests], found, strict=True))
@@ -97,7 +97,7 @@ def gap_by_server(
 
     A server computes in the engines' own numbers: two roundings are allowed, its own and theirs.
     """
-    server = Server(options)
+    server = RemoteServer(options)
     found = [server.logprobs(prefix, token) for token in (one, other)]
     # A token that is not told is less likely than all that are.
     apart = [

@@ -9,9 +9,9 @@ import os
 from typing import Any
 
 from equivcheck.pipeline.repeating.answers import (
-    Answer,
     Ask,
     CannotRepeatError,
+    RepeatedAnswer,
     Requests,
     allowed_ids,
     located,
@@ -72,12 +72,13 @@ def by_vllm(options: dict[str, str], facts: dict[str, Any]) -> Ask:
             **law,
         )
 
-    def ask(requests: Requests) -> dict[str, Answer]:
+    def ask(requests: Requests) -> dict[str, RepeatedAnswer]:
         prompts: Any = [{"prompt_token_ids": each["prompt_ids"]} for each in requests]
         asked = [parameters(each) for each in requests]
         found = [each.outputs[0] for each in llm.generate(prompts, asked, use_tqdm=False)]
         answers = [
-            Answer(list(each.token_ids), isinstance(each.stop_reason, str)) for each in found
+            RepeatedAnswer(list(each.token_ids), isinstance(each.stop_reason, str))
+            for each in found
         ]
         return dict(zip([each["key"] for each in requests], answers, strict=True))
 
@@ -107,7 +108,7 @@ def by_openvino(options: dict[str, str], facts: dict[str, Any]) -> Ask:
     model = options.get("model") or located(facts, "target")
     pipeline = openvino_genai.LLMPipeline(model, "CPU", **given)
 
-    def answer(request: dict[str, Any]) -> Answer:
+    def answer(request: dict[str, Any]) -> RepeatedAnswer:
         law, config = neutral(request), openvino_genai.GenerationConfig()
         if request.get("stop") or law["banned_tokens"] or law["logit_bias"]:
             raise CannotRepeatError(
@@ -131,6 +132,6 @@ def by_openvino(options: dict[str, str], facts: dict[str, Any]) -> Ask:
         prompt = np.array([request["prompt_ids"]], dtype=np.int64)
         tokens = openvino.Tensor(prompt), openvino.Tensor(np.ones_like(prompt))
         output: Any = pipeline.generate(openvino_genai.TokenizedInputs(*tokens), config)
-        return Answer(list(output.tokens[0]))
+        return RepeatedAnswer(list(output.tokens[0]))
 
     return lambda requests: {each["key"]: answer(each) for each in of_concern(requests, facts)}

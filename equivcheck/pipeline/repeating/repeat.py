@@ -28,7 +28,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from equivcheck.pipeline.repeating.answers import Answer, Ask, CannotRepeatError, Requests
+from equivcheck.pipeline.repeating.answers import Ask, CannotRepeatError, RepeatedAnswer, Requests
 from equivcheck.pipeline.repeating.asking import RECORDED, opened, parted, recorded_gap, speaks
 from equivcheck.pipeline.repeating.by_url import gap_by_server
 from equivcheck.pipeline.repeating.counting import gap_at, placing, threshold
@@ -116,7 +116,7 @@ def repeat_rules(facts: dict[str, Any], candidate: Ask, *, seed: int) -> int:
     return 0
 
 
-def compared(facts: dict[str, Any], answers: dict[str, Answer], *, exact: bool) -> int:
+def compared(facts: dict[str, Any], answers: dict[str, RepeatedAnswer], *, exact: bool) -> int:
     """Say whether two answers are the same, and where they part; the exit code.
 
     Where arithmetic may differ, a near tie that parts them decides nothing, nor does a place that
@@ -137,7 +137,9 @@ def compared(facts: dict[str, Any], answers: dict[str, Answer], *, exact: bool) 
     return 2 if doubt else 1
 
 
-def up_to_a_stop(one: Answer, other: Answer, *, block: int) -> tuple[list[int], list[int]]:
+def up_to_a_stop(
+    one: RepeatedAnswer, other: RepeatedAnswer, *, block: int
+) -> tuple[list[int], list[int]]:
     """The ids of both, without what a block holds behind the stop string that ended both.
 
     A server that decodes in blocks looks for stop strings behind each block.

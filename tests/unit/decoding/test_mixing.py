@@ -10,7 +10,7 @@ import torch
 from equivcheck.core.generation import Request
 from equivcheck.decoding.drafters import PromptLookupDrafter
 from equivcheck.decoding.gamma import CAUGHT_UP, DraftCost
-from equivcheck.decoding.mixing import SIZES, Found, MixedDrafter, MixedGamma
+from equivcheck.decoding.mixing import SIZES, LookupResult, MixedDrafter, MixedGamma
 from equivcheck.decoding.outcome import RowOutcome
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.verification import MatchRule, RejectionRule, VerificationRule
@@ -95,7 +95,11 @@ def test_a_forecast_tells_what_a_lookup_would_find() -> None:
     for row, prompt in enumerate(prompts):
         rows.admit(row, Request(key=str(row), prompt_ids=prompt, max_new_tokens=9), stop_ids=())
     forecast = mixed(rows=3).forecast(rows).tolist()
-    assert [Found.read(each) for each in forecast] == [Found(4, 2), Found(0, 0), Found(3, 1)]
+    assert [LookupResult.read(each) for each in forecast] == [
+        LookupResult(4, 2),
+        LookupResult(0, 0),
+        LookupResult(3, 1),
+    ]
 
 
 def test_a_lookup_is_made_where_something_was_found() -> None:

@@ -15,7 +15,7 @@ from equivcheck.decoding.adoption import adopt
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import ModelDrafter, PromptLookupDrafter
 from equivcheck.decoding.gamma import AdaptiveGamma, DraftCost, GammaPolicy
-from equivcheck.decoding.graphs import Captured, Landing, Recorder, Step, StepRunner
+from equivcheck.decoding.graphs import CapturedGraph, Landing, Recorder, Step, StepRunner
 from equivcheck.decoding.mixing import MixedDrafter, MixedGamma
 from equivcheck.decoding.prefill import Prefill
 from equivcheck.decoding.reaching import reaches
@@ -40,7 +40,7 @@ class Notes(Recorder):
     def records(self) -> bool:
         return True
 
-    def recorded(self, key: Hashable, step: Step) -> Captured:
+    def recorded(self, key: Hashable, step: Step) -> CapturedGraph:
         self.ahead.add(key)
         return None  # type: ignore[return-value]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from equivcheck.pipeline.repeating.answers import Answer, stream_seed
+from equivcheck.pipeline.repeating.answers import RepeatedAnswer, stream_seed
 from equivcheck.pipeline.repeating.asking import opened
 
 FACTS: dict[str, Any] = {
@@ -54,8 +54,8 @@ def test_vllm_is_opened_and_asked_as_in_the_run(monkeypatch: pytest.MonkeyPatch)
     module("vllm.platforms", monkeypatch, current_platform=current)
     ask = opened("isolated:vllm:mode=draft_model,gamma=2", FACTS)
     assert ask([REQUEST, REQUEST | {"key": "few/b"}]) == {
-        "few/a": Answer([1, 2, 7], True),
-        "few/b": Answer([1, 2, 7], True),
+        "few/a": RepeatedAnswer([1, 2, 7], True),
+        "few/b": RepeatedAnswer([1, 2, 7], True),
     }
     assert seen["speculative_config"] == {
         "method": "draft_model",
@@ -106,7 +106,7 @@ def test_openvino_is_opened_and_asked_as_in_the_run(monkeypatch: pytest.MonkeyPa
     request = {"key": "few/a", "prompt_ids": [1, 2], "max_new_tokens": 3}
     least = request | {"sampling": {"min_new_tokens": 2}}
     # Requests are answered one by one, so that the others make no difference.
-    assert ask([least, REQUEST | {"key": "few/b"}]) == {"few/a": Answer([7, 0])}
+    assert ask([least, REQUEST | {"key": "few/b"}]) == {"few/a": RepeatedAnswer([7, 0])}
     assert seen == {
         "INFERENCE_PRECISION_HINT": "bf16",
         "KV_CACHE_PRECISION": "bf16",

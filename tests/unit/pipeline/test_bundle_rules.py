@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from equivcheck.pipeline.repeating import repeat
-from equivcheck.pipeline.repeating.answers import Answer, Requests
+from equivcheck.pipeline.repeating.answers import RepeatedAnswer, Requests
 from equivcheck.pipeline.repeating.rules import broken
 
 FACTS = {"eos_token_ids": [0], "key": "few/a"}
@@ -47,14 +47,14 @@ def test_a_sampled_case_is_drawn_until_a_rule_breaks(capsys: pytest.CaptureFixtu
     sampled = REQUEST | {"seed": 3, "sampling": LAW | {"temperature": 1.0}}
     seeds: list[int] = []
 
-    def late(requests: Requests) -> dict[str, Answer]:
+    def late(requests: Requests) -> dict[str, RepeatedAnswer]:
         seeds.append(requests[0]["seed"])
-        return {"few/a": Answer([1] * (5 if len(seeds) == 3 else 4))}
+        return {"few/a": RepeatedAnswer([1] * (5 if len(seeds) == 3 else 4))}
 
     facts: dict[str, Any] = FACTS | {"requests": [sampled]}
     assert repeat.repeat_rules(facts, late, seed=1) == 1
     assert "THE BUG IS THERE: few/a: 5 tokens, 4 allowed" in capsys.readouterr().out
     assert seeds[0] == 3
     assert len(set(seeds)) == 3
-    assert repeat.repeat_rules(facts, lambda _: {"few/a": Answer([1] * 4)}, seed=1) == 0
+    assert repeat.repeat_rules(facts, lambda _: {"few/a": RepeatedAnswer([1] * 4)}, seed=1) == 0
     assert "20 answers, and each keeps" in capsys.readouterr().out

@@ -12,7 +12,7 @@ from scipy.stats import binom
 
 from equivcheck.pipeline.bundle_script import script
 from equivcheck.pipeline.repeating import repeat
-from equivcheck.pipeline.repeating.answers import Answer, stream_seed
+from equivcheck.pipeline.repeating.answers import RepeatedAnswer, stream_seed
 from equivcheck.pipeline.repeating.asking import opened
 from equivcheck.pipeline.repeating.counting import threshold
 
@@ -29,12 +29,14 @@ def test_an_answer_that_changes_is_found_and_one_that_does_not_is_not(
 ) -> None:
     facts = {"key": "a", "requests": [{"key": "a"}, {"key": "b"}], "exact": True}
     assert (
-        repeat.repeat_again(facts, lambda batch: {each["key"]: Answer([1, 2]) for each in batch})
+        repeat.repeat_again(
+            facts, lambda batch: {each["key"]: RepeatedAnswer([1, 2]) for each in batch}
+        )
         == 0
     )
     # Depends on who stands beside it.
     assert repeat.repeat_again(
-        facts, lambda batch: {each["key"]: Answer([len(batch)]) for each in batch}
+        facts, lambda batch: {each["key"]: RepeatedAnswer([len(batch)]) for each in batch}
     )
     assert "a parts at output token 0, counted from 0\n  alone: [1]" in capsys.readouterr().out
 
@@ -71,7 +73,7 @@ def test_servers_are_asked_by_http(dialect: str) -> None:
             [request, request | {"key": "b", "prompt_ids": [5]}]
         )
         server.shutdown()
-    assert answers == {"a": Answer([1, 2, 7]), "b": Answer([5, 7])}
+    assert answers == {"a": RepeatedAnswer([1, 2, 7]), "b": RepeatedAnswer([5, 7])}
     path, body = min(seen, key=lambda each: -len(each[1]["prompt"]))
     assert path == {"vllm": "/v1/completions", "llamacpp": "/completion"}[dialect]
     assert (body["temperature"], body["top_p"], body["seed"]) == (

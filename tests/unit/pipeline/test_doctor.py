@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from equivcheck.pipeline.doctor import Diagnosis, ProbeRow, lines_of
+from equivcheck.pipeline.doctor import DoctorReport, ProbeRow, lines_of
 
 
 def told(name: str, *, required: bool, contract: str | None) -> str:
     probe = ProbeRow(name=name, shape="4 x 8", differing=3, compared=32, required=required)
-    diagnosis = Diagnosis(
+    diagnosis = DoctorReport(
         engine="native:gamma=4",
         pair="tiny",
         device="cpu",

@@ -15,7 +15,7 @@ from equivcheck.cli import main as cli
 from equivcheck.cli.output import Output
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.metrics.records_file import BenchWriter
-from equivcheck.pipeline.assertions import Comparison, message_of
+from equivcheck.pipeline.assertions import EquivalenceResult, message_of
 from equivcheck.plugin.failing import GateNotPassed, failure_text
 from equivcheck.plugin.marker import MARKER_NAME, Marker
 from equivcheck.plugin.properties import RunNote
@@ -148,7 +148,7 @@ def test_failures_of_tests_are_told_without_them(tmp_path: Path) -> None:
         repeat=f"equivcheck replay {HOSTILE}",
     )
     assert_quiet(str(failure_text(GateNotPassed([found]), path="a", line=1)))
-    comparison = Comparison(verdict=judge(evidence), evidence=evidence, folder=tmp_path)
+    comparison = EquivalenceResult(verdict=judge(evidence), evidence=evidence, folder=tmp_path)
     assert_quiet(message_of(comparison))
 
 
