@@ -17,7 +17,7 @@ from msgspec import Struct
 from equivcheck.core.findings import Interval, Outcome
 from equivcheck.core.generation import Counts
 from equivcheck.records.baseline_record import CaseTimes, Ratio
-from equivcheck.statistics.ratios import LEVEL, acceptance_change, student_quantile
+from equivcheck.statistics.ratios import acceptance_change, geometric_mean
 
 State = Literal["same", "noise", "better", "worse", "inconclusive", "not comparable", "absent"]
 
@@ -26,8 +26,6 @@ OUTCOMES: Mapping[State, Outcome] = {
     "inconclusive": Outcome.INCONCLUSIVE,
 }
 """All others pass: they hold, or there is nothing to hold."""
-MOST_LOG = 700.0
-"""Natural logarithm of nearly the largest float."""
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -176,21 +174,6 @@ def _times_cell(base: Sequence[float], new: Sequence[float], *, terms: Terms) ->
         interval=ratio.interval and Interval(ratio.interval.low - 1, ratio.interval.high - 1),
         prompts=len(base),
     )
-
-
-def geometric_mean(ratios: Sequence[float]) -> Ratio | None:
-    """Of one ratio a prompt, with Student's t on the logarithms; None without any."""
-    if not ratios:
-        return None
-    logs = [math.log(each) for each in ratios]
-    centre = math.fsum(logs) / len(logs)
-    if len(logs) < 2:
-        return Ratio(value=math.exp(centre))
-    spread = math.sqrt(math.fsum((each - centre) ** 2 for each in logs) / (len(logs) - 1))
-    half = student_quantile(0.5 + LEVEL / 2, freedom=len(logs) - 1) * spread / math.sqrt(len(logs))
-    # An interval that leaves what a float can hold says nothing, and has ends all the same.
-    low, high = max(centre - half, -MOST_LOG), min(centre + half, MOST_LOG)
-    return Ratio(value=math.exp(centre), interval=Interval(math.exp(low), math.exp(high)))
 
 
 def _state(change: float, interval: Interval | None, *, terms: Terms) -> State:

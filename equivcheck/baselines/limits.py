@@ -9,11 +9,11 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 
-from equivcheck.baselines.cells import geometric_mean
 from equivcheck.baselines.facts import SUITE
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.settings import WorkloadLimits
 from equivcheck.records.baseline_record import BenchFigures, Ratio
+from equivcheck.statistics.ratios import geometric_mean
 
 
 def limit_findings(

@@ -17,6 +17,7 @@ from equivcheck.core.findings import Finding, Interval, Outcome, Reason
 from equivcheck.records.divergence import join
 from equivcheck.records.lossy import lossy_by
 from equivcheck.records.records import CANDIDATE, SAMPLED, Evidence
+from equivcheck.statistics.ratios import LEVEL
 
 NAME = "lossy"
 CLAIMS = frozenset(
@@ -34,7 +35,6 @@ CLAIMS = frozenset(
 )
 """Checks of the same tokens or the same distribution; a verifier that draws coins gives no request
 the same answer twice, either, and a greedy token may lie below its rival."""
-LEVEL = 0.95
 
 
 def instead(evidence: Evidence, findings: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from equivcheck.checks.budget import at_least
 from equivcheck.core.findings import Interval
-
-LEVEL = 0.95
+from equivcheck.statistics.ratios import LEVEL, exact_interval
 
 
 class Shares(NamedTuple):
@@ -39,16 +38,7 @@ def interval_of(shares: Shares) -> Interval:
     The difference of two shares of a multinomial, each between its exact bounds (Clopper and
     Pearson, 1934) at a quarter of the error, so that all four hold together (Bonferroni).
     """
-    ours_low, ours_high = _bounds(shares.candidate_only, of=shares.prompts)
-    theirs_low, theirs_high = _bounds(shares.target_only, of=shares.prompts)
-    return Interval(low=ours_low - theirs_high, high=ours_high - theirs_low)
-
-
-def _bounds(count: int, *, of: int) -> Interval:
-    # scipy takes longer to import than all of judging; only a score with an interval pays for it.
-    from scipy.special import betaincinv
-
-    error = (1 - LEVEL) / 4
-    low = float(betaincinv(count, of - count + 1, error)) if count else 0.0
-    high = float(betaincinv(count + 1, of - count, 1 - error)) if count < of else 1.0
-    return Interval(low=low, high=high)
+    tail = (1 - LEVEL) / 4
+    ours = exact_interval(shares.candidate_only, of=shares.prompts, tail=tail)
+    theirs = exact_interval(shares.target_only, of=shares.prompts, tail=tail)
+    return Interval(low=ours.low - theirs.high, high=ours.high - theirs.low)

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from equivcheck.checks.paired import LEVEL, Shares, interval_of
+from equivcheck.checks.paired import Shares, interval_of
 from equivcheck.core.findings import Interval, Outcome
 from equivcheck.evaluations.answers import GradedAnswer
 from equivcheck.evaluations.power import detectable_loss, two_sided
+from equivcheck.statistics.ratios import LEVEL
 
 LEAST_PROMPTS = 30
 Pair = tuple[GradedAnswer, GradedAnswer]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from equivcheck.core.findings import Interval
-
-CONFIDENCE = 0.95
+from equivcheck.statistics.ratios import exact_interval
 
 
 class Share(NamedTuple):
@@ -22,13 +21,7 @@ class Share(NamedTuple):
     @property
     def interval(self) -> Interval | None:
         """95 %, of the rate: Clopper and Pearson's, which is exact. None of nothing."""
-        if not self.whole:
-            return None
-        # scipy takes longer to import than all else here; only what shows an interval pays for it.
-        from scipy.stats import binomtest
-
-        found = binomtest(self.part, self.whole).proportion_ci(CONFIDENCE, method="exact")
-        return Interval(float(found.low), float(found.high))
+        return exact_interval(self.part, of=self.whole) if self.whole else None
 
 
 def percent(rate: float) -> str:

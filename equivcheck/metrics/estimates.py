@@ -17,8 +17,8 @@ from scipy import stats
 from scipy.special import stdtrit
 
 from equivcheck.core.findings import Interval
+from equivcheck.statistics.ratios import LEVEL, geometric_mean
 
-LEVEL = 0.95
 RESAMPLES = 1999
 BCA_FROM = 8
 """Fewest prompts for a BCa interval: its acceleration is a skewness over prompts."""
@@ -59,16 +59,10 @@ class Quantile(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def geometric_mean_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Estimate:
     """Geometric mean of paired ratios; Student's t on their logarithms, one pair a prompt."""
-    logs = [math.log(a / b) for a, b in zip(numerators, denominators, strict=True)]
-    if not logs:
+    mean = geometric_mean([a / b for a, b in zip(numerators, denominators, strict=True)])
+    if mean is None:
         return Estimate()
-    centre = math.fsum(logs) / len(logs)
-    interval = None
-    if len(logs) > 1:
-        spread = math.sqrt(math.fsum((each - centre) ** 2 for each in logs) / (len(logs) - 1))
-        half = float(stdtrit(len(logs) - 1, 0.5 + LEVEL / 2)) * spread / math.sqrt(len(logs))
-        interval = Interval(math.exp(centre - half), math.exp(centre + half))
-    return Estimate(value=math.exp(centre), interval=interval, n=len(logs))
+    return Estimate(value=mean.value, interval=mean.interval, n=len(numerators))
 
 
 def ratio_of_totals(numerators: Sequence[float], denominators: Sequence[float]) -> Estimate:

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from equivcheck.statistics.preflight import POWER_QUANTILE
+
 ALPHA = 1e-3
 """For all statistics together: permutations resolve no smaller one at a bearable price."""
 PERMUTATIONS = 9_999
@@ -22,7 +24,6 @@ POSITIONS = 16
 """Output positions compared, from the first."""
 BLOCK = 1_000
 """Permutations worked on at once."""
-POWER_QUANTILE = 2.326
 SEED = 1
 STATISTICS = ("all positions", "first token", "second token")
 ENDED = -1

@@ -13,8 +13,12 @@ from msgspec import Struct
 
 from equivcheck.core.findings import Interval
 from equivcheck.core.generation import Counts
+from equivcheck.records.baseline_record import Ratio
 
 LEVEL = 0.95
+"""Confidence level of every interval that is shown, unless it says another."""
+MOST_LOG = 700.0
+"""Natural logarithm of nearly the largest float."""
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -68,23 +72,44 @@ def ratio_interval(*, accepted: Sequence[int], drafted: Sequence[int]) -> Interv
         return None
     hits, total = sum(accepted), sum(drafted)
     if all(each.accepted * total == hits * each.drafted for each in counts):
-        return _independent(hits, of=total)
+        return exact_interval(hits, of=total)
     half = _half_width(sum(e**2 for e in _residuals(counts, rate)), prompts=len(counts))
     return Interval(low=max(0.0, rate - half), high=min(1.0, rate + half))
 
 
-def _independent(hits: int, *, of: int) -> Interval:
+def exact_interval(hits: int, *, of: int, tail: float = (1 - LEVEL) / 2) -> Interval:
+    """Interval of a rate of independent trials (Clopper and Pearson, 1934).
+
+    Args:
+        hits: Trials that came out so.
+        of: All trials, at least one.
+        tail: Largest probability that the rate lies beyond either bound.
+    """
+    # scipy takes longer to import than all of judging; only what has an interval pays for it.
     from scipy.special import betaincinv
 
-    tail = (1 - LEVEL) / 2
     low = betaincinv(hits, of - hits + 1, tail) if hits else 0.0
     high = betaincinv(hits + 1, of - hits, 1 - tail) if hits < of else 1.0
     return Interval(low=float(low), high=float(high))
 
 
+def geometric_mean(ratios: Sequence[float]) -> Ratio | None:
+    """Geometric mean of one ratio a prompt, by Student's t on the logarithms; None without any."""
+    if not ratios:
+        return None
+    logs = [math.log(each) for each in ratios]
+    centre = math.fsum(logs) / len(logs)
+    if len(logs) < 2:
+        return Ratio(value=math.exp(centre))
+    spread = math.sqrt(math.fsum((each - centre) ** 2 for each in logs) / (len(logs) - 1))
+    half = student_quantile(0.5 + LEVEL / 2, freedom=len(logs) - 1) * spread / math.sqrt(len(logs))
+    # An interval that leaves what a float can hold says nothing, and has ends all the same.
+    low, high = max(centre - half, -MOST_LOG), min(centre + half, MOST_LOG)
+    return Ratio(value=math.exp(centre), interval=Interval(math.exp(low), math.exp(high)))
+
+
 def student_quantile(probability: float, *, freedom: int) -> float:
     """Quantile of Student's t with ``freedom`` degrees of freedom."""
-    # scipy takes longer to import than all of judging; only what has an interval pays for it.
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, probability))

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equivcheck.baselines.cells import Terms, geometric_mean, judged, p99_cell, speedup_cell
+from equivcheck.baselines.cells import Terms, judged, p99_cell, speedup_cell
 from equivcheck.baselines.limits import limit_findings
 from equivcheck.compare.compare import compare
 from equivcheck.compare.render import lines_of, markdown_of, next_command
 from equivcheck.core.findings import Interval, Outcome
 from equivcheck.core.settings import WorkloadLimits
 from equivcheck.records.baseline_record import Baseline, BenchFigures, CaseTimes, Ratio
+from equivcheck.statistics.ratios import geometric_mean
 from tests.unit.baselines.make import even_cases, make_baseline, make_case
 
 FINITE = st.floats(-0.5, 0.5)
