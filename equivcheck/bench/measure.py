@@ -10,7 +10,7 @@ PYTEST_DONT_REWRITE: this code is timed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -30,6 +30,7 @@ from equivcheck.capture.ask import as_answer, closing, own_copies, unusable
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import LONGEST_MESSAGE, EngineError, describe
 from equivcheck.core.generation import Generation, Request
+from equivcheck.core.on_progress import OnProgress
 from equivcheck.core.refusals import lacking
 from equivcheck.engines.device import choose_device
 from equivcheck.engines.limits import inner
@@ -49,9 +50,6 @@ from equivcheck.metrics.records import (
 )
 from equivcheck.metrics.records_file import BenchWriter
 
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
-
 
 def measure(
     header: BenchHeader,
@@ -59,7 +57,7 @@ def measure(
     writer: BenchWriter,
     *,
     done: Bench,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> None:
     """Ask every arm at every point what it has not answered yet.
 
@@ -92,7 +90,7 @@ def measure_point(
     point: int,
     asked: set[AnswerKey],
     clock: Clock,
-    progress: Progress | None,
+    progress: OnProgress | None,
 ) -> None:
     """Measure all arms in turn, or one after the other where one holds its device alone."""
 
@@ -190,7 +188,7 @@ def sit(
     point: int,
     asked: set[AnswerKey],
     clock: Clock,
-    progress: Progress | None,
+    progress: OnProgress | None,
 ) -> None:
     """Put every turn to every arm, starting with another one each time."""
     names, inside = list(arms), 0.0

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from equivcheck.bench.measure import Progress, measure
+from equivcheck.bench.measure import measure
 from equivcheck.bench.prompts import requests_of
 from equivcheck.capture.environment import fingerprint, git_state
 from equivcheck.core.cases import Suite
 from equivcheck.core.errors import OtherRunError
 from equivcheck.core.generation import Request
+from equivcheck.core.on_progress import OnProgress
 from equivcheck.engines.device import device_facts, load_setup
 from equivcheck.metrics.records import SCHEMA, Bench, BenchHeader, BenchSettings
 from equivcheck.metrics.records_file import BenchWriter, is_unfinished, read_bench
@@ -25,7 +26,7 @@ def run_bench(
     *,
     prompts: int,
     fresh: bool = False,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Bench:
     """Measure into the file `path` and read it back.
 

@@ -29,7 +29,7 @@ from equivcheck.capture.fit import (
     refuse_unknown_ids,
 )
 from equivcheck.capture.header import make_header
-from equivcheck.capture.logbook import Logbook, Progress
+from equivcheck.capture.logbook import Logbook
 from equivcheck.capture.plan import Plan, make_plan, shuffle, warm_up, with_stored_prompts
 from equivcheck.capture.replicas import ask_replicas, with_replicas
 from equivcheck.capture.served import served
@@ -39,6 +39,7 @@ from equivcheck.checks.exercised import with_required_events
 from equivcheck.core.cases import Suite
 from equivcheck.core.detokenise import detokeniser
 from equivcheck.core.engine import Engine
+from equivcheck.core.on_progress import OnProgress
 from equivcheck.core.settings import Settings
 from equivcheck.engines.opening import LOGS, Opening
 from equivcheck.engines.serving import LOADING
@@ -64,7 +65,7 @@ from equivcheck.records.records_file import (
 )
 from equivcheck.records.shards import Which
 
-__all__ = ["MakeWay", "Progress", "TimeThreads", "capture"]
+__all__ = ["MakeWay", "TimeThreads", "capture"]
 
 MakeWay = Callable[[Path], object]
 """Called with the folder of the run."""
@@ -82,7 +83,7 @@ def capture(
     more: bool = False,
     which: Which | None = None,
     time_threads: TimeThreads | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Path:
     """Ask every arm what the plan says; the path of the records file.
 

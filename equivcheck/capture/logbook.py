@@ -6,7 +6,7 @@ asks for nothing twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -17,6 +17,7 @@ from equivcheck.core.detokenise import Detokenise, stop_began_at, stop_completed
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import EngineError, RecordsError, describe
 from equivcheck.core.generation import Generation, Prompt, Request
+from equivcheck.core.on_progress import OnProgress
 from equivcheck.records.records import (
     CANDIDATE,
     TARGET,
@@ -26,9 +27,6 @@ from equivcheck.records.records import (
     RequestRecord,
 )
 from equivcheck.records.records_file import RecordsWriter
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
 
 GENERATING = "generating"
 
@@ -43,7 +41,7 @@ class Logbook:
         *,
         writer: RecordsWriter,
         detokenise: Detokenise,
-        progress: Progress | None,
+        progress: OnProgress | None,
     ) -> None:
         """Start from what a run's records already hold; write down what was not asked yet."""
         self.plan, self.writer, self.detokenise = plan, writer, detokenise

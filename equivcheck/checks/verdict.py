@@ -15,12 +15,10 @@ from equivcheck.checks.complete import left_out_words
 from equivcheck.checks.identity import BY_TEXT
 from equivcheck.checks.served import unserved_words
 from equivcheck.checks.subjects import RUN, plural
+from equivcheck.core.exit_codes import EXIT_CODES
 from equivcheck.core.findings import Finding, Outcome, Reason, worst
 from equivcheck.records.divergence import texts_alone
 from equivcheck.records.records import CANDIDATE, SAMPLED, TARGET, Evidence, VerdictRecord
-
-EXIT_CODES = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INCONCLUSIVE: 3}
-"""Exit code 2 is for what could not run at all: an `EquivcheckError`."""
 
 WORDS = {
     Outcome.PASS: "EQUIVALENT",

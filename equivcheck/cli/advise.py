@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from equivcheck.cli.output import Output, json_option
+from equivcheck.core.exit_codes import EXIT_CODES
+from equivcheck.core.findings import Outcome
 
 if TYPE_CHECKING:
     from equivcheck.advise.policy import Route, Routes
 
 
-INCONCLUSIVE = 3
 SHARE = click.FloatRange(0, 1)
 POSITIVE = click.FloatRange(0, min_open=True)
 
@@ -76,8 +77,14 @@ def command(
     if summary.missing:
         told = f"INCONCLUSIVE — the measurement is {summary.missing}; no advice is given"
         output.say_lines([told])
-        output.document({"outcome": "inconclusive", "problem": told, "exit_code": INCONCLUSIVE})
-        return INCONCLUSIVE
+        output.document(
+            {
+                "outcome": "inconclusive",
+                "problem": told,
+                "exit_code": EXIT_CODES[Outcome.INCONCLUSIVE],
+            }
+        )
+        return EXIT_CODES[Outcome.INCONCLUSIVE]
     evidence = read_evidence(find_run(verdict), scores=False, compact=True) if verdict else None
     routes = advise(
         summary,

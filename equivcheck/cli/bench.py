@@ -10,6 +10,8 @@ import click
 from equivcheck.cli.output import Output, json_option, note
 from equivcheck.cli.setup_options import read_settings, setup_options
 from equivcheck.core.errors import SettingsError
+from equivcheck.core.exit_codes import EXIT_CODES, INTERRUPTED
+from equivcheck.core.findings import Outcome, worst
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
 
 SUITES = ("code", "json_sql", "chat", "multilingual", "creative")
 OUT = "reports/bench"
-INTERRUPTED = 130
-NOT_EQUIVALENT = 1
 
 
 @click.command("bench")
@@ -181,10 +181,8 @@ def _say(bench: Bench, path: Path, *, limits: Mapping[str, WorkloadLimits], as_j
     import msgspec
 
     from equivcheck.baselines.limits import limit_findings
-    from equivcheck.checks.verdict import EXIT_CODES
     from equivcheck.cli.bench_words import lines_of
     from equivcheck.compare.from_bench import figures_of
-    from equivcheck.core.findings import Outcome, worst
     from equivcheck.metrics.summarise import summarise
 
     summary = summarise(bench)
@@ -199,7 +197,7 @@ def _say(bench: Bench, path: Path, *, limits: Mapping[str, WorkloadLimits], as_j
     output.document(msgspec.to_builtins(summary, str_keys=True) | {"limits": held_to})
     candidates = {arm.name for arm in summary.arms if arm.role == "candidate"}
     if not all(each.holds for each in summary.comparisons if each.arm in candidates):
-        return NOT_EQUIVALENT
+        return EXIT_CODES[Outcome.FAIL]
     if summary.missing:
         return EXIT_CODES[Outcome.INCONCLUSIVE]
     return EXIT_CODES[worst([finding.outcome for finding in held_to])] if held_to else 0

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from equivcheck.cli.output import Output, json_option, note
+from equivcheck.core.exit_codes import COULD_NOT_RUN
 
 if TYPE_CHECKING:
     from equivcheck.records.records import Evidence
-
-NOT_WRITTEN = 2
 
 
 @click.command("bundle")
@@ -57,8 +56,8 @@ def command(
         output.say(f"these {len(listed)} prompts, and the answers to them, would leave with it:")
         output.say_lines(f"  {key}: {text}" for key, text in listed)
         output.say("nothing was written: add --yes to write it, or --redact to leave them out")
-        output.document(told | {"exit_code": NOT_WRITTEN})
-        return NOT_WRITTEN
+        output.document(told | {"exit_code": COULD_NOT_RUN})
+        return COULD_NOT_RUN
     path = Path(out or f"bundle-{head(evidence.header.run, cells=60).replace('/', '-')}.zip")
     with writing(path):
         path.write_bytes(made.data)

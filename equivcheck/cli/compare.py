@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from equivcheck.cli.output import Output, json_option, note
+from equivcheck.core.exit_codes import EXIT_CODES
+from equivcheck.core.findings import Outcome
 
 if TYPE_CHECKING:
     from equivcheck.compare.comparison import Comparison
-
-NO_BASELINE = 3
 
 
 @click.command("compare")
@@ -66,9 +66,9 @@ def command(
         output.say(f"NO BASELINE — {error}\n{error.fix}")
         output.document(
             {"word": "NO BASELINE", "problem": str(error), "state": error.state, "fix": error.fix}
-            | {"outcome": "inconclusive", "exit_code": NO_BASELINE}
+            | {"outcome": "inconclusive", "exit_code": EXIT_CODES[Outcome.INCONCLUSIVE]}
         )
-        return NO_BASELINE
+        return EXIT_CODES[Outcome.INCONCLUSIVE]
     limits = load_settings(find_settings_file(Path.cwd())).workload
     given = {"effect": effect, "margin": margin}
     terms = Terms(**{name: value for name, value in given.items() if value is not None})
@@ -97,7 +97,6 @@ def say(found: Comparison, *, base: str, new: str, output: Output, text: str | N
     """
     import msgspec
 
-    from equivcheck.checks.verdict import EXIT_CODES
     from equivcheck.compare.render import lines_of, next_command
 
     then = next_command(found, base=base, new=new)

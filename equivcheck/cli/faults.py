@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from equivcheck.cli.output import Output, json_option, note
+from equivcheck.core.exit_codes import INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from equivcheck.faults.fault import Fault
 
 FOLDER = "reports/runs/faults"
-INTERRUPTED = 130
 CONTROLS = "controls"
 GROUPS = ("faults", CONTROLS)
 """Patterns that mean all of a kind."""

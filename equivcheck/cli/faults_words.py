@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from equivcheck.core.escape import clip
-from equivcheck.core.findings import Interval
+from equivcheck.core.exit_codes import EXIT_CODES
+from equivcheck.core.findings import Interval, Outcome
 from equivcheck.fault_matrix.result import Result
 from equivcheck.fault_matrix.seeds import Runs, Spread, Unit, by_entry
 from equivcheck.fault_matrix.share import Share
 from equivcheck.fault_matrix.tally import Tally, sentence
 from equivcheck.report.layout import columns
-
-NOT_KNOWN = 3
 
 
 class Rate(Struct, frozen=True, kw_only=True):
@@ -67,7 +66,7 @@ def document_of(
         entries=tuple(map(_entry, by_entry(results))),
         results=tuple(results),
         missing=tuple(missing),
-        exit_code=counted.exit_code or (NOT_KNOWN if missing else 0),
+        exit_code=counted.exit_code or (EXIT_CODES[Outcome.INCONCLUSIVE] if missing else 0),
     )
 
 

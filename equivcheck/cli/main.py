@@ -20,8 +20,9 @@ import click
 from equivcheck import __version__
 from equivcheck.capture.threads import spin_briefly
 from equivcheck.cli.output import Output, forgiving, open_streams, say_error
-from equivcheck.cli.supervise import COULD_NOT_RUN, supervised
+from equivcheck.cli.supervise import supervised
 from equivcheck.core.errors import EquivcheckError, SettingsError, did_you_mean
+from equivcheck.core.exit_codes import COULD_NOT_RUN, INTERRUPTED
 from equivcheck.core.extras import missing
 
 VERBS = (
@@ -44,7 +45,6 @@ VERBS = (
     "engines",
     "doctor",
 )
-INTERRUPTED = 130
 COMPLETION = "_EQUIVCHECK_COMPLETE"
 
 

@@ -15,6 +15,7 @@ from equivcheck.cli.setup_options import (
     read_settings,
     setup_options,
 )
+from equivcheck.core.exit_codes import INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from equivcheck.records.shards import Which
 
 SUITES = "suites"
-INTERRUPTED = 130
 
 
 @click.command("run")

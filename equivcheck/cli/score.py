@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from equivcheck.cli.output import Output, json_option
+from equivcheck.core.exit_codes import EXIT_CODES
 
 if TYPE_CHECKING:
     from equivcheck.evaluations.compare import ScoredEvaluation
@@ -54,7 +55,6 @@ def command(
     """
     import msgspec
 
-    from equivcheck.checks.verdict import EXIT_CODES
     from equivcheck.evaluations.compare import compare
     from equivcheck.evaluations.read import read_evaluation
 

@@ -21,13 +21,12 @@ from typing import NoReturn
 import msgspec
 from msgspec import Struct
 
-from equivcheck.checks.verdict import EXIT_CODES
 from equivcheck.core.errors import EquivcheckError
+from equivcheck.core.exit_codes import COULD_NOT_RUN, EXIT_CODES
 from equivcheck.core.processes import end_with_parent, how_it_ended
 from equivcheck.engines.limits import Watch
 from equivcheck.records.records_file import RECORDS_NAME, last_verdict
 
-COULD_NOT_RUN = 2
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if hasattr(signal, "SIGHUP") else ()
 _CODES = frozenset(EXIT_CODES.values())
 _LONGEST_REPORT = 2**16

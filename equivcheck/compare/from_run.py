@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from equivcheck.baselines.facts import facts_of, under_test
-from equivcheck.checks.verdict import Verdict, lossless
+from equivcheck.checks.verdict import IDENTITY_CHECKS, Verdict, lossless
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.generation import Counts
 from equivcheck.records.baseline_record import SCHEMA, Baseline, CaseFact
 from equivcheck.records.records import CANDIDATE, Evidence
-
-_IDENTITY_CHECKS = ("greedy", "coupled")
 
 
 def baseline_of(evidence: Evidence, verdict: Verdict, *, name: str) -> Baseline:
@@ -40,7 +38,7 @@ def _case(evidence: Evidence, key: str, found: list[Finding]) -> CaseFact:
     captured = evidence.captured.get(CANDIDATE, {}).get(key)
     counts = captured.generation.drafts_counted if captured else Counts(0, 0)
     # Of equals, what was said about the tokens tells most.
-    ranked = sorted(found, key=lambda f: (-f.outcome.severity, f.check not in _IDENTITY_CHECKS))
+    ranked = sorted(found, key=lambda f: (-f.outcome.severity, f.check not in IDENTITY_CHECKS))
     return CaseFact(
         drafted=counts.drafted,
         accepted=counts.accepted,

@@ -8,25 +8,25 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from equivcheck.core.on_progress import OnProgress
 from equivcheck.fault_matrix.job import TrialJob
 from equivcheck.fault_matrix.ledger import append, read_ledger, write_ledger
 from equivcheck.fault_matrix.result import Result
 from equivcheck.fault_matrix.rigs import LAW
 from equivcheck.fault_matrix.trial import capture_sound, run_job
 
-Progress = Callable[[str, int, int], None]
 SOUND, PROVING = "sound arms", "faults"
 Done = TypeVar("Done")
 
 
 def prove(
-    jobs: Sequence[TrialJob], out: Path, *, workers: int, progress: Progress | None = None
+    jobs: Sequence[TrialJob], out: Path, *, workers: int, progress: OnProgress | None = None
 ) -> list[Result]:
     """Run what the ledger in ``out`` does not hold yet; the results in the order of the jobs.
 
@@ -76,7 +76,7 @@ def sound_jobs(jobs: Sequence[TrialJob]) -> list[TrialJob]:
 
 
 def drain(
-    futures: Sequence[Future[Done]], progress: Progress | None, *, what: str
+    futures: Sequence[Future[Done]], progress: OnProgress | None, *, what: str
 ) -> Iterator[Done]:
     """Results as they come."""
     for done, future in enumerate(as_completed(futures), start=1):

@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from equivcheck.core.exit_codes import EXIT_CODES
+from equivcheck.core.findings import Outcome
 from equivcheck.fault_matrix.result import Result, Said
 from equivcheck.fault_matrix.seeds import Runs, Unit, controls_of, faults_of, medians
 from equivcheck.fault_matrix.share import Share, percent
@@ -47,8 +49,8 @@ class Tally(NamedTuple):
     def exit_code(self) -> int:
         """0 where all is as it should be, 1 where it is not, 3 where it is not known."""
         if self.missed or self.wrongly_accused:
-            return 1
-        return 3 if self.unsure else 0
+            return EXIT_CODES[Outcome.FAIL]
+        return EXIT_CODES[Outcome.INCONCLUSIVE if self.unsure else Outcome.PASS]
 
 
 def tally(results: Sequence[Result]) -> Tally:

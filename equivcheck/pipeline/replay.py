@@ -18,10 +18,11 @@ import msgspec
 from msgspec import Struct
 
 from equivcheck.checks.schedules import CHECK as SCHEDULES
-from equivcheck.checks.verdict import EXIT_CODES, IDENTITY_CHECKS, LAW_CHECKS, about_case, judge
+from equivcheck.checks.verdict import IDENTITY_CHECKS, LAW_CHECKS, about_case, judge
 from equivcheck.core.cases import Suite
 from equivcheck.core.errors import RecordsError, did_you_mean
 from equivcheck.core.escape import visible
+from equivcheck.core.exit_codes import EXIT_CODES
 from equivcheck.core.findings import Finding, Outcome, worst
 from equivcheck.core.settings import Settings
 from equivcheck.pipeline.company import (
@@ -36,7 +37,7 @@ from equivcheck.records.records import CANDIDATE, Evidence, RequestRecord
 from equivcheck.records.same_run import first_difference
 
 if TYPE_CHECKING:
-    from equivcheck.capture.capture import Progress
+    from equivcheck.core.on_progress import OnProgress
 
 
 class Status(enum.StrEnum):
@@ -73,7 +74,7 @@ class CaseReplay(Struct, frozen=True, kw_only=True):
 
 
 def replay(
-    evidence: Evidence, key: str, *, alone: bool = False, progress: Progress | None = None
+    evidence: Evidence, key: str, *, alone: bool = False, progress: OnProgress | None = None
 ) -> CaseReplay:
     """Run one case of ``evidence`` again.
 
@@ -118,7 +119,7 @@ def replay(
 
 
 def _run(
-    evidence: Evidence, asked: Sequence[RequestRecord], *, law: bool, progress: Progress | None
+    evidence: Evidence, asked: Sequence[RequestRecord], *, law: bool, progress: OnProgress | None
 ) -> Evidence:
     """Run cases of one workload again; with ``law`` the sampled ones are drawn again too."""
     stored, first = evidence.header.settings, asked[0]
@@ -131,7 +132,7 @@ def _run(
 
 
 def _run_together(
-    evidence: Evidence, keys: Sequence[str], key: str, *, arm: str, progress: Progress | None
+    evidence: Evidence, keys: Sequence[str], key: str, *, arm: str, progress: OnProgress | None
 ) -> Evidence:
     """Run a case again in its company, in the order in which the arm was asked."""
     asked = evidence.asked[key]
@@ -142,7 +143,7 @@ def _run_together(
     return _run_suite(suite, settings, progress=progress)
 
 
-def _run_suite(suite: Suite, settings: Settings, *, progress: Progress | None) -> Evidence:
+def _run_suite(suite: Suite, settings: Settings, *, progress: OnProgress | None) -> Evidence:
     from equivcheck.pipeline.run import run
     from equivcheck.records.records_file import read_evidence
 

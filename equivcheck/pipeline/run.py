@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from equivcheck.baselines.adopt import adopt_baseline
-from equivcheck.capture.capture import MakeWay, Progress, TimeThreads, capture
+from equivcheck.capture.capture import MakeWay, TimeThreads, capture
 from equivcheck.checks.verdict import Verdict, judge
 from equivcheck.core.cases import Suite
+from equivcheck.core.on_progress import OnProgress
 from equivcheck.core.settings import Settings
 from equivcheck.grading.answers import grade_answers
 from equivcheck.records.records_file import read_evidence, seal
@@ -28,7 +29,7 @@ def run(
     more: bool = False,
     which: Which | None = None,
     time_threads: TimeThreads | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Verdict:
     """Plan, capture, score, grade, judge and report one run in ``folder``.
 

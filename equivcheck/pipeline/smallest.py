@@ -16,10 +16,11 @@ import msgspec
 from msgspec import Struct
 
 from equivcheck.checks.subjects import command
-from equivcheck.checks.verdict import EXIT_CODES, judge
+from equivcheck.checks.verdict import judge
 from equivcheck.core.atomic_write import replace
 from equivcheck.core.cases import Case, Suite
 from equivcheck.core.errors import RecordsError
+from equivcheck.core.exit_codes import EXIT_CODES
 from equivcheck.core.findings import Finding, Outcome
 from equivcheck.core.load_suites import SuiteHeader, load_suites
 from equivcheck.core.schedule import waves
@@ -38,7 +39,7 @@ from equivcheck.pipeline.trials import Trials
 from equivcheck.records.records import CANDIDATE, Evidence
 
 if TYPE_CHECKING:
-    from equivcheck.capture.logbook import Progress
+    from equivcheck.core.on_progress import OnProgress
 
 MOST_TRIES = 200
 CHECKS = ("greedy", "coupled", "batching", "stopping", "counters", "logprobs")
@@ -85,7 +86,7 @@ def smallest(
     file: Path,
     *,
     most: int = MOST_TRIES,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Smallest:
     """Shrink the failure of a case and write it to ``file``.
 

@@ -15,7 +15,7 @@ from equivcheck.checks.diagnosis import Diagnosis, diagnoses
 from equivcheck.checks.events.vocabulary import RunEvent
 from equivcheck.checks.judged import Judged, judged_of
 from equivcheck.checks.subjects import RUN, plural
-from equivcheck.checks.verdict import Verdict
+from equivcheck.checks.verdict import IDENTITY_CHECKS, Verdict
 from equivcheck.core.escape import clip, head, visible
 from equivcheck.core.findings import Finding, Interval, Outcome, Reason, worst
 from equivcheck.records.evidence_digest import evidence_digest
@@ -31,7 +31,6 @@ from equivcheck.report.law import LawView, law_view
 from equivcheck.report.texts import Texts, texts_of
 from equivcheck.statistics.acceptance_rate import acceptance_by_workload
 
-_IDENTITY_CHECKS = ("greedy", "coupled")
 _TOLD = ("python", "torch", "transformers", "threads", "cpu", "gpu", "cores")
 """Of the environment, what the first screen shows, threads where they were chosen by timing;
 records have all of it."""
@@ -140,7 +139,7 @@ def view_of(evidence: Evidence, verdict: Verdict) -> RunView:
             _block(evidence, finding)
             for finding in verdict.findings
             if finding.reason is Reason.NUMERICS
-            and finding.check in _IDENTITY_CHECKS
+            and finding.check in IDENTITY_CHECKS
             and finding.subject in evidence.asked
         ),
         law=law_view(evidence),
@@ -195,7 +194,7 @@ def _workload_rows(
         cases = [
             finding
             for finding in inside
-            if finding.check in _IDENTITY_CHECKS and finding.subject in evidence.asked
+            if finding.check in IDENTITY_CHECKS and finding.subject in evidence.asked
         ]
         found = acceptance.get(workload)
         rows.append(

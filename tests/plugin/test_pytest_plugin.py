@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from equivcheck.cli import main as cli
+from equivcheck.core.exit_codes import INTERRUPTED
 from equivcheck.plugin.sniffing import is_suite
 from equivcheck.records.records import CANDIDATE
 from equivcheck.records.records_file import read_evidence
@@ -118,7 +119,7 @@ def interrupted(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
     """Leave an unfinished run behind; the candidate it was made with."""
     candidate = f"{TOY},interrupt=two"
     monkeypatch.chdir(project.path)
-    assert cli.run(["run", "--candidate", candidate]) == cli.INTERRUPTED
+    assert cli.run(["run", "--candidate", candidate]) == INTERRUPTED
     project.write("survive", "")
     return candidate
 

@@ -21,11 +21,11 @@ from equivcheck.capture.ask import ask
 from equivcheck.capture.draws.keep_scores import keep_scores
 from equivcheck.capture.draws.plan import Ahead, DrawPlan, draw_ahead
 from equivcheck.capture.draws.under import Under, draw_under
-from equivcheck.capture.logbook import Progress
 from equivcheck.core.detokenise import Detokenise, stop_completed_at
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import RecordsError, describe
 from equivcheck.core.generation import Generation, Request
+from equivcheck.core.on_progress import OnProgress
 from equivcheck.records.records import (
     CANDIDATE,
     SAMPLED,
@@ -59,7 +59,7 @@ class Ledger:
         writer: RecordsWriter,
         folder: Path,
         detokenise: Detokenise,
-        progress: Progress | None,
+        progress: OnProgress | None,
     ) -> None:
         """Start from what a run's records already hold. Scores that are not theirs do not count."""
         self.plan, self.writer, self.folder = plan, writer, folder

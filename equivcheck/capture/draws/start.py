@@ -11,9 +11,9 @@ import msgspec
 from equivcheck.capture.draws.draw_until import Refuted, SampleScorer, draw_and_score, draw_tokens
 from equivcheck.capture.draws.ledger import Ledger, Output, scorable, share_of
 from equivcheck.capture.draws.plan import CHECKPOINTS, DrawPlan
-from equivcheck.capture.logbook import Progress
 from equivcheck.core.detokenise import Detokenise
 from equivcheck.core.engine import DraftSource, Engine
+from equivcheck.core.on_progress import OnProgress
 from equivcheck.records.lossy import lossy_by
 from equivcheck.records.records import (
     CANDIDATE,
@@ -44,7 +44,7 @@ def draw(
     detokenise: Detokenise,
     served: ServerScorer | None = None,
     more: bool = False,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> None:
     """Draw what the plan says, unless the budget is too small to show anything.
 

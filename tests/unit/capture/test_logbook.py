@@ -9,12 +9,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from equivcheck.capture.logbook import Logbook, Progress
+from equivcheck.capture.logbook import Logbook
 from equivcheck.capture.plan import Plan, make_plan
 from equivcheck.core.cases import Case, Suite
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import EngineError
 from equivcheck.core.generation import Generation, Request, TokenScore
+from equivcheck.core.on_progress import OnProgress
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.records.records import CANDIDATE, REPEAT, TARGET, Evidence, Header
 from equivcheck.records.records_file import RecordsWriter, read_evidence
@@ -82,7 +83,7 @@ def open_book(path: Path) -> Iterator[OpenBook]:
     """Opens the run's logbook, each time as a resumed run would."""
     with ExitStack() as files:
 
-        def opened(*, progress: Progress | None = None) -> Logbook:
+        def opened(*, progress: OnProgress | None = None) -> Logbook:
             files.close()
             plan, header = plan_and_header()
             writer, evidence = RecordsWriter.resume(path, header)

@@ -11,10 +11,10 @@ import numpy as np
 
 from equivcheck.capture.draws.ledger import Ledger, Output
 from equivcheck.capture.draws.plan import DrawPlan
-from equivcheck.capture.logbook import Progress
 from equivcheck.core.cases import Sampling
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.generation import Generation, Request
+from equivcheck.core.on_progress import OnProgress
 from equivcheck.records.records import SAMPLED, TARGET, Evidence, Header, Preflight
 from equivcheck.records.records_file import RECORDS_NAME, RecordsWriter, read_evidence
 from equivcheck.records.score_table import BINS, ScoreTable
@@ -153,7 +153,7 @@ class Room:
             writer.append(*(make_asked(case) for case in (*CASES, *COMPANY)))
             writer.append(Preflight(positions=9, draft_distance=0.3, divergences={}, tokens=budget))
 
-    def open(self, *, progress: Progress | None = None) -> Ledger:
+    def open(self, *, progress: OnProgress | None = None) -> Ledger:
         writer, evidence = RecordsWriter.resume(self.path, header(*self.arms))
         return Ledger(
             DrawPlan(cases=CASES, company=COMPANY, arms=self.arms),
