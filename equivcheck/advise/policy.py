@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from equivcheck.core.atomic_write import writing
+from equivcheck.core.atomic_write import replace, writing
 from equivcheck.core.engine import DraftSource
 from equivcheck.core.errors import RecordsError, SettingsError
 from equivcheck.core.validation import decoded, explain
@@ -155,4 +155,4 @@ def write_routes(path: Path, routes: Routes) -> None:
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(routes), indent=2) + b"\n")
+        replace(path, msgspec.json.format(msgspec.json.encode(routes), indent=2) + b"\n")

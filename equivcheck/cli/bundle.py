@@ -32,7 +32,7 @@ def command(
     """
     from pathlib import Path
 
-    from equivcheck.core.atomic_write import writing
+    from equivcheck.core.atomic_write import replace
     from equivcheck.core.escape import head
     from equivcheck.pipeline.bundle import bundle, prompts_of
     from equivcheck.records.records_file import read_evidence
@@ -59,8 +59,7 @@ def command(
         output.document(told | {"exit_code": COULD_NOT_RUN})
         return COULD_NOT_RUN
     path = Path(out or f"bundle-{head(evidence.header.run, cells=60).replace('/', '-')}.zip")
-    with writing(path):
-        path.write_bytes(made.data)
+    replace(path, made.data)
     output.say(f"wrote {path} ({len(made.data):,} bytes): {', '.join(made.files)}")
     output.document(told | {"written": str(path), "exit_code": 0})
     return 0

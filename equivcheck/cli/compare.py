@@ -55,7 +55,7 @@ def command(
     from equivcheck.compare.compare import compare
     from equivcheck.compare.named import taken
     from equivcheck.compare.render import markdown_of, next_command
-    from equivcheck.core.atomic_write import writing
+    from equivcheck.core.atomic_write import replace
     from equivcheck.core.load_settings import find_settings_file, load_settings
 
     output = Output(as_json=as_json)
@@ -78,8 +78,7 @@ def command(
     text = markdown_of(found, command=next_command(found, base=base, new=new))
     if markdown == "-":
         return say(found, base=base, new=new, output=output, text=text)
-    with writing(Path(markdown)):
-        Path(markdown).write_text(text, encoding="utf-8")
+    replace(Path(markdown), text)
     code = say(found, base=base, new=new, output=output)
     note(f"written: {markdown}")
     return code

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from equivcheck.checks import CHECKS
 from equivcheck.checks.schedules import CHECK as SCHEDULES
-from equivcheck.core.atomic_write import writing
+from equivcheck.core.atomic_write import replace
 from equivcheck.core.errors import EquivcheckError
 from equivcheck.core.findings import Outcome
 from equivcheck.fault_matrix.result import Result
@@ -54,8 +54,7 @@ def render(path: Path, results: Sequence[Result]) -> list[str]:
     if not filled:
         markers = ", ".join(f"<!-- {name} -->" for name in SECTIONS)
         raise EquivcheckError(f"{path}: has none of the markers {markers}")
-    with writing(path):
-        path.write_text(text, encoding="utf-8")
+    replace(path, text)
     return filled
 
 

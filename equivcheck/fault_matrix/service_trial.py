@@ -15,7 +15,7 @@ from msgspec import Struct
 from equivcheck.capture.serve import answers_alone, serve_schedule
 from equivcheck.checks.schedules import differences, judge
 from equivcheck.checks.verdict import Verdict
-from equivcheck.core.atomic_write import writing
+from equivcheck.core.atomic_write import replace
 from equivcheck.core.findings import Finding, Outcome, worst
 from equivcheck.core.generation import Generation
 from equivcheck.core.service_schedule import Served, unmet
@@ -53,8 +53,7 @@ def serve_sound(job: TrialJob, folder: Path) -> None:
             alone=answers_alone(plain, list(each.requests.values())),
             served=serve_schedule(drafting, each.schedule, each.requests).answers,
         )
-        with writing(path := place(each, folder)):
-            path.write_bytes(msgspec.json.encode(answers))
+        replace(place(each, folder), msgspec.json.encode(answers))
     plain.close()
     drafting.close()
 

@@ -16,6 +16,7 @@ from equivcheck.capture.environment import git_state
 from equivcheck.checks.diagnosis import diagnoses
 from equivcheck.checks.subjects import RUN
 from equivcheck.checks.verdict import LAW_CHECKS, Verdict
+from equivcheck.core.atomic_write import replace
 from equivcheck.core.errors import describe
 from equivcheck.core.findings import Finding, Outcome
 from equivcheck.core.settings import Settings
@@ -60,7 +61,7 @@ def capture_sound(job: TrialJob, out: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     # Openers are there for whoever asks them; who does not asks the rest alone.
     run(sound_settings(job.rig), suites_of(job.schedules, seed=job.seed, opened=True), folder)
-    done.write_bytes(msgspec.json.encode(SoundCapture(job.code, job.schedules)))
+    replace(done, msgspec.json.encode(SoundCapture(job.code, job.schedules)))
 
 
 def run_job(job: TrialJob, out: Path) -> Result:

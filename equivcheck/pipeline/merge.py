@@ -74,8 +74,7 @@ def merge(folders: Sequence[Path], out: Path) -> tuple[Evidence, Verdict]:
                 for run in runs
                 for key, draw in run.evidence.draws.get(SAMPLED, {}).items()
             }
-            with writing(fresh):
-                write_scores(fresh, scores, about=digest_of_outputs(scores.keys, draws))
+            write_scores(fresh, scores, about=digest_of_outputs(scores.keys, draws))
             told = ScoresRecord(
                 outputs=len(scores.keys), tokens=scores.rows, sha256=digest_of(fresh)
             )

@@ -16,7 +16,7 @@ from typing import IO, Any, Generic, NamedTuple, Self, TypeVar, get_args
 
 import msgspec
 
-from equivcheck.core.atomic_write import writing
+from equivcheck.core.atomic_write import replace, writing
 from equivcheck.core.errors import RecordsError, unknown_name
 from equivcheck.core.validation import decoded, explain
 from equivcheck.records.seal import START, Seal, is_sealed, seal_of, with_seal
@@ -142,9 +142,7 @@ def write_line(file: IO[bytes], text: bytes) -> None:
 
 def write_anew(path: Path, lines: Iterable[bytes]) -> None:
     """Replace a journal by these lines, whose ends are added, all at once."""
-    new = path.with_suffix(".new")
-    new.write_bytes(b"".join(line + b"\n" for line in lines))
-    new.replace(path)
+    replace(path, b"".join(line + b"\n" for line in lines))
 
 
 class Late(NamedTuple):
@@ -179,13 +177,9 @@ class JournalWriter:
             return
         assert isinstance(self._file, io.BytesIO)
         path, make_way = self._late
-        unfinished = path.with_name(f".{path.name}.part")
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.write_bytes(self._file.getvalue())
-            if make_way is not None:
-                make_way()
-            unfinished.replace(path)
+            replace(path, self._file.getvalue(), just_before=make_way)
             self._file = path.open("ab", buffering=0)
         self._late = None
 

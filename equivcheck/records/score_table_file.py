@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from equivcheck.core.atomic_write import replace
 from equivcheck.core.errors import RecordsError
 from equivcheck.core.escape import head, visible
 from equivcheck.core.generation import Generation
@@ -56,7 +56,7 @@ def write_scores(path: Path, table: ScoreTable, *, about: str | None = None) -> 
         about: `digest_of_outputs` of what was scored.
 
     Raises:
-        OSError: the file cannot be written.
+        EquivcheckError: the file cannot be written.
     """
     import numpy as np
     from safetensors.numpy import save
@@ -67,12 +67,7 @@ def write_scores(path: Path, table: ScoreTable, *, about: str | None = None) -> 
     told = {name: json.dumps(getattr(table, name)) for name in NAMES} | {"format": FORMAT}
     if about is not None:
         told[ABOUT] = about
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(in_order(save(tensors, metadata=told)))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    replace(path, in_order(save(tensors, metadata=told)), durable=True)
 
 
 def in_order(file: bytes) -> bytes:

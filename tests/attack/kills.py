@@ -222,9 +222,10 @@ def counting(told: Callable[[int], object], *, number: int = -1, moment: str = "
         kind = msgspec.json.decode(text)["type"]
         at(kind, lambda: line(file, text), lambda: file.write(text[: len(text) // 2]))
 
-    def write_file(path: Path, *arguments: Any) -> None:
+    def write_file(path: Path, content: str | bytes, **options: Any) -> None:
         unfinished = path.with_name(f".{path.name}.part")
-        at(path.name, lambda: replace(path, *arguments), lambda: unfinished.write_text("half"))
+        whole = partial(replace, path, content, **options)
+        at(path.name, whole, lambda: unfinished.write_text("half"))
 
     journal.write_line = write_line
     for name, module in list(sys.modules.items()):

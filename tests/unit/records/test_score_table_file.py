@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from equivcheck.core.errors import RecordsError
+from equivcheck.core.errors import EquivcheckError, RecordsError
 from equivcheck.core.generation import Generation
 from equivcheck.records.replays import Replays, nothing_replayed
 from equivcheck.records.score_table import ScoreTable
@@ -143,7 +143,7 @@ def test_the_old_table_stays_where_writing_breaks_off(
         raise OSError("the disk is full")
 
     monkeypatch.setattr(os, "fsync", broken)
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(EquivcheckError, match="full"):
         write_scores(path, part(TABLE, 0, 3))
     assert_equal(read_scores(path), TABLE)
 
