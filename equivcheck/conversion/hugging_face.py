@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from equivcheck.conversion.read import Found
+from equivcheck.conversion.read import ReadRecord
 from equivcheck.core.errors import SuiteError, unknown_name
 
 PREFIX = "hf:"
@@ -22,7 +22,9 @@ def is_dataset(path: Path) -> bool:
     return str(path).startswith(PREFIX) or path.suffix in FILES or _is_saved(path)
 
 
-def rows_of(path: Path, *, config: str | None = None, split: str | None = None) -> Iterator[Found]:
+def rows_of(
+    path: Path, *, config: str | None = None, split: str | None = None
+) -> Iterator[ReadRecord]:
     """The rows in their order, as records.
 
     Args:
@@ -36,7 +38,7 @@ def rows_of(path: Path, *, config: str | None = None, split: str | None = None) 
     """
     rows = _split_of(path, _loaded(path, config=config), split=split)
     for number, row in enumerate(rows, start=1):
-        yield Found(f"row {number}", {key: _plain(value) for key, value in row.items()})
+        yield ReadRecord(f"row {number}", {key: _plain(value) for key, value in row.items()})
 
 
 def _is_saved(path: Path) -> bool:

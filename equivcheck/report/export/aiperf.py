@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from equivcheck.core.generation import Generation
-from equivcheck.records.records import CANDIDATE, Asked, Evidence
+from equivcheck.records.records import CANDIDATE, Evidence, RequestRecord
 from equivcheck.statistics.acceptance_rate import acceptance_of
 
 TOOL = "equivcheck"
@@ -85,7 +85,9 @@ def acceptance_record(answer: Generation, *, engine: str, most: int) -> dict[str
     }
 
 
-def _metadata(asked: Asked, *, number: int, began: int, answer: Generation) -> dict[str, Any]:
+def _metadata(
+    asked: RequestRecord, *, number: int, began: int, answer: Generation
+) -> dict[str, Any]:
     """Who asked what; the times are the run's beginning, because no request's own is recorded."""
     session = f"{asked.workload}/{asked.session}" if asked.session else asked.request.key
     return {

@@ -16,7 +16,7 @@ from equivcheck.core.cases import Case, Message
 from equivcheck.core.errors import SuiteError
 from equivcheck.core.findings import Finding, Outcome
 from equivcheck.core.load_suites import load_suite
-from equivcheck.records.records import CANDIDATE, TARGET, Asked, Captured, Evidence
+from equivcheck.records.records import CANDIDATE, TARGET, Evidence, GenerationRecord, RequestRecord
 
 SCORER = "equivcheck"
 LETTERS = {Outcome.PASS: "C", Outcome.FAIL: "I", Outcome.INCONCLUSIVE: "N"}
@@ -112,7 +112,7 @@ def _score_of(name: str, values: list[str]) -> dict[str, Any]:
 
 
 def _sample(
-    evidence: Evidence, asked: Asked, case: Case | None, found: list[Finding]
+    evidence: Evidence, asked: RequestRecord, case: Case | None, found: list[Finding]
 ) -> dict[str, Any]:
     key = asked.request.key
     target, candidate = (evidence.captured.get(arm, {}).get(key) for arm in (TARGET, CANDIDATE))
@@ -136,7 +136,7 @@ def _sample(
     return sample
 
 
-def _input(asked: Asked, case: Case | None) -> str | list[dict[str, Any]]:
+def _input(asked: RequestRecord, case: Case | None) -> str | list[dict[str, Any]]:
     """What was asked, as the suite has it; records hold a prompt's ids alone."""
     if case is not None and case.prompt is not None:
         return case.prompt
@@ -157,7 +157,7 @@ def _message(role: str, text: str) -> dict[str, Any]:
     return {"role": role, "content": text}
 
 
-def _output(evidence: Evidence, answer: Captured | None) -> dict[str, Any]:
+def _output(evidence: Evidence, answer: GenerationRecord | None) -> dict[str, Any]:
     arm = evidence.header.arms.get(CANDIDATE)
     told: dict[str, Any] = {"model": arm.engine if arm else CANDIDATE, "choices": []}
     if answer is None:
@@ -197,7 +197,7 @@ def _scores(
 
 
 def _about(
-    asked: Asked, target: Captured | None, candidate: Captured | None
+    asked: RequestRecord, target: GenerationRecord | None, candidate: GenerationRecord | None
 ) -> Iterator[tuple[str, Any]]:
     yield "workload", asked.workload
     yield "suite", f"{asked.path}:{asked.line}"

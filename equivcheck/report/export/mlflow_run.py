@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from equivcheck.checks.verdict import EXIT_CODES, Verdict
+from equivcheck.checks.verdict import Verdict
+from equivcheck.core.exit_codes import EXIT_CODES
 from equivcheck.core.findings import Outcome
 from equivcheck.records.records import CANDIDATE, TARGET, Evidence
 from equivcheck.report.view import view_of
