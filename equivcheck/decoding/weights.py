@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
+import os
 from typing import Any
 
 import torch
@@ -50,9 +52,11 @@ def fuse(model: Any, architecture: Architecture) -> Weights:
     """
     body = model.model
     rotary = body.rotary_emb
+    layers = tuple(layer_weights(block, architecture) for block in body.layers)
+    return_freed_memory()
     return Weights(
         embedding=model.get_input_embeddings().weight.detach(),
-        layers=tuple(layer_weights(block, architecture) for block in body.layers),
+        layers=layers,
         final_norm=gain(body.norm, architecture),
         head=model.get_output_embeddings().weight.detach(),
         inverse_frequencies=rotary.inv_freq.detach().float(),
@@ -87,6 +91,13 @@ def joined(linears: tuple[Any, ...]) -> Tensor:
     for linear, part in zip(linears, parts, strict=True):
         linear.weight.data = part
     return fused
+
+
+def return_freed_memory() -> None:
+    """Have the C library give back what the separate weights took: GNU's would keep it."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
 
 
 def head_norms(attention: Any, architecture: Architecture) -> HeadNorms | None:

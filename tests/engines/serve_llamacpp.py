@@ -6,6 +6,7 @@ compute in it. Runs until it is ended; needs nothing of equivcheck.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -21,7 +22,8 @@ def main() -> None:
     given.model.path = model
     given.hostnames, given.port = ["127.0.0.1"], int(port)
     given.n_ctx, given.n_parallel = 4096, 4
-    given.cpuparams.n_threads = given.cpuparams_batch.n_threads = 1
+    threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
+    given.cpuparams.n_threads = given.cpuparams_batch.n_threads = threads
     given.endpoint_metrics, given.warmup = True, False
     given.cache_type_k = given.cache_type_v = llama.ggml_type.GGML_TYPE_F32
     given.flash_attn_type = llama.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
