@@ -23,6 +23,7 @@ from equivcheck.decoding.contract import SHAPE_MULTIPLE, ContractReport, promisa
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.gamma import AdaptiveGamma, GammaPolicy
 from equivcheck.decoding.graphs import cost_of
+from equivcheck.decoding.kernels.library import uncompiled
 from equivcheck.decoding.kernels.needs import missing_for_kernels
 from equivcheck.decoding.mixing import MixedDrafter, MixedGamma
 from equivcheck.decoding.model import StaticModel
@@ -163,10 +164,13 @@ class NativeEngine:
 
     @property
     def slowed(self) -> tuple[str, ...]:
-        """What keeps a GPU from running at full speed."""
-        device = self.pair.target.device
-        missing = missing_for_kernels(device)
-        if device.type != "cuda" or missing is None:
+        """What is missing for full speed on a device that could have it."""
+        target = self.pair.target
+        if target.device.type == "cuda":
+            missing = missing_for_kernels(target.device)
+        else:
+            missing = uncompiled(target.dtype)
+        if missing is None or self.options.kernels != "auto":
             return ()
         return (f"torch's kernels alone, since {missing}: small operations take their time",)
 

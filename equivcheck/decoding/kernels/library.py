@@ -35,18 +35,33 @@ NAME = "kernels.so"
 @functools.cache
 def missing_for_compiled(dtype: torch.dtype) -> str | None:
     """Why the compiled kernels cannot run here in a dtype; None: they can."""
+    if missing := unsuited(dtype) or uncompiled(dtype):
+        return missing
+    has = hasattr(kernels(), f"linear_{str(dtype).removeprefix('torch.')}")
+    return None if has else f"this CPU has no AVX-512 for {dtype}"
+
+
+def unsuited(dtype: torch.dtype) -> str | None:
+    """Why they are not even tried: the dtype, or the machine, is none that they are written for."""
     if dtype not in DTYPES:
         return f"they are not written for {dtype}"
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         return "they are written for Linux on x86-64"
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         return "this CPU has no AVX-512"
+    return None
+
+
+@functools.cache
+def uncompiled(dtype: torch.dtype) -> str | None:
+    """Why they could not be compiled on a machine that they are written for; else None."""
+    if unsuited(dtype):
+        return None
     try:
-        library = kernels()
+        kernels()
     except (OSError, PairError, subprocess.SubprocessError) as error:
-        return f"they cannot be compiled: {str(error).splitlines()[0]}"
-    suffix = str(dtype).removeprefix("torch.")
-    return None if hasattr(library, f"linear_{suffix}") else f"this CPU has no AVX-512 for {dtype}"
+        return f"the project's cannot be compiled: {str(error).splitlines()[0]}"
+    return None
 
 
 @functools.cache

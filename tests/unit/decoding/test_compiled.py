@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,20 +22,18 @@ here = pytest.mark.skipif(
 )
 
 
+def forget() -> None:
+    for each in (library.kernels, library.uncompiled, library.missing_for_compiled):
+        each.cache_clear()
+
+
 @pytest.fixture
-def anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """As on a machine where nothing was compiled yet."""
     monkeypatch.setenv(VARIABLE, str(tmp_path))
-    for each in (library.kernels, library.missing_for_compiled):
-        each.cache_clear()
-    return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def found_again() -> object:
-    yield
-    for each in (library.kernels, library.missing_for_compiled):
-        each.cache_clear()
+    forget()
+    yield tmp_path
+    forget()
 
 
 @here
@@ -56,12 +55,12 @@ def test_kernels_are_compiled_once_a_machine(anew: Path, monkeypatch: pytest.Mon
 def test_what_is_missing_is_said(anew: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "not written for torch.float16" in str(library.missing_for_compiled(torch.float16))
     monkeypatch.setenv("CXX", "no-such-compiler")
-    missing = "they cannot be compiled: there is no C++ compiler (no-such-compiler)"
+    missing = "the project's cannot be compiled: there is no C++ compiler (no-such-compiler)"
     assert library.missing_for_compiled(torch.float32) == missing
-    library.missing_for_compiled.cache_clear()
+    forget()
     monkeypatch.setenv("CXX", "false")
-    assert "they cannot be compiled: " in str(library.missing_for_compiled(torch.float32))
-    library.missing_for_compiled.cache_clear()
+    assert "the project's cannot be compiled: " in str(library.missing_for_compiled(torch.float32))
+    forget()
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     assert library.missing_for_compiled(torch.float32) == "this CPU has no AVX-512"
 
