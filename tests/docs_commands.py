@@ -1,8 +1,9 @@
 """``python -m tests.docs_commands``: run the commands that README and docs show, page by page.
 
-Each page has a folder of its own under ``build/docs-commands``, in which the suites are. A command
-fails where it exits with 2, which is a wrong command or an engine that cannot be used, or with a
-code of no verdict. What is not run stands in `NOT_RUN` with the reason.
+Each page has a folder of its own under ``build/docs-commands``, in which the suites are;
+``--short`` takes their first cases alone. A command fails where it exits with 2, which is a wrong
+command or an engine that cannot be used, or with a code of no verdict. What is not run
+stands in `NOT_RUN` with the reason.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ NOT_RUN = {
 """Beginning of a command to why it is not run."""
 LATEST = "reports/latest"
 """A run that pages take as given."""
+SMOKE = "smoke"
 SERVERS = "http://127.0.0.1"
 
 
@@ -96,19 +98,36 @@ def main() -> int:
     """Run what a pattern of pages fits; 1 where a command fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pages", nargs="*", help="Parts of pages' names; none: all.")
-    wanted = parser.parse_args().pages
+    parser.add_argument(
+        "--short", action="store_true", help="Only the first case of each suite but smoke."
+    )
+    given = parser.parse_args()
+    wanted = given.pages
     failed = 0
     chosen = [each for each in shown() if not wanted or any(part in each.page for part in wanted)]
     for page in dict.fromkeys(each.page for each in chosen):
         folder = FOLDER / Path(page).stem
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        (folder / "suites").symlink_to(ROOT / "suites")
+        if given.short:
+            shorten(ROOT / "suites", folder / "suites")
+        else:
+            (folder / "suites").symlink_to(ROOT / "suites")
         asked = [each for each in chosen if each.page == page and each.ours and not each.not_run]
         if any(LATEST in each.words for each in asked):
             asked.insert(0, Shown(page, f"equivcheck run suites/smoke.jsonl --out {LATEST}"))
         failed += sum(not run(each, folder) for each in asked)
     return int(failed > 0)
+
+
+def shorten(suites: Path, into: Path) -> None:
+    """Suites with their first case, which find what a command does wrong in less time."""
+    for file in sorted(suites.rglob("*.jsonl")):
+        place = into / file.relative_to(suites)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = lines if file.stem == SMOKE else lines[:2]
+        place.write_text("".join(kept), encoding="utf-8")
 
 
 def run(each: Shown, folder: Path) -> bool:
