@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from equivcheck.checks.verdict import Verdict
 from equivcheck.core.findings import Finding, Outcome, worst
@@ -115,3 +115,42 @@ def is_caught(said: Said, checks: dict[str, Outcome], *, breaks: Breaks, caught_
     if breaks == "measurement" and said is not Said.ACCOUNTING:
         return False
     return checks.get(caught_by) is Outcome.FAIL
+
+
+def completed(
+    blank: Result,
+    verdict: Verdict,
+    *,
+    degradations: Sequence[Degradation],
+    missing: Sequence[str],
+    detected: tuple[int | None, int | None],
+    answered: int,
+    message: Sequence[str],
+) -> Result:
+    """A result with all that judging found.
+
+    Args:
+        blank: Which fault or control was run, and on what.
+        verdict: Of the run.
+        degradations: Workloads on which it was looked for, worse than the sound decoder or not.
+        missing: Events that did not occur.
+        detected: `Result.requests` and `Result.tokens`.
+        answered: Tokens that the candidate gave in all.
+        message: The designated check's first failure, as users see it.
+    """
+    checks = by_check(verdict.findings)
+    said = say(verdict, degraded=any(one.degraded for one in degradations), missing=missing)
+    return structs.replace(
+        blank,
+        headline=verdict.headline,
+        checks=checks,
+        said=said,
+        caught=is_caught(said, checks, breaks=blank.breaks, caught_by=blank.caught_by),
+        accused=Outcome.FAIL in checks.values(),
+        requests=detected[0],
+        tokens=detected[1],
+        answered=answered,
+        missing=tuple(missing),
+        degradations=tuple(degradations),
+        message=tuple(message),
+    )

@@ -23,7 +23,7 @@ from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.registry import load_engine
 from equivcheck.fault_matrix.degradation import Degradation, degradation
 from equivcheck.fault_matrix.job import TrialJob
-from equivcheck.fault_matrix.result import Result, by_check, is_caught, say
+from equivcheck.fault_matrix.result import Result, completed
 from equivcheck.fault_matrix.rigs import Rig
 from equivcheck.fault_matrix.service_schedules import Service
 from equivcheck.report.blocks import block_lines
@@ -102,23 +102,16 @@ def judged_served(job: TrialJob, blank: Result, out: Path) -> Result:
         if entry.caught_by == "acceptance":
             degradations += compared(served, sound, name=name)
     engine.close()
-    checks = by_check(findings)
     outcome = worst([each.outcome for each in findings])
     verdict = Verdict(outcome=outcome, headline=headline(findings), findings=tuple(findings))
-    said = say(verdict, degraded=any(one.degraded for one in degradations), missing=missing)
     failed = next((each for each in findings if each.outcome is not Outcome.PASS), None)
-    return msgspec.structs.replace(
+    return completed(
         blank,
-        headline=verdict.headline,
-        checks=checks,
-        said=said,
-        caught=is_caught(said, checks, breaks=entry.breaks, caught_by=entry.caught_by),
-        accused=Outcome.FAIL in checks.values(),
-        requests=detection[0] if detection else None,
-        tokens=detection[1] if detection else None,
+        verdict,
+        degradations=degradations,
+        missing=missing,
+        detected=detection or (None, None),
         answered=answered,
-        missing=tuple(missing),
-        degradations=tuple(degradations),
         message=() if failed is None else tuple(block_lines(failed)),
     )
 

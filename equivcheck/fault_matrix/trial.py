@@ -24,7 +24,7 @@ from equivcheck.fault_matrix.degradation import Degradation, degradation
 from equivcheck.fault_matrix.events import missing_events
 from equivcheck.fault_matrix.job import TrialJob
 from equivcheck.fault_matrix.openers import without_openers
-from equivcheck.fault_matrix.result import Result, Said, by_check, is_caught, say
+from equivcheck.fault_matrix.result import Result, Said, by_check, completed
 from equivcheck.fault_matrix.rigs import LAW, against, budget_of, sound_settings, suites_of
 from equivcheck.fault_matrix.service_trial import judged_served, serve_sound
 from equivcheck.faults.fault import Fault
@@ -110,11 +110,8 @@ def judged(job: TrialJob, blank: Result, out: Path) -> Result:
     evidence = read_evidence(folder)
     degradations = compare_drafts(entry, evidence, sound=sound)
     missing = missing_events(evidence)
-    checks = by_check(verdict.findings)
-    said = say(verdict, degraded=any(one.degraded for one in degradations), missing=missing)
     made_for = cases_of(evidence, entry.asked)
     finding = first_failure(made_for, verdict.findings, check=entry.caught_by)
-    requests, tokens = detection(evidence, made_for, finding)
     shown = () if finding is None else tuple(block_lines(name_by_folder(finding, folder)))
     if shown:
         of_check = [
@@ -123,20 +120,15 @@ def judged(job: TrialJob, blank: Result, out: Path) -> Result:
             if told.check == entry.caught_by and told.lines
         ]
         shown += tuple(common_lines(of_check))
-    return msgspec.structs.replace(
+    return completed(
         blank,
-        headline=verdict.headline,
-        checks=checks,
-        said=said,
-        caught=is_caught(said, checks, breaks=entry.breaks, caught_by=entry.caught_by),
-        accused=Outcome.FAIL in checks.values(),
-        requests=requests,
-        tokens=tokens,
+        verdict,
+        degradations=degradations,
+        missing=missing,
+        detected=detection(evidence, made_for, finding),
         answered=sum(
             len(captured.generation.token_ids) for captured in evidence.captured[CANDIDATE].values()
         ),
-        missing=tuple(missing),
-        degradations=degradations,
         message=shown,
     )
 

@@ -1,8 +1,8 @@
 """What a seeded fault is, and how one gets into the catalogue.
 
 A fault is a small subclass of `Decoder` under the decorator `fault`, or of `Server` under
-`serving_fault`; what it does wrong is the
-first line of its docstring. The faults themselves are in the modules beside this one.
+`serving_fault`; what it does wrong is the first line of its docstring. The faults themselves are in
+the modules beside this one.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Fault(Struct, frozen=True, kw_only=True):
 
 Kind = TypeVar("Kind", bound=type[Decoder])
 Served = TypeVar("Served", bound=type[Server])
-Entered = TypeVar("Entered", bound=type[object])
+Entered = TypeVar("Entered", bound=type[Decoder] | type[Server])
 REGISTERED: dict[str, Fault] = {}
 """What the decorator has seen; `catalogue.py` imports the modules that use it."""
 
@@ -176,7 +176,7 @@ def serving_fault(
     """
 
     def register(kind: Served) -> Served:
-        add(
+        return add(
             kind,
             Fault(
                 id=fault_id,
@@ -190,50 +190,20 @@ def serving_fault(
                 schedules=schedules,
             ),
         )
-        return kind
-
-    return register
-
-
-def serving_control(
-    fault_id: str, *, schedules: tuple[str, ...], engine: str = "native:gamma=4"
-) -> Callable[[Served], Served]:
-    """Put a sound server beside the catalogue: one that no check may accuse.
-
-    Raises:
-        ValueError: the id is taken.
-    """
-
-    def register(kind: Served) -> Served:
-        add(
-            kind,
-            Fault(
-                id=fault_id,
-                summary=first_line(kind),
-                recreates="",
-                breaks="nothing",
-                caught_by="",
-                decoder=Decoder,
-                server=kind,
-                engine=engine,
-                schedules=schedules,
-            ),
-        )
-        return kind
 
     return register
 
 
 def control(
     fault_id: str, *, schedules: tuple[str, ...], engine: str = "native:gamma=4"
-) -> Callable[[Kind], Kind]:
-    """Put a sound decoder beside the catalogue: one that no check may accuse.
+) -> Callable[[Entered], Entered]:
+    """Put a sound decoder or server beside the catalogue: one that no check may accuse.
 
     Raises:
         ValueError: the id is taken.
     """
 
-    def register(kind: Kind) -> Kind:
+    def register(kind: Entered) -> Entered:
         return add(
             kind,
             Fault(
@@ -242,7 +212,8 @@ def control(
                 recreates="",
                 breaks="nothing",
                 caught_by="",
-                decoder=kind,
+                decoder=kind if issubclass(kind, Decoder) else Decoder,
+                server=kind if issubclass(kind, Server) else Server,
                 engine=engine,
                 schedules=schedules,
             ),

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from equivcheck.faults.fault import serving_control
+from equivcheck.faults.fault import control
 from equivcheck.serving.server import Server
 
 EVERY = ("again", "shared", "crowded", "given-up", "pressure", "samples", "long", "waves")
 
 
-@serving_control("served", schedules=EVERY)
+@control("served", schedules=EVERY)
 class SoundServer(Server):
     """The server as it is."""
 
 
-@serving_control("served-plain", schedules=EVERY, engine="native:gamma=0")
+@control("served-plain", schedules=EVERY, engine="native:gamma=0")
 class SoundPlain(Server):
     """The server as it is, without drafts."""
 
 
-@serving_control("served-gamma-7", schedules=EVERY, engine="native:gamma=7")
+@control("served-gamma-7", schedules=EVERY, engine="native:gamma=7")
 class SoundLongServer(Server):
     """The server as it is, seven drafts a step."""
 
 
-@serving_control("served-lookup", schedules=EVERY, engine="native:gamma=4,drafter=lookup")
+@control("served-lookup", schedules=EVERY, engine="native:gamma=4,drafter=lookup")
 class SoundLookupServer(Server):
     """The server as it is, with drafts by prompt lookup."""
 
 
-@serving_control("served-adaptive", schedules=EVERY, engine="native:gamma=4,adaptive=true")
+@control("served-adaptive", schedules=EVERY, engine="native:gamma=4,adaptive=true")
 class SoundAdaptiveServer(Server):
     """The server as it is, with a gamma that changes from step to step."""

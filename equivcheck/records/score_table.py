@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
     Bytes = NDArray[np.uint8]
+    Flags = NDArray[np.bool_]
 
 RATIO_EDGES = (-2.0, -1.0, -0.5, -0.2, 0.0, 0.2, 0.5, 1.0, 2.0)
 """Borders of the bins of ln(q/p): 10 bins."""
@@ -130,7 +131,7 @@ class ScoreTable:
     """Of p, nats."""
     distance: Floats
     """Total variation distance of p and q."""
-    ends: NDArray[np.bool_]
+    ends: Flags
     """Last token of a verify step or of an output: where a test may be evaluated."""
     stage: Bytes
     """`Stage`; UNKNOWN where the engine gives no trace, or its rule's stages are not known."""
@@ -151,7 +152,7 @@ class ScoreTable:
     crossing_mass: Floats
     """p of the tokens that earlier requests of the same group of `CROSSING_GROUP` emitted at this
     position; NaN beyond `CROSSING_POSITIONS` and for a group's first request."""
-    crossed: NDArray[np.bool_]
+    crossed: Flags
     """Whether x is one of these tokens."""
     twin: Bytes
     """`Twin`."""
@@ -164,3 +165,16 @@ class ScoreTable:
     def rows(self) -> int:
         """Number of tokens."""
         return len(self.support)
+
+
+WIDE = ("bin_mass", "draft_mass", "recovered_mass")
+"""Columns of `BINS` numbers a row. `log_ratio` has one for each alternative, all others one."""
+
+
+def _of_type(name: str) -> tuple[str, ...]:
+    return tuple(each.name for each in dataclasses.fields(ScoreTable) if each.type == name)
+
+
+CODES = _of_type("Bytes")
+NUMBERS = _of_type("Floats")
+FLAGS = _of_type("Flags")

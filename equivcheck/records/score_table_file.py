@@ -16,7 +16,7 @@ from equivcheck.core.errors import RecordsError
 from equivcheck.core.escape import head, visible
 from equivcheck.core.generation import Generation
 from equivcheck.records.replays import as_columns, joined, nothing_replayed, taken_out
-from equivcheck.records.score_table import BINS, ScoreTable
+from equivcheck.records.score_table import BINS, CODES, FLAGS, WIDE, ScoreTable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,19 +32,6 @@ REPLAYS = "replays"
 """The field that is several tensors, or none."""
 ABOUT = "outputs"
 """Key of the metadata: `digest_of_outputs` of the scored. Older files have none."""
-WIDE = ("bin_mass", "draft_mass", "recovered_mass")
-"""Columns of `BINS` numbers a row."""
-FLAGS = ("ends", "crossed")
-CODES = (
-    "support",
-    "bin",
-    "stage",
-    "draft_bin",
-    "recovered_bin",
-    "rejected_class",
-    "violation",
-    "twin",
-)
 
 
 def write_scores(path: Path, table: ScoreTable, *, about: str | None = None) -> None:

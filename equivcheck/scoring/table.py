@@ -9,37 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equivcheck.records.replays import Replays
-from equivcheck.records.score_table import ALTERNATIVES, BINS, ScoreTable, Support, Twin
+from equivcheck.records.score_table import (
+    ALTERNATIVES,
+    BINS,
+    CODES,
+    NUMBERS,
+    WIDE,
+    ScoreTable,
+    Support,
+    Twin,
+)
 from equivcheck.scoring.places import Places
 
-WIDTHS = {
-    "log_ratio": len(ALTERNATIVES),
-    "bin_mass": BINS,
-    "draft_mass": BINS,
-    "recovered_mass": BINS,
-}
+WIDTHS = {"log_ratio": len(ALTERNATIVES)} | dict.fromkeys(WIDE, BINS)
 """Columns of more than one number a row."""
-CODES = (
-    "support",
-    "bin",
-    "stage",
-    "draft_bin",
-    "recovered_bin",
-    "rejected_class",
-    "violation",
-)
-NUMBERS = (
-    *WIDTHS,
-    "pit_vocabulary",
-    "pit_rank",
-    "pit_ratio",
-    "surprisal",
-    "entropy",
-    "distance",
-    "accept_prob",
-    "crossing_mass",
-    "twin_prob",
-)
 
 
 class TableBuilder:
@@ -52,7 +35,7 @@ class TableBuilder:
         self.columns: dict[str, NDArray[Any]] = {
             name: np.zeros((rows, WIDTHS[name]) if name in WIDTHS else rows, np.float32)
             for name in NUMBERS
-        } | {name: np.zeros(rows, np.uint8) for name in CODES}
+        } | {name: np.zeros(rows, np.uint8) for name in CODES if name != "twin"}
         self.columns["support"][:] = Support.UNKNOWN
 
     def fill(self, first: int, columns: Mapping[str, NDArray[Any]]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from equivcheck.core.cases import Case, Sampling, Suite
 
 LAWS = (
@@ -34,4 +36,21 @@ def make_suite(workload: str = "mixed", *, count: int = 10, tokens: int = 16) ->
         cases=cases,
         lines=tuple(range(2, count + 2)),
         digest="d",
+    )
+
+
+def sampling_suite(texts: Sequence[str], *, heats: Sequence[float], tokens: int = 24) -> Suite:
+    """Every text at every temperature, each sampled until its distribution is tested."""
+    cases = tuple(
+        Case(id=f"c{at}", prompt=text, max_new_tokens=tokens, sampling=Sampling(temperature=heat))
+        for at, (text, heat) in enumerate((text, heat) for text in texts for heat in heats)
+    )
+    return Suite(
+        path="law.jsonl",
+        workload="law",
+        description="",
+        cases=cases,
+        lines=tuple(range(2, 2 + len(cases))),
+        digest="d",
+        law=True,
     )

@@ -6,33 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from equivcheck.core.cases import Case, Sampling, Suite
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.findings import Outcome
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.engines.registry import load_engine
 from equivcheck.pipeline.run import run
 from equivcheck.statistics.profiles import PROFILES, Profile, Required
+from tests.engines.suite import sampling_suite
 
 SMALL = Profile(tokens=500, required=(Required("leak", 1.0),))
 TEXTS = ("import os\nimport sys\n\ndef main():\n", '{"a": 1}\n{"a"', "def f(")
 SETUP = EngineSetup(pair="tiny", device="cpu", threads=1, batch_size=1, context=128)
-
-
-def suite() -> Suite:
-    cases = tuple(
-        Case(id=f"c{at}", prompt=text, max_new_tokens=24, sampling=Sampling(temperature=heat))
-        for at, (text, heat) in enumerate((text, heat) for text in TEXTS for heat in (0.0, 1.0))
-    )
-    return Suite(
-        path="law.jsonl",
-        workload="law",
-        description="",
-        cases=cases,
-        lines=tuple(range(2, 2 + len(cases))),
-        digest="d",
-        law=True,
-    )
 
 
 def test_it_is_measured_and_not_accused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +29,7 @@ def test_it_is_measured_and_not_accused(tmp_path: Path, monkeypatch: pytest.Monk
         sampled_batch=4,
         profile="quick",
     )
-    verdict = run(settings, [suite()], tmp_path / "run")
+    verdict = run(settings, [sampling_suite(TEXTS, heats=(0.0, 1.0))], tmp_path / "run")
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.headline.startswith(
         "LOSSY BY SETTING — lossy by setting assistant_ensemble_weight=0.2: "

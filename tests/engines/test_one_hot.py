@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from equivcheck.checks.verdict import Verdict
-from equivcheck.core.cases import Case, Sampling, Suite
 from equivcheck.core.engine import Capabilities, Engine
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.generation import Generation, Request
@@ -18,6 +17,7 @@ from equivcheck.engines.registry import lent, load_engine
 from equivcheck.pipeline.run import run
 from equivcheck.records.records_file import read_evidence
 from equivcheck.statistics.profiles import PROFILES, Profile, Required
+from tests.engines.suite import sampling_suite
 
 SMALL = Profile(tokens=2_000, required=(Required("leak", 0.2),))
 TEXTS = ("a = 1\nb = 2\na = 1\n", "the cat sat on the mat. the cat sat", '{"a": 1, "b": 2, "a":')
@@ -53,22 +53,6 @@ def open_engine(options: Mapping[str, str], setup: EngineSetup) -> Engine:
     return OneHot(setup, fault=options.get("fault"))
 
 
-def suite() -> Suite:
-    cases = tuple(
-        Case(id=f"c{index}", prompt=text, max_new_tokens=24, sampling=Sampling(temperature=heat))
-        for index, (text, heat) in enumerate((text, heat) for text in TEXTS for heat in (0.0, 0.7))
-    )
-    return Suite(
-        path="law.jsonl",
-        workload="law",
-        description="",
-        cases=cases,
-        lines=tuple(range(2, 2 + len(cases))),
-        digest="d",
-        law=True,
-    )
-
-
 def judged(folder: Path, candidate: str, monkeypatch: pytest.MonkeyPatch) -> Verdict:
     monkeypatch.setitem(PROFILES, "quick", SMALL)
     setup = EngineSetup(pair="tiny", device="cpu", threads=1, batch_size=4, context=128)
@@ -76,7 +60,7 @@ def judged(folder: Path, candidate: str, monkeypatch: pytest.MonkeyPatch) -> Ver
         setup=setup, candidate=candidate, control=None, sampled_batch=16, profile="quick"
     )
     with lent({"one-hot": open_engine}):
-        return run(settings, [suite()], folder)
+        return run(settings, [sampling_suite(TEXTS, heats=(0.0, 0.7))], folder)
 
 
 def test_every_stage_of_a_sound_one_is_tested(

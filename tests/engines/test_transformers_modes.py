@@ -13,7 +13,7 @@ from transformers.generation import candidate_generator
 from transformers.modeling_layers import MtpModel
 
 from equivcheck.checks.verdict import Verdict
-from equivcheck.core.cases import Case, Sampling, Suite
+from equivcheck.core.cases import Sampling
 from equivcheck.core.engine import Engine
 from equivcheck.core.errors import EngineError, SettingsError
 from equivcheck.core.findings import Outcome
@@ -23,6 +23,7 @@ from equivcheck.engines.registry import lent, load_engine
 from equivcheck.pipeline.run import run
 from equivcheck.statistics.profiles import PROFILES, Profile, Required
 from tests.drafting_checkpoints import write_all
+from tests.engines.suite import sampling_suite
 
 SMALL = Profile(tokens=400, required=(Required("leak", 1.0),))
 TEXTS = (
@@ -175,22 +176,6 @@ def unverified(engine: Any) -> None:
     engine.target.forward = agreeing
 
 
-def suite(*heats: float) -> Suite:
-    cases = tuple(
-        Case(id=f"c{at}", prompt=text, max_new_tokens=24, sampling=Sampling(temperature=heat))
-        for at, (text, heat) in enumerate((text, heat) for text in TEXTS for heat in heats)
-    )
-    return Suite(
-        path="law.jsonl",
-        workload="law",
-        description="",
-        cases=cases,
-        lines=tuple(range(2, 2 + len(cases))),
-        digest="d",
-        law=True,
-    )
-
-
 def gate(mode: str, checkpoints: Path, folder: Path, *, heat: float, fault: Any = None) -> Verdict:
     setup = setup_of(mode, checkpoints)
 
@@ -209,7 +194,7 @@ def gate(mode: str, checkpoints: Path, folder: Path, *, heat: float, fault: Any 
         profile="quick",
     )
     with lent({"mine": opened}):
-        return run(settings, [suite(heat)], folder)
+        return run(settings, [sampling_suite(TEXTS, heats=(heat,))], folder)
 
 
 def failed(verdict: Verdict) -> set[str]:

@@ -17,7 +17,7 @@ from equivcheck.core.generation import Generation, Request
 from equivcheck.core.on_progress import OnProgress
 from equivcheck.records.records import SAMPLED, TARGET, Evidence, Header, Preflight
 from equivcheck.records.records_file import RECORDS_NAME, RecordsWriter, read_evidence
-from equivcheck.records.score_table import BINS, ScoreTable
+from equivcheck.records.score_table import BINS, CODES, ScoreTable
 from tests.unit.make import (
     VOCAB,
     make_asked,
@@ -106,16 +106,7 @@ def make_table(asked: Sequence[Output]) -> ScoreTable:
         ),
         zeros,
     ) | dict.fromkeys(
-        (
-            "support",
-            "bin",
-            "stage",
-            "draft_bin",
-            "recovered_bin",
-            "rejected_class",
-            "violation",
-            "twin",
-        ),
+        CODES,
         codes,
     )
     return ScoreTable(
