@@ -174,7 +174,7 @@ def _short_by(
 
 
 def _break_even(figures: Figures) -> str:
-    """What the policy's threshold was held against, or why it stands alone."""
+    """What the policy's threshold was compared with, or why it stands alone."""
     if figures.break_even is not None:
         return f"break-even {figures.break_even:.2f}"
     if figures.drafted_per_step is not None:

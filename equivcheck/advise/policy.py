@@ -78,7 +78,7 @@ class Route(Struct, frozen=True, kw_only=True, omit_defaults=True):
     num_speculative_tokens: int
     drafter: DraftSource | None
     baseline: str
-    """The plain arm that it is held against."""
+    """The plain arm that it is compared with."""
     reasons: tuple[str, ...]
     """One line each; what decided comes first."""
     prompts: int

@@ -5,7 +5,7 @@ Of engines that give text alone, the texts have to agree.
 With noise keyed by request and position (the `coupled` rule), the token is the argmax of the
 scores plus noise, so a near tie is one of noisy scores. An arbitration records the plain ones and
 says nothing of it: without a shared contract a difference is neither excused nor proof of a bug,
-but held against the control's rate. Under the rejection rule token identity is not the claim.
+but compared with the control's rate. Under the rejection rule token identity is not the claim.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from equivcheck.records.records import CANDIDATE, SAMPLED, TARGET, Arbitration, 
 def check(evidence: Evidence) -> list[Finding]:
     """Hold sampled cases to token identity, or say by workload why they cannot be.
 
-    Where identity is no claim, cases that are drawn are left to the check of their law.
+    Where identity is no claim, cases that are drawn are left to the check of their distribution.
     """
     keys = [key for key, asked in evidence.asked.items() if not asked.request.sampling.greedy]
     if not keys:

@@ -32,7 +32,8 @@ NAMED = 5
 def check(evidence: Evidence) -> list[Finding]:
     """One finding a workload and one for the run, which has to have reached every draft slot.
 
-    One more for the draws of the sampled law, and for each arm that ought to be plain and is not.
+    One more for the draws of the sampled distribution, and for each arm that ought to be plain and
+    is not.
     """
     return [*_of_answers(evidence), *_of_draws(evidence), *_not_plain(evidence)]
 
@@ -69,7 +70,7 @@ def _in_part(asked: Sequence[Asked]) -> list[str]:
 
 
 def _of_draws(evidence: Evidence) -> Iterator[Finding]:
-    """The sampled law is that of an engine of its own, which has to have speculated itself."""
+    """The sampled distribution is of an engine of its own, which itself has to have speculated."""
     draws = list(evidence.draws.get(SAMPLED, {}).values())
     if not draws:
         return

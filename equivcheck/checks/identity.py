@@ -34,7 +34,7 @@ Weigh = Callable[[Pair, Arbitration | None, Settings], Weighed]
 
 
 class CaseComparison(NamedTuple):
-    """One case, held against the target."""
+    """One case, compared with the target."""
 
     pair: Pair
     weighed: Weighed

@@ -61,7 +61,7 @@ TELLING = 3.0
 
 
 def broken_headline(evidence: Evidence, battery: Battery) -> str:
-    """Why the law is refuted: what happened, and after how many tokens."""
+    """Why the distribution is refuted: what happened, and after how many tokens."""
     if battery.impossible.counts:
         events = "; ".join(counted(battery.impossible))
         return f"sampled output cannot be the target's: {events} (0 allowed)"
@@ -113,7 +113,7 @@ def blame(battery: Battery, rule: Rule) -> str:
 
 
 def alternative(name: str) -> str:
-    """A wrong law in words."""
+    """A wrong distribution in words."""
     kind, _, text = name.partition("=")
     if kind not in KINDS:
         return visible(name)

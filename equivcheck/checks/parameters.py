@@ -9,7 +9,7 @@ from equivcheck.records.records import Evidence
 
 
 def parameter_group(law: Sampling) -> str:
-    """The parameters of a law in words: ``T=0.7 top-p 0.95``, ``T=1 penalties bias``."""
+    """Sampling parameters in words: ``T=0.7 top-p 0.95``, ``T=1 penalties bias``."""
     parts = [
         f"T={law.temperature:g}",
         f"top-k {law.top_k}" if law.top_k else "",

@@ -1,4 +1,4 @@
-"""Gate: draws follow the target's law, as far as the planned number of tokens can tell.
+"""Gate: draws follow the target's distribution, as far as the planned number of tokens can tell.
 
 The battery of `statistics` decides; here is said what it means. A pass needs the whole budget, no
 refutation, and every departure that the profile requires excluded. Anything less is inconclusive.
@@ -41,7 +41,7 @@ MOST_NAMED = 3
 
 
 def check(evidence: Evidence) -> list[Finding]:
-    """One finding about the run's sampled law, and one for each group or case that stands out."""
+    """One finding about the run's sampled distribution, and one a group or case that stands out."""
     planned = evidence.header.planned.get(SAMPLED, ())
     if not planned:
         return []
@@ -102,7 +102,7 @@ def _evaluated(
 
 
 def unfit(evidence: Evidence) -> tuple[Reason | None, str]:
-    """Why the evidence says nothing of the law; None where it does."""
+    """Why the evidence says nothing of the distribution; None where it does."""
     from equivcheck.statistics.preflight import most_needed, shortfalls
 
     found, draws = evidence.preflight, evidence.draws.get(SAMPLED, {})
@@ -238,7 +238,7 @@ def _held_or_not(evidence: Evidence, battery: Battery) -> Finding:
 
 
 def judged_tokens(evidence: Evidence) -> int:
-    """Drawn tokens that count for or against the law: neither at a cut's border nor at a tie."""
+    """Drawn tokens that count in the test: neither at a cut's border nor at a tie."""
     if evidence.scores is None:
         return 0
     support = evidence.scores.support

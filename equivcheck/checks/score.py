@@ -2,8 +2,8 @@
 
 Where both arms claim the same tokens, a grade may only differ where the token gates excuse the
 difference of the answers. Sampled answers that are drawn independently are held to each other as
-shares, paired by prompt: proof of a loss fails, and so few prompts prove no more; whether the law
-is the target's is for the test of the law. Nothing graded: nothing said.
+shares, paired by prompt: proof of a loss fails, and so few prompts prove no more; whether the
+distribution is the target's is for the test of the distribution. Nothing graded: nothing said.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``equivcheck baseline``: save a run for later ones to be held against."""
+"""``equivcheck baseline``: save a run for later ones to be compared with."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def setup_options(function: Function) -> Function:
 
 
 def law_options(function: Function) -> Function:
-    """Give a verb the flags about the test of the sampled law."""
+    """Give a verb the flags about the test of the sampled distribution."""
     return _with_flags(_LAW, function)
 
 

@@ -58,7 +58,7 @@ class Broken(Struct, frozen=True, kw_only=True):
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
-    """A new run held against a base."""
+    """A new run compared with a base."""
 
     outcome: Outcome
     word: Word

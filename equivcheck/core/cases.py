@@ -175,7 +175,7 @@ class Suite(Struct, frozen=True, kw_only=True):
     digest: str
     """sha256 of the file's bytes, hex."""
     law: bool = False
-    """Whether the law of its sampled cases is tested whatever rule the candidate draws by."""
+    """Whether the distribution of its sampled cases is tested under every rule of the candidate."""
     serving: ServingLimits | None = None
     """Limits of the service that its requests are put to. None: those that there are anyway."""
 

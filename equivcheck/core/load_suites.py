@@ -44,7 +44,7 @@ class SuiteHeader(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     workload: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$")]
     description: str = ""
     law: bool = False
-    """Whether the law of its sampled cases is tested, by drawing each many times."""
+    """Whether the distribution of its sampled cases is tested, by drawing each many times."""
     serving: ServingLimits | None = None
     """Limits of the service that its requests are put to, where an engine serves."""
 
@@ -57,7 +57,7 @@ _CASE_SHAPES: dict[str, type[Struct]] = {
     "arrives": Arrives,
     "give_up_after": Patience,
     "retry": Delay,
-    # What a line is held against whose kind of grader is missing or unknown.
+    # What a line is compared with whose kind of grader is missing or unknown.
     "grader": msgspec.defstruct("AnyGrader", [("kind", Literal[tuple(KINDS)])]),
 }
 _HEADER_SHAPES: dict[str, type[Struct]] = {"": SuiteHeader, "serving": ServingLimits}

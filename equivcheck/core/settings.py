@@ -63,17 +63,17 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     probe_every: Annotated[int, Meta(ge=1)] = 4
     """Every n-th case of a suite also runs in the arms `repeat` and `shuffled`."""
     rescore_every: Annotated[int, Meta(ge=1)] = 8
-    """Every n-th case's log-probabilities are held against an independent pass."""
+    """Every n-th case's log-probabilities are compared with an independent pass."""
     near_tie_ulps: Annotated[float, Meta(gt=0)] = 8.0
     """Most ulps of the compute dtype, at the logits' magnitude, that arithmetic may excuse."""
     logprob_tolerance: Annotated[float, Meta(gt=0)] | None = None
     """Nats; None: derived from the dtype."""
     arbitration: Literal["float32", "float64"] = "float32"
     profile: ProfileName = "default"
-    """How many tokens the test of the sampled law draws, and what it has to exclude."""
+    """How many tokens the test of the sampled distribution draws, and what it has to exclude."""
     sampled: str | None = AUTO
-    """Engine whose sampled law is tested. auto: the candidate; a native one draws by rejection.
-    None: the law is not tested."""
+    """Engine whose sampled distribution is tested. auto: the candidate; a native one draws by
+    rejection. None: the distribution is not tested."""
     sampled_tokens: Annotated[int, Meta(ge=1)] | None = None
     """Tokens to draw, in place of the profile's."""
     sampled_batch: Annotated[int, Meta(ge=1, le=64)] = 32
@@ -90,13 +90,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A server by URL that scores tokens in the place of the pair's weights, which are not read
     then; an engine as `target` names one. None: the weights score."""
     law_evidence: Literal["scores", "tokens"] = "scores"
-    """What the sampled law is judged by: every token scored by the target, or the tokens of both
-    engines alone, where the target cannot score."""
+    """What the sampled distribution is judged by: every token scored by the target, or the tokens
+    of both engines alone, where the target cannot score."""
     require_events: str | tuple[str, ...] | None = AUTO
     """Events that have to have been exercised for a pass: ids (in a text, commas between them), or
     all. auto: all in the profile `release`, else none. None: none."""
     baseline: str | None = None
-    """Saved run that this one is held against, by name or file. None: none."""
+    """Saved run that this one is compared with, by name or file. None: none."""
     arms: Order | Literal["auto"] = "auto"
     """auto: in turn, unless an engine says that it holds its device alone."""
     clock: TimeLimits = TimeLimits()

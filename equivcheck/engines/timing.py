@@ -50,7 +50,7 @@ def draft_cost(
     """What drafts cost, up to `most` of them, by whole steps of idle rows in turn.
 
     As steps are run, since a draft costs more than its forward pass, and the first more than the
-    others. `features` are what the rows' laws take, plain steps' included.
+    others. `features` are what the rows' distributions take, plain steps' included.
     """
     decoder.rows.controls.features = features
     decoder.rows.reach = decoder.model.reach(TIMED_AT + decoder.width)

@@ -43,7 +43,7 @@ class TrialJob(NamedTuple):
 
     @property
     def rig(self) -> Rig:
-        """What it is held against."""
+        """What it is compared with."""
         return rig_of(self.entry)
 
     @property

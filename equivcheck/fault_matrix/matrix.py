@@ -59,7 +59,7 @@ def prove(
 def longest_first(jobs: Sequence[TrialJob]) -> list[TrialJob]:
     """Jobs so ordered that no core waits long for the last: what draws many tokens comes first.
 
-    A sound law is drawn to the end, so it goes before all others.
+    A sound distribution is drawn to the end, so it goes before all others.
     """
     return sorted(jobs, key=lambda job: (job.rig != LAW, job.entry.breaks != "nothing"))
 

@@ -62,7 +62,7 @@ class Result(Struct, frozen=True, kw_only=True):
     """Requests up to the first that the designated check fails, in the order of asking, of the
     schedules made for the fault; others do not count."""
     tokens: int | None = None
-    """Tokens the candidate had given by then, in these; drawn, where a sampled law is tested."""
+    """Tokens the candidate had given by then, in these; drawn, where a distribution is tested."""
     answered: int = 0
     """Tokens the candidate gave in all."""
     missing: tuple[str, ...] = ()

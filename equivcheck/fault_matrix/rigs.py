@@ -1,4 +1,4 @@
-"""Rigs: what a fault is held against. Sound arms are captured once a rig and then replayed."""
+"""Rigs: what a fault is compared with. Sound arms are captured once a rig and then replayed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Rig(Struct, frozen=True, kw_only=True):
     settings: Settings
     schedules: tuple[str, ...]
     compares_drafts: bool = False
-    """Whether acceptance is held against a sound candidate's."""
+    """Whether acceptance is compared with a sound candidate's."""
 
 
 def settings_with(**changes: Any) -> Settings:
@@ -110,7 +110,7 @@ LAW = Rig(
     ),
     schedules=("law",),
 )
-"""Sampled by a rule that promises the target's law and not its tokens."""
+"""Sampled by a rule that promises the target's distribution and not its tokens."""
 
 
 SERVED = Rig(
@@ -222,6 +222,6 @@ def against(rig: Rig, entry: Fault, *, sound: Path, brief: bool) -> Settings:
 def budget_of(entry: Fault) -> int:
     """Tokens to draw before it is decided whether to draw on.
 
-    As many as the rig's profile takes to pass a sound law, and at least an eighth of all.
+    As many as the rig's profile takes to pass a sound distribution, and at least an eighth of all.
     """
     return min(entry.draws, max(PROFILES[LAW.settings.profile].tokens, entry.draws // 8))

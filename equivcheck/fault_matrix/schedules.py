@@ -213,7 +213,7 @@ def law(write: Writer) -> Iterator[Case]:
         Sampling(temperature=1.2, top_k=50),
         Sampling(temperature=0.9, top_p=0.9),
     )
-    # Two laws a prompt: behind one that leaves no choice, a wrong nucleus would go unseen.
+    # Two distributions a prompt: behind one that leaves no choice, a wrong nucleus would go unseen.
     for turn in range(2):
         for index, prompt in enumerate(write.varied[:ROWS]):
             law = laws[(index + turn) % len(laws)]

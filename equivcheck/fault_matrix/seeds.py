@@ -12,7 +12,7 @@ from equivcheck.fault_matrix.result import Result
 from equivcheck.fault_matrix.share import Share
 
 Unit = Literal["answered", "drawn"]
-"""Tokens that the candidate answered, or that were drawn where the law of sampling is tested."""
+"""Tokens that the candidate answered, or that were drawn where a distribution is tested."""
 
 
 class Spread(Struct, frozen=True):

@@ -134,7 +134,7 @@ def judged(job: TrialJob, blank: Result, out: Path) -> Result:
 
 
 def run_to_the_end(job: TrialJob, settings: Settings, folder: Path) -> Verdict:
-    """Run, and draw one budget after another until the law is refuted or all is drawn."""
+    """Run, and draw one budget after another until the distribution is refuted or all is drawn."""
     verdict = run(settings, job.suites, folder)
     for _ in range(further_budgets(job)):
         if by_check(verdict.findings).get(job.entry.caught_by) is Outcome.FAIL:

@@ -70,7 +70,7 @@ class ConfusesLateRows(Decoder):
     """At a temperature, rows from the third on are judged by the law of the row before them."""
 
     def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
-        """Shift the laws of these rows."""
+        """Shift the distributions of these rows."""
         late = torch.arange(len(target_law), device=target_law.device) >= 2
         shifted = (late & ~self.rows.controls.greedy)[:, None, None]
         return super().verify(

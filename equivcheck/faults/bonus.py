@@ -46,7 +46,7 @@ class ReadsBonusEarly(Decoder):
     """The bonus token is drawn from the law of the last draft's slot."""
 
     def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
-        """Put the law before the bonus slot into it."""
+        """Put the distribution before the bonus slot into it."""
         slots = torch.arange(target_law.shape[1], device=target_law.device)
         lengths = proposal.lengths[:, None]
         source = torch.where((slots == lengths) & (lengths > 0), slots - 1, slots)
@@ -59,7 +59,7 @@ class ChoosesBonusGreedily(Decoder):
     """The bonus token is the argmax whatever the temperature."""
 
     def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
-        """Make the last slot's law a point mass."""
+        """Make the last slot's distribution a point mass."""
         best = target_law[:, -1:].argmax(dim=-1, keepdim=True)
         certain = torch.full_like(target_law[:, -1:], float("-inf")).scatter(2, best, 0.0)
         return super().verify(torch.cat([target_law[:, :-1], certain], dim=1), proposal)

@@ -90,7 +90,7 @@ class Fault(Struct, frozen=True, kw_only=True):
     label: Literal["lossy"] | None = None
     """lossy: known and sold as such, which does not make it lossless."""
     draws: int = DRAWS
-    """Tokens to draw at most, where the law of sampling is tested."""
+    """Tokens to draw at most, where the sampling distribution is tested."""
 
     @property
     def serves(self) -> bool:

@@ -1,4 +1,4 @@
-"""F21: modes that trade the target's law for speed on purpose, which are not lossless."""
+"""F21: modes that trade the target's distribution for speed on purpose, which are not lossless."""
 
 from __future__ import annotations
 

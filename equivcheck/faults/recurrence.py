@@ -20,7 +20,7 @@ from equivcheck.faults.fault import control, fault
 DECAY = 0.75
 STRENGTH = 4.0
 TARGET = "native:gamma=0,fault=recurrent"
-"""What these faults are held against: the same layer, decoding plainly."""
+"""What these faults are compared with: the same layer, decoding plainly."""
 SCHEDULE = ("recurrent",)
 LOOKUP = "native:gamma=4,drafter=lookup"
 

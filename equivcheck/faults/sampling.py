@@ -1,4 +1,4 @@
-"""Rejection sampling done wrongly: drafts accepted too readily, or replaced from the wrong law.
+"""Rejection sampling done wrongly: drafts accepted too readily, or wrongly replaced.
 
 Each is a rule with one method overridden. Only outputs that are sampled by the rejection rule show
 it: greedy and coupled decoding keep their own rule.
@@ -166,14 +166,14 @@ class RecoversFromNextSlot(RejectionRule):
     """The replacement of a rejected draft is drawn from the law of the slot behind it."""
 
     def closing_law(self, laws: Laws, rows: Rows, *, accepted: Tensor, rejected: Tensor) -> Tensor:
-        """Shift the target's laws by one."""
+        """Shift the target's distributions by one."""
         later = torch.cat([laws.target[:, 1:], laws.target[:, -1:]], dim=1)
         shifted = laws._replace(target=later)
         return super().closing_law(shifted, rows, accepted=accepted, rejected=rejected)
 
 
 def at_temperature_one(probs: Tensor, rows: Rows) -> Tensor:
-    """The law that temperature 1 would have given, cut as it is, of [rows, slots, vocab]."""
+    """The distribution at temperature 1, cut as it is, of [rows, slots, vocab]."""
     return (probs.log() * rows.controls.safe_temperature[:, None, None]).softmax(dim=-1)
 
 
@@ -192,6 +192,6 @@ class ForgetsTemperatures(RejectionRule):
     """The residual is that of temperature 1."""
 
     def residual(self, laws: Laws, rows: Rows) -> Tensor:
-        """Take both laws at temperature 1."""
+        """Take both distributions at temperature 1."""
         both = Laws(at_temperature_one(laws.target, rows), at_temperature_one(laws.draft, rows))
         return super().residual(both, rows)

@@ -54,7 +54,7 @@ class ReportsRawLaw(OtherRule):
     broken = DrawsCut
 
     def propose(self, *, gamma: int, unread: int) -> Proposal:
-        """Let the drafter cut nothing; drawing from its law does."""
+        """Let the drafter cut nothing; drawing from its distribution does."""
         controls = self.rows.controls
         features = controls.features
         controls.features = dataclasses.replace(features, truncated=False)
@@ -69,7 +69,7 @@ class ReadsSlotBefore(RejectionRule):
     """Each slot but the first is judged by the target's law of the slot before it."""
 
     def verify(self, log_law: Tensor, proposal: Proposal, rows: Rows) -> Verified:
-        """Shift the laws by one."""
+        """Shift the distributions by one."""
         return super().verify(torch.cat([log_law[:, :1], log_law[:, :-1]], dim=1), proposal, rows)
 
 

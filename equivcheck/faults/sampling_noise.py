@@ -32,7 +32,7 @@ class DraftsByCoin(RejectionRule):
     """A draft is drawn by the very number that then decides about it."""
 
     def draw(self, log_law: Tensor, rows: Rows, positions: Tensor) -> Tensor:
-        """Invert the draft's law at the coin."""
+        """Invert the draft's distribution at the coin."""
         coin = rows.streams.uniform(positions, Purpose.ACCEPT, width=1)
         return inverted(probabilities(log_law, rows.controls), coin)
 

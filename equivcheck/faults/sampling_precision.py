@@ -42,6 +42,6 @@ class RoundsResidual(RejectionRule):
     """The residual is computed in bfloat16."""
 
     def residual(self, laws: Laws, rows: Rows) -> Tensor:
-        """Round both laws and their difference."""
+        """Round both distributions and their difference."""
         rounded = Laws(laws.target.to(torch.bfloat16), laws.draft.to(torch.bfloat16))
         return super().residual(rounded, rows).to(laws.target.dtype)

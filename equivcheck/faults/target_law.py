@@ -1,4 +1,4 @@
-"""F4: the target's law is not the one that was asked for in every slot."""
+"""F4: the target's distribution is not the one that was asked for in every slot."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class VerifiesGreedily(Decoder):
     """Takes the argmax in verified slots, as if the temperature were 0."""
 
     def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
-        """Make each law but the bonus token's a point mass."""
+        """Make each distribution but the bonus token's a point mass."""
         best = target_law[:, :-1].argmax(dim=-1, keepdim=True)
         certain = torch.full_like(target_law[:, :-1], float("-inf")).scatter(2, best, 0.0)
         return super().verify(torch.cat([certain, target_law[:, -1:]], dim=1), proposal)

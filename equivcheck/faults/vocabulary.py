@@ -14,7 +14,7 @@ class MapsDrafts(Decoder):
     """Base: gives the drafts other ids."""
 
     def propose(self, *, gamma: int, unread: int) -> Proposal:
-        """Map what is proposed; each draft is then certain, whatever law it was drawn from."""
+        """Map what is proposed; each draft is then certain, however it was drawn."""
         proposal = super().propose(gamma=gamma, unread=unread)
         return proposal._replace(tokens=self.mapped(proposal.tokens), log_law=None)
 

@@ -1,9 +1,9 @@
 """A draft that is right as often as a good one: the target itself with coarser weights.
 
-No training is needed, and its law follows the target's the closer, the more bits it keeps. Widened
-to a small shape it also costs what a draft of that shape costs. The bundled draft has learned for
-half an hour on one core; what speculation gains with a draft that is more often right is measured
-with one of these.
+No training is needed, and its distribution follows the target's the closer, the more bits it keeps.
+Widened to a small shape it also costs what a draft of that shape costs. The bundled draft has
+learned for half an hour on one core; what speculation gains with a draft that is more often right
+is measured with one of these.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Give a draft as many vocabulary rows as its target has, so that their laws can be compared.
+"""Give a draft as many vocabulary rows as its target, so that their distributions compare.
 
 Checkpoints of one family pad the same vocabulary to different sizes. Which ids mean what is
 checked before (`alignment.py`).

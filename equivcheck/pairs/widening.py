@@ -3,7 +3,7 @@
 The small weights sit in the corner of wider matrices, and what is added cannot reach the residual
 stream: its output projections are zero. Everything else that is added is random, not zero, since
 matrices of zeros run faster on real hardware. So cost and memory are the big shape's, while the
-law of the next token, and with it the acceptance of drafts, stays the small pair's.
+distribution of the next token, and with it the acceptance of drafts, stays the small pair's.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def finished_run(folder: Path, settings: Settings, suites: Sequence[Suite]) -> E
     Raises:
         OtherRunError: it is another run; names the first field that differs.
         RecordsError: there is none, it is unfinished, nothing was drawn for it, its scores are
-            gone, or its law is refuted.
+            gone, or its distribution is refuted.
     """
     from equivcheck.checks.sampled import law_of
 

@@ -92,7 +92,7 @@ class HistoryPoint(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Baseline(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A run as later ones are held against it."""
+    """A run as later ones are compared with it."""
 
     equivcheck_baseline: int
     """The schema."""
@@ -151,7 +151,7 @@ class Baseline(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class BaselineRecord(Struct, frozen=True, kw_only=True, tag="baseline", omit_defaults=True):
-    """The record of the baseline that a run was to be held against, so that judging needs no file.
+    """The record of the baseline that a run was to be compared with, so that judging needs no file.
 
     Of several in one run the last counts.
     """

@@ -34,7 +34,7 @@ class Pair(Struct, frozen=True, kw_only=True):
 
     key: str
     arm: str
-    """The arm that is held against `base`."""
+    """The arm that is compared with `base`."""
     base: str
     target: Generation
     """The answer of `base`."""

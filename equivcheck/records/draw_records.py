@@ -24,9 +24,9 @@ class Preflight(Struct, frozen=True, kw_only=True, tag="preflight", omit_default
     positions: int
     """Positions, of the target's own sampled answers, that it rests on."""
     draft_distance: float
-    """Mean total variation distance of target's and draft's law."""
+    """Mean total variation distance of target's and draft's distribution."""
     divergences: dict[str, float]
-    """Wrong law to its mean Kullback-Leibler divergence from the target's, nats a token."""
+    """Wrong distribution to its mean KL divergence from the target's, nats a token."""
     tokens: int
     """The budget that was planned; of several such lines in a run, the last counts."""
     scorer: str = ""

@@ -54,7 +54,7 @@ SERVES = {CANDIDATE: SERVED, TARGET: SERVED_TARGET}
 """Arm that answers alone, to the arm in which its engine serves."""
 
 SAMPLED = "sampled"
-"""Arm: the candidate's engine, drawing each sampled case many times, for the tests of its law."""
+"""Arm: the candidate's engine, sampling each case many times, to test its distribution."""
 SAMPLED_TARGET = "sampled-target"
 """Arm: the target drawing the same, where tokens are all that there is to judge by."""
 DRAWING = frozenset({SAMPLED, SAMPLED_TARGET})
@@ -236,7 +236,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     grades: tuple[Grade, ...] = ()
     """At most one for each answer."""
     against: BaselineRecord | None = None
-    """The baseline that the run is held against."""
+    """The baseline that the run is compared with."""
     preflight: Preflight | None = None
     draws: dict[str, dict[str, Generation]] = {}
     """Arm (`SAMPLED`, `SAMPLED_TARGET`), then ``workload/case#round``, in the order of asking."""

@@ -1,4 +1,4 @@
-"""Replays of sampled tokens: which token had to come, by rule, laws and the engine's own noise."""
+"""Replays of sampled tokens: the token that rule, distributions and the engine's noise demand."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class RestsOn(IntEnum):
     CUT_Q = 5
     """q, and the engine told one that a cut would give which arithmetic may have moved."""
     BLOCK = 6
-    """Laws behind drafts that are not in the output: an accepted draft of a block that is judged as
-    a whole."""
+    """Distributions behind drafts that are not in the output: an accepted draft of a block that is
+    judged as a whole."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

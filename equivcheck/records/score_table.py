@@ -1,7 +1,7 @@
-"""The scores of sampled outputs: what every emitted token says about the law it was drawn from.
+"""The scores of sampled outputs: what every emitted token says about its distribution.
 
-One row a token. Scoring reduces each pair of laws, the target's `p` and the draft's `q`, to these
-columns on the device, so that judging needs numbers only and no model. Written and read by
+One row a token. Scoring reduces each pair of distributions, the target's `p` and the draft's `q`,
+to these columns on the device, so that judging needs numbers only and no model. Written and read by
 `score_table_file.py`.
 """
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 RATIO_EDGES = (-2.0, -1.0, -0.5, -0.2, 0.0, 0.2, 0.5, 1.0, 2.0)
 """Borders of the bins of ln(q/p): 10 bins."""
 PROBABILITY_EDGES = (0.03, 0.3)
-"""Borders of the bins of the tested law's own probability: 3 bins."""
+"""Borders of the bins of the tested distribution's own probability: 3 bins."""
 BINS = (len(RATIO_EDGES) + 1) * (len(PROBABILITY_EDGES) + 1)
 """A token's bin is ``3 * ratio_bin + probability_bin``."""
 REJECTED_EDGES = (0.03, 0.3)
 """Borders of the classes of a rejected draft's q."""
 CROSSING_POSITIONS = 8
-"""Output positions, from the first, on which requests are held against each other."""
+"""Output positions, from the first, on which requests are compared with each other."""
 CROSSING_GROUP = 32
-"""So many requests in a row are held against each other."""
+"""So many requests in a row are compared with each other."""
 
 LOOKUP_LAW = "prompt lookup"
-"""The draft law of an engine that copies drafts from the text: all of q lies on each draft."""
+"""The draft distribution of an engine that copies drafts from the text: q is 1 on each draft."""
 ONE_HOT_LAW = "one-hot"
-"""The draft law of an engine whose drafts are certain: all of q lies on the draft that it names."""
+"""The draft distribution of an engine whose drafts are certain: q is 1 on the named draft."""
 
 ALTERNATIVES = (
     *(f"leak={share}" for share in (0.01, 0.02, 0.05, 0.1, 0.2, 0.6, 1)),
@@ -47,7 +47,7 @@ ALTERNATIVES = (
     *(f"temperature={value}" for value in (0.8, 0.9, 0.95, 0.98, 1.02, 1.05, 1.1, 1.2)),
     *(f"tilt={slope}" for slope in (-0.3, -0.1, -0.03, 0.03, 0.1, 0.3)),
 )
-"""Names of the wrong laws that scoring knows, read by `statistics.alternatives`."""
+"""Names of the wrong distributions that scoring knows, read by `statistics.alternatives`."""
 
 
 class Support(IntEnum):
@@ -108,7 +108,7 @@ class ScoreTable:
     starts: NDArray[np.int64]
     """[outputs + 1]: rows ``starts[i]`` to ``starts[i + 1]`` are output i's."""
     alternatives: tuple[str, ...]
-    """Names of the wrong laws r_k, in the order of the columns of `log_ratio`."""
+    """Names of the wrong distributions r_k, in the order of the columns of `log_ratio`."""
     draft_law: str
     """Where q is from: ``draft model``, ``prompt lookup``, ``one-hot``, ``shadow ...``."""
     support: Bytes

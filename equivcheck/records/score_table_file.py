@@ -248,7 +248,7 @@ def concatenate(tables: Sequence[ScoreTable]) -> ScoreTable:
     """One table of several, in order.
 
     Raises:
-        ValueError: there are none, or they differ in alternatives or draft law.
+        ValueError: there are none, or they differ in alternatives or draft distribution.
     """
     import numpy as np
 

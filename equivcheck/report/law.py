@@ -1,4 +1,4 @@
-"""What the draws say of the sampled law: part of the view, and absent where none was tested."""
+"""What the draws say of the sampled distribution: part of the view where one was tested."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ NOT_REACHED = "not reached"
 
 
 class LawView(Struct, frozen=True, kw_only=True):
-    """One run's draws against the target's law. E-values are decimal exponents."""
+    """One run's draws against the target's distribution. E-values are decimal exponents."""
 
     tokens: int
     draws: int
     refuted: bool
     limit: float
-    """The e-value from which the law is refuted."""
+    """The e-value from which the distribution is refuted."""
     curve: tuple[tuple[int, float], ...]
     """Tokens, and the gate's e-value after them."""
     quantiles: tuple[float, ...]
     """Of the randomised probability integral transform, at `SHARES`: a sound decoder's lie on
-    the diagonal. Empty where no token is one that the law allows."""
+    the diagonal. Empty where no token is one that the distribution allows."""
     parts: tuple[tuple[str, str], ...]
     """What was tested, and the highest e-value against it."""
     bounds: tuple[tuple[str, str], ...]
@@ -43,7 +43,7 @@ class LawView(Struct, frozen=True, kw_only=True):
 
     @property
     def transform(self) -> tuple[tuple[float, float], ...]:
-        """Quantiles of the uniform law, each with the one observed."""
+        """Quantiles of the uniform distribution, each with the one observed."""
         return tuple(zip(SHARES, self.quantiles, strict=True)) if self.quantiles else ()
 
 

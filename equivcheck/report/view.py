@@ -83,7 +83,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     outcome: Outcome
     headline: str
     arms: str
-    """Who was held against whom, and on what."""
+    """Who was compared with whom, and on what."""
     counts: dict[str, int]
     workloads: tuple[WorkloadRow, ...]
     grades: tuple[GradeRow, ...]
@@ -98,7 +98,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     near_ties: tuple[FindingBlock, ...]
     """Cases that parted and were excused."""
     law: LawView | None
-    """None where no sampled law was tested."""
+    """None where no sampled distribution was tested."""
     latencies: tuple[LatencyRow, ...]
     """Empty where no engine reports times."""
     environment: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Operations over whole laws whose obvious form is slow on a CPU. The values are the obvious ones.
+"""Operations over whole distributions, faster on a CPU than their obvious form and equal to it.
 
 On a CPU torch's exponential slows down sixtyfold where it underflows, and its masks, choices and
 searches are not vectorised; numpy's comparisons and sorts are.

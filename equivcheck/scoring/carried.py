@@ -2,8 +2,8 @@
 
 For rules that decide about a block as a whole (`RuleFacts.carries`). The weight of a place is 1 at
 the start of a step and min(1, w p/q) behind a draft accepted under w (Sun et al. 2024, arXiv
-2403.10444, algorithm 2). It needs the laws of every place before it in its step, so that rows of an
-output have to come in order.
+2403.10444, algorithm 2). It needs the distributions of every place before it in its step, so that
+rows of an output have to come in order.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The columns of some rows: two laws and a place each in, a few numbers each out."""
+"""The columns of some rows: two distributions and a place each in, a few numbers each out."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def columns(
     slack: Tensor,
     weights: CarriedWeights | None = None,
 ) -> dict[str, Tensor]:
-    """Columns of `ScoreTable` by name, without those that need no law.
+    """Columns of `ScoreTable` by name, without those that need no distribution.
 
     Args:
         target: p, [rows, vocab].

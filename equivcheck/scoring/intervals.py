@@ -1,4 +1,4 @@
-"""Laws as intervals: the narrowest and the widest that an engine's arithmetic may have made."""
+"""Distributions as intervals: the narrowest and widest that an engine's arithmetic allows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Numbers: TypeAlias = NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Bounded:
-    """What bounds the laws of some rows."""
+    """What bounds the distributions of some rows."""
 
     log: Tensor
     """[rows, vocab]"""
@@ -34,7 +34,7 @@ class Bounded:
 
     @classmethod
     def of(cls, law: Distribution, *, rows: Tensor, slack: Tensor) -> Self:
-        """Some rows of a law; `slack` is that of all."""
+        """Some rows of a distribution; `slack` is that of all."""
         return cls(
             log=law.log[rows],
             whole=law.whole[rows],
@@ -97,7 +97,7 @@ class Bounded:
 
 
 def cuts(sampling: Sampling) -> bool:
-    """Whether a request cuts its law."""
+    """Whether a request cuts its distribution."""
     return bool(sampling.top_k or sampling.top_p < 1.0 or sampling.min_p)
 
 

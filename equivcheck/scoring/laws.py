@@ -1,8 +1,9 @@
-"""From penalised logits to the law that a token is drawn from, written a second time.
+"""From penalised logits to the distribution that a token is drawn from, written a second time.
 
 `cases.Sampling` defines it: temperature, then top-k, top-p and min-p, each over what the one before
-has left. `decoding/transforms.py` is the other implementation; they share no code. Beside the law
-stand a slightly wider and a slightly narrower cut, since arithmetic may move the border by a token.
+has left. `decoding/transforms.py` is the other implementation; they share no code. Beside the
+distribution stand a slightly wider and a slightly narrower cut, since arithmetic may move the
+border by a token.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ MIN_P_BAND = 0.03
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Border:
-    """Where a cut falls in each row, [rows, 1] each. Logs are of the untruncated law."""
+    """Where a cut falls in each row, [rows, 1] each. Logs are of the untruncated distribution."""
 
     last: Tensor
     """Log-probability of the last token kept."""
@@ -37,7 +38,7 @@ class Border:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Distribution:
-    """Laws of some rows. Logs are natural; of a token that is ruled out, `HIDDEN` or near it."""
+    """Distributions of some rows. Logs are natural, and about `HIDDEN` for a token ruled out."""
 
     log: Tensor
     """Normalised, [rows, vocab]."""
@@ -46,7 +47,7 @@ class Distribution:
     inner: Tensor
     """`log` in another order and without most of what is ruled out, [rows, some]."""
     whole: Tensor
-    """The untruncated log-law."""
+    """The untruncated log-probabilities."""
     loose: Border
     """Of the widest cut that arithmetic may make."""
     tight: Border
@@ -77,7 +78,7 @@ def possible(logs: Tensor) -> Tensor:
 
 
 def sampling_law(logits: Tensor, sampling: Sampling, *, rest: Tensor | None = None) -> Distribution:
-    """The law that a token is drawn from, given penalised logits [rows, vocab].
+    """The distribution that a token is drawn from, given penalised logits [rows, vocab].
 
     Args:
         logits: minus infinity where they are not told.
@@ -123,7 +124,7 @@ def sampling_law(logits: Tensor, sampling: Sampling, *, rest: Tensor | None = No
 
 
 def point_law(tokens: Tensor, *, otherwise: Distribution) -> Distribution:
-    """All mass on one token a row; where `tokens` [rows] is negative, the other law."""
+    """All mass on one token a row; where `tokens` [rows] is negative, the other distribution."""
     known = tokens >= 0
     log = otherwise.log.clone()
     log[known] = HIDDEN
@@ -132,7 +133,7 @@ def point_law(tokens: Tensor, *, otherwise: Distribution) -> Distribution:
 
 
 def untruncated(log: Tensor) -> Distribution:
-    """A normalised log-law [rows, vocab] in which nothing is cut."""
+    """Normalised log-probabilities [rows, vocab] in which nothing is cut."""
     zero = torch.zeros_like(log[:, :1])
     everything = Border(last=zero + HIDDEN / 2, log_mass=zero, size=zero.long() + log.shape[1])
     return Distribution(

@@ -17,7 +17,7 @@ from equivcheck.scoring.trace import NOTHING
 
 
 class Neighbours:
-    """Remembers what later outputs have to be held against."""
+    """Remembers what later outputs have to be compared with."""
 
     def __init__(self) -> None:
         """Start before the first output."""

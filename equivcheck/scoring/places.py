@@ -59,7 +59,7 @@ def places(
         asked: in the order in which they were asked for.
         neighbours: of the outputs before.
         stages: whether steps tell the stages of the engine's rule.
-        lookup: whether the draft law is that of prompt lookup.
+        lookup: whether the draft distribution is that of prompt lookup.
         one_hot: whether it lies on the drafts that steps name: they are certain given the text
             before them, whatever the rule.
     """

@@ -1,4 +1,4 @@
-"""From two laws a row to a few columns: bins, masses and randomised transforms of the token.
+"""From two distributions a row to a few columns: its bins, masses and randomised transforms.
 
 Runs on the device; only columns leave it.
 """
@@ -16,10 +16,10 @@ SHARES = len(PROBABILITY_EDGES) + 1
 
 
 class Binned:
-    """The bins of one law: every token's, and what each bin weighs."""
+    """The bins of one distribution: every token's, and what each bin weighs."""
 
     def __init__(self, law: Tensor, ratio_bins: Tensor) -> None:
-        """Bin a law [rows, vocab] by its own probability and `ratio_bins` (`bins_of_ratio`)."""
+        """Bin a distribution [rows, vocab] by probability and `ratio_bins` (`bins_of_ratio`)."""
         self.bins = (ratio_bins + bin_of(law, PROBABILITY_EDGES)).long()
         mass = torch.zeros((len(law), BINS), dtype=law.dtype, device=law.device)
         self.mass = mass.scatter_add_(1, self.bins, law)

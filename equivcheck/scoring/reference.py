@@ -80,9 +80,9 @@ class Reference:
     def next_token(
         self, request: Request, prefix: Sequence[int], *, among: Sequence[int] = ()
     ) -> ReferenceLogits:
-        """The law of the token that follows ``prefix``, [vocab]: of all, `among` whichever."""
+        """The distribution of the token behind ``prefix``, [vocab]: of all, `among` whichever."""
         sequence = (*request.prompt_ids, *prefix)
-        # What the token is does not matter to its own law.
+        # What the token is does not matter to its own distribution.
         (rows,) = self.logits(sequence, sequence[:1])
         law = self.law(rows, request, output=prefix, done=len(prefix))
         return ReferenceLogits(law.raw[0], law.logprobs[0])
@@ -90,7 +90,7 @@ class Reference:
     def laws(
         self, request: Request, output: Sequence[int]
     ) -> Iterator[tuple[ReferenceLogits, Sequence[int]]]:
-        """Laws of the output's tokens and these tokens, a few at a time, in order."""
+        """Distributions of the output's tokens and these tokens, a few at a time, in order."""
         done = 0
         for rows in self.logits(request.prompt_ids, output):
             law = self.law(rows, request, output=output, done=done)

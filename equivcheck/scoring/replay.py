@@ -1,4 +1,4 @@
-"""Replay sampled tokens: from two laws and an engine's random stream to what had to come.
+"""Replay sampled tokens: from two distributions and an engine's random stream to what had to come.
 
 For engines that name their stream (`Capabilities.random_stream`). The noise is known then, so each
 coin and each draw has one outcome, and one token that is another is proof where no near tie excuses
@@ -122,12 +122,12 @@ class Replayer:
         weighed = (found.came[rows] == Came.AS_IT_MUST) & ~np.isnan(self.turns.weight[rows])
         ties = np.flatnonzero(finer | weighed)
         wanted, drafted = bounded(ties, slack.fine)
-        # Copied drafts have a law that nothing cuts.
+        # Copied drafts have a distribution that nothing cuts.
         drafted = drafted if self.knows_q else drafted.recut(sampling)
         found.finely[first + ties] = self.came(first + ties, wanted.recut(sampling), drafted)
 
     def came(self, rows: Rows, target: Bounded, draft: Bounded) -> NDArray[np.uint8]:
-        """`Came` of some rows with these laws; what had to come is noted."""
+        """`Came` of some rows with these distributions; what had to come is noted."""
         use = self.turns.use[rows]
         came = np.zeros(len(rows), np.uint8)
         drafts = torch.from_numpy(np.maximum(self.turns.draft[rows], 0)).to(target.slack.device)

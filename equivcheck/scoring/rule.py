@@ -1,8 +1,9 @@
 """The rules, replayed: with known noise, which token had to come.
 
 Written from docs/decoder.md, in fp64; `decoding/verification.py` is the other implementation, and
-they share no code. Every law comes as an interval, since the engine's arithmetic may have moved it;
-only what falls the other way throughout the interval is another decision, all else a near tie.
+they share no code. Every distribution comes as an interval, since the engine's arithmetic may have
+moved it; only what falls the other way throughout the interval is another decision, all else a near
+tie.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ most four times: 7.9e-6 in all. Four times that is excused."""
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LogprobBounds:
-    """Logarithms of one law's probabilities, [vocab] each; -inf where a token is ruled out."""
+    """Log-probabilities of one distribution, [vocab] each; -inf where a token is ruled out."""
 
     low: Floats
     exact: Floats
@@ -67,7 +68,7 @@ def toss(
 
 
 def draw(law: LogprobBounds, noise: Floats, *, token: int) -> ReplayedDecision:
-    """Replay a draw: the largest of log-law plus Gumbel noise comes.
+    """Replay a draw: the largest of log-probability plus Gumbel noise comes.
 
     Args:
         law: a constant on all of it changes nothing.
@@ -106,7 +107,7 @@ def weigh(
         beyond = math.exp(more) - math.exp(less)
         return math.log(beyond) if beyond > 0 else -math.inf
 
-    # Both laws are rounded in fp32, and what is left of them where they are close is rounding.
+    # Both are rounded in fp32, and what is left of them where they are close is rounding.
     low = weight(target.low[token] - NOISE_SLACK, draft.high[token] + NOISE_SLACK)
     high = weight(target.high[token] + NOISE_SLACK, draft.low[token] - NOISE_SLACK)
     if low - NOISE_SLACK <= told <= high + NOISE_SLACK:
@@ -116,7 +117,7 @@ def weigh(
 
 
 def carried(law: LogprobBounds, weight: tuple[float, float, float]) -> LogprobBounds:
-    """A law times a weight, whose logarithm is at least, exactly and at most so much."""
+    """A distribution times a weight, whose logarithm is at least, exactly and at most so much."""
     low, exact, high = weight
     return LogprobBounds(low=law.low + low, exact=law.exact + exact, high=law.high + high)
 
@@ -127,7 +128,7 @@ def passing(left: LogprobBounds, weight: tuple[float, float, float]) -> tuple[fl
     h = r / (r + 1 - p), which grows with both (Sun et al., arXiv 2403.10444, algorithm 2).
 
     Args:
-        left: the law of what follows the prefix, not normalised; its mass is r.
+        left: the distribution of what follows the prefix, not normalised; its mass is r.
         weight: ln p of the prefix.
     """
 

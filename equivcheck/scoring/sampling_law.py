@@ -1,9 +1,9 @@
-"""Score sampled outputs: what each token says about the law it was drawn from.
+"""Score sampled outputs: what each token says about the distribution it was drawn from.
 
-An independent teacher-forced pass gives the target's law of every token and the draft's, or a
-server that scores gives the target's as far as it tells it; sampling
-parameters are applied by `laws` and `penalties`, and each pair of laws is reduced on the device to
-the columns of `ScoreTable`. Shares no code with `decoding/`.
+An independent teacher-forced pass gives the target's distribution of every token and the draft's,
+or a server that scores gives the target's as far as it tells it; sampling parameters are applied by
+`laws` and `penalties`, and each pair of distributions is reduced on the device to the columns of
+`ScoreTable`. Shares no code with `decoding/`.
 """
 
 from __future__ import annotations

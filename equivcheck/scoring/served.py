@@ -44,7 +44,8 @@ class ServerScorer:
 
         Raises:
             EngineError: the server does not score one. It is not left out: which outputs a server
-                refuses may depend on what was drawn, and what is left would follow another law.
+                refuses may depend on what was drawn, and what is left would follow another
+                distribution.
             EngineGoneError: the server is gone, or has another model.
         """
         for start in range(0, len(outputs), AT_ONCE):

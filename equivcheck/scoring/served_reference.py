@@ -54,7 +54,8 @@ class ServedReference:
     def next_token(
         self, request: Request, prefix: Sequence[int], *, among: Sequence[int]
     ) -> ReferenceLogits | None:
-        """The law of the token that follows ``prefix``, [vocab]; None: the server cannot tell it.
+        """The distribution of the token that follows ``prefix``, [vocab]; None: the server cannot
+        tell it.
 
         Of what it does not tell, the tokens `among` are there, and the others minus infinity.
         """

@@ -13,8 +13,8 @@ beats passes with h_i. So, given X^i and t >= i, with w = p_i, h = h_i and w' = 
     if there is none, the token follows          p
 
 Read in that order each is known given everything before, so that the tests of the stages need no
-law off the output. Token by token w and h are 1. Of certain drafts both rules say the same: there
-w'/(w' + (1 - w') h) is p(d).
+distribution off the output. Token by token w and h are 1. Of certain drafts both rules say the
+same: there w'/(w' + (1 - w') h) is p(d).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Staged:
     """
 
     def __init__(self, laws: DistributionPair, weights: CarriedWeights) -> None:
-        """Carry the target's laws by the weights of their rows."""
+        """Carry the target's distributions by the weights of their rows."""
         self.laws, self.log_weight = laws, weights.exact
         self.plain = not bool((weights.exact < 0).any())
         self.residual, self.mass = laws.surplus, laws.distance
@@ -48,7 +48,7 @@ class Staged:
         self.passes = torch.where(lost > 0, self.mass / (self.mass + lost), 1.0)
 
     def drafts(self) -> Tensor:
-        """The law of the draft in each row, [rows, vocab]."""
+        """The distribution of the draft in each row, [rows, vocab]."""
         draft = self.laws.draft.probs
         if self.plain:
             return draft

@@ -39,7 +39,7 @@ class TableBuilder:
         self.columns["support"][:] = Support.UNKNOWN
 
     def fill(self, first: int, columns: Mapping[str, NDArray[Any]]) -> None:
-        """Write consecutive rows of all columns that depend on a law."""
+        """Write consecutive rows of all columns that depend on a distribution."""
         for name, values in columns.items():
             self.columns[name][first : first + len(values)] = values
 

@@ -58,7 +58,7 @@ def text_gaps(
     shared = target.token_ids[: pair.position]
     laws = [
         ReferenceLogits(raw, logprobs)
-        # What the last token is does not matter to its own law.
+        # What the last token is does not matter to its own distribution.
         for law, _ in reference.laws(request, (*shared, 0))
         for raw, logprobs in zip(law.raw, law.logprobs, strict=True)
     ]

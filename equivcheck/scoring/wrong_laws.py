@@ -1,7 +1,7 @@
-"""The library of wrong laws: what each would have given the emitted token, in closed form.
+"""The library of wrong distributions: what each would have given the emitted token, in closed form.
 
-Each is what a known fault of speculative decoding makes of target law p and draft law q. None is
-materialised: at one token each needs at most a sum over the vocabulary.
+Each is what a known fault of speculative decoding makes of target distribution p and draft
+distribution q. None is materialised: at one token each needs at most a sum over the vocabulary.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class DistributionPair:
     """
 
     def __init__(self, target: Distribution, draft: Distribution) -> None:
-        """Compare laws of the same rows."""
+        """Compare distributions of the same rows."""
         self.target, self.draft = target, draft
         self.log_ratio = draft.log - target.log
         self.surplus = (target.probs - draft.probs).clamp_(min=0)
@@ -51,8 +51,8 @@ def log_ratios(laws: DistributionPair, tokens: Tensor) -> Tensor:
 def _columns(laws: DistributionPair, tokens: Tensor) -> Iterator[Tensor]:
     own, theirs = laws.target.at(tokens), laws.draft.at(tokens)
     odds = torch.where(possible(theirs), (theirs - own).exp(), 0.0)
-    # Of the surplus at x, relative to p(x); where p = q the residual has no weight. It is a law, so
-    # that p(x) times it is 1 at most: where p and q differ by rounding only, it would be anything.
+    # Of the surplus at x, relative to p(x); where p = q the residual has no weight. p(x) times it
+    # is a probability, 1 at most: where p and q differ by rounding only, it would be anything.
     residual = (1.0 - odds).clamp(min=0) / laws.distance.clamp(min=torch.finfo(odds.dtype).tiny)
     residual = torch.minimum(residual, (-own).exp())
     for wrong in LIBRARY:
@@ -65,7 +65,7 @@ def _columns(laws: DistributionPair, tokens: Tensor) -> Iterator[Tensor]:
 def _without_last(law: Distribution, tokens: Tensor) -> Tensor:
     """A cut that drops one token too many: p without its least likely token, normalised, over p.
 
-    Where p leaves one token only, there is no such law, and p stands in for it.
+    Where p leaves one token only, there is no such distribution, and p stands in for it.
     """
     kept = possible(law.log)
     mass, last = torch.where(kept, law.probs, 2.0).min(dim=-1)
@@ -77,7 +77,8 @@ def _without_last(law: Distribution, tokens: Tensor) -> Tensor:
 def _log_ratio(
     wrong: Alternative, laws: DistributionPair, *, own: Tensor, odds: Tensor, residual: Tensor
 ) -> Tensor:
-    """One law. `own` is ln p(x), `odds` q(x)/p(x), `residual` the residual law over p, [rows]."""
+    """One distribution. `own` is ln p(x), `odds` q(x)/p(x), `residual` the residual distribution
+    over p, [rows]."""
     value = wrong.value if wrong.value is not None else 0.0
     match wrong.kind:
         case "leak":  # A share of the output follows the draft: (1 - e) p + e q.

@@ -1,1 +1,1 @@
-"""Tests of a sampled law: e-processes and bounds over scores. Pure; numpy and scipy only."""
+"""Tests of a sampled distribution: e-processes, bounds over scores. Pure; numpy and scipy only."""

@@ -12,7 +12,7 @@ MARGIN = 1e-3
 """Nearer to 0 or 1 than this, low bits of p and q move the odds; such places are left out."""
 CELLS = 10
 SHIFTS = (0.01, 0.05, 0.2, 0.6)
-"""Share of the wrong decisions in laws that accept too much, or reject too much."""
+"""Share of the wrong decisions in distributions that accept too much, or reject too much."""
 LENIENCES = (0.98, 0.95, 0.9, 0.8, 0.6)
 CONSTANT = 0.5
 

@@ -1,4 +1,4 @@
-"""Wrong laws by name: reads ``kind=value`` as scoring writes it. Does not compute any law."""
+"""Wrong distributions by name: reads ``kind=value`` as scoring writes it. Computes none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 
 NEUTRAL = {"leak": 0.0, "lenience": 1.0, "temperature": 1.0, "tilt": 0.0}
-"""Kind with a parameter, to the value at which its law is the target's."""
+"""Kind with a parameter, to the value at which its distribution is the target's."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,7 @@ class Alternative:
     name: str
     kind: str
     value: float | None
-    """None for a law without a parameter."""
+    """None for a distribution without a parameter."""
 
     @property
     def departure(self) -> float | None:

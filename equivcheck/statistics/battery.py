@@ -31,7 +31,7 @@ from equivcheck.statistics.wealth import Logs, mean_of
 POINTS = 200
 """Of the trajectory that is kept."""
 MOST = 0.5
-"""Share of the evidence, as a logarithm, from which a wrong law is said to explain it."""
+"""Share of the evidence, as a logarithm, from which a wrong distribution is said to explain it."""
 ALWAYS_NEEDED = ("log_ratio", "bin_mass", "pit_vocabulary", "pit_rank", "pit_ratio")
 """Columns that every token inside the support has; others may be empty where they do not apply."""
 
@@ -50,7 +50,7 @@ class Battery:
     failed_after: int | None
     """Tokens after which the combined e-process first reached ``1 / alpha``; None if never."""
     alone_after: int | None
-    """Tokens after which the parts that need p alone refute the law: no draft law excuses that."""
+    """Tokens after which the parts that need p alone refute the distribution, whatever q is."""
     void: Void | None
     """What rests on q and does not count; None where q stands."""
     parts: dict[str, Peak]
@@ -58,7 +58,7 @@ class Battery:
     stages: dict[str, Peak]
     """Each stage of the engine's rule that is not void; empty where stages do not apply."""
     alternatives: dict[str, float]
-    """Wrong law to the log wealth of a bet on it, over all rows."""
+    """Wrong distribution to the log wealth of a bet on it, over all rows."""
     evidence: float
     """Log wealth of the strongest part, over all rows."""
     cases: dict[str, Peak]
@@ -73,25 +73,27 @@ class Battery:
 
     @property
     def broken(self) -> bool:
-        """Whether the law is refuted: by an impossible event or by the e-process."""
+        """Whether the distribution is refuted: by an impossible event or by the e-process."""
         return self.impossible.total > 0 or self.failed_after is not None
 
     @property
     def broken_alone(self) -> bool:
-        """Whether the law is refuted whatever the draft law is; later drafts may void the rest."""
+        """Whether the distribution is refuted whatever the draft distribution is; later drafts may
+        void the rest."""
         return self.impossible.total > 0 or self.alone_after is not None
 
     @property
     def best_alternative(self) -> str | None:
-        """The wrong law that fits best; None where no bet on any has won."""
+        """The wrong distribution that fits best; None where no bet on any has won."""
         best = max(self.alternatives, key=lambda name: self.alternatives[name], default=None)
         return best if best is not None and self.alternatives[best] > 0.0 else None
 
     @property
     def explanation(self) -> str | None:
-        """The wrong law that fits best, where a bet on it alone wins most of the evidence.
+        """The wrong distribution that fits best, where a bet on it alone wins most of the evidence.
 
-        None where none does, and where a token came that the law rules out: bets leave those out.
+        None where none does, and where a token came that the distribution rules out: bets leave
+        those out.
         """
         best = self.best_alternative
         if best is None or OUTSIDE in self.impossible.counts:
@@ -118,7 +120,7 @@ def evaluate(
 
     Raises:
         ValueError: a name in ``scores.alternatives`` cannot be read, or a column holds NaN: a
-            comparison with NaN is false, and would pass for a law that holds.
+            comparison with NaN is false, and would pass for a distribution that holds.
     """
     _refuse_nan(scores)
     factors = OutputFactors(scores)

@@ -24,7 +24,7 @@ def adaptive_factors(cells: NDArray[np.integer], mass: NDArray[np.floating]) -> 
 
     Args:
         cells: [n], the cell that each row fell into.
-        mass: [n, B], each row's law over cells; normalised here, must not be all zero.
+        mass: [n, B], each row's distribution over cells; normalised here, must not be all zero.
     """
     law = mass.astype(np.float64)
     law /= law.sum(axis=1, keepdims=True)

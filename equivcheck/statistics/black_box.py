@@ -1,8 +1,8 @@
 """T8: tokens alone, where nobody can score them: do two engines draw the same outputs?
 
-Whole outputs are permuted between the engines within each prompt, so no law has to be known. Far
-weaker than scores: only marginals of positions are compared, and small departures take a hundred
-times the tokens and more.
+Whole outputs are permuted between the engines within each prompt, so no distribution has to be
+known. Far weaker than scores: only marginals of positions are compared, and small departures take a
+hundred times the tokens and more.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class PermutationTest:
 
 
 def compare(outputs: Mapping[str, tuple[Tokens, Tokens]]) -> PermutationTest:
-    """Test whether two engines draw from one law, prompt by prompt.
+    """Test whether two engines draw from one distribution, prompt by prompt.
 
     Args:
         outputs: Prompt to the outputs of each engine. Prompts with fewer than two of either say

@@ -25,7 +25,7 @@ SHARED = (0.2, 0.5, 0.9, 0.99)
 TAIL = 1e-6
 """Transforms nearer to 0 or 1 than float32 can tell; the alternatives give them nothing."""
 PULLS = (0.05, 0.2, 0.5)
-"""Chance to repeat what was emitted before at the position, beyond the law."""
+"""Chance to repeat what was emitted before at the position, beyond the distribution."""
 COPIES = (0.1, 0.5, 0.9)
 """Chance that a twin's token is copied rather than drawn."""
 

@@ -1,8 +1,8 @@
-"""Whether the draft law q that scoring computed is the one that the engine drafts from.
+"""Whether the draft distribution q that scoring computed is the one that the engine drafts from.
 
-The drafter is not on trial: a decoder that drafts by any law, and uses that law in its rule, is
-lossless. As soon as something contradicts q, all that rests on q is void, and tokens are held
-against p alone. That only drops parts, so it never adds an accusation.
+The drafter is not on trial: a decoder that drafts by any distribution, and uses that distribution
+in its rule, is lossless. As soon as something contradicts q, all that rests on q is void, and
+tokens are compared with p alone. That only drops parts, so it never adds an accusation.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def contradicted(scores: ScoreTable, stages: Mapping[str, Logs]) -> Void | None:
     """What is void; None where q stands, or where no stage was tested.
 
     An impossible rejection or replacement counts against q as a draft with q = 0 does: of a decoder
-    that drafts from a slightly different law they come long before its drafts show it. A rule that
-    is really broken moves the output off p, and is refuted by that.
+    that drafts from a slightly different distribution they come long before its drafts show it. A
+    rule that is really broken moves the output off p, and is refuted by that.
 
     Args:
         scores: of all draws so far.

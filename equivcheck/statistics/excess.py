@@ -1,4 +1,4 @@
-"""How far the tokens' bins lie from the target's law: effect sizes in plain units.
+"""How far the tokens' bins lie from the target's distribution: effect sizes in plain units.
 
 Descriptions and a fixed-sample bound, never a gate: e-processes decide.
 """
@@ -25,11 +25,11 @@ class Excess:
     draft_lean: float
     """Excess mass on tokens with q >= p; positive where the output leans to the draft."""
     draft_lean_error: float
-    """Standard error of it under the target's law."""
+    """Standard error of it under the target's distribution."""
     coarse: float
     """Largest excess of any set of bins, as observed."""
     coarse_bound: float
-    """It is less than this at the level asked for; not a bound on the distance between laws."""
+    """It is less than this at the level asked for; no bound on the total variation distance."""
 
 
 def excess(scores: ScoreTable, *, level: float) -> Excess:

@@ -19,8 +19,8 @@ KINDS = {
 }
 """Violation of the engine's rule, to its name in findings. Each rests on q."""
 BORDER_RATE, HALF_BORDER_RATE = 1e-4, 1e-3
-"""Tokens in so many that arithmetic puts across the border of a truncated law at most, in single
-and in half precision. Simulated noise of 1e-3 and 1e-2 nats on logits gives a third of that."""
+"""Tokens in so many that arithmetic puts across the border of a truncated distribution at most, in
+single and in half precision. Simulated noise of 1e-3 and 1e-2 nats on logits gives a third."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Impossible:
 
 
 def impossible_events(scores: ScoreTable, *, knows_q: bool) -> Impossible:
-    """Count what cannot happen; what needs the draft law only where that is known for certain."""
+    """Count what cannot happen; what needs q only where that is known for certain."""
     flags = {OUTSIDE: scores.support == Support.OUTSIDE}
     return _counted(scores, flags | (_against_q(scores) if knows_q else {}))
 

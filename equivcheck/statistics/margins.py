@@ -1,4 +1,4 @@
-"""T7: which departures from the target's law the tokens exclude, at a level fixed beforehand."""
+"""T7: which departures from the target's distribution the tokens exclude, at a fixed level."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from equivcheck.statistics.wealth import Logs
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Margin:
-    """One parameter in one direction away from the target's law."""
+    """One parameter in one direction away from the target's distribution."""
 
     kind: str
     upward: bool
@@ -21,7 +21,7 @@ class Margin:
     bound: float | None
     """The nearest value that is excluded with all beyond it; None where the farthest is not."""
     log_e: dict[float, float]
-    """Value to log e-value against the law of that value, nearest first."""
+    """Value to log e-value against the distribution of that value, nearest first."""
 
 
 def margins(scores: ScoreTable, *, alpha_pass: float) -> tuple[Margin, ...]:

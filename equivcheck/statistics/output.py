@@ -1,4 +1,4 @@
-"""T2, the core: emitted tokens against the target's law, whatever algorithm drew them."""
+"""T2, the core: emitted tokens against the target's distribution, whatever algorithm drew them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Before anything is drawn: how many tokens each wrong law would take to show.
+"""Before anything is drawn: how many tokens each wrong distribution would take to show.
 
-The growth rate of an e-process against a wrong law r is KL(r || p), so what a budget can see
-follows from the two models' laws alone. Where target and draft hardly differ, no law that leans
-to the draft can show, and a pass would say nothing.
+The growth rate of an e-process against a wrong distribution r is KL(r || p), so what a budget can
+see follows from the two models' distributions alone. Where target and draft hardly differ, no
+distribution that leans to the draft can show, and a pass would say nothing.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ def preflight(scores: ScoreTable, *, tokens: int) -> Preflight:
 
 
 def tokens_to_show(divergence: float, *, alpha: float, laws: int = len(ALTERNATIVES)) -> float:
-    """Tokens after which a wrong law is refuted with 99 % probability.
+    """Tokens after which a wrong distribution is refuted with 99 % probability.
 
-    Solves ``n D - z sqrt(2 n D) = ln(K / alpha)`` for n: the e-process of one law among K grows
-    by D a token, give or take ``sqrt(2 D)``.
+    Solves ``n D - z sqrt(2 n D) = ln(K / alpha)`` for n: the e-process of one distribution among K
+    grows by D a token, give or take ``sqrt(2 D)``.
     """
     if divergence <= 0.0:
         return math.inf
@@ -85,8 +85,8 @@ def shortfalls(found: Preflight, profile: Profile) -> list[Shortfall]:
 def visible_departures(found: Preflight, *, alpha: float) -> dict[str, float]:
     """Smallest departure of each kind that the budget shows with 99 % probability.
 
-    By kind and direction, as ``temperature+``; a kind is left out where not even the farthest law
-    of the library would show.
+    By kind and direction, as ``temperature+``; a kind is left out where not even the farthest
+    distribution of the library would show.
     """
     from equivcheck.statistics.alternatives import parse_all
 

@@ -1,4 +1,4 @@
-"""How many tokens a test of the sampled law draws, and what it has to exclude to pass."""
+"""How many tokens a test of the sampled distribution draws, and what it has to exclude to pass."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Required(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As scoring names the law at this margin."""
+        """As scoring names the distribution at this margin."""
         return f"{self.kind}={self.value:g}"
 
     @property
     def departure(self) -> float:
-        """How far it lies from the target's own law, with its sign."""
+        """How far it lies from the target's own distribution, with its sign."""
         return round(self.value - NEUTRAL[self.kind], 9)
 
     def excluded_by(self, margin: Margin) -> bool:
@@ -86,6 +86,6 @@ PROFILES: dict[ProfileName, Profile] = {
 }
 """By name: for a pull request, for a gate, for a release.
 
-Each shows what it requires with 99 % probability on the bundled pair, whose laws lie .40 apart:
-there `quick` takes 7,700 tokens, `default` 20,400 and `release` 220,400.
+Each shows what it requires with 99 % probability on the bundled pair, whose distributions lie .40
+apart: there `quick` takes 7,700 tokens, `default` 20,400 and `release` 220,400.
 """

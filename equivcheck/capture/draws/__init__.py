@@ -1,1 +1,1 @@
-"""Draw sampled cases many times over, for the tests of their law; decides nothing about them."""
+"""Draw sampled cases many times over, to test their distribution; decides nothing about them."""

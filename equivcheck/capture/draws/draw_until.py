@@ -1,8 +1,8 @@
-"""Draw, score, look, and draw again: until the budget is spent or the law is refuted.
+"""Draw, score, look, and draw again: until the budget is spent or the distribution is refuted.
 
 Draws flow from engines to records, scores from the scorer to a file beside them. Only one thing
-flows back: whether the scores so far refute the law, asked of a pure function. They can end the
-drawing early with a failure, never with a pass.
+flows back: whether the scores so far refute the distribution, asked of a pure function. They can
+end the drawing early with a failure, never with a pass.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SampleScorer(Protocol):
 
 OpenScorer = Callable[[], SampleScorer]
 Refuted = Callable[["ScoreTable"], bool]
-"""Whether scores refute the law."""
+"""Whether scores refute the distribution."""
 
 
 def draw_tokens(ledger: Ledger, engines: Mapping[str, Engine]) -> None:

@@ -31,7 +31,7 @@ CHECKPOINTS = 8
 """Times, over a whole budget, that draws are scored and looked at; more often in its first part."""
 FIRST_LOOK = 64
 """Tokens at the first look; then at each doubling. Bets may be looked at whenever one likes
-(Ville), and a grossly wrong law is refuted within some hundred tokens."""
+(Ville), and a grossly wrong distribution is refuted within some hundred tokens."""
 CACHE_STEP = 128
 """Positions that a smaller cache is rounded up to."""
 
@@ -79,7 +79,7 @@ class DrawPlan(Struct, frozen=True, kw_only=True):
 def plan_draws(
     settings: Settings, suites: Sequence[Suite], plan: Plan, *, candidate: Capabilities
 ) -> DrawPlan:
-    """Choose the cases whose law is tested.
+    """Choose the cases whose distribution is tested.
 
     Drawn is what is sampled and stands in a suite that asks for it. Where the candidate's rule does
     not promise the target's tokens, every sampled case is.

@@ -108,7 +108,7 @@ def open_served(evidence: Evidence, engines: Mapping[str, Engine]) -> ServerScor
 def look_ahead(
     plan: DrawPlan, evidence: Evidence, *, served: ServerScorer | None = None
 ) -> Preflight:
-    """Measure, on the target's own answers, how much each wrong law would show in a token."""
+    """Measure on the target's own answers how much each wrong distribution shows in a token."""
     header = evidence.header
     nothing = Preflight(positions=0, draft_distance=0.0, divergences={}, tokens=budget_of(header))
     answers = list(_answers(plan, evidence))
@@ -180,10 +180,10 @@ def promising(found: Preflight | None, header: Header) -> bool:
 
 
 def refuter(header: Header) -> Refuted:
-    """A pure function that says whether scores refute the law at the profile's level.
+    """A pure function that says whether scores refute the distribution at the profile's level.
 
-    In the first eighth of the budget only what needs no draft law counts: drafts that contradict q
-    have to have had the time to come.
+    In the first eighth of the budget only what needs no draft distribution counts: drafts that
+    contradict q have to have had the time to come.
     """
     from equivcheck.statistics.battery import evaluate
     from equivcheck.statistics.profiles import PROFILES
