@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from equivcheck.decoding.arithmetic.interface import HeadNorms, KeyValues, Standing
+from equivcheck.decoding.arithmetic.interface import HeadNorms, KeyValues, Standing, Visibility
 from equivcheck.decoding.kernels.library import kernels
 
 ACTIVATION_NUMBERS = {"silu": 0, "gelu_pytorch_tanh": 1, "gelu": 2}
@@ -43,13 +43,6 @@ class Attention(ctypes.Structure):
         *((name, INDEX) for name in ("windows", "width", "kv_heads", "shared", "size")),
         *((name, INDEX) for name in ("row_stride", "position_count", "window")),
     ]
-
-
-class Visibility(NamedTuple):
-    """Who sees what: positions of the queries [rows, width] and the window in tokens."""
-
-    positions: Tensor
-    window: int
 
 
 class CompiledArithmetic:

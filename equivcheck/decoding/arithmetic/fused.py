@@ -5,14 +5,14 @@ Importing it imports Triton, which torch brings along on CUDA.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 import triton
 from torch import Tensor
 
-from equivcheck.decoding.arithmetic.interface import HeadNorms, KeyValues, Standing
+from equivcheck.decoding.arithmetic.interface import HeadNorms, KeyValues, Standing, Visibility
 from equivcheck.decoding.arithmetic.products import FEW, product, tiles_for_few
 from equivcheck.decoding.arithmetic.widened import widened, widened_bytes
 from equivcheck.decoding.kernels.attention import attention_kernel, combine_kernel
@@ -36,13 +36,6 @@ WIDE = 4096
 """From this width on a row is normed by twice the threads."""
 EVERYTHING = 2**30
 """A window that hides nothing."""
-
-
-class Visibility(NamedTuple):
-    """Who sees what: positions of the queries [rows, width] and the window in tokens."""
-
-    positions: Tensor
-    window: int
 
 
 class FusedArithmetic:

@@ -22,6 +22,13 @@ class Standing(NamedTuple):
     """As cosines, the first half negated."""
 
 
+class Visibility(NamedTuple):
+    """Who sees what: positions of the queries [rows, width] and the window in tokens."""
+
+    positions: Tensor
+    window: int
+
+
 class HeadNorms(NamedTuple):
     """Gains of the norms over single query and key heads, as Qwen3 has them, [head_dim] each."""
 

@@ -33,7 +33,7 @@ MAY_DIFFER = {"engine": "", "batch_size": 1, "notes": (), "serves": False}
 """Of what replicas say of themselves."""
 
 
-class Came(NamedTuple):
+class ReplicaResult(NamedTuple):
     """What came of a replica: an answer, the reason why there is no more, or its end."""
 
     url: str
@@ -210,25 +210,25 @@ class FleetEngine:
         for engine in self.engines.values():
             engine.close()
 
-    def _ask(self, shares: Mapping[str, Sequence[Request]]) -> Iterator[Came]:
+    def _ask(self, shares: Mapping[str, Sequence[Request]]) -> Iterator[ReplicaResult]:
         """What comes of each replica, asked for its share, as it comes."""
-        came: SimpleQueue[Came | BaseException] = SimpleQueue()
+        came: SimpleQueue[ReplicaResult | BaseException] = SimpleQueue()
         stopped = Event()
 
         def ask(url: str) -> None:
             answers = self.engines[url].generate(shares[url])
             try:
                 for answer in answers:
-                    came.put(Came(url, answer))
+                    came.put(ReplicaResult(url, answer))
                     if stopped.is_set():
                         return
             except EngineError as error:
-                came.put(Came(url, error))
+                came.put(ReplicaResult(url, error))
             # Whatever else it is belongs to the thread that asked.
             except BaseException as error:
                 came.put(error)
             finally:
-                came.put(Came(url, None))
+                came.put(ReplicaResult(url, None))
 
         threads = [Thread(target=ask, args=(url,), daemon=True) for url in shares]
         for thread in threads:
