@@ -157,7 +157,7 @@ def under_load(load: Arrivals, limits: Objectives | None) -> str:
 
 
 def price_of_tokens(*, tokens_per_second: float | None, price_per_hour: float) -> float | None:
-    """Of a million tokens, with the machine to itself."""
+    """Price of a million tokens, with the machine to itself."""
     if not tokens_per_second:
         return None
     return ratio(price_per_hour * TOKENS_PRICED, tokens_per_second * SECONDS_AN_HOUR)

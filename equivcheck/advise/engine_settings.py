@@ -180,7 +180,7 @@ def llama_lookup(gamma: int) -> dict[str, object]:
 
 
 def transformers_assistant(gamma: int) -> dict[str, object]:
-    """Of the assistant's generation config."""
+    """Settings of the assistant's generation config."""
     return {
         "num_assistant_tokens": gamma,
         "num_assistant_tokens_schedule": "constant",
@@ -189,7 +189,7 @@ def transformers_assistant(gamma: int) -> dict[str, object]:
 
 
 def transformers_lookup(gamma: int) -> dict[str, object]:
-    """Of `generate()`."""
+    """Arguments of `generate()`."""
     return {"prompt_lookup_num_tokens": gamma, "max_matching_ngram_size": LOOKUP_LONGEST}
 
 

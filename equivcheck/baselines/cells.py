@@ -177,7 +177,7 @@ def _times_cell(base: Sequence[float], new: Sequence[float], *, terms: Terms) ->
 
 
 def _state(change: float, interval: Interval | None, *, terms: Terms) -> State:
-    """Of a log ratio that is better above 0."""
+    """State of a log ratio that is better above 0."""
     return judged(
         change,
         interval,

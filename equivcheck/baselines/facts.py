@@ -119,7 +119,7 @@ class ComparedFacts(NamedTuple):
 
 
 def compared_facts(header: Header) -> ComparedFacts:
-    """Of a run that is not saved."""
+    """Compared facts of a run that is not saved."""
     return ComparedFacts(under_test(header), header.environment)
 
 

@@ -14,7 +14,8 @@ from equivcheck.core.generation import Counts
 from equivcheck.records.baseline_record import Baseline, HistoryPoint, point_of
 
 LEAST_NOISE = 0.005
-"""Of one point, in acceptance; what repeats exactly has none, and would step at every rounding."""
+"""Least noise of one point, in acceptance; what repeats exactly has none, and would step at every
+rounding."""
 
 
 class Value(Struct, frozen=True, kw_only=True):

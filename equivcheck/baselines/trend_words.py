@@ -12,7 +12,7 @@ TREND_HEADER = ("trend", "oldest first", "first", "last", "steps")
 BARS = "▁▂▃▄▅▆▇█"
 MOST_POINTS = 40
 LEAST_SPAN = 0.05
-"""Of the sparkline's axis, in acceptance: noise must not fill it."""
+"""Least span of the sparkline's axis, in acceptance: noise must not fill it."""
 
 
 def trend_cells(trend: Trend) -> tuple[str, ...]:

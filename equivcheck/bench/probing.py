@@ -32,7 +32,7 @@ from equivcheck.metrics.records import Bandwidth, Memory
 COPY_BYTES = {"cuda": 2**30, "cpu": 2**28}
 """An H100 copies 256 MiB at 2.6 to 2.9 TB/s, from one moment to the next, and 1 GiB at 3.0."""
 FREE_SHARE = 4
-"""Of the memory that is free, one in so many bytes at most."""
+"""One byte in so many of the free memory, at most."""
 COPIES = 7
 PROPOSALS = 15
 STATUS = Path("/proc/self/status")

@@ -88,7 +88,8 @@ class PairFacts(NamedTuple):
 
 
 def _pair_of(settings: Settings) -> PairFacts:
-    """Of the loaded pair; of its files where no weights are read, or there is no torch to do it.
+    """Record of the loaded pair; of its files where no weights are read, or there is no torch to do
+    it.
 
     Raises:
         PairError: the pair cannot be had.

@@ -54,7 +54,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     turns: dict[str, FollowUpPrompt] = {}
     """Key of each later turn of a session to how its prompt is made."""
     timed: tuple[Schedule, ...] = ()
-    """Of each suite whose requests have times, whether all of them are asked or not."""
+    """Schedule of each suite whose requests have times, whether all of them are asked or not."""
 
     @property
     def schedules(self) -> tuple[Schedule, ...]:

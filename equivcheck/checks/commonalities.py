@@ -67,7 +67,7 @@ class Shared(NamedTuple):
 
     @property
     def probability(self) -> float:
-        """Of either, where there are two."""
+        """Probability of either, where there are two."""
         sides = [each for each in (self.between, self.within) if each is not None]
         return min(1.0, len(sides) * min(sides))
 

@@ -47,7 +47,7 @@ class Looked(NamedTuple):
 
     cases: list[DiagnosedCase]
     failing: int
-    """Of all cases, also those left out."""
+    """Failing cases, also those left out."""
     every: int
 
 

@@ -181,7 +181,7 @@ def _summary(check: str, workload: str, cases: Sequence[CaseComparison]) -> Find
 
 
 BY_TEXT = " by the pair's tokenizer"
-"""Of which tokens those of text are."""
+"""Says which tokens those of a text are."""
 _GRAVEST_FIRST = (Reason.DIVERGED, Reason.NO_ARBITRATION, Reason.NUMERICS, Reason.IDENTICAL)
 _COUNTED = {
     Reason.NUMERICS: "at near ties",

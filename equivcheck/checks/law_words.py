@@ -55,7 +55,7 @@ KINDS = {
     "tilt": "it is tilted by {value:+g} along ln(q/p)",
 }
 SHOWN_CASES = 5
-"""Of those that stand out."""
+"""At most so many of those that stand out."""
 TELLING = 3.0
 """Standard errors from which a direction is named."""
 

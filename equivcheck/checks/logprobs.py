@@ -23,8 +23,8 @@ TOLERANCE: dict[Dtype, float] = {"float32": 2e-3, "float16": 0.0625, "bfloat16":
 """Nats that one token may be off. Half precision: 4 ulp at logits in [16, 32). fp32 is bounded by
 the order of summation, not by its ulp: 1000 ulp there, far below any change that matters."""
 MEAN_SHARE = 0.2
-"""Of the tolerance: what the mean of the absolute differences may reach over `MEAN_FROM` tokens.
-Rounding is rarely near its bound; a shifted row or a wrong transform is off everywhere."""
+"""Share of the tolerance: what the mean of the absolute differences may reach over `MEAN_FROM`
+tokens. Rounding is rarely near its bound; a shifted row or a wrong transform is off everywhere."""
 MEAN_FROM = 16
 
 

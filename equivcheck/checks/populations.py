@@ -51,7 +51,7 @@ class DraftTally(NamedTuple):
     trials: int
     """Steps; answers, where not all of them tell their steps."""
     drafting: int
-    """Of these, with drafts."""
+    """Trials with drafts."""
     drafted: int
     accepted: int
 

@@ -26,7 +26,7 @@ class ScheduleDifference(NamedTuple):
 
     key: str
     step: int
-    """Of the service, in which what differs was told."""
+    """Step of the service, in which what differs was told."""
     place: int
     """Tokens of its output before that are the same."""
     what: str

@@ -33,7 +33,8 @@ LIMIT_CHECKS = frozenset({"baseline", "acceptance"})
 """About what speculation gains, not about what it answers."""
 LIMIT_WORD = "LIMIT NOT MET"
 LOSSY_WORD = "LOSSY BY SETTING"
-"""Of a candidate that claims neither tokens nor distribution; it may still fail other checks."""
+"""Verdict of a candidate that claims neither tokens nor distribution; it may still fail other
+checks."""
 
 
 class Verdict(Struct, frozen=True, kw_only=True):

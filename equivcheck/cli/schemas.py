@@ -9,7 +9,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def of_suites() -> dict[str, Any]:
-    """Of one line of a suite: the header or a case."""
+    """Schema of one line of a suite: the header or a case."""
     from equivcheck.core.cases import Case
     from equivcheck.core.load_suites import SuiteHeader
 
@@ -20,7 +20,8 @@ def of_suites() -> dict[str, Any]:
 
 
 def of_settings() -> dict[str, Any]:
-    """Of ``equivcheck.toml``. TOML has no null: what may be absent may be the text ``none``."""
+    """Schema of ``equivcheck.toml``. TOML has no null: what may be absent may be the text
+    ``none``."""
     from equivcheck.core.settings import Settings
 
     schema: dict[str, Any] = _without_null(_schema(Settings, title="equivcheck.toml"))
@@ -28,14 +29,14 @@ def of_settings() -> dict[str, Any]:
 
 
 def of_records() -> dict[str, Any]:
-    """Of one line of ``records.jsonl``."""
+    """Schema of one line of ``records.jsonl``."""
     from equivcheck.records.records import Record
 
     return _schema(Record, title="A line of equivcheck's records.jsonl")
 
 
 def of_measurements() -> dict[str, Any]:
-    """Of one line of a measurement."""
+    """Schema of one line of a measurement."""
     from equivcheck.metrics.records import BenchRecord
 
     return _schema(BenchRecord, title="A line of an equivcheck measurement")
@@ -50,7 +51,7 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 def _schema(*shapes: Any, title: str) -> dict[str, Any]:
-    """Of what is one of several shapes."""
+    """Schema of what is one of several shapes."""
     import msgspec
 
     of_each, parts = msgspec.json.schema_components(shapes, ref_template="#/$defs/{name}")

@@ -37,8 +37,8 @@ class ExitReport(Struct, frozen=True, kw_only=True):
 
     code: int
     folder: bytes | None = None
-    """Of the run whose verdict the code is, in bytes, for a path need not be UTF-8; None: the verb
-    gives no verdict of a run.
+    """Folder of the run whose verdict the code is, in bytes, for a path need not be UTF-8; None:
+    the verb gives no verdict of a run.
     """
     moved_to: bytes | None = None
     """Where the same folder is now that the working directory is another one."""

@@ -32,9 +32,9 @@ class Row(Struct, frozen=True, kw_only=True):
     missing: int
     """Prompts of the base that the new run left out."""
     passing: int
-    """Of the new run's prompts, those about which nothing but passes was found."""
+    """Prompts of the new run about which nothing but passes was found."""
     unmeasured: int = 0
-    """Of the base's times, those that the new measurement has none for."""
+    """Times of the base for which the new measurement has none."""
     diverged: tuple[str, ...] = ()
     """The first prompts with other tokens than the target's in the new measurement."""
     acceptance: Cell = ABSENT

@@ -162,7 +162,7 @@ def _asked(path: Path, *, bodies: Mapping[str, str]) -> Iterator[_Asked]:
 
 
 def _name(metadata: _Metadata) -> str:
-    """Of a request: its conversation and turn, or its number."""
+    """Name of a request: its conversation and turn, or its number."""
     return _turn(metadata.conversation_id or str(metadata.session_num), metadata.turn_index or 0)
 
 

@@ -78,7 +78,7 @@ def _taken(name: str, *, folder: Path | None) -> Baseline:
 
 
 def run_taken(records: Path, *, name: str) -> Baseline:
-    """Of a records file; an unfinished run is taken as inconclusive."""
+    """Baseline of a records file; an unfinished run is taken as inconclusive."""
     evidence = read_evidence(records, compact=True)
     return baseline_of(evidence, judge(evidence, finished=evidence.sealed is not None), name=name)
 

@@ -22,7 +22,7 @@ from equivcheck.report.html import template
 
 CELLS = 80
 MOST_ROWS = 200
-"""Of any one table."""
+"""Most rows of any one table."""
 LINE = 160
 """Pixels from an acceptance rate of 0 to one of 1."""
 

@@ -57,9 +57,9 @@ class Wanted(Struct, frozen=True, kw_only=True):
     temperature: float | None = None
     """Where the file says nothing; None: greedy."""
     split: str | None = None
-    """Of a data set of Hugging Face; None: the only one."""
+    """Split of a data set of Hugging Face; None: the only one."""
     config: str | None = None
-    """Of a data set of Hugging Face that has several configurations."""
+    """Configuration of a data set of Hugging Face that has several configurations."""
 
 
 class Converted(Struct, frozen=True, kw_only=True):
@@ -76,7 +76,7 @@ class Conversion(Struct, frozen=True, kw_only=True):
     format: str
     what: str
     records: int
-    """Of the file, those that are left out among them."""
+    """Records of the file, those left out included."""
     suites: tuple[Converted, ...]
     not_carried: tuple[Loss, ...]
     changed: tuple[Loss, ...]

@@ -83,7 +83,7 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     """What the assistant calls: ``{"type": "function", "function": {"name", "arguments"}}``, the
     arguments an object, since templates write them as JSON themselves."""
     tool_call_id: str | None = None
-    """Of a tool's answer: which call it answers."""
+    """Id of a tool's answer: which call it answers."""
     name: str | None = None
 
     def __post_init__(self) -> None:

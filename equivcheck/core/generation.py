@@ -64,10 +64,10 @@ class Step(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     drafted: int
     """Draft tokens put to the target."""
     accepted: int
-    """Of these, accepted: 0 <= accepted <= drafted. The bonus token is not counted. Where `drafts`
-    are told, exactly as many as begin what was emitted (a rejected one may be replaced by
-    itself); where a stop cut the block and all that is left of it are drafts, those behind the cut
-    may be counted or not."""
+    """How many of these were accepted: 0 <= accepted <= drafted. The bonus token is not counted.
+    Where `drafts` are told, exactly as many as begin what was emitted (a rejected one may be
+    replaced by itself); where a stop cut the block and all that is left of it are drafts, those
+    behind the cut may be counted or not."""
     emitted: int
     """Tokens that reached the output: accepted + 1, unless a stop rule cut the block."""
     seconds: float | None = None
@@ -97,7 +97,7 @@ class DraftCounts(Struct, frozen=True, kw_only=True):
     drafted: int
     """Draft tokens put to the target."""
     accepted: int
-    """Of these, accepted; the bonus token is not counted."""
+    """How many of these were accepted; the bonus token is not counted."""
     steps: int | None = None
     """Verify steps; None: not told. Engines differ in whether steps without drafts count."""
     accepted_by_slot: tuple[int, ...] = ()
@@ -160,7 +160,7 @@ class Generation(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 Count = Annotated[int, Meta(ge=-(2**53), le=2**53)]
-"""Of drafts, as files hold it: larger ones have squares that no float holds."""
+"""Number of drafts, as files hold it: larger ones have squares that no float holds."""
 
 
 class Counts(NamedTuple):
@@ -169,4 +169,4 @@ class Counts(NamedTuple):
     drafted: Count
     """Draft tokens put to the target."""
     accepted: Count
-    """Of these, accepted; the bonus token is not counted."""
+    """How many of these were accepted; the bonus token is not counted."""

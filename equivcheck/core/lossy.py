@@ -15,7 +15,7 @@ from msgspec import Struct
 OFF = frozenset({"none", "null", "false", "off", "no", "''", '""'})
 """Values that leave any of them off."""
 ON = "true"
-"""Of a flag without a value."""
+"""Value of a flag without a value."""
 _VALUE = r"""["']?\s*(?:[:=]\s*|\s+)["']?(?P<value>(?!--)[^\s,;"'}\])]+)"""
 """What follows a name in a command, in JSON, in YAML and in Python."""
 

@@ -26,7 +26,7 @@ class Arrival(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One request of a schedule."""
 
     key: str
-    """Of the request."""
+    """Key of the request."""
     arrives: Arrives = Arrives()
     after: tuple[str, ...] = ()
     """Keys of requests that have to have ended before; `arrives` counts from the last one's end."""

@@ -22,13 +22,13 @@ class ServedEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something that happened to a request."""
 
     step: int
-    """Of the service, from 1."""
+    """Step of the service, from 1."""
     key: str
     happened: Happened
     """seated: it was given a row. begun: its prompt is read, decoding begins or goes on. tokens:
     some came. preempted: it lost its row, and waits for another."""
     row: int | None = None
-    """Of the batch; None: it waited."""
+    """Row of the batch; None: it waited."""
     after: str | None = None
     """seated: the request that the row served before."""
     cached: int = 0

@@ -32,7 +32,7 @@ class DraftCost(NamedTuple):
     """Each one more."""
 
     def of(self, gamma: int) -> float:
-        """Of `gamma` drafts."""
+        """Shape of `gamma` drafts."""
         return self.first + (gamma - 1) * self.further if gamma else 0.0
 
 

@@ -68,7 +68,7 @@ class HeadFiles:
 
     @property
     def architecture(self) -> Architecture:
-        """Of one layer of the head."""
+        """Architecture of one layer of the head."""
         hidden, heads = self.number("hidden_size"), self.number("num_attention_heads")
         return Architecture(
             family="llama",

@@ -65,7 +65,7 @@ class LookupResult(NamedTuple):
     tokens: int
     """To propose."""
     size: int
-    """Of the n-gram that was found: the longer, the surer."""
+    """Length of the n-gram that was found: the longer, the surer."""
 
     @classmethod
     def read(cls, forecast: int) -> Self:

@@ -22,7 +22,8 @@ from equivcheck.decoding.model import StaticModel
 BLOCK = 16
 """Tokens of a block; a text leaves half a block empty on average."""
 BLOCKS, BLOCKS_ON_CUDA = 4, 8
-"""Of a chunk. An H100 takes 1.14 times as long for a layer's products of 128 rows as for 8."""
+"""Blocks of a chunk. An H100 takes 1.14 times as long for a layer's products of 128 rows as for
+8."""
 
 
 class Span(NamedTuple):

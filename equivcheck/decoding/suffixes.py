@@ -46,7 +46,7 @@ class SuffixIndex:
         self.texts: dict[Hashable, list[int]] = {}
         """In the order in which they were first heard of."""
         self.tokens = 0
-        """Of all texts."""
+        """Number of tokens of all texts."""
         self.places: dict[tuple[int, int], dict[tuple[Hashable, int], None]] = {}
         """Pair of tokens to the texts and the indices behind it, the latest last."""
 

@@ -15,7 +15,7 @@ class About(Struct, frozen=True, kw_only=True):
     needs: str
     """Beside the pair."""
     tells: str
-    """Of its drafts and tokens."""
+    """What is told of its drafts and tokens."""
 
 
 BUNDLED = {

@@ -21,7 +21,7 @@ from equivcheck.engines.timing import step_seconds
 CONTRACT_TOKENS = 16
 """Positions probed when an engine opens at a new shape; `equivcheck doctor` probes more."""
 ADOPTED_KEPT = 8
-"""Of every cache here: what was found out about a model keeps it alive, weights and all."""
+"""Entries of every cache here: what was found out about a model keeps it alive, weights and all."""
 
 
 @functools.lru_cache(maxsize=ADOPTED_KEPT)

@@ -27,4 +27,4 @@ class Opening(Struct, frozen=True, kw_only=True):
 LOGS = "logs"
 """Folder, in a run's, for what processes of engines print."""
 NO_RUN = Opening()
-"""Of an engine that is opened for no run."""
+"""Run of an engine that is opened for no run."""

@@ -26,7 +26,7 @@ CLEARLY = 0.8
 """One thread has to take less than this share of the time: an idle machine keeps torch's number,
 and on one where it makes no difference nothing changes from run to run."""
 SLOTS = 8
-"""Of a step; with the setup's batch size, as many rows as its products have."""
+"""Slots of a step; with the setup's batch size, as many rows as its products have."""
 MOST_MULTIPLIED = 2**27
 """Multiplications of a product, a few milliseconds of one core; longer ones are cut."""
 SLICE, LIMIT = 0.015, 0.3
@@ -88,7 +88,7 @@ def _factors(setup: EngineSetup) -> list[tuple[Tensor, Tensor]]:
 
 @torch.inference_mode()
 def _seconds(factors: list[tuple[Tensor, Tensor]], *, threads: int, least: float) -> float:
-    """Of all products once, repeated for `least` seconds."""
+    """Seconds of all products once, repeated for `least` seconds."""
     torch.set_num_threads(threads)
     started, passes = time.perf_counter(), 0
     while passes == 0 or time.perf_counter() - started < least:

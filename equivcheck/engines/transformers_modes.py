@@ -46,7 +46,7 @@ class PreparedMode:
     most: int = 0
     """Draft tokens a step, at most."""
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """Of the generation config."""
+    """Fields of the generation config."""
     arguments: Callable[[bool], Mapping[str, Any]] = lambda greedy: {}
     """Whether a request is greedy to what else `generate()` is called with."""
     steady: bool = True

@@ -27,7 +27,7 @@ class ScoredEvaluation(Struct, frozen=True, kw_only=True):
     """Answers that both arms have, epochs counted."""
     same_text: int
     with_text: int
-    """Of these, the ones with a text on both arms."""
+    """Those of them with a text on both arms."""
     missing: tuple[str, ...]
     """What only one arm has, or was asked otherwise; the first few in words."""
     differing: tuple[str, ...]

@@ -38,7 +38,7 @@ class Metric(Struct, frozen=True, kw_only=True):
     """Prompts whose texts differ and that A answers better, over their epochs."""
     only_b: int
     interval: Interval | None
-    """Of the difference b - a, at 95 %."""
+    """Interval of the difference b - a, at 95 %."""
     p_value: float
     detectable: float | None
     """The least loss that these prompts show in four of five runs."""
@@ -64,7 +64,7 @@ class _Graded(NamedTuple):
 def judge(
     task: str, name: str, pairs: Mapping[str, list[Pair]], *, of: int, terms: MetricTerms
 ) -> Metric:
-    """Of the prompts in ``pairs``, out of ``of`` that either arm has."""
+    """Judgement of the prompts in ``pairs``, out of ``of`` that either arm has."""
     graded = [found for each in pairs.values() if (found := _graded(name, each)) is not None]
     prompts = len(graded)
     # The grade of an equal text is no doing of the decoder's.
@@ -123,7 +123,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _interval(graded: Sequence[_Graded]) -> Interval | None:
-    """Of the difference of means, at 95 %.
+    """Interval of the difference of means, at 95 %.
 
     Exact for right and wrong. For shares between, such as means over epochs, by Student's t, which
     is good enough from some thirty prompts on; None for fewer, and for other numbers.

@@ -41,7 +41,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
 }
 """Schedule to the ids of what has to have occurred in it."""
 LOOKUP_EVENTS = ("no-drafts-after-accepted",)
-"""Of a drafter that does not always draft, in schedules of greedy text."""
+"""Events of a drafter that does not always draft, in schedules of greedy text."""
 
 
 def missing_events(evidence: Evidence) -> list[str]:

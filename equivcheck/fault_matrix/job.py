@@ -64,7 +64,7 @@ class TrialJob(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """Of all that decides its result."""
+        """Digest of all that decides its result."""
         suites = [each.digest for each in (self.services if self.entry.serves else self.suites)]
         entry = self.entry
         parts = (self.code, entry.candidate, entry.draws, self.rig.settings, suites, self.quick)

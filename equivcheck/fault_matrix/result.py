@@ -49,7 +49,7 @@ class Result(Struct, frozen=True, kw_only=True):
     created: str
     """UTC, ISO 8601."""
     commit: str
-    """Of the code that ran, with a plus where it was changed."""
+    """Commit of the code that ran, with a plus where it was changed."""
     headline: str
     checks: dict[str, Outcome]
     """Check to the worst of its findings."""

@@ -27,10 +27,10 @@ from equivcheck.statistics.profiles import PROFILES
 
 PAIR = "tiny"
 WITH_HEADS = "tiny-v2"
-"""Of the same tokenizer, so that schedules are its own, too."""
+"""A pair of the same tokenizer, so that schedules are its own, too."""
 SETUP = EngineSetup(pair=PAIR, batch_size=ROWS, context=CONTEXT, threads=1)
 FEW_ROWS = 4
-"""Of a batch that serves, so that a few requests are more than there are rows."""
+"""Rows of a batch that serves, so that a few requests are more than there are rows."""
 HEADS = ("eagle3", "mtp")
 """Drafters that run a head."""
 NOT_SHOWN = frozenset(

@@ -61,7 +61,7 @@ class Runs(NamedTuple):
 
     @property
     def tokens(self) -> Spread | None:
-        """Of the runs that were caught and know; None where there is none."""
+        """Median tokens of the runs that were caught and know; None where there is none."""
         counts = [one.tokens for one in self.results if one.caught and one.tokens is not None]
         if not counts:
             return None

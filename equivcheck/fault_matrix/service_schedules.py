@@ -50,7 +50,7 @@ class Service(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """Of all that is asked."""
+        """Digest of all that is asked."""
         parts = (self.schedule, self.requests)
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 

@@ -35,7 +35,7 @@ class SoundAnswers(Struct, frozen=True, kw_only=True):
     """What sound decoders made of one schedule."""
 
     digest: str
-    """Of schedule and code."""
+    """Digest of schedule and code."""
     alone: dict[str, Generation]
     served: dict[str, Generation]
 

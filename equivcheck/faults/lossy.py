@@ -12,7 +12,7 @@ from equivcheck.faults.fault import fault
 from equivcheck.faults.verification import accept
 
 FEW = 4
-"""Of the target's best tokens, how many relaxed acceptance lets pass."""
+"""How many of the target's best tokens relaxed acceptance lets pass."""
 EPSILON, DELTA = 0.09, 0.3
 """Typical acceptance: accept p(d) > min(epsilon, delta * exp(-entropy)) (Cai et al. 2024)."""
 

@@ -17,7 +17,7 @@ from equivcheck.serving.server import Server
 from equivcheck.serving.ticket import Ticket
 
 DRAFT_POSITIONS = 100
-"""Of a draft model that has fewer than its target."""
+"""Positions of a draft model that has fewer than its target."""
 
 
 class TakesAnyOutcome(Decoder):

@@ -33,7 +33,7 @@ class Costs(Struct, frozen=True, kw_only=True, omit_defaults=True):
     drafted_per_step: float | None = None
     """l."""
     predicted_speedup: float | None = None
-    """Of decoding; reading the prompt is not in it."""
+    """Predicted speed-up of decoding; reading the prompt is not in it."""
     measured_over_predicted: float | None = None
     """Measured speedup, prompt included, over the predicted one; None: withheld or unknown."""
     break_even: float | None = None

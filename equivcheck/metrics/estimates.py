@@ -28,7 +28,7 @@ P99_VALUES = 300
 """Fewest values for an upper bound on a p99: 0.99**n has to be under 5 %."""
 P99_RATIO_VALUES = 500
 TAIL_LEVEL = 0.99
-"""Of the bootstrap of a ratio of p99. At 95 % it holds the truth in 83 to 88 % of simulated
+"""Level of the bootstrap of a ratio of p99. At 95 % it holds the truth in 83 to 88 % of simulated
 measurements of 20 to 50 prompts: so few prompts seldom have one as slow as the slowest."""
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

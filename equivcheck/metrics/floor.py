@@ -20,9 +20,9 @@ class Floor(Struct, frozen=True, kw_only=True):
     bytes_per_step: float
     """Weights, and the keys and values of the mean context of every row."""
     seconds: float
-    """Of one step; at one row also of one token."""
+    """Seconds of one step; at one row also of one token."""
     fraction: float | None
-    """Of the floor reached: floor over measured step; 1 is as fast as memory allows."""
+    """Fraction of the floor reached: floor over measured step; 1 is as fast as memory allows."""
 
 
 def floor_of(

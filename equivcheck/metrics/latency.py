@@ -36,7 +36,7 @@ def end_to_end(answer: Generation) -> float | None:
 
 
 def step_latencies(answer: Generation) -> list[float]:
-    """Of the steps that say how long they took."""
+    """Latencies of the steps that say how long they took."""
     return [step.seconds for step in answer.steps if step.seconds is not None]
 
 

@@ -12,7 +12,7 @@ from equivcheck.core.bounds import shown
 from equivcheck.core.serving import Emission
 
 MOST_REQUESTS = 1000
-"""Of one run: each may be under way at once."""
+"""Most requests of one run: each may be under way at once."""
 MOST_RATE = 1e6
 MOST_SECONDS = 1e9
 
@@ -22,7 +22,7 @@ class Arrivals(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     kind: Literal["poisson", "burst"]
     requests: int
-    """Of one run. A burst has all of them at once."""
+    """Requests of one run. A burst has all of them at once."""
     rate: float = 0.0
     """Requests a second, where they come one by one."""
 

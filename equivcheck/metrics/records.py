@@ -80,7 +80,7 @@ class BenchSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What is measured: enough to measure it again."""
 
     setup: EngineSetup
-    """Of the first point; a point's batch size and context replace its own."""
+    """Set-up of the first point; a point's batch size and context replace its own."""
     arms: tuple[BenchArm, ...]
     points: tuple[Point, ...]
     tokens: int
@@ -131,8 +131,8 @@ class Memory(Struct, frozen=True, kw_only=True):
     """How far the peak rose above the resting level while one chunk was answered."""
     measured_by: Literal["device allocator", "peak RSS", "peak RSS of its process"] | None = None
     process: int | None = None
-    """Of an engine in a process of its own: the peak of all that this process and what it has
-    started hold resident, libraries included."""
+    """Memory of an engine in a process of its own: the peak of all that this process and what it
+    has started hold resident, libraries included."""
 
     @property
     def peak(self) -> int | None:
@@ -154,11 +154,11 @@ class Probed(Struct, frozen=True, kw_only=True, tag="probe", omit_defaults=True)
     """What its seconds are measured by."""
     memory: Memory = Memory()
     draft_token_seconds: float | None = None
-    """Of one drafted token, proposing alone; None: it cannot be asked for alone."""
+    """Seconds of one drafted token, proposing alone; None: it cannot be asked for alone."""
     step_bytes: int | None = None
     """Weight and cache bytes that one step of the target reads."""
     weight_bytes: int | None = None
-    """Of these, weights: blocks, norms and head; of the embedding a step reads single rows."""
+    """How many are weights: blocks, norms, head. A step reads single rows of the embedding."""
     position_bytes: int | None = None
     """Keys and values of one position of one row of the target's cache."""
     alone: bool = False
@@ -184,7 +184,7 @@ class Measured(Struct, frozen=True, kw_only=True, tag="measured", omit_defaults=
     """Prompts of one chunk are asked together, and decoded as rows become free for them; at batch
     size 1 it is one prompt."""
     seconds: float
-    """Of the whole chunk, prompt included; of a run under load, its waits included."""
+    """Seconds of the whole chunk, prompt included; of a run under load, its waits included."""
     generation: Generation
     """Without scores and fingerprints."""
     load: Load | None = None
@@ -204,7 +204,7 @@ class MeasuringSession(Struct, frozen=True, kw_only=True, tag="session"):
 
     wall_seconds: float
     engine_seconds: float
-    """Of these, inside engines. The rest is what measuring costs."""
+    """How many of these were spent inside engines. The rest is what measuring costs."""
 
 
 class AnswerKey(NamedTuple):

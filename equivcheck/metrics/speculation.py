@@ -28,7 +28,7 @@ class Speculation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     num_accepted_draft_tokens: int
     """Bonus tokens excluded."""
     num_emitted_tokens: int
-    """Of all steps, after a stop cut them."""
+    """Tokens of all steps, after a stop cut them."""
     draft_acceptance_rate: Estimate
     """Accepted per drafted token; the only thing that is called an acceptance rate."""
     mean_acceptance_length: float | None

@@ -25,7 +25,7 @@ class Speedup(Struct, frozen=True, kw_only=True):
     when they came to their end, and runs are what is paired."""
 
     geometric_mean: Estimate
-    """Of the paired ratios of times."""
+    """Geometric mean of the paired ratios of times."""
     totals: Estimate
     """Ratio of all times together: what throughput gains."""
 
@@ -47,7 +47,7 @@ class ArmSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     mbu: float | None = None
     """Memory bandwidth utilisation of its plain steps."""
     floor: Floor | None = None
-    """Of its plain steps, by memory bandwidth."""
+    """Floor of its plain steps, by memory bandwidth."""
     load: LoadSummary | None = None
     """Throughput and goodput, where requests came at times of their own."""
 
@@ -61,7 +61,7 @@ class ArmComparison(Struct, frozen=True, kw_only=True, omit_defaults=True):
     prompts: int
     """Answered by this arm and by the target."""
     identical: int
-    """Of these, with the target's token ids, in every repeat."""
+    """How many of these have the target's token ids, in every repeat."""
     diverged: tuple[str, ...] = ()
     """Keys of the first few others."""
     speculation: Speculation

@@ -44,7 +44,7 @@ class LoadRun(NamedTuple):
 
     @property
     def tokens(self) -> int:
-        """Of all its answers."""
+        """Tokens of all its answers."""
         return sum(each.tokens for each in self.requests)
 
     @property

@@ -19,7 +19,7 @@ from equivcheck.pairs.load import load_pair
 from equivcheck.pairs.tokenizer import read_tokenizer
 
 Precision = Literal["f32", "f16", "bf16"]
-"""Of the matrices; vectors are always f32, as llama.cpp wants them."""
+"""Type of the matrices; vectors are always f32, as llama.cpp wants them."""
 
 FILE_TYPES = {
     "f32": gguf.LlamaFileType.ALL_F32,

@@ -11,7 +11,7 @@ POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
 
 
 class Extent(Struct, frozen=True, kw_only=True):
-    """Of one model, in tokens."""
+    """Limits of one model, in tokens."""
 
     positions: int | None = None
     """Most positions of a sequence; None: its configuration names no limit."""

@@ -201,7 +201,8 @@ def check_config(folder: Path, source: ModelSource) -> None:
 
 
 def _check_types(config: dict[str, Any], *, place: str) -> None:
-    """Of what is read here and elsewhere; transformers has its own opinion of the rest."""
+    """Check the types of what is read here and elsewhere; transformers has its own opinion of the
+    rest."""
     named = config.get("architectures") or []
     if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
         raise PairError(f"{place}: architectures: not a list of names")

@@ -23,7 +23,7 @@ class Shape(Struct, frozen=True, kw_only=True):
     intermediate: int
 
     def parameters(self, *, head_dim: int = 64) -> int:
-        """Of all blocks, norms and embeddings left out."""
+        """Parameters of all blocks, norms and embeddings left out."""
         attention = 2 * self.hidden * head_dim * (self.heads + self.kv_heads)
         return self.layers * (attention + 3 * self.hidden * self.intermediate)
 

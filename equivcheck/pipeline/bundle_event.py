@@ -36,7 +36,7 @@ choice may be wrong; the test on fresh tokens is not, whatever was chosen."""
 SHRINK = 2.0
 """Standard deviations by which the stored share is taken to be exaggerated, as it was chosen."""
 QUANTILE_ALPHA, QUANTILE_POWER = 4.7534, 2.3263
-"""Of the normal distribution: one in a million, and one in a hundred."""
+"""Quantiles of the normal distribution: one in a million, and one in a hundred."""
 FEWEST, MOST = 500, 100_000
 _BEYOND = ("repetition_penalty", "presence_penalty", "frequency_penalty", "logit_bias")
 _BANS = ("banned_tokens", "min_new_tokens")

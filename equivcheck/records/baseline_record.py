@@ -84,7 +84,7 @@ class HistoryPoint(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One earlier state of a baseline: an entry of its history."""
 
     created: str
-    """Of the run; UTC, ISO 8601."""
+    """Start of the run; UTC, ISO 8601."""
     run: str
     commit: str | None = None
     counts: dict[str, Counts]
@@ -102,7 +102,7 @@ class Baseline(Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     run: str
     created: str
-    """Of the run; UTC, ISO 8601."""
+    """Start of the run; UTC, ISO 8601."""
     verdict: Outcome
     headline: str
     lossless: Outcome | None = None
@@ -165,7 +165,7 @@ class BaselineRecord(Struct, frozen=True, kw_only=True, tag="baseline", omit_def
 
 
 def workload_of(key: str) -> str:
-    """Of ``workload/case``."""
+    """Workload of ``workload/case``."""
     return key.partition("/")[0]
 
 

@@ -27,7 +27,7 @@ class Seat(Struct, frozen=True, kw_only=True):
     turn: int
     """Which go of the arm it was, from 0."""
     rows: int
-    """Of the engine's batch."""
+    """Rows of the engine's batch."""
     row: int | None = None
     """From 0; None: not known, as for all other engines."""
     served: int = 0

@@ -39,4 +39,4 @@ class ScoresRecord(Struct, frozen=True, kw_only=True, tag="scored"):
     outputs: int
     tokens: int
     sha256: str
-    """Of the file, hex."""
+    """SHA-256 of the file, hex."""

@@ -113,7 +113,7 @@ class ResumePoint(NamedTuple):
     offset: int
     """Bytes of complete lines."""
     seal: Seal | None
-    """Of the last of these; None: the journal is unsealed."""
+    """Seal of the last of these; None: the journal is unsealed."""
 
 
 BEGIN = ResumePoint(0, START)

@@ -40,7 +40,7 @@ MACHINE = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
 )
-"""Of the environment, what may differ between shards; everything else is a version or a switch that
+"""What of the environment may differ between shards; everything else is a version or a switch that
 decides what is computed."""
 
 
@@ -51,7 +51,7 @@ class ShardRun(NamedTuple):
     """Its folder, for messages."""
     evidence: Evidence
     seal: str
-    """Of its last line; empty: it has none."""
+    """Seal of its last line; empty: it has none."""
 
     @property
     def shard(self) -> Shard:

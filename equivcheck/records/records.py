@@ -111,7 +111,8 @@ class Header(Struct, frozen=True, kw_only=True, tag="header", omit_defaults=True
     shard: Shard | None = None
     """Which part of a run this is, where it was shared out; such a part never passes alone."""
     schedules: tuple[Schedule, ...] = ()
-    """Of each suite whose requests have times, all of them; engines that serve are asked so too."""
+    """Schedule of each suite whose requests have times, all of them; engines that serve are asked
+    so too."""
     merged: tuple[Part, ...] = ()
     """The shards that were merged into this run, in order."""
 
@@ -154,7 +155,7 @@ class GenerationRecord(Struct, frozen=True, kw_only=True, tag="generation", omit
     stop_began_at: int | None = None
     """The same of the token in which that string begins; None: none does, or not looked for."""
     prompt_ids: tuple[int, ...] | None = None
-    """Of a later turn of a session, the prompt with this arm's own answers; None: as asked."""
+    """Prompt of a later turn of a session, with this arm's own answers; None: as asked."""
 
 
 class Failed(Struct, frozen=True, kw_only=True, tag="failure"):
@@ -232,7 +233,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     rescored: tuple[Rescored, ...] = ()
     failures: tuple[Failed, ...] = ()
     served: tuple[ServedRun, ...] = ()
-    """Of `SERVED` and `SERVED_TARGET`, by suite; a shard that was merged has its own."""
+    """Served runs of `SERVED` and `SERVED_TARGET`, by suite; a shard that was merged has its
+    own."""
     grades: tuple[Grade, ...] = ()
     """At most one for each answer."""
     against: BaselineRecord | None = None

@@ -128,7 +128,7 @@ class ScoreTable:
     surprisal: Floats
     """-ln p(x), nats."""
     entropy: Floats
-    """Of p, nats."""
+    """Entropy of p, nats."""
     distance: Floats
     """Total variation distance of p and q."""
     ends: Flags

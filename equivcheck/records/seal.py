@@ -46,7 +46,7 @@ def seal_of(line: bytes, *, before: Seal) -> Seal | None:
 
 
 def _digest(body: bytes | memoryview, before: Seal) -> Seal:
-    """Of everything in front of the seal, without the closing brace."""
+    """Digest of everything in front of the seal, without the closing brace."""
     digest = blake2b(before, digest_size=_BYTES)
     digest.update(body)
     return Seal(digest.hexdigest().encode())

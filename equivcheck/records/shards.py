@@ -51,7 +51,7 @@ class Shard(Struct, frozen=True, kw_only=True):
 
     @property
     def cases(self) -> frozenset[str]:
-        """Of `keys`, those of this shard."""
+        """Those of `keys` that are this shard's."""
         return dealt(self.keys, of=self.of, leaders=self.leaders)[self.index - 1]
 
 
@@ -65,7 +65,7 @@ class Part(Struct, frozen=True, kw_only=True):
     """Its cases, in the order of the suites."""
     environment: dict[str, str]
     seal: str
-    """Of its last line: stands for every line of its records."""
+    """Seal of its last line: stands for every line of its records."""
     evidence: str
     """`evidence_digest` of it."""
     scores: str | None = None

@@ -46,7 +46,7 @@ class GroupRow(Struct, frozen=True, kw_only=True):
     drafted: int
     accepted: int
     interval: Interval | None
-    """Of the acceptance rate; None with fewer than two prompts."""
+    """Interval of the acceptance rate; None with fewer than two prompts."""
 
 
 class AcceptanceView(Struct, frozen=True, kw_only=True):

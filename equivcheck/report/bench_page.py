@@ -21,7 +21,7 @@ from equivcheck.report.html import template
 
 CELLS = 80
 MOST_ROWS = 200
-"""Of any one table."""
+"""Most rows of any one table."""
 FASTEST = 4.0
 """Ratios are drawn from its reciprocal to it, on a logarithmic line; others stand at its ends."""
 NOTHING, WITHHELD = "n/a", "withheld"

@@ -11,9 +11,9 @@ SYMBOLS = {Outcome.PASS: "✓", Outcome.INCONCLUSIVE: "?", Outcome.FAIL: "✗"}
 """Never alone: the word stands beside it."""
 WIDTH = 100
 MOST_LINES = 6
-"""Of a headline or a detail once it is wrapped: no reason is so long."""
+"""Most lines of a headline or a detail once it is wrapped: no reason is so long."""
 MOST_DETAIL_LINES = 30
-"""Of all details together."""
+"""Most lines of all details together."""
 
 
 def block_lines(finding: Finding, *, where: str | None = None) -> Iterator[str]:

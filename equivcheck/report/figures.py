@@ -12,15 +12,15 @@ from msgspec import Struct
 from equivcheck.core.findings import Interval
 
 MARK_WIDTH = 120
-"""Of the mark's canvas; 0 and 1 lie `EDGE` inside it, so that a dot there is not cut off."""
+"""Width of the mark's canvas; 0 and 1 lie `EDGE` inside it, so that a dot there is not cut off."""
 EDGE = 5
 SPARK_HEIGHT = 24
 LEAST_SPAN = 0.05
-"""Of a sparkline's scale."""
+"""Least span of a sparkline's scale."""
 MOST_POINTS = 40
 BAR_WIDTH = 22
 BAR_HEIGHT = 40
-"""Of a rate of 1."""
+"""Height of a rate of 1."""
 CURVE_WIDTH = 420
 CURVE_HEIGHT = 120
 

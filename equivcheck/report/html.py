@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 500 * 1024
 MOST_CHARACTERS = 400
-"""Of any one text."""
+"""Most characters of any one text."""
 
 
 MOST_OPEN = 3
@@ -50,7 +50,7 @@ class Most(NamedTuple):
     blocks: int
     """Findings opened."""
     rows: int
-    """Of every table but that of the cases."""
+    """Rows of every table but that of the cases."""
 
 
 ROOM = (Most(1000, 50, 100), Most(300, 50, 100), Most(100, 20, 50), Most(20, 5, 20))

@@ -30,8 +30,8 @@ class LawView(Struct, frozen=True, kw_only=True):
     curve: tuple[tuple[int, float], ...]
     """Tokens, and the gate's e-value after them."""
     quantiles: tuple[float, ...]
-    """Of the randomised probability integral transform, at `SHARES`: a sound decoder's lie on
-    the diagonal. Empty where no token is one that the distribution allows."""
+    """Quantiles of the randomised probability integral transform, at `SHARES`: a sound decoder's
+    lie on the diagonal. Empty where no token is one that the distribution allows."""
     parts: tuple[tuple[str, str], ...]
     """What was tested, and the highest e-value against it."""
     bounds: tuple[tuple[str, str], ...]

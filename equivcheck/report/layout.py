@@ -11,7 +11,7 @@ from equivcheck.report.view import GateRow, RunView, WorkloadRow
 
 WORKLOAD_HEADER = ("", "workload", "identical", "tokens", "acceptance (95 %)", "tokens/step")
 MOST_CELLS = 40
-"""Of one table cell."""
+"""Most cells of one table cell."""
 
 
 def workload_table(view: RunView, *, most: int | None = None) -> list[tuple[str, ...]]:

@@ -156,7 +156,7 @@ def _blocks(blocks: Sequence[FindingBlock]) -> Iterator[str]:
 
 
 def _longest(lines: Sequence[str]) -> int:
-    """Of all runs of backticks."""
+    """Longest of all runs of backticks."""
     return max((len(run) for line in lines for run in _FENCES.findall(line)), default=0)
 
 

@@ -74,7 +74,7 @@ def stage_rows(evidence: Evidence, scores: ScoreTable) -> tuple[StageRow, ...]:
 
 
 def _roles(draw: Generation) -> list[Role]:
-    """Of every token, as far as the steps tell."""
+    """Role of every token, as far as the steps tell."""
     return [
         role_of(slot, drafted=step.drafted, accepted=step.accepted)
         for step in draw.steps

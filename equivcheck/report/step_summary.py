@@ -11,7 +11,7 @@ from pathlib import Path
 
 VARIABLE = "GITHUB_STEP_SUMMARY"
 MOST_BYTES = 1024 * 1024
-"""Of the file, with what earlier commands of the step have put there."""
+"""Most bytes of the file, with what earlier commands of the step have put there."""
 CUT = "\n… the rest is in report.md\n"
 
 

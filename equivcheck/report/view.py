@@ -32,10 +32,10 @@ from equivcheck.report.texts import Texts, texts_of
 from equivcheck.statistics.acceptance_rate import acceptance_by_workload
 
 _TOLD = ("python", "torch", "transformers", "threads", "cpu", "gpu", "cores")
-"""Of the environment, what the first screen shows, threads where they were chosen by timing;
+"""What the first screen shows of the environment, threads where they were chosen by timing;
 records have all of it."""
 MOST_CELLS = 255
-"""Of a run's or a workload's name: as many as a folder's may have."""
+"""Most cells of a run's or a workload's name: as many as a folder's may have."""
 
 
 class WorkloadRow(Struct, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ from equivcheck.scoring.sampling_law import LEAST_SLACK, coarseness
 from equivcheck.scoring.served import LARGEST_LOGIT, ServerScorer
 
 ANSWERS = 8
-"""Of the target's that are compared."""
+"""Answers of the target that are compared."""
 MOST_ASKED = 64
 """Tokens of one answer that the target is asked for with its log-probabilities."""
 BOTH = 2.0

@@ -78,7 +78,7 @@ class OutputWindow(NamedTuple):
     first: int
     """Place of the first token in it."""
     logits: tuple[Tensor, ...]
-    """Of each teacher, [tokens, vocab]."""
+    """Logits of each teacher, [tokens, vocab]."""
     told: UnreportedMass | None = None
     """What is known of a row that is not told as a whole; None: a model gave all of it."""
 

@@ -31,7 +31,7 @@ class Border:
     last: Tensor
     """Log-probability of the last token kept."""
     log_mass: Tensor
-    """Of all that is kept."""
+    """Log mass of all that is kept."""
     size: Tensor
     """Tokens kept."""
 
@@ -49,9 +49,9 @@ class Distribution:
     whole: Tensor
     """The untruncated log-probabilities."""
     loose: Border
-    """Of the widest cut that arithmetic may make."""
+    """Border of the widest cut that arithmetic may make."""
     tight: Border
-    """Of the narrowest."""
+    """Border of the narrowest."""
     tied: Tensor
     """Whether the cut parts tokens that tie exactly, [rows]."""
 

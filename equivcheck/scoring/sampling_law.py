@@ -56,7 +56,7 @@ class Stretch(NamedTuple):
     """Consecutive tokens of one output and the raw logits behind them."""
 
     logits: tuple[Tensor, ...]
-    """Of the target and, if there is one, of the draft model, [tokens, vocab] each."""
+    """Logits of the target and, if there is one, of the draft model, [tokens, vocab] each."""
     request: Request
     output: tuple[int, ...]
     first: int

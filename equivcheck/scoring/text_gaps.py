@@ -78,7 +78,7 @@ def text_gaps(
 
 
 def least_gap(law: ReferenceLogits, may_stand: Callable[[int], bool]) -> Gap:
-    """Of the best token that may stand there, or else of the last that is looked at."""
+    """Gap of the best token that may stand there, or else of the last that is looked at."""
     values, tokens = law.logprobs.topk(min(WITHIN, len(law.logprobs)))
     best, *_ = ids = tokens.tolist()
     found = next((rank for rank, token in enumerate(ids) if may_stand(token)), len(ids) - 1)

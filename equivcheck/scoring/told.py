@@ -32,7 +32,7 @@ class UnreportedMass:
     rest: Tensor
     """Probability of what is not told, at temperature 1 and before penalties."""
     magnitude: Tensor
-    """Of the logits, as far as it can be known."""
+    """Largest absolute value of the logits, as far as it can be known."""
     untold: int
     """Tokens that are not told."""
 

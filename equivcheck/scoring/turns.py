@@ -26,13 +26,14 @@ class Turns:
     """Columns of [N], N the tokens of all outputs in order."""
 
     keys: tuple[NoiseKey, ...]
-    """Of each output."""
+    """Keys of each output."""
     output: NDArray[np.int64]
     """Which output."""
     position: NDArray[np.int64]
     """In the sequence, the prompt's tokens counted."""
     use: NDArray[np.uint8]
-    """Of the noise: COIN alone where a draft was accepted, RESIDUAL after a coin; or `UNKNOWN`."""
+    """Use of the noise: COIN alone where a draft was accepted, RESIDUAL after a coin; or
+    `UNKNOWN`."""
     token: NDArray[np.int64]
     draft: NDArray[np.int64]
     """Accepted or rejected here; `NOTHING` elsewhere."""

@@ -11,7 +11,7 @@ class Statistics(Struct, kw_only=True):
     prompt: int = 0
     """Prompt tokens of requests that began to be decoded, again after each preemption."""
     cached: int = 0
-    """Of these, taken over from requests before."""
+    """How many of these were taken over from requests before."""
     read: int = 0
     """Prompt tokens that were read."""
     preempted: int = 0

@@ -29,7 +29,7 @@ from equivcheck.statistics.stages import BONUS, stage_processes
 from equivcheck.statistics.wealth import Logs, mean_of
 
 POINTS = 200
-"""Of the trajectory that is kept."""
+"""Points of the trajectory that is kept."""
 MOST = 0.5
 """Share of the evidence, as a logarithm, from which a wrong distribution is said to explain it."""
 ALWAYS_NEEDED = ("log_ratio", "bin_mass", "pit_vocabulary", "pit_rank", "pit_ratio")
@@ -54,7 +54,7 @@ class Battery:
     void: Void | None
     """What rests on q and does not count; None where q stands."""
     parts: dict[str, Peak]
-    """Of `WEIGHTS`, those that apply and are not void."""
+    """Those of `WEIGHTS` that apply and are not void."""
     stages: dict[str, Peak]
     """Each stage of the engine's rule that is not void; empty where stages do not apply."""
     alternatives: dict[str, float]

@@ -38,7 +38,7 @@ class PermutationTest:
     """What permutation says."""
 
     outputs: int
-    """Of both engines."""
+    """Outputs of both engines."""
     prompts: int
     p_values: dict[str, float]
     """By `STATISTICS`, each uncorrected."""
@@ -48,7 +48,7 @@ class PermutationTest:
 
     @property
     def p_value(self) -> float:
-        """Of all statistics together (Bonferroni)."""
+        """p-value of all statistics together (Bonferroni)."""
         if not self.p_values:
             return 1.0
         return min(1.0, len(self.p_values) * min(self.p_values.values()))

@@ -79,7 +79,7 @@ class UnderTold(NamedTuple):
     """What came of some rounds under a schedule."""
 
     outcomes: list[Generation | Failed]
-    """Of the draws that were wanted."""
+    """Outcomes of the draws that were wanted."""
     run: ServedRun | None
     """None: it was not served to its end."""
 

@@ -21,7 +21,7 @@ class Bounds(NamedTuple):
 
 
 def total(found: Iterable[Bounds]) -> Bounds:
-    """Of all together."""
+    """Sum of all together."""
     every = list(found)
     return Bounds(sum(each.least for each in every), sum(each.most for each in every))
 

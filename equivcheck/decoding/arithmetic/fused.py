@@ -26,7 +26,8 @@ from equivcheck.decoding.kernels.starting import starting
 TILE = FEW
 """Query slots a program works on."""
 TILE_BYTES = 2**14
-"""Of the keys that a program of attention holds at a time, at most; as many values come on top."""
+"""Bytes of the keys that a program of attention holds at a time, at most; as many values come on
+top."""
 MOST_KEYS = 64
 SPLIT = 256
 """Cache positions whose weights are summed by one program."""
@@ -63,7 +64,7 @@ class FusedArithmetic:
         return self.linear(hidden.float(), widened(head))
 
     def copied_bytes(self, weight: Tensor) -> int:
-        """Of a head's copy."""
+        """Bytes of a head's copy."""
         return widened_bytes(weight)
 
     def multiplies(self, like: Tensor, *, rows: int) -> bool:

@@ -17,7 +17,7 @@ class Standing(NamedTuple):
     positions: Tensor
     """int64, [rows, width]."""
     cosines: Tensor
-    """Of each position's rotary angles, [rows, width, head_dim]."""
+    """Cosines of each position's rotary angles, [rows, width, head_dim]."""
     sines: Tensor
     """As cosines, the first half negated."""
 

@@ -49,7 +49,7 @@ class PackedArithmetic(StockArithmetic):
         return product
 
     def copied_bytes(self, weight: Tensor) -> int:
-        """Of packed copies, and of a head's in fp32."""
+        """Bytes of packed copies, and of a head's in fp32."""
         wide = widened(weight) if widened_bytes(weight) else weight
         return super().copied_bytes(weight) + (wide.nbytes if wide in self.packed else 0)
 

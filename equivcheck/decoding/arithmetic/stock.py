@@ -34,7 +34,7 @@ class StockArithmetic:
         return self.linear(hidden.float(), widened(head))
 
     def copied_bytes(self, weight: Tensor) -> int:
-        """Of a head's copy."""
+        """Bytes of a head's copy."""
         return widened_bytes(weight)
 
     def norm(self, hidden: Tensor, gain: Tensor, *, eps: float) -> Tensor:

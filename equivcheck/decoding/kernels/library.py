@@ -81,7 +81,7 @@ def kernels() -> ctypes.CDLL:
 
 
 def compiler_path() -> str:
-    """Of the compiler in ``$CXX``, and no other where that is set; else the first there is.
+    """Path of the compiler in ``$CXX``, and no other where that is set; else the first there is.
 
     Raises:
         FileNotFoundError: there is none.
@@ -94,7 +94,7 @@ def compiler_path() -> str:
 
 
 def digest(compiler: str) -> str:
-    """Of the sources, the compiler and what `-march=native` stands for on this machine."""
+    """Digest of the sources, the compiler and what `-march=native` stands for on this machine."""
     target = [compiler, "-march=native", "-Q", "--help=target"]
     if "clang" in Path(compiler).name:
         target = [compiler, "-march=native", "-###", "-x", "c++", "-"]

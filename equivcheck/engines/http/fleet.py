@@ -30,7 +30,7 @@ from equivcheck.engines.naming import EngineSpec, urls_of
 
 LOG = logging.getLogger(__name__)
 MAY_DIFFER = {"engine": "", "batch_size": 1, "notes": (), "serves": False}
-"""Of what replicas say of themselves."""
+"""Fields of capabilities in which replicas may differ."""
 
 
 class ReplicaResult(NamedTuple):

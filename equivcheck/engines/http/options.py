@@ -19,7 +19,7 @@ class HttpOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """What can follow ``http:``."""
 
     url: str
-    """Of the server, e.g. ``http://127.0.0.1:8000``; with or without ``/v1``. Of replicas:
+    """URL of the server, e.g. ``http://127.0.0.1:8000``; with or without ``/v1``. Of replicas:
     ``http://one:8000+http://other:8000``."""
     dialect: DialectName | None = None
     """None: found by asking."""

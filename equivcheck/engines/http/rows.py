@@ -31,7 +31,7 @@ class TokenRows(NamedTuple):
     values: NDArray[np.float64]
     """Log-probabilities, or logits where `logits`; minus infinity where there is no token."""
     own: NDArray[np.float64]
-    """Of the given tokens themselves, [tokens]."""
+    """Log-probabilities of the given tokens themselves, [tokens]."""
     whole: bool
     """Whether each row holds the whole vocabulary."""
     logits: bool

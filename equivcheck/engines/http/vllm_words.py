@@ -25,7 +25,7 @@ class VllmSpeculation(Struct, frozen=True, kw_only=True):
     acceptance_histogram: tuple[int, ...] = ()
     """Steps by the number of drafts that they accepted."""
     per_step_drafted: tuple[int, ...] | None = None
-    """Of these steps, in order; null where there are none, or they are not told."""
+    """Drafts of each of these steps, in order; null where there are none, or they are not told."""
     per_step_accepted: tuple[int, ...] | None = None
 
     @property

@@ -30,7 +30,7 @@ FIRST_WAIT = 0.5
 LONGEST_WAIT = 60.0
 """Seconds that a server may ask to be left alone."""
 MOST_BYTES = 64 * 2**20
-"""Of one answer."""
+"""Most bytes of one answer."""
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -68,7 +68,7 @@ class Wire:
         self.url, self.key, self.seconds, self.retries = url, key, seconds, retries
         self.repeated = 0
         self._streams: deque[Any] = deque(maxlen=4)
-        """Of the connections that it opened last."""
+        """Streams of the connections that it opened last."""
         self._closed = threading.Event()
         self._client = httpx.Client(
             headers={} if key is None else {"Authorization": f"Bearer {key}"},

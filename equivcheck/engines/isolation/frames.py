@@ -78,7 +78,7 @@ class Started(Struct, frozen=True, kw_only=True, tag="started"):
     """From the engine's process: it runs, and has not touched the engine yet."""
 
     version: str
-    """Of equivcheck there."""
+    """Version of equivcheck there."""
     python: str
 
 

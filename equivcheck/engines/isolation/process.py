@@ -113,7 +113,7 @@ class EngineProcess:
 
     @property
     def pid(self) -> int:
-        """Of the process that the engine is in."""
+        """Id of the process that the engine is in."""
         return self._process.pid
 
     def send(self, message: ToEngine, *, seconds: float | None) -> None:

@@ -20,7 +20,7 @@ _ALLOWED = {
 }
 _INSTRUCTIONS_BETWEEN_LOOKS = 1000
 _SHARE_OF_TIME = 0.8
-"""Of the job's time, so that the query ends before the whole process is ended."""
+"""Share of the job's time, so that the query ends before the whole process is ended."""
 
 
 def judge(job: dict[str, Any]) -> tuple[bool, str]:

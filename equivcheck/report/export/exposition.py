@@ -26,7 +26,7 @@ class Sample(NamedTuple):
     labels: dict[str, str]
     value: float
     suffix: str = ""
-    """Of the name, such as ``_bucket``."""
+    """Suffix of the name, such as ``_bucket``."""
 
 
 class Family(NamedTuple):

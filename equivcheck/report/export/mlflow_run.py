@@ -15,7 +15,7 @@ from equivcheck.statistics.acceptance_rate import acceptance_by_workload
 
 EXPERIMENT = "equivcheck"
 FILES = ("report.html", "report.md", "records.jsonl")
-"""Of the run's folder, as far as they are there."""
+"""Files of the run's folder, as far as they are there."""
 _MOST = 500
 """Characters of a parameter that every store of MLflow takes."""
 _ALLOWED = "MLFLOW_ALLOW_FILE_STORE"
