@@ -26,7 +26,6 @@ class BaselineError(EquivcheckError):
     """A baseline cannot be used. Has a state, and the command that mends it; never a pass."""
 
     def __init__(self, state: State, what: str, *, fix: str) -> None:
-        """Say what is wrong."""
         super().__init__(f"{state}: {what}")
         self.state = state
         self.fix = fix

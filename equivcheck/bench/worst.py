@@ -47,33 +47,26 @@ class WorstCaseDrafter(Drafter):
     """
 
     def __init__(self, drafter: Drafter, *, vocab: int) -> None:
-        """Spoil `drafter`."""
         self.drafter, self.vocab = drafter, vocab
         self.keeps, self.waits, self.stateful = drafter.keeps, drafter.waits, drafter.stateful
 
     @property
     def recorders(self) -> tuple[Recorder, ...]:
-        """As the other."""
         return self.drafter.recorders
 
     def read(self, rows: Rows, spans: Sequence[Span]) -> None:
-        """As the other."""
         self.drafter.read(rows, spans)
 
     def ready(self, rows: Rows, *, longest: int) -> None:
-        """As the other."""
         self.drafter.ready(rows, longest=longest)
 
     def reset(self) -> None:
-        """As the other."""
         self.drafter.reset()
 
     def follow(self, texts: Sequence[Text | None]) -> None:
-        """As the other."""
         self.drafter.follow(texts)
 
     def forecast(self, rows: Rows) -> Tensor | None:
-        """As the other."""
         return self.drafter.forecast(rows)
 
     def propose(self, rows: Rows, rule: VerificationRule, *, gamma: int, unread: int) -> Proposal:

@@ -105,7 +105,6 @@ class Arms(Mapping[str, Engine]):
         return arm in self.places
 
     def __iter__(self) -> Iterator[str]:
-        """Every arm."""
         return iter(self.places)
 
     def __len__(self) -> int:
@@ -122,7 +121,6 @@ class Arms(Mapping[str, Engine]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close what is open."""
         self.close(*self._engines)
 
     def close(self, *arms: str) -> None:

@@ -99,7 +99,6 @@ class Histories:
     """What each arm answered in sessions, and the prompts that follow from that."""
 
     def __init__(self, turns: Mapping[str, FollowUpPrompt]) -> None:
-        """Nothing is answered yet."""
         self.turns = turns
         self.kept = {key for turn in turns.values() for key in turn.before}
         self.answers: dict[tuple[str, str], tuple[int, ...]] = {}

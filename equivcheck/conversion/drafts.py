@@ -67,7 +67,6 @@ class Ids:
     """Gives every case of a suite an id of its own, near to what its file calls it."""
 
     def __init__(self) -> None:
-        """None is taken yet."""
         self._taken: set[str] = set()
 
     def of(self, name: str, *, number: int) -> str:

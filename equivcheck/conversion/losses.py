@@ -37,7 +37,6 @@ class Losses:
     """Counts what is lost on the way."""
 
     def __init__(self) -> None:
-        """Nothing yet."""
         self._keys: Counter[tuple[str, str]] = Counter()
         self._changed: Counter[tuple[str, str]] = Counter()
         self._left_out: dict[str, list[str]] = {}

@@ -19,7 +19,6 @@ class Packed(Sequence[T], Generic[T]):
     """What behaves as the tuple that was packed."""
 
     def unpacked(self) -> tuple[T, ...]:
-        """That tuple, made anew."""
         raise NotImplementedError
 
     @overload
@@ -27,11 +26,9 @@ class Packed(Sequence[T], Generic[T]):
     @overload
     def __getitem__(self, index: slice) -> tuple[T, ...]: ...
     def __getitem__(self, index: SupportsIndex | slice) -> T | tuple[T, ...]:
-        """As of the tuple."""
         return self.unpacked()[index]
 
     def __iter__(self) -> Iterator[T]:
-        """Over records made anew."""
         return iter(self.unpacked())
 
     def __eq__(self, other: object) -> bool:
@@ -41,11 +38,9 @@ class Packed(Sequence[T], Generic[T]):
         return self.unpacked() == other
 
     def __hash__(self) -> int:
-        """As of the tuple."""
         return hash(self.unpacked())
 
     def __repr__(self) -> str:
-        """As of the tuple."""
         return repr(self.unpacked())
 
 
@@ -57,11 +52,9 @@ class PackedInts(Packed[int]):
         self.values = values
 
     def unpacked(self) -> tuple[int, ...]:
-        """Python's integers."""
         return tuple(self.values.tolist())
 
     def __len__(self) -> int:
-        """Number of integers."""
         return len(self.values)
 
     def __eq__(self, other: object) -> bool:
@@ -77,7 +70,6 @@ class PackedInts(Packed[int]):
     @overload
     def __getitem__(self, index: slice) -> tuple[int, ...]: ...
     def __getitem__(self, index: SupportsIndex | slice) -> int | tuple[int, ...]:
-        """As of the tuple."""
         if isinstance(index, slice):
             return tuple(self.values[index].tolist())
         return int(self.values[index])
@@ -91,7 +83,6 @@ class PackedScores(Packed[TokenScore]):
         self.logprobs, self.rivals = logprobs, rivals
 
     def unpacked(self) -> tuple[TokenScore, ...]:
-        """One record a token."""
         return tuple(
             TokenScore(logprob=own, rival=rival, rival_logprob=others)
             for own, rival, others in self.rows()
@@ -103,7 +94,6 @@ class PackedScores(Packed[TokenScore]):
         return list(zip(own, self.rivals.tolist(), others, strict=True))
 
     def __len__(self) -> int:
-        """Number of tokens."""
         return len(self.rivals)
 
 

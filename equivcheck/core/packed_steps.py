@@ -101,7 +101,6 @@ class PackedSteps(Packed[Step]):
     @overload
     def __getitem__(self, index: slice) -> tuple[Step, ...]: ...
     def __getitem__(self, index: SupportsIndex | slice) -> Step | tuple[Step, ...]:
-        """As of the tuple."""
         if isinstance(index, slice):
             return self.unpacked()[index]
         at = range(len(self))[index]
@@ -157,7 +156,6 @@ class PackedSteps(Packed[Step]):
         )
 
     def __len__(self) -> int:
-        """Number of steps."""
         return len(self.counts)
 
     @cached_property

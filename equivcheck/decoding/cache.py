@@ -80,7 +80,6 @@ class StaticCache:
         return dataclasses.replace(self, rows=rows)
 
     def layer(self, layer: int) -> KeyValues:
-        """One layer's buffers."""
         return KeyValues(self.keys[layer], self.values[layer], self.rows)
 
     def attended(self, layer: int) -> KeyValues:

@@ -50,7 +50,6 @@ class SamplingControls:
     """Tensors of [rows] or [rows, vocab]; neutral until `admit`."""
 
     def __init__(self, *, rows: int, vocab: int, device: torch.device) -> None:
-        """Allocate neutral controls."""
 
         def per_row(value: float) -> torch.Tensor:
             return torch.full((rows,), value, device=device)

@@ -134,15 +134,12 @@ class ModelDrafter(ChainDrafter[Tensor]):
 
     @property
     def recorders(self) -> tuple[Recorder, ...]:
-        """That of the readings."""
         return (self.prefill.recorder,)
 
     def read(self, rows: Rows, spans: Sequence[Span]) -> None:
-        """Fill the cache."""
         self.prefill.read(rows.tokens, spans)
 
     def ready(self, rows: Rows, *, longest: int) -> None:
-        """Have that recorded."""
         self.prefill.ready(rows.tokens, longest=longest)
 
     def begin(self, rows: Rows, *, unread: int) -> Tensor:
@@ -154,11 +151,9 @@ class ModelDrafter(ChainDrafter[Tensor]):
         return hidden.gather(1, last)
 
     def logits(self, state: Tensor) -> Tensor:
-        """The model's."""
         return self.model.logits(state[:, -1])
 
     def go_on(self, rows: Rows, token: Tensor, state: Tensor, *, slot: int) -> Tensor:
-        """Read the draft."""
         del state
         return self.model.forward(token, rows.length + slot, self.seen(rows))
 

@@ -40,7 +40,6 @@ class Acceptance:
     """How often a draft is accepted, lately: a censored-geometric estimate."""
 
     def __init__(self) -> None:
-        """Begin hopeful."""
         self.hits, self.misses = 2.0, 1.0
 
     def observe(self, outcomes: Sequence[RowOutcome]) -> bool:
@@ -122,7 +121,8 @@ class AdaptiveGamma(GammaPolicy):
     ) -> None:
         """Draft at most `most` tokens; costs are measured once per engine.
 
-        `truncated_cost` is that of drafts while a row draws from a truncated law; None: the same.
+        `truncated_cost` is that of drafts while a row draws from a truncated distribution; None:
+        the same.
         """
         super().__init__(most)
         self.cost, self.truncated_cost = cost, truncated_cost or cost

@@ -44,7 +44,6 @@ class HeadDrafter(ChainDrafter[Drafting]):
 
     @property
     def recorders(self) -> tuple[Recorder, ...]:
-        """That of the readings."""
         return (self.prefill.recorder,)
 
     def read(self, rows: Rows, spans: Sequence[Span]) -> None:
@@ -55,7 +54,6 @@ class HeadDrafter(ChainDrafter[Drafting]):
         self.prefill.read(rows.tokens, again)
 
     def ready(self, rows: Rows, *, longest: int) -> None:
-        """Have that recorded."""
         self.prefill.rows = rows
         self.prefill.ready(rows.tokens, longest=longest)
 
@@ -75,7 +73,6 @@ class HeadDrafter(ChainDrafter[Drafting]):
         )
 
     def logits(self, state: Drafting) -> Tensor:
-        """The head's."""
         return self.head.logits(state.passed)[:, 0]
 
     def go_on(self, rows: Rows, token: Tensor, state: Drafting, *, slot: int) -> Drafting:

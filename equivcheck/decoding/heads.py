@@ -76,7 +76,6 @@ class Head:
 
     @property
     def model(self) -> StaticModel:
-        """The first depth's."""
         return self.depths[0].model
 
     def features(self, kept: Sequence[Tensor]) -> Tensor:
@@ -120,11 +119,9 @@ class EagleHead(Head):
         self.target_ids, self.vocab = target_ids, vocab
 
     def features(self, kept: Sequence[Tensor]) -> Tensor:
-        """All places combined."""
         return self.model.linear(torch.cat([*kept], dim=-1), self.combine)
 
     def passed_on(self, passed: Passed) -> Tensor:
-        """From before the norm."""
         return passed.hidden
 
     def logits(self, passed: Passed) -> Tensor:
@@ -138,9 +135,7 @@ class MtpHead(Head):
     """Depths that each look one token further, from what leaves the target's last layer."""
 
     def features(self, kept: Sequence[Tensor]) -> Tensor:
-        """The only one."""
         return kept[0]
 
     def passed_on(self, passed: Passed) -> Tensor:
-        """From behind the norm."""
         return passed.normed

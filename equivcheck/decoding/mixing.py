@@ -31,17 +31,14 @@ class MixedDrafter(Drafter):
     """Who drafts next depends on how the last step came out."""
 
     def __init__(self, model: ModelDrafter, lookup: PromptLookupDrafter) -> None:
-        """Take both."""
         self.model, self.lookup = model, lookup
         self.models, self.caches = model.models, model.caches
 
     @property
     def recorders(self) -> tuple[Recorder, ...]:
-        """The model's."""
         return self.model.recorders
 
     def read(self, rows: Rows, spans: Sequence[Span]) -> None:
-        """Have the model read."""
         self.model.read(rows, spans)
 
     def ready(self, rows: Rows, *, longest: int) -> None:
@@ -69,7 +66,6 @@ class LookupResult(NamedTuple):
 
     @classmethod
     def read(cls, forecast: int) -> Self:
-        """Out of a forecast."""
         return cls(*divmod(forecast, SIZES))
 
 

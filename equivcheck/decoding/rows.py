@@ -32,7 +32,6 @@ class Rows:
     """
 
     def __init__(self, *, rows: int, positions: int, vocab: int, device: torch.device) -> None:
-        """Start with idle rows."""
 
         def counter() -> Tensor:
             return torch.zeros(rows, dtype=torch.int64, device=device)

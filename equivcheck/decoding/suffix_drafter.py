@@ -23,7 +23,6 @@ class Own:
     """What one row holds, indexed as far as it is known."""
 
     def __init__(self, text: Text) -> None:
-        """Index the prompt."""
         self.text = text
         self.index = SuffixIndex()
         self.tokens = [*text.prompt_ids]
@@ -57,7 +56,6 @@ class SuffixDrafter(Drafter):
         self.found = torch.zeros(rows, dtype=torch.int64, device=device)
 
     def reset(self) -> None:
-        """Forget all earlier answers."""
         self.pool = SuffixPool(capacity=self.pool.capacity)
         self.own = [None] * len(self.own)
 
@@ -94,7 +92,6 @@ class SuffixDrafter(Drafter):
         return continuation(matches, most=self.most)
 
     def propose(self, rows: Rows, rule: VerificationRule, *, gamma: int, unread: int) -> Proposal:
-        """What was looked up."""
         return Proposal(
             self.drafts[:, :gamma], torch.minimum(self.found, rows.draftable(gamma)), None
         )

@@ -42,7 +42,6 @@ class SuffixIndex:
     """Texts, and where each pair of tokens occurs in them."""
 
     def __init__(self) -> None:
-        """Begin empty."""
         self.texts: dict[Hashable, list[int]] = {}
         """In the order in which they were first heard of."""
         self.tokens = 0

@@ -1,4 +1,4 @@
-"""From logits to the law a token is drawn from: penalties, biases, bans, temperature, truncation.
+"""From logits to a distribution: penalties, biases, bans, temperature, truncation.
 
 One slot at a time where the prefix matters, so that a token inside a verify window is judged by
 the very prefix it would have in plain decoding. Target and draft go through the same functions.
@@ -68,7 +68,7 @@ def penalise_window(
 
 
 def sharpen(logits: Tensor, controls: SamplingControls) -> Tensor:
-    """Apply temperature and truncation: the unnormalised log-law, [rows, slots, vocab].
+    """Apply temperature and truncation: the unnormalised log-probabilities, [rows, slots, vocab].
 
     Greedy rows keep their logits. Top-k, top-p and min-p are taken in this order, each over what
     the one before has left; a tie at the border goes to the smaller token id.

@@ -1,8 +1,8 @@
-"""Verification rules: from the target's laws and the drafts to accepted tokens plus one more.
+"""Verification rules: from target distributions and drafts to accepted tokens plus one more.
 
-Each rule's output law is exactly the target's. `MatchRule` is greedy decoding and its sampled
-generalisation (Daliri, Musco and Suresh 2024, drafter-invariant speculation); `RejectionRule` is
-Leviathan et al. 2023 and Chen et al. 2023; `BlockRule` is Sun et al. 2024.
+Each rule's output distribution is exactly the target's. `MatchRule` is greedy decoding and its
+sampled generalisation (Daliri, Musco and Suresh 2024, drafter-invariant speculation);
+`RejectionRule` is Leviathan et al. 2023 and Chen et al. 2023; `BlockRule` is Sun et al. 2024.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Proposal(NamedTuple):
     lengths: Tensor
     """[rows], int64: how many of them are meant, 0 to gamma."""
     log_law: Tensor | None
-    """[rows, gamma, vocab]: the unnormalised log-law each was drawn from; None: a point mass."""
+    """[rows, gamma, vocab]: unnormalised log-probabilities of each; None: a point mass."""
 
 
 class Verified(NamedTuple):
@@ -45,11 +45,11 @@ class VerificationRule(Protocol):
     """How tokens are drawn, by the drafter too: the two have to agree."""
 
     def draw(self, log_law: Tensor, rows: Rows, positions: Tensor) -> Tensor:
-        """Draw a draft token from each law [rows, slots, vocab] at `positions` [rows, slots]."""
+        """Draw a draft token from each of [rows, slots, vocab] at `positions` [rows, slots]."""
         ...
 
     def verify(self, log_law: Tensor, proposal: Proposal, rows: Rows) -> Verified:
-        """Judge a proposal by the target's laws, [rows, gamma + 1, vocab]."""
+        """Judge a proposal by the target's distributions, [rows, gamma + 1, vocab]."""
         ...
 
 
@@ -71,7 +71,7 @@ class MatchRule:
     """
 
     def draw(self, log_law: Tensor, rows: Rows, positions: Tensor) -> Tensor:
-        """Argmax of log-law plus the shared noise of each position."""
+        """Argmax of log-probability plus the shared noise of each position."""
         return draw_with(Purpose.SHARED, log_law, rows, positions)
 
     def verify(self, log_law: Tensor, proposal: Proposal, rows: Rows) -> Verified:
@@ -109,7 +109,7 @@ class Laws(NamedTuple):
         return self._replace(draft=torch.cat([self.draft, torch.zeros_like(self.target[:, :1])], 1))
 
     def at(self, slot: Tensor) -> Laws:
-        """Both laws in one slot of each row, `slot` [rows]: [rows, 1, vocab]; no draft is 0."""
+        """Both distributions in one `slot` [rows] of each row, [rows, 1, vocab]; no draft is 0."""
         index = slot[:, None, None].expand(-1, 1, self.target.shape[-1])
         return Laws(self.target.gather(1, index), self.padded().draft.gather(1, index))
 
@@ -148,7 +148,7 @@ class RejectionRule:
         return hits[..., 0]
 
     def closing_law(self, laws: Laws, rows: Rows, *, accepted: Tensor, rejected: Tensor) -> Tensor:
-        """The unnormalised law of the step's last token, [rows, 1, vocab].
+        """The unnormalised distribution of the step's last token, [rows, 1, vocab].
 
         Args:
             laws: of the whole step.
@@ -178,7 +178,6 @@ class OneHotRule(RejectionRule):
     """Take each draft, the most likely one, for certain: q is 1 on it."""
 
     def draw(self, log_law: Tensor, rows: Rows, positions: Tensor) -> Tensor:
-        """The argmax."""
         del rows, positions
         return log_law.argmax(dim=-1)
 
@@ -193,7 +192,8 @@ class BlockRule(RejectionRule):
     Algorithm 2 of Sun et al. 2024 (arXiv 2403.10444). p_0 = 1, and p_i = min(1, p_{i-1} p/q) of
     draft i is what i drafts carry on. They pass with probability h_i = r_i / (r_i + 1 - p_i), r_i
     being the mass of max(p_i p - q, 0), from which the next token is drawn where no more of them
-    pass. Behind the last draft q is 0, so that h_i is p_i there, and that token's law is p.
+    pass. Behind the last draft q is 0, so that h_i is p_i there, and that token's distribution is
+    p.
     """
 
     def verify(self, log_law: Tensor, proposal: Proposal, rows: Rows) -> Verified:
@@ -251,7 +251,7 @@ def draw_with(purpose: Purpose, log_law: Tensor, rows: Rows, positions: Tensor) 
 
 
 def proposed_probs(proposal: Proposal, rows: Rows, *, vocab: int) -> Tensor:
-    """The laws the drafts were drawn from, [rows, gamma, vocab]."""
+    """The distributions the drafts were drawn from, [rows, gamma, vocab]."""
     if proposal.log_law is not None:
         return probabilities(proposal.log_law, rows.controls)
     point = torch.zeros((*proposal.tokens.shape, vocab), device=proposal.tokens.device)

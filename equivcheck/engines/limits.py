@@ -119,7 +119,6 @@ class LimitedEngine:
         return getattr(self.engine, "costs", ())
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
-        """Its answers."""
         waiting = {request.key: request.max_new_tokens for request in requests}
         answers: Iterator[Generation] | None = None
         while True:
@@ -164,15 +163,12 @@ class LimitedService:
 
     @property
     def by_clock(self) -> bool:
-        """As the service says."""
         return self.service.by_clock
 
     def submit(self, request: Request) -> None:
-        """Have a request answered."""
         self.service.submit(request)
 
     def cancel(self, key: str) -> bool:
-        """Give a request up."""
         return self.service.cancel(key)
 
     def advance(self) -> Sequence[ServedEvent]:

@@ -53,7 +53,6 @@ class NativeEngine:
     """Plain or speculative decoding on a shape-locked step."""
 
     def __init__(self, options: NativeOptions, setup: EngineSetup) -> None:
-        """Load, adopt, probe."""
         self.options, self.setup = options, setup
         needed = options.gamma + 1
         if options.width is not None and options.width < needed:
@@ -80,7 +79,6 @@ class NativeEngine:
         self.tax = (self.identity_tax(),) if self.contract.contract else ()
 
     def arithmetic(self) -> Arithmetic:
-        """The arithmetic asked for."""
         target, options = self.pair.target, self.options
         return arithmetic_for(
             options.contract, device=target.device, dtype=target.dtype, kernels=options.kernels
@@ -128,7 +126,6 @@ class NativeEngine:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this engine is."""
         given = {
             option.name: getattr(self.options, option.name)
             for option in structs.fields(NativeOptions)
@@ -199,7 +196,6 @@ class NativeEngine:
             self.decoder.drafter.reset()
 
     def close(self) -> None:
-        """Drop the caches."""
         del self.decoder
 
     def check(self, request: Request) -> None:

@@ -129,7 +129,6 @@ class OpenvinoEngine:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this engine is."""
         by_model = self.options.mode == "draft_model"
         given = {
             field: str(value)

@@ -84,13 +84,11 @@ class ReplayEngine:
         )
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:
-        """Give the recorded answers."""
         for request in requests:
             self.check(request)
             yield self.answers[request.key]
 
     def close(self) -> None:
-        """Forget the answers."""
         self.answers.clear()
 
     def check(self, request: Request) -> None:

@@ -129,7 +129,6 @@ class TransformersEngine:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this engine is."""
         options, drafting = self.options, self.drafting
         told: dict[str, str] = {"mode": options.mode}
         if options.mode in DRAFTED_BY_NUMBER:

@@ -137,7 +137,6 @@ class VllmEngine:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this engine is."""
         given = {
             field: str(value).lower() if isinstance(value, bool) else str(value)
             for field in VllmOptions.__struct_fields__

@@ -60,7 +60,6 @@ class ReplaysRows(Decoder):
     """Prompts are written to the rows that were read when reading was recorded."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Exchange the reader."""
         super().__init__(*args, **options)
         self.prefill = FrozenRows(self.model, self.cache, together=self.prefill.together)
 

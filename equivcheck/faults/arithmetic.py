@@ -53,7 +53,6 @@ class VerifiesInBf16(Decoder):
     """Verified logits are rounded to bf16, those of plain decoding are not."""
 
     def target_logits(self, proposal: Proposal) -> Tensor:
-        """Round."""
         logits = super().target_logits(proposal)
         return logits.bfloat16().float() if proposal.tokens.shape[1] else logits
 

@@ -51,7 +51,6 @@ class SharesParameters(Decoder):
     """Every sampled row has the temperature and cuts of the first sampled one."""
 
     def sharpened(self, penalised: Tensor) -> Tensor:
-        """Sharpen all rows alike."""
         controls = self.rows.controls
         first = int((~controls.greedy).long().argmax())
         names = ("safe_temperature", "top_k", "top_p", "min_p")
@@ -93,7 +92,6 @@ class CountsSentinel(Decoder):
     """In a mixed batch a greedy row counts one accepted draft too few, down to -1."""
 
     def step(self, gamma: int) -> list[RowOutcome]:
-        """Let the sentinel through."""
         rows = super().step(gamma)
         controls = self.rows.controls
         if not controls.features.random or controls.features.all_random:

@@ -65,7 +65,6 @@ class MultipliesCoins(PlainResidual):
     """A prefix passes where the product of its coins is no more than that of p/q."""
 
     def passes(self, carried: Laws, joint: Tensor, rows: Rows) -> Tensor:
-        """Compare products."""
         return coins(rows, slots=joint.shape[1] - 1)[..., 0].cumprod(dim=1) <= joint[:, 1:]
 
 
@@ -79,7 +78,6 @@ class CarriesNothing(BlockRule):
     """What a prefix carries on is min(1, p/q) of its last draft alone."""
 
     def joint(self, laws: Laws, proposal: Proposal) -> Tensor:
-        """Leave the product out."""
         target, draft = drafted_probs(laws, proposal)
         alone = (target / draft).clamp(max=1.0)
         return torch.nn.functional.pad(alone, (1, 0), value=1.0)
@@ -98,7 +96,6 @@ class CapsNothing(BlockRule):
         return torch.nn.functional.pad(product, (1, 0), value=1.0)
 
     def passes(self, carried: Laws, joint: Tensor, rows: Rows) -> Tensor:
-        """Cut there."""
         return super().passes(carried, joint.clamp(max=1.0), rows)
 
 

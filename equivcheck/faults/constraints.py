@@ -67,7 +67,6 @@ class LagsBehind(Decoder):
     """A constraint's state lags one token behind the text."""
 
     def penalised(self, logits: Tensor, proposal: Proposal) -> Tensor:
-        """Count one token less."""
         prefix = self.rows.prefix
         late = dataclasses.replace(prefix, generated=prefix.generated - 1)
         return penalise_window(logits, self.rows.controls, late, proposal.tokens)

@@ -23,7 +23,6 @@ class OvercountsDrafts(Decoder):
     """Each step reports one draft token too many."""
 
     def step(self, gamma: int) -> list[RowOutcome]:
-        """Add one."""
         return [row._replace(drafted=row.drafted + 1) for row in super().step(gamma)]
 
 
@@ -77,7 +76,6 @@ class CountsMaximum(Decoder):
     """Each step reports gamma drafts, however many there were."""
 
     def step(self, gamma: int) -> list[RowOutcome]:
-        """Say gamma."""
         return [row._replace(drafted=gamma) for row in super().step(gamma)]
 
 

@@ -23,7 +23,6 @@ class PassesFirstOnly(Decoder):
     """Of a delta of three or more tokens only the first is passed on."""
 
     def step(self, gamma: int) -> list[RowOutcome]:
-        """Cut long deltas."""
         return [
             row._replace(tokens=row.tokens[:1]) if len(row.tokens) > 2 else row
             for row in super().step(gamma)
@@ -41,7 +40,6 @@ class PassesTwice(Decoder):
     """The last token of a delta of three or more is passed on twice."""
 
     def step(self, gamma: int) -> list[RowOutcome]:
-        """Repeat it."""
         return [
             row._replace(
                 tokens=[*row.tokens, row.tokens[-1]],

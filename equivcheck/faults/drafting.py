@@ -30,7 +30,6 @@ class OtherDraftModel(Decoder):
     """Base: drafts with another forward pass."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Exchange the draft model."""
         super().__init__(*args, **options)
         assert isinstance(self.drafter, ModelDrafter)
         drafter = ModelDrafter(self.changed(self.drafter.model), rows=len(self.seats))
@@ -45,7 +44,6 @@ class LatePositions(StaticModel):
     """Puts tokens that are fed one by one a position too late."""
 
     def forward(self, tokens: Tensor, start: Tensor, cache: StaticCache) -> Tensor:
-        """Shift single tokens."""
         return super().forward(tokens, start + int(tokens.shape[1] == 1), cache)
 
 
@@ -60,7 +58,6 @@ class DraftsLate(OtherDraftModel):
     """Drafts after the first are fed one position too late."""
 
     def changed(self, model: StaticModel) -> StaticModel:
-        """Shift single tokens."""
         return other_kind(model, LatePositions)
 
 
@@ -75,7 +72,6 @@ class SkipsDraftLayer(OtherDraftModel):
     """The draft model's layers are counted from one, which leaves the first out."""
 
     def changed(self, model: StaticModel) -> StaticModel:
-        """Drop the first layer."""
         other = other_kind(model, StaticModel)
         other.weights = dataclasses.replace(model.weights, layers=model.weights.layers[1:])
         return other

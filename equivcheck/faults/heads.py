@@ -52,7 +52,6 @@ class OtherHead(Decoder):
     """Base: drafts with another head."""
 
     def __init__(self, model: StaticModel, *, drafter: HeadDrafter, **options: Any) -> None:
-        """Exchange the head."""
         self.model = model
         head = self.changed(copy.copy(drafter.head))
         rows = drafter.caches[0].keys[0].shape[0]
@@ -80,7 +79,6 @@ class AssumesLayers(OtherHead):
     """All hidden states are those of the second layer, whatever the head's config names."""
 
     def changed(self, head: EagleHead) -> Head:
-        """Take one for all."""
         head.keeps = (2,) * len(head.keeps)
         return head
 
@@ -130,7 +128,6 @@ class FeedsBackNormed(EagleHead):
     """Hands on what logits are made of."""
 
     def passed_on(self, passed: Passed) -> Tensor:
-        """From behind the norm."""
         return passed.normed
 
 
@@ -152,7 +149,6 @@ class OtherHidden(Decoder):
         return hidden
 
     def propose(self, *, gamma: int, unread: int) -> Proposal:
-        """Draft from them."""
         kept = self.rows.hidden
         self.rows.hidden = {place: self.mistaken(each) for place, each in kept.items()}
         proposal = super().propose(gamma=gamma, unread=unread)
@@ -165,7 +161,6 @@ class ShiftsHidden(OtherHidden):
     """Each token comes with the hidden state of the one two before it."""
 
     def mistaken(self, hidden: Tensor) -> Tensor:
-        """Shift by a position."""
         return hidden.roll(1, dims=1)
 
 
@@ -174,7 +169,6 @@ class SwapsHidden(OtherHidden):
     """In a batch each row's head is given the hidden states of the row beside it."""
 
     def mistaken(self, hidden: Tensor) -> Tensor:
-        """Shift by a row."""
         return hidden.roll(1, dims=0)
 
 
@@ -192,7 +186,6 @@ class DraftsPastLimit(Decoder):
     """Past the head's last position, 64 here, every draft of a row is token 0."""
 
     def propose(self, *, gamma: int, unread: int) -> Proposal:
-        """Draft on."""
         proposal = super().propose(gamma=gamma, unread=unread)
         far = (self.rows.length > NEAR)[:, None]
         return proposal._replace(tokens=proposal.tokens.masked_fill(far, 0), log_law=None)

@@ -16,7 +16,6 @@ class ReusesDepth(OtherHead):
     """All drafts come of the first depth; the second is loaded and never run."""
 
     def changed(self, head: Head) -> Head:
-        """Leave it out."""
         head.depths = head.depths[:1]
         return head
 
@@ -26,7 +25,6 @@ class ReversesDepths(OtherHead):
     """The first draft comes of the depth that was trained to make the second."""
 
     def changed(self, head: Head) -> Head:
-        """Turn them round."""
         head.depths = head.depths[::-1]
         return head
 
@@ -36,7 +34,6 @@ class SwapsOrder(OtherHead):
     """Token and hidden state are projected with each other's half of the matrix."""
 
     def changed(self, head: Head) -> Head:
-        """Swap the halves."""
         depths = [copy.copy(depth) for depth in head.depths]
         for depth in depths:
             assert isinstance(depth, MtpDepth)
@@ -50,7 +47,6 @@ class TakesLayerBefore(OtherHead):
     """The head is given what enters the target's last layer, not what leaves it."""
 
     def changed(self, head: Head) -> Head:
-        """Stop a layer early."""
         head.keeps = (self.model.architecture.layers - 1,)
         return head
 

@@ -28,7 +28,6 @@ class RelaxesAcceptance(Decoder):
     """A draft passes if it is among the target's four best tokens."""
 
     def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
-        """Accept by rank."""
         best = target_law[:, :-1].topk(FEW, dim=-1).indices
         hits = (best == proposal.tokens[..., None]).any(dim=-1)
         count = leading(hits, proposal.lengths)

@@ -69,7 +69,6 @@ class IgnoresPenalties(OtherControls):
     """Penalties have no effect while drafts are verified."""
 
     def penalised(self, logits: Tensor, proposal: Proposal) -> Tensor:
-        """Apply neutral ones."""
         return self.under(neutral(self.rows.controls), logits, proposal)
 
 
@@ -191,5 +190,4 @@ class IgnoresBias(OtherControls):
     """A logit bias has no effect while drafts are verified."""
 
     def penalised(self, logits: Tensor, proposal: Proposal) -> Tensor:
-        """Apply none."""
         return self.under(unbiased(self.rows.controls), logits, proposal)

@@ -26,7 +26,6 @@ class OtherPool(Decoder):
     other: type[SuffixDrafter]
 
     def __init__(self, *args: Any, drafter: SuffixDrafter, **options: Any) -> None:
-        """Exchange the drafter."""
         rows, device = len(drafter.own), drafter.drafts.device
         other = self.other(rows=rows, most=drafter.most, device=device)
         super().__init__(*args, drafter=other, **options)
@@ -60,7 +59,6 @@ class DropsIndex(SuffixDrafter):
     """What a row holds is forgotten after every step, but for its newest tokens."""
 
     def follow(self, texts: Sequence[Text | None]) -> None:
-        """Begin with nothing indexed."""
         for own in self.own:
             if own is not None:
                 own.index = SuffixIndex()
@@ -93,7 +91,6 @@ class KeepsLastRequest(SuffixDrafter):
         return own
 
     def end(self, row: int, own: Own) -> None:
-        """Leave the index there."""
         super().end(row, own)
         self.left[row] = own.index
 
@@ -103,7 +100,6 @@ class LooksUpNeighbour(SuffixDrafter):
     """Each row is given what was found for the row beside it, another request's text."""
 
     def follow(self, texts: Sequence[Text | None]) -> None:
-        """Shift by a row."""
         super().follow(texts)
         self.drafts.copy_(self.drafts.roll(1, dims=0))
         self.found.copy_(self.found.roll(1))

@@ -33,7 +33,6 @@ class OpenMask(StaticModel):
     """Lets each slot of a step see the one behind it."""
 
     def visible(self, positions: Tensor, window: int | None, *, reach: int) -> Any:
-        """See one position further."""
         ahead = int(positions.shape[1] in STEP_WIDTHS)
         return super().visible(positions + ahead, window, reach=reach)
 
@@ -56,7 +55,6 @@ class WrappingPositions(StaticModel):
     """Rotates the slots of a step by positions that have 7 bits."""
 
     def standing(self, positions: Tensor) -> Standing:
-        """Lose the higher bits."""
         wraps = positions.shape[1] in STEP_WIDTHS
         return super().standing(positions % WRAPS_AT if wraps else positions)
 
@@ -66,7 +64,6 @@ class StartsLate(RemembersRejection):
     """After a rejection the next window's positions are too far on by what was rejected."""
 
     def start(self) -> Tensor:
-        """Add the rejected count."""
         return self.within(super().start() + self.rejected)
 
 

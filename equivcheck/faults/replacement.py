@@ -17,7 +17,6 @@ class RejectsLate(Decoder):
     """At a temperature the text gets the replacement, but what follows it continues the draft."""
 
     def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
-        """Remember what was rejected."""
         verified = super().verify(target_law, proposal)
         drafts = torch.nn.functional.pad(proposal.tokens, (0, 1))
         self.draft = drafts.gather(1, verified.accepted[:, None])[:, 0]
@@ -45,12 +44,10 @@ class RemembersRejections(Decoder):
         self.impossible[row] = False
 
     def sharpened(self, penalised: Tensor) -> Tensor:
-        """Leave the impossible out."""
         law = super().sharpened(penalised)
         return law.masked_fill(self.impossible[:, None], float("-inf"))
 
     def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
-        """Note what is rejected."""
         verified = super().verify(target_law, proposal)
         drafts = torch.nn.functional.pad(proposal.tokens, (0, 1))
         draft = drafts.gather(1, verified.accepted[:, None])

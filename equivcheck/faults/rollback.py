@@ -22,7 +22,6 @@ class RemembersRejection(Decoder):
     """Base: knows which rows rejected how many drafts in the last step."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Start with nothing rejected."""
         super().__init__(*args, **options)
         self.rejected = torch.zeros_like(self.rows.length)
         self.accepted = torch.zeros_like(self.rows.length)
@@ -33,7 +32,6 @@ class RemembersRejection(Decoder):
         self.rejected[row] = self.accepted[row] = 0
 
     def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
-        """Verify and count."""
         verified = super().verify(target_law, proposal)
         self.rejected = proposal.lengths - verified.accepted
         self.accepted = verified.accepted
@@ -70,7 +68,6 @@ class ResetsCache(RemembersRejection):
     """A rejection blanks the row's whole cache where it should be rolled back."""
 
     def commit(self, verified: Verified) -> None:
-        """Commit, then blank."""
         super().commit(verified)
         for buffer in (*self.cache.keys, *self.cache.values):
             buffer[self.rejected > 0] = 0.0
@@ -81,7 +78,6 @@ class KeepsRejected(RemembersRejection):
     """Trimming does nothing: rejected drafts stay in the cache, before all that follows."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Start with nothing kept."""
         super().__init__(*args, **options)
         self.kept = torch.zeros_like(self.rows.length)
 
@@ -112,7 +108,6 @@ class ClobbersLateSlots(RemembersRejection):
     """Cache entries of the sixth and later slots of a window are lost."""
 
     def target_logits(self, proposal: Proposal) -> Tensor:
-        """Compute, then lose them."""
         logits = super().target_logits(proposal)
         positions = self.written(proposal)
         late = torch.arange(positions.shape[1], device=positions.device) >= 5
@@ -147,7 +142,6 @@ class LosesPageStarts(RemembersRejection):
     """A draft that is the first entry of a page is lost from the cache."""
 
     def target_logits(self, proposal: Proposal) -> Tensor:
-        """Compute, then lose it."""
         logits = super().target_logits(proposal)
         positions = self.written(proposal)
         drafts = torch.arange(positions.shape[1], device=positions.device) > 0

@@ -32,7 +32,6 @@ class OtherRule(Decoder):
     broken: ClassVar[type[RejectionRule]]
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Exchange the rule."""
         super().__init__(*args, **options)
         if isinstance(self.rule, RejectionRule):
             self.rule = self.broken()
@@ -86,7 +85,6 @@ class AcceptsEveryDraft(RejectionRule):
     """The coin that decides about a draft is always 0."""
 
     def accepts(self, laws: Laws, proposal: Proposal, rows: Rows) -> Tensor:
-        """Accept."""
         return torch.ones_like(proposal.tokens, dtype=torch.bool)
 
 
@@ -106,7 +104,6 @@ class IsLenient(RejectionRule):
     """A draft is accepted with probability min(1, p / (0.9 q))."""
 
     def accepts(self, laws: Laws, proposal: Proposal, rows: Rows) -> Tensor:
-        """Divide by the lenience."""
         return super().accepts(laws._replace(target=laws.target / LENIENCE), proposal, rows)
 
 
@@ -182,7 +179,6 @@ class ForgetsTargetTemperature(RejectionRule):
     """The residual takes the target's law at temperature 1 and the draft's as it was."""
 
     def residual(self, laws: Laws, rows: Rows) -> Tensor:
-        """Mix the temperatures."""
         hot = laws._replace(target=at_temperature_one(laws.target, rows))
         return super().residual(hot, rows)
 

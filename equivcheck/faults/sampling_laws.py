@@ -25,7 +25,6 @@ class DraftsGreedily(RejectionRule):
     """Drafts are argmaxes, and are judged as if they had been drawn."""
 
     def draw(self, log_law: Tensor, rows: Rows, positions: Tensor) -> Tensor:
-        """Take the best."""
         return log_law.argmax(dim=-1)
 
 
@@ -168,7 +167,6 @@ class IgnoresNucleus(Decoder):
     """Top-p does not reach the target."""
 
     def sharpened(self, penalised: Tensor) -> Tensor:
-        """Cut at no mass."""
         whole = torch.full_like(self.rows.controls.top_p, 2.0)
         return sharpen(penalised, with_other(self.rows.controls, top_p=whole))
 

@@ -65,7 +65,6 @@ class OtherStreams(Decoder):
     broken: ClassVar[type[BrokenStreams]]
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Exchange the streams."""
         super().__init__(*args, **options)
         if isinstance(self.rule, RejectionRule):
             self.rows.streams = self.broken(self.rows)
@@ -128,11 +127,9 @@ class SameStreams(BrokenStreams):
     """One seed for all requests, counted from the end of the prompt."""
 
     def admit(self, row: int, request: Request) -> None:
-        """Leave the key blank."""
         self.keys[row] = 0
 
     def uniform(self, positions: Tensor, purpose: Purpose | Tensor, *, width: int) -> Tensor:
-        """Count output tokens."""
         prompt = self.batch.length - self.batch.generated
         return super().uniform(positions - prompt[:, None], purpose, width=width)
 

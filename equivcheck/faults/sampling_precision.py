@@ -26,7 +26,6 @@ class AcceptsByPower(RejectionRule):
     """A draft is accepted with probability min(1, p/q) to the power .97."""
 
     def accepts(self, laws: Laws, proposal: Proposal, rows: Rows) -> Tensor:
-        """Take the power."""
         target, draft = drafted_probs(laws, proposal)
         coin = coins(rows, slots=proposal.tokens.shape[1])[..., 0]
         return coin < (target / draft) ** POWER

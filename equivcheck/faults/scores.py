@@ -32,7 +32,6 @@ class ReportsCertainty(Decoder):
     """Every token is reported with log-probability 0."""
 
     def step(self, gamma: int) -> list[RowOutcome]:
-        """Overwrite the scores."""
 
         def certain(scores: Scores, row: RowOutcome) -> Scores:
             return [msgspec.structs.replace(score, logprob=0.0) for score in scores]
@@ -51,7 +50,6 @@ class ShiftsScores(Decoder):
     """Inside a block each token has the log-probability of the one before it."""
 
     def step(self, gamma: int) -> list[RowOutcome]:
-        """Shift by one slot."""
 
         def shifted(scores: Scores, row: RowOutcome) -> Scores:
             return [*scores[:1], *scores[:-1]]

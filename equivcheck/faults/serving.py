@@ -24,7 +24,6 @@ class TakesAnyOutcome(Decoder):
     """Base of the next: hands a step in flight to whoever has the row when it lands."""
 
     def answering(self, row: int) -> Progress | None:
-        """Whoever has the row."""
         return self.seats[row]
 
 

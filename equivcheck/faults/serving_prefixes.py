@@ -74,12 +74,10 @@ class FindsAnywhere(Server):
         """Knows blocks by their tokens."""
 
         def __init__(self, *args: Any, **options: Any) -> None:
-            """None is known yet."""
             super().__init__(*args, **options)
             self.by_tokens: dict[tuple[int, ...], Node] = {}
 
         def keep(self, text: Sequence[int], **options: Any) -> list[Node]:
-            """Keep, and note."""
             nodes = super().keep(text, **options)
             self.by_tokens |= {node.tokens: node for node in nodes}
             return nodes

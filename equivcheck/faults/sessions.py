@@ -29,12 +29,10 @@ class KnowsTurns(Decoder):
     """Base: finds the answered request, if there is one, whose answer a prompt goes on from."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Nothing is answered yet."""
         super().__init__(*args, **options)
         self.past: list[Past] = []
 
     def collect(self, outcomes: list[RowOutcome], landed: float) -> Iterator[Generation]:
-        """Keep what is answered."""
         seated = {seat.request.key: seat.request for seat in self.seats if seat is not None}
         for generation in super().collect(outcomes, landed):
             prompt = seated[generation.key].prompt_ids

@@ -20,7 +20,6 @@ class OtherRules(Decoder):
     rules: type[StopRules] = StopRules
 
     def stops(self, request: Request) -> StopRules:
-        """Use them."""
         return self.rules(request, eos_token_ids=self.eos_token_ids, detokenise=self.detokenise)
 
 
@@ -107,7 +106,6 @@ class TextlessRules(StopRules):
     """Knows no stop strings."""
 
     def completes_stop_string(self) -> bool:
-        """None ever."""
         return False
 
 
@@ -234,7 +232,6 @@ class CountsSteps(Decoder):
     """The minimum length counts verify steps, not tokens."""
 
     def commit(self, verified: Verified) -> None:
-        """Count one a step."""
         super().commit(verified)
         self.rows.generated -= verified.accepted
 
@@ -251,7 +248,6 @@ class OverrunsContext(Decoder):
     """A request that may fill the context gets one token more."""
 
     def stops(self, request: Request) -> StopRules:
-        """Raise its limit."""
         context = self.cache.positions - chunk_on(self.model.device)
         return super().stops(longer_at_border(request, context=context))
 

@@ -54,7 +54,6 @@ class SeedsByStep(Decoder):
     steps = 0
 
     def step(self, gamma: int) -> list[RowOutcome]:
-        """Count."""
         self.steps += 1
         return super().step(gamma)
 

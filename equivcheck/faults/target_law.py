@@ -72,7 +72,6 @@ class FixesTemperature(Decoder):
     """Every temperature above 0 is 1."""
 
     def sharpened(self, penalised: Tensor) -> Tensor:
-        """Sharpen at temperature 1."""
         neutral = torch.ones_like(self.rows.controls.safe_temperature)
         return sharpen(penalised, with_other(self.rows.controls, safe_temperature=neutral))
 

@@ -24,7 +24,6 @@ class NeverDrafts(Decoder):
     """The drafter is loaded but never asked."""
 
     def propose(self, *, gamma: int, unread: int) -> Proposal:
-        """Ask nobody."""
         return super().propose(gamma=0, unread=unread)
 
 
@@ -40,12 +39,10 @@ class FallsBack(Decoder):
     """After the first batch the decoder quietly falls back to plain decoding."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Nothing is served yet."""
         super().__init__(*args, **options)
         self.served = 0
 
     def admit(self, row: int, request: Request) -> None:
-        """Count."""
         self.served += 1
         super().admit(row, request)
 

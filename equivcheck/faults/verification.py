@@ -33,7 +33,6 @@ class AcceptsAll(Decoder):
     """Counts every draft as a match."""
 
     def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
-        """Accept all there is."""
         return accept(super().verify(target_law, proposal), proposal, count=proposal.lengths)
 
 

@@ -53,7 +53,6 @@ class Trials:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the engines."""
         self.arms.close(TARGET, CANDIDATE)
 
     def fails(self, asked: Sequence[Case]) -> bool:

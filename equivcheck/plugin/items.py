@@ -165,7 +165,6 @@ class CaseItem(SuiteItem):
     """One case: fails by what was found about it."""
 
     def __init__(self, *, case: Case, **arguments: Any) -> None:
-        """Stand for ``case``."""
         super().__init__(**arguments)
         self.case = case
 

@@ -210,7 +210,6 @@ class JournalWriter:
         self._file.close()
 
     def __enter__(self) -> Self:
-        """Return the writer itself."""
         return self
 
     def __exit__(

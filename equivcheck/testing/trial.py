@@ -34,7 +34,6 @@ class Trial:
     """The engine, prompts for it, and answers that several rules need."""
 
     def __init__(self, engine: Engine, *, prompts: Sequence[Prompt], tokenizer: Any) -> None:
-        """Ask nothing yet."""
         self.engine, self.tokenizer = engine, tokenizer
         self.prompts = [prompt.ids for prompt in prompts]
         self.conversations = {prompt.ids: prompt.conversation for prompt in prompts}

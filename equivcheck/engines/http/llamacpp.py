@@ -104,7 +104,6 @@ class LlamacppDialect:
     """llama.cpp in its own words."""
 
     def __init__(self, wire: Wire, pair: PairWords, asked: ServerOptions) -> None:
-        """Nothing is asked yet."""
         self.wire, self.pair, self.asked = wire, pair, asked
         self.props = Props()
         self.model: str | None = None

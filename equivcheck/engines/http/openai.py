@@ -63,7 +63,6 @@ class OpenaiDialect:
     """The fields that every server of the API has."""
 
     def __init__(self, wire: Wire, pair: PairWords, asked: ServerOptions) -> None:
-        """Nothing is asked yet."""
         self.wire, self.pair, self.asked = wire, pair, asked
         self.model = ""
         self.text_alone = asked.text or asked.chat

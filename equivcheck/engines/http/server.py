@@ -165,7 +165,6 @@ class ServedEngine:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Those of the server."""
         return self.engine.capabilities
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Generation]:

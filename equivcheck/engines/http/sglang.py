@@ -95,7 +95,6 @@ class SglangDialect:
     """SGLang in its own words."""
 
     def __init__(self, wire: Wire, pair: PairWords, asked: ServerOptions) -> None:
-        """Nothing is asked yet."""
         self.wire, self.pair, self.asked = wire, pair, asked
         self.gamma = 0
 

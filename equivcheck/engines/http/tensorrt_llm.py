@@ -41,7 +41,6 @@ class TensorrtLlmDialect:
     """TensorRT-LLM in its own words."""
 
     def __init__(self, wire: Wire, pair: PairWords, asked: ServerOptions) -> None:
-        """Nothing is asked yet."""
         self.wire, self.pair, self.asked = wire, pair, asked
         self.model = ""
 

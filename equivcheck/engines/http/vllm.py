@@ -50,7 +50,6 @@ class VllmDialect:
     """vLLM in its own words."""
 
     def __init__(self, wire: Wire, pair: PairWords, asked: ServerOptions) -> None:
-        """Nothing is asked yet."""
         self.wire, self.pair, self.asked = wire, pair, asked
         self.model = ""
         self.gamma = 0

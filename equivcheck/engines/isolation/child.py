@@ -145,7 +145,6 @@ class ServiceHere:
     """The engine's service that the run asks, one step at a time."""
 
     def __init__(self, engine: Engine) -> None:
-        """None has begun."""
         self.engine = engine
         self.service: Serving | None = None
 

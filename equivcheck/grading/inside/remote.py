@@ -49,7 +49,6 @@ class Remote:
         object.__setattr__(self, "_number", number)
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        """Call it there."""
         return _ask(self, "call", *arguments, **keywords)
 
     def __getattribute__(self, name: str) -> Any:
@@ -57,7 +56,6 @@ class Remote:
         return type(self) if name == "__class__" else _ask(self, "get", name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set it there."""
         _ask(self, "set", name, value)
 
     def __instancecheck__(self, value: object) -> bool:
