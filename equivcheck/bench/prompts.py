@@ -13,21 +13,30 @@ from equivcheck.core.generation import Request
 from equivcheck.core.schedule import turns_before
 from equivcheck.metrics.chunks import in_chunks, key_of
 from equivcheck.metrics.records import Point
+from equivcheck.records.shards import Which, dealt
 
 Encode = Callable[[Case], Sequence[int]]
 
 
 def requests_of(
-    suites: Sequence[Suite], *, prompts: int, tokens: int, fill: int, encode: Encode
+    suites: Sequence[Suite],
+    *,
+    prompts: int,
+    tokens: int,
+    fill: int,
+    encode: Encode,
+    which: Which | None = None,
 ) -> dict[str, tuple[Request, ...]]:
     """Requests by workload: `prompts` of each or as many as the largest chunk takes, `fill`.
 
     Stops, penalties and end-of-text ids are left out: arms that stop at different places could not
     be compared. So are cases whose prompt follows from another's. Behind the last case they come
-    again under other keys (`chunks.key_of`), so that chunks of any size up to `fill` are full.
+    again under other keys (`chunks.key_of`), so that chunks of any size up to `fill` are full. A
+    shard has its part of these cases, and its chunks are filled with them alone.
 
     Raises:
-        SuiteError: a suite has no greedy case, or two have the same workload.
+        SuiteError: a suite has no greedy case or fewer than there are shards, or two have the same
+            workload.
     """
     found: dict[str, tuple[Request, ...]] = {}
     for suite in suites:
@@ -40,6 +49,12 @@ def requests_of(
         cases = cases[: max(prompts, fill)]
         if not cases:
             raise SuiteError(f"{suite.path}: no greedy case to measure with")
+        if which is not None:
+            keys = [suite.key(case) for case in cases]
+            if which.of > len(keys):
+                raise SuiteError(f"{suite.path}: {which.of} shards of {len(keys)} prompts")
+            own = dealt(keys, of=which.of, leaders={})[which.number - 1]
+            cases = [case for case in cases if suite.key(case) in own]
         if suite.workload in found:
             raise SuiteError(f"{suite.path}: workload {suite.workload!r} is in another suite too")
         wanted = len(cases) + fill - 1

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from equivcheck.bench.measure import measure
 from equivcheck.bench.prompts import requests_of
 from equivcheck.capture.environment import fingerprint, git_state
@@ -15,8 +17,9 @@ from equivcheck.core.errors import OtherRunError
 from equivcheck.core.generation import Request
 from equivcheck.core.on_progress import OnProgress
 from equivcheck.engines.device import device_facts, load_setup
-from equivcheck.metrics.records import SCHEMA, Bench, BenchHeader, BenchSettings
+from equivcheck.metrics.records import SCHEMA, Bench, BenchHeader, BenchSettings, BenchShard
 from equivcheck.metrics.records_file import BenchWriter, is_unfinished, read_bench
+from equivcheck.records.shards import Which
 
 
 def run_bench(
@@ -26,9 +29,10 @@ def run_bench(
     *,
     prompts: int,
     fresh: bool = False,
+    which: Which | None = None,
     progress: OnProgress | None = None,
 ) -> Bench:
-    """Measure into the file `path` and read it back.
+    """Measure all prompts, or those of one shard, into the file `path` and read it back.
 
     A finished measurement there is replaced; an unfinished one with the same settings is gone on
     with, and another one is in the way unless `fresh`.
@@ -46,8 +50,11 @@ def run_bench(
         tokens=settings.tokens,
         fill=max(point.together for point in settings.points),
         encode=partial(encode, pair.tokenizer),
+        which=which,
     )
     header = make_header(settings, suites, requests, run=path.stem, models=pair.digests)
+    if which is not None:
+        header = replace(header, shard=BenchShard(index=which.number, of=which.of))
     if is_unfinished(path) and not fresh:
         try:
             writer, done = BenchWriter.resume(path, header)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from equivcheck.core.cases import Suite
     from equivcheck.core.settings import WorkloadLimits
     from equivcheck.metrics.records import Bench, BenchSettings
+    from equivcheck.records.shards import Which
 
 SUITES = ("code", "json_sql", "chat", "multilingual", "creative")
 OUT = "reports/bench"
@@ -78,6 +80,12 @@ OUT = "reports/bench"
     "repeated.",
 )
 @click.option("--out", default=OUT, metavar="PLACE", help=f"Folder, or file.jsonl. [{OUT}]")
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Only the I-th of N parts of each workload's prompts, in a folder of its own below --out; "
+    "'auto' or 'auto/N' as for run.",
+)
 @click.option("--fresh", is_flag=True, help="Throw an unfinished measurement away.")
 @click.option("--show", is_flag=True, help="Measure nothing; sum up what is at --out.")
 @json_option
@@ -97,6 +105,7 @@ def command(
     arrivals: tuple[str, ...],
     goodput: tuple[str, ...],
     out: str,
+    shard: str | None,
     fresh: bool,
     show: bool,
     overrides: tuple[str, ...],
@@ -110,11 +119,13 @@ def command(
     of an unfinished measurement. An interrupted one is resumed.
     """
     from equivcheck.metrics.records_file import bench_path, read_bench
+    from equivcheck.records.shards import read_which
 
-    path = bench_path(out)
+    which = read_which(shard, os.environ) if shard else None
+    path = bench_path(Path(out) / which.folder if which else out)
     settings = read_settings(flags, overrides)
     if show:
-        return _say(read_bench(path), path, limits=settings.workload, as_json=as_json)
+        return say_bench(read_bench(path), path, limits=settings.workload, as_json=as_json)
     import msgspec
 
     from equivcheck.bench.arms import Sweeps, arms_of, points_of
@@ -152,11 +163,11 @@ def command(
     chosen = load_suites(suites or [f"suites/{name}.jsonl" for name in SUITES])
     with lock(path.parent):
         try:
-            measured = _measure(bench, chosen, path, prompts=prompts, fresh=fresh)
+            measured = _measure(bench, chosen, path, prompts=prompts, fresh=fresh, which=which)
         except KeyboardInterrupt:
             note(f"\ninterrupted; what was measured is kept in {path}; run the same again")
             return INTERRUPTED
-    return _say(measured, path, limits=settings.workload, as_json=as_json)
+    return say_bench(measured, path, limits=settings.workload, as_json=as_json)
 
 
 def _measure(
@@ -166,15 +177,20 @@ def _measure(
     *,
     prompts: int,
     fresh: bool,
+    which: Which | None,
 ) -> Bench:
     from equivcheck.bench.start import run_bench
     from equivcheck.cli.progress import shown_progress
 
     with shown_progress() as progress:
-        return run_bench(settings, suites, path, prompts=prompts, fresh=fresh, progress=progress)
+        return run_bench(
+            settings, suites, path, prompts=prompts, fresh=fresh, which=which, progress=progress
+        )
 
 
-def _say(bench: Bench, path: Path, *, limits: Mapping[str, WorkloadLimits], as_json: bool) -> int:
+def say_bench(
+    bench: Bench, path: Path, *, limits: Mapping[str, WorkloadLimits], as_json: bool
+) -> int:
     """Print the summary; 1 where a candidate has other tokens or a limit of the project is not met,
     and 3 where one cannot be told or answers are missing.
     """

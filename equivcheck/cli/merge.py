@@ -16,13 +16,24 @@ from equivcheck.cli.output import Output, json_option, note
 def command(*, folders: tuple[str, ...], out: str | None, as_json: bool) -> int:
     """Merge the shards in DIR... (folders of shards, or with shards in them) and judge the whole.
 
+    Shards of a measurement are merged into one and summed up. [--out reports/bench]
+
     All shards have to be there, once, finished, and of the same settings, cases, models and
     versions. Their folders stay as they are.
     """
+    from equivcheck.cli.bench import OUT, say_bench
     from equivcheck.cli.printing import print_verdict
+    from equivcheck.metrics.records_file import bench_path
     from equivcheck.pipeline.merge import merge
+    from equivcheck.pipeline.merge_bench import merge_bench, shards_of_bench
     from equivcheck.records.run_folder import LATEST, lock
 
+    if measured := shards_of_bench([Path(each) for each in folders]):
+        path = bench_path(out or OUT)
+        with lock(path.parent):
+            bench = merge_bench(measured, path)
+        note(f"merged {len(measured)} shards into {path}")
+        return say_bench(bench, path, limits={}, as_json=as_json)
     folder = Path(out) if out else LATEST
     with lock(folder):
         evidence, verdict = merge([Path(each) for each in folders], folder)

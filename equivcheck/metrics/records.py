@@ -98,6 +98,26 @@ class BenchSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Limits that make a request under load a good one; None: none were stated."""
 
 
+class BenchShard(Struct, frozen=True, kw_only=True):
+    """That a measurement is one shard of a larger one."""
+
+    index: int
+    """From 1."""
+    of: int
+
+
+class BenchPart(Struct, frozen=True, kw_only=True):
+    """One shard of a merged measurement."""
+
+    index: int
+    run: str
+    created: str
+    prompts: dict[str, tuple[str, ...]]
+    """As in `BenchHeader`, of this shard alone: chunks are filled within shards."""
+    seal: str
+    """Of its last line: stands for every line of its records."""
+
+
 class BenchHeader(Struct, frozen=True, kw_only=True, tag="header", omit_defaults=True):
     """The manifest of a measurement."""
 
@@ -116,6 +136,15 @@ class BenchHeader(Struct, frozen=True, kw_only=True, tag="header", omit_defaults
     models: dict[str, str] = {}
     git_commit: str | None = None
     git_dirty: bool | None = None
+    shard: BenchShard | None = None
+    """Which part of a measurement this is; its figures are those of the part."""
+    parts: tuple[BenchPart, ...] = ()
+    """The shards that it was merged from, in order; empty: it was measured as a whole."""
+
+    @property
+    def filled(self) -> tuple[dict[str, tuple[str, ...]], ...]:
+        """The prompts that chunks are filled with, of each part by itself."""
+        return tuple(part.prompts for part in self.parts) or (self.prompts,)
 
 
 class Memory(Struct, frozen=True, kw_only=True):
@@ -248,7 +277,8 @@ class Bench(Struct, frozen=True, kw_only=True):
         return {
             AnswerKey(at, arm.name, key, repeat)
             for at, point in enumerate(settings.points)
-            for keys in self.header.prompts.values()
+            for prompts in self.header.filled
+            for keys in prompts.values()
             for chunk in in_chunks(keys, size=point.together)
             for key in keys[chunk]
             for arm in settings.arms

@@ -47,6 +47,7 @@ def summarise(bench: Bench) -> BenchSummary:
     return BenchSummary(
         run=bench.header.run,
         unsealed=bench.unsealed,
+        shard=bench.header.shard,
         created=bench.header.created,
         points=settings.points,
         arms=settings.arms,

@@ -12,7 +12,7 @@ from equivcheck.metrics.costs import Costs
 from equivcheck.metrics.estimates import Estimate, Quantile
 from equivcheck.metrics.floor import Floor
 from equivcheck.metrics.load_records import Objectives
-from equivcheck.metrics.records import BenchArm, Memory, Point
+from equivcheck.metrics.records import BenchArm, BenchShard, Memory, Point
 from equivcheck.metrics.speculation import Speculation
 from equivcheck.metrics.under_load import LoadSummary
 
@@ -144,17 +144,21 @@ class BenchSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Answers that a finished measurement has."""
     unsealed: bool = False
     """Whether a line of its file that was changed would go unseen."""
+    shard: BenchShard | None = None
+    """Which part of a measurement it is."""
 
     @property
     def finished(self) -> bool:
         """Whether nothing is missing."""
-        return self.answers == self.expected > 0
+        return self.answers == self.expected > 0 and self.shard is None
 
     @property
     def missing(self) -> str | None:
         """What an unfinished measurement lacks, as half a sentence; None: it is finished."""
         if self.finished:
             return None
+        if self.shard and self.answers == self.expected:
+            return f"shard {self.shard.index} of {self.shard.of}: `equivcheck merge` has the whole"
         return f"unfinished, it has {self.answers} of {self.expected} answers"
 
     @property
