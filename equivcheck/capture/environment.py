@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -45,6 +48,9 @@ class GitState(NamedTuple):
     dirty: bool
 
 
+_sent_from: ContextVar[tuple[GitState | None] | None] = ContextVar("sent_from", default=None)
+
+
 def fingerprint() -> dict[str, str]:
     """Python, platform, CPU, package versions and the variables that touch arithmetic."""
     facts = {
@@ -65,8 +71,20 @@ def fingerprint() -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
 
+@contextmanager
+def from_checkout(state: GitState | None) -> Iterator[None]:
+    """Have `git_state` say this: for work that was sent here from a checkout elsewhere."""
+    token = _sent_from.set((state,))
+    try:
+        yield
+    finally:
+        _sent_from.reset(token)
+
+
 def git_state(folder: Path) -> GitState | None:
     """Commit and dirtiness of the checkout around ``folder``; None where git knows of none."""
+    if sent := _sent_from.get():
+        return sent[0]
     commit = _git(folder, "rev-parse", "HEAD")
     status = _git(folder, "status", "--porcelain", "--untracked-files=no")
     if commit is None or status is None:

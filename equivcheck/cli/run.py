@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from equivcheck.cli.on_ray import ray_options, run_on_ray
 from equivcheck.cli.output import Output, json_option, note
 from equivcheck.cli.setup_options import (
     baseline_option,
@@ -45,6 +46,7 @@ SUITES = "suites"
     help="Only the I-th of N parts of the cases, in a folder of its own below --out; 'auto' or "
     "'auto/N' reads I (and N) from a SLURM array or an indexed Kubernetes job.",
 )
+@ray_options
 @click.option(
     "--resume/--fresh",
     "resume",
@@ -64,6 +66,10 @@ def command(
     only: tuple[str, ...],
     out: str | None,
     shard: str | None,
+    ray: str | None,
+    shards: int | None,
+    shard_cpus: float,
+    shard_gpus: float,
     resume: bool | None,
     more: bool,
     overrides: tuple[str, ...],
@@ -87,8 +93,10 @@ def command(
     which = read_which(shard, os.environ) if shard else None
     folder = Path(out) if out else LATEST
     folder = folder / which.folder if which else folder
-    if more and which:
-        raise click.UsageError("--continue draws on a whole run: no --shard")
+    if more and (which or ray):
+        raise click.UsageError("--continue draws on a whole run: no --shard, no --ray")
+    if ray and which:
+        raise click.UsageError("--ray runs all shards: no --shard")
     if more and resume is not None:
         raise click.UsageError("--continue goes on with a finished run: no --resume, no --fresh")
     rests_on(folder)
@@ -96,6 +104,17 @@ def command(
         try:
             if more:
                 _draw_more(settings, chosen, folder)
+            elif ray:
+                run_on_ray(
+                    settings,
+                    chosen,
+                    folder,
+                    fresh=resume is False,
+                    ray=ray,
+                    shards=shards,
+                    shard_cpus=shard_cpus,
+                    shard_gpus=shard_gpus,
+                )
             else:
                 resumed = _make_room(folder, settings, chosen, which=which, resume=resume)
                 _capture(settings, chosen, folder, which=which, resumed=resumed)
@@ -104,7 +123,8 @@ def command(
                 f"{error}; throw it away with --fresh, or name another folder with --out"
             ) from error
         except KeyboardInterrupt:
-            note(f"\ninterrupted; {_kept(folder)}")
+            kept = f"what came is kept in {folder}; run the same again to go on"
+            note(f"\ninterrupted; {kept if ray else _kept(folder)}")
             return INTERRUPTED
     return print_run(folder, output=Output(as_json=as_json))
 

@@ -15,6 +15,7 @@ EXTRAS = {
     "mlflow": "mlflow",
     "openvino": "openvino",
     "openvino_genai": "openvino",
+    "ray": "ray",
     "torch": "native",
     "vllm": "vllm",
 }
