@@ -45,10 +45,10 @@ def unpacked(generation: Generation) -> Generation:
 
 
 def _scores(scores: Sequence[TokenScore]) -> PackedScores:
-    own = column("d", [score.logprob for score in scores])
-    others = column("d", [score.rival_logprob for score in scores])
-    rivals = column("i", [score.rival for score in scores])
-    return PackedScores(np.stack([own, others], axis=1), rivals)
+    logprobs = np.empty((len(scores), 2))
+    logprobs[:, 0] = column("d", [score.logprob for score in scores])
+    logprobs[:, 1] = column("d", [score.rival_logprob for score in scores])
+    return PackedScores(logprobs, column("i", [score.rival for score in scores]))
 
 
 def _fingerprints(digests: tuple[int, ...]) -> Any:

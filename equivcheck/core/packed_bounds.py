@@ -36,15 +36,15 @@ def within_bounds(answer: Generation, limits: RequestLimits) -> bool:
 
 
 def _steps(steps: PackedSteps) -> bool:
-    drafted, accepted, emitted = steps.counts.T
-    most = drafted + 1
+    counts = steps.counts
+    drafted, least = counts[:, 0], counts.min(axis=0).tolist()
     return bool(
-        drafted.min() >= 0
+        least[0] >= 0
         and drafted.max() <= MOST_DRAFTED
-        and accepted.min() >= -1
-        and (accepted <= most).all()
-        and emitted.min() >= 0
-        and (emitted <= most).all()
+        and least[1] >= -1
+        and least[2] >= 0
+        # Accepted and emitted: one more than drafted at most.
+        and (counts - drafted[:, None]).max() <= 1
         and _times(steps.seconds)
         and _ids(steps.rejected)
         and (steps.drafts is None or steps.drafts.lengths.max() <= MOST_DRAFTED)
@@ -57,8 +57,8 @@ def _times(seconds: Array | None) -> bool:
     """Where a step has no time there is a NaN, which no stored time can be."""
     if seconds is None:
         return True
-    told = seconds[~np.isnan(seconds)]
-    return bool(np.isfinite(told).all() and told.min() >= 0)
+    least, most = np.fmin.reduce(seconds), np.fmax.reduce(seconds)
+    return bool(0 <= least and most < np.inf)
 
 
 def _told_finite(values: Array | None) -> bool:
@@ -70,7 +70,7 @@ def _ids(told: Array | None) -> bool:
     if told is None:
         return True
     least, most = TOKEN_IDS
-    return bool(least <= np.nanmin(told) and np.nanmax(told) <= most)
+    return bool(least <= np.fmin.reduce(told) and np.fmax.reduce(told) <= most)
 
 
 def _finite(told: Ragged | None) -> bool:
