@@ -58,7 +58,7 @@ def _times(seconds: Array | None) -> bool:
     if seconds is None:
         return True
     least, most = np.fmin.reduce(seconds), np.fmax.reduce(seconds)
-    return bool(0 <= least and most < np.inf)
+    return bool(least >= 0 and most < np.inf)
 
 
 def _told_finite(values: Array | None) -> bool:
