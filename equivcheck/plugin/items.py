@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from equivcheck.capture.draws.plan import may_be_drawn
+from equivcheck.capture.replicas import replicas_of
 from equivcheck.checks import CHECKS
 from equivcheck.checks.complete import why_left_out
 from equivcheck.checks.exercised import required_events, with_required_events
@@ -29,7 +30,7 @@ from equivcheck.plugin.properties import of_findings
 from equivcheck.plugin.session import Session, session_of
 
 _SAMPLED_ONLY, _GREEDY_ONLY, _GRADED_ONLY, _EVENTS = "coupled", "greedy", "score", "events"
-_SESSIONS, _SCHEDULES = "sessions", "schedules"
+_SESSIONS, _SCHEDULES, _REPLICAS = "sessions", "schedules", "replicas"
 OF_ALL_SHARDS = "of all shards together: `equivcheck merge` has the verdict"
 _MARKS_WITH_A_MEANING = frozenset(
     {"skip", "skipif", "xfail", "usefixtures", "filterwarnings", "parametrize"}
@@ -80,6 +81,7 @@ class SuiteFile(pytest.File):
             _GREEDY_ONLY: True in greedy,
             _SESSIONS: any(case.session for case in self.suite.cases),
             _SCHEDULES: self.suite.timed,
+            _REPLICAS: bool(replicas_of(session_of(self.config).settings)),
             _GRADED_ONLY: any(case.grader for case in self.suite.cases),
             _EVENTS: bool(required_events(with_required_events(session_of(self.config).settings))),
             **self._limits(),
