@@ -81,7 +81,7 @@ def spread(
     if jobs:
         with connected(cluster.address) as ray:
             room_for(ray, cpus=cluster.cpus, gpus=cluster.gpus)
-            Watch(ray, folder, cluster=cluster, say=say, progress=progress).all(jobs)
+            ClusterWatch(ray, folder, cluster=cluster, say=say, progress=progress).all(jobs)
 
 
 def is_done(folder: Path, settings: Settings, suites: Sequence[Suite], *, which: Which) -> bool:
@@ -100,7 +100,7 @@ def is_done(folder: Path, settings: Settings, suites: Sequence[Suite], *, which:
     )
 
 
-class Watch:
+class ClusterWatch:
     """All shards that run on a cluster, seen from one place."""
 
     def __init__(
