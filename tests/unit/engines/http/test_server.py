@@ -133,11 +133,11 @@ def test_what_answers_already_is_not_taken_for_it() -> None:
 def test_no_server_outlives_a_run_that_is_killed(port: int) -> None:
     code = f"""
         import sys, time
-        from equivcheck.core.engine_tables import Clock, EngineTable
+        from equivcheck.core.engine_tables import EngineTable, TimeLimits
         from equivcheck.engines.http.server import lend
         start = {f"{sys.executable} {SERVED} {port}"!r}
         table = EngineTable(engine="http://127.0.0.1:{port}", start=start)
-        server = lend("mine", table, table.engine, log=None, clock=Clock(open_seconds=20.0))
+        server = lend("mine", table, table.engine, log=None, clock=TimeLimits(open_seconds=20.0))
         print(server._process.pid, flush=True)
         time.sleep(600)
     """
