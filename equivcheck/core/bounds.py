@@ -65,20 +65,25 @@ def too_long(answer: Generation, limits: RequestLimits) -> str | None:
     return None
 
 
-def _outside(answer: Generation, limits: RequestLimits) -> Iterator[str]:
+def totals_outside(answer: Generation, limits: RequestLimits) -> Iterator[str]:
+    """What is wrong with what an answer says as a whole, its entries left alone."""
     yield from _beyond("prompt_tokens", answer.prompt_tokens, 0, TOKEN_IDS[1])
     if limits.prompt is not None and answer.prompt_tokens != limits.prompt:
         yield f"prompt_tokens is {answer.prompt_tokens}, but the prompt has {limits.prompt}"
-    for name in ("prefill_seconds", "total_seconds"):
-        yield from _no_time(name, getattr(answer, name))
+    yield from _no_time("prefill_seconds", answer.prefill_seconds)
+    yield from _no_time("total_seconds", answer.total_seconds)
+    if answer.counts is not None:
+        yield from _counts(answer.counts, limits)
+
+
+def _outside(answer: Generation, limits: Limits) -> Iterator[str]:
+    yield from totals_outside(answer, limits)
     yield from _ids("token_ids", answer.token_ids, *TOKEN_IDS)
     yield from _ids("logit_digests", answer.logit_digests or (), *FINGERPRINTS)
     for at, step in enumerate(answer.steps):
         if type(step) is not Step:  # A tuple is written in the same way.
             yield f"steps[{at}] is of type {type(step).__name__}, not Step"
         yield from _step(step, at)
-    if answer.counts is not None:
-        yield from _counts(answer.counts, limits)
     for at, score in enumerate(answer.scores or ()):
         if type(score) is not TokenScore:
             yield f"scores[{at}] is of type {type(score).__name__}, not TokenScore"

@@ -139,10 +139,10 @@ class Generation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def totals(self) -> DraftCounts | None:
         """Its drafts in total: of its steps, else what the engine counted; None: not told."""
-        if not self.steps:
-            return self.counts
         if (counted := getattr(self.steps, "totals", None)) is not None:  # packed
             return cast("DraftCounts", counted)
+        if not self.steps:
+            return self.counts
         accepted = [step.accepted for step in self.steps if step.drafted]
         most = max(accepted, default=0)
         return DraftCounts(

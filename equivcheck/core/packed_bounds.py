@@ -8,7 +8,13 @@ from __future__ import annotations
 import numpy as np
 from msgspec.structs import replace
 
-from equivcheck.core.bounds import MOST_DRAFTED, TOKEN_IDS, RequestLimits, out_of_bounds
+from equivcheck.core.bounds import (
+    MOST_DRAFTED,
+    TOKEN_IDS,
+    RequestLimits,
+    out_of_bounds,
+    totals_outside,
+)
 from equivcheck.core.generation import Generation
 from equivcheck.core.packed_sequences import Array, Packed, PackedScores
 from equivcheck.core.packed_steps import PackedSteps, Ragged
@@ -30,9 +36,10 @@ def within_bounds(answer: Generation, limits: RequestLimits) -> bool:
     if isinstance(scores, PackedScores) and not np.isfinite(scores.logprobs).all():
         return False
     digests: object = answer.logit_digests
-    left = digests if not isinstance(digests, Packed) else None
-    rest = replace(answer, token_ids=(), steps=(), scores=None, logit_digests=left)
-    return out_of_bounds(rest, limits) is None
+    if digests is not None and not isinstance(digests, Packed):
+        left = replace(answer, token_ids=(), steps=(), scores=None)
+        return out_of_bounds(left, limits) is None
+    return next(totals_outside(answer, limits), None) is None
 
 
 def _steps(steps: PackedSteps) -> bool:
