@@ -6,18 +6,33 @@ disk. On the site docs/ is the root and README its index, so links are written a
 
 from __future__ import annotations
 
+import gzip
+import json
 import posixpath
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 import equivcheck
+from equivcheck.checks.verdict import judge
+from equivcheck.records.records_file import RECORDS_NAME, read_evidence
+from equivcheck.report import html
+from equivcheck.report.export.grafana import dashboard
+from equivcheck.report.view import view_of
 
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s#]+)")
 ROOT = Path(__file__).parents[2]
+EXAMPLE = Path(__file__).with_name("example.jsonl.gz")
+REPORT, DASHBOARD = "example-report.html", "equivcheck-dashboard.json"
+SHOWN = {
+    "first-run.md": f"\n\nThe whole [report]({REPORT}) of a broken decoder, as it is written.\n",
+    "dashboards.md": f"\n\nThe [dashboard]({DASHBOARD}), to be imported.\n",
+}
+"""Page to what the site alone has, at its end."""
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -37,6 +52,8 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
         if not path.startswith("docs/"):
             files.append(File.generated(config, site_path(path), abs_src_path=str(ROOT / path)))
     files.append(File.generated(config, "python.md", content=python_page()))
+    files.append(File.generated(config, REPORT, content=example_report()))
+    files.append(File.generated(config, DASHBOARD, content=json.dumps(dashboard(), indent=2)))
     return files
 
 
@@ -51,7 +68,16 @@ def on_page_markdown(markdown: str, *, page: Any, **_: object) -> str:
             return link[0]
         return f"]({posixpath.relpath(site_path(target), posixpath.dirname(uri) or '.')}"
 
-    return LINK.sub(turned, markdown)
+    return LINK.sub(turned, markdown) + SHOWN.get(uri, "")
+
+
+def example_report() -> str:
+    """The report of a recorded run with a broken decoder, as it is written today."""
+    with TemporaryDirectory() as folder:
+        records = Path(folder) / RECORDS_NAME
+        records.write_bytes(gzip.decompress(EXAMPLE.read_bytes()))
+        evidence = read_evidence(records, compact=True)
+    return html.render(view_of(evidence, judge(evidence)))
 
 
 def python_page() -> str:
