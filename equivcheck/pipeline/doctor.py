@@ -60,6 +60,7 @@ def examine(settings: Settings) -> DoctorReport:
     """
     from equivcheck.capture.environment import fingerprint
     from equivcheck.decoding.contract import probe_contract
+    from equivcheck.engines.limits import inner
     from equivcheck.engines.native import NativeEngine
     from equivcheck.engines.registry import load_engine
     from equivcheck.engines.timing import step_seconds
@@ -67,7 +68,8 @@ def examine(settings: Settings) -> DoctorReport:
     spec = settings.candidate
     if spec.partition(":")[0] != NATIVE:
         spec = DEFAULT_SPEC
-    engine = load_engine(spec, settings.setup)
+    opened = load_engine(spec, settings.setup)
+    engine = inner(opened)
     assert isinstance(engine, NativeEngine)
     try:
         rows = settings.setup.batch_size
@@ -98,7 +100,7 @@ def examine(settings: Settings) -> DoctorReport:
             environment=fingerprint(),
         )
     finally:
-        engine.close()
+        opened.close()
 
 
 def lines_of(diagnosis: DoctorReport) -> list[str]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import pytest
 
 from equivcheck.pipeline.doctor import DoctorReport, ProbeRow, lines_of
@@ -35,3 +39,14 @@ def test_only_what_a_contract_hangs_on_breaks_it(required: bool, contract: str |
     assert text.startswith(
         "no identity contract" if required else f"identity holds here: {contract}"
     )
+
+
+def test_the_command_says_what_holds_here() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "equivcheck", "doctor", "--batch-size", "2", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["engine"] == "native:gamma=4"
