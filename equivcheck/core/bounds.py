@@ -76,7 +76,7 @@ def totals_outside(answer: Generation, limits: RequestLimits) -> Iterator[str]:
         yield from _counts(answer.counts, limits)
 
 
-def _outside(answer: Generation, limits: Limits) -> Iterator[str]:
+def _outside(answer: Generation, limits: RequestLimits) -> Iterator[str]:
     yield from totals_outside(answer, limits)
     yield from _ids("token_ids", answer.token_ids, *TOKEN_IDS)
     yield from _ids("logit_digests", answer.logit_digests or (), *FINGERPRINTS)
