@@ -29,7 +29,7 @@ BATCHES = 64
 ROWS = 30
 """Texts a step of distilling."""
 RATE = {"draft": 2e-3, "eagle3": 2e-3, "mtp": 2e-3}
-EPOCHS = {"draft": (10,), "eagle3": (8,), "mtp": (1,)}
+EPOCHS = {"draft": (10,), "eagle3": (3,), "mtp": (1,)}
 """Over the texts, in passes that each have a warm-up and a cool-down of their own."""
 
 
