@@ -94,7 +94,7 @@ def test_identity_is_compared_across_batch_sizes() -> None:
     usual = Namespace(batch_size=16, contract="fixed-shape", other_batch_size=[], options="")
     assert list(identity.arms_of(usual, gamma=1)) == [
         ("native:gamma=1", 16),
-        ("native:gamma=0,width=1", 16),
+        ("native:gamma=0,width=1,kernels=library", 16),
     ]
     assert list(identity.arms_of(usual, gamma=2)) == [("native:gamma=2", 16)]
     several = Namespace(batch_size=16, contract="batch-invariant", other_batch_size=[1], options="")
