@@ -3,8 +3,8 @@
     python -m benchmarks.ray_scaling --out reports/cpu/ray-scaling.json
 
 Needs an idle machine with two cores. Each worker is the native engine on one thread. The same two
-shards are run by one worker, one after the other, and by two beside each other, in turn; the time of
-a run goes from the moment at which Ray is up to the last record that is home.
+shards are run by one worker, one after the other, and by two beside each other, in turn; the time
+of a run goes from the moment at which Ray is up to the last record that is home.
 """
 
 from __future__ import annotations
