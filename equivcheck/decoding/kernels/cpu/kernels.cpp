@@ -3,20 +3,20 @@
 #include "pointwise.h"
 #include "products.h"
 
-#define POINTWISE(T, SUFFIX)                                                                      \
-  void add_norm_##SUFFIX(const T* hidden, const T* change, const T* gain, T* summed, T* out,      \
-                         index rows, index width, float eps) {                                    \
-    add_norm(hidden, change, gain, summed, out, rows, width, eps);                                \
-  }                                                                                               \
-  void gate_##SUFFIX(const T* gate_up, T* out, index rows, index width, index activation) {       \
-    gate(gate_up, out, rows, width, activation);                                                  \
-  }                                                                                               \
+#define POINTWISE(T, SUFFIX)                                                                 \
+  void add_norm_##SUFFIX(const T* hidden, const T* change, const T* gain, T* summed, T* out, \
+                         index rows, index width, float eps) {                               \
+    add_norm(hidden, change, gain, summed, out, rows, width, eps);                           \
+  }                                                                                          \
+  void gate_##SUFFIX(const T* gate_up, T* out, index rows, index width, index activation) {  \
+    gate(gate_up, out, rows, width, activation);                                             \
+  }                                                                                          \
   bool rotate_and_store_##SUFFIX(const Window<T>* window) { return rotate_and_store(*window); }
 
-#define PRODUCT(NAME, KIND, OUT)                                                                  \
-  void NAME(const KIND::number* inputs, const KIND::number* weight, const KIND::number* bias,     \
-            OUT* outputs, index rows, index columns, index inner) {                               \
-    linear<KIND>(inputs, weight, bias, outputs, rows, columns, inner);                            \
+#define PRODUCT(NAME, KIND, OUT)                                                              \
+  void NAME(const KIND::number* inputs, const KIND::number* weight, const KIND::number* bias, \
+            OUT* outputs, index rows, index columns, index inner) {                           \
+    linear<KIND>(inputs, weight, bias, outputs, rows, columns, inner);                        \
   }
 
 extern "C" {

@@ -1,6 +1,8 @@
 // What stands between the products: norms, rotary positions, gates.
 #pragma once
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "vector.h"
 
@@ -50,8 +52,8 @@ static inline void rotate(const T* head, const T* cosines, const T* sines, T* ou
   index half = size / 2;
   for (index part = 0; part < size; part += half)
     for (index i = 0; i < half; i += LANES) {
-      vec turned = _mm512_mul_ps(load(head + (half - part) + i, half - i),
-                                 load(sines + part + i, half - i));
+      vec turned =
+          _mm512_mul_ps(load(head + (half - part) + i, half - i), load(sines + part + i, half - i));
       vec kept = load(head + part + i, half - i);
       store(out + part + i, _mm512_fmadd_ps(kept, load(cosines + part + i, half - i), turned),
             half - i);
@@ -61,19 +63,41 @@ static inline void rotate(const T* head, const T* cosines, const T* sines, T* ou
 // Where a window's tokens stand and what they are made of; sizes and strides in numbers.
 template <class T>
 struct Window {
-  const T* heads;  // [tokens, query_heads + 2 * kv_heads, size]
-  const index* rows;  // [tokens]: of the cache
+  const T* heads;          // [tokens, query_heads + 2 * kv_heads, size]
+  const index* rows;       // [tokens]: of the cache
   const index* positions;  // [tokens]
-  const T* cosines;  // [tokens, size]
+  const T* cosines;        // [tokens, size]
   const T* sines;
   const T* query_gain;  // [size], or null: heads are not normed
   const T* key_gain;
   T* queries;  // [tokens, query_heads, size]
-  T* keys;  // [rows, positions, kv_heads, size]
+  T* keys;     // [rows, positions, kv_heads, size]
   T* values;
   index tokens, query_heads, kv_heads, size, row_stride, row_count, position_count;
   float eps;
 };
+
+// One token's heads; `room` holds [size] numbers.
+template <class T>
+static inline void rotate_and_store(const Window<T>& window, index token, T* room) {
+  const index size = window.size, turning = window.query_heads + window.kv_heads;
+  const T* read = window.heads + token * (turning + window.kv_heads) * size;
+  const T *cosines = window.cosines + token * size, *sines = window.sines + token * size;
+  const index place =
+      window.rows[token] * window.row_stride + window.positions[token] * window.kv_heads * size;
+  for (index head = 0; head < turning; head++) {
+    const bool query = head < window.query_heads;
+    const T* one = read + head * size;
+    T* out = query ? window.queries + (token * window.query_heads + head) * size
+                   : window.keys + place + (head - window.query_heads) * size;
+    if (window.query_gain) {
+      norm_row(one, query ? window.query_gain : window.key_gain, room, size, window.eps);
+      one = room;
+    }
+    rotate(one, cosines, sines, out, size);
+  }
+  std::copy_n(read + turning * size, window.kv_heads * size, window.values + place);
+}
 
 // Whether all tokens stand inside the cache; nothing is written where one does not.
 template <class T>
@@ -82,28 +106,12 @@ static bool rotate_and_store(const Window<T>& window) {
     if (window.rows[token] < 0 || window.rows[token] >= window.row_count ||
         window.positions[token] < 0 || window.positions[token] >= window.position_count)
       return false;
-  const index size = window.size, turning = window.query_heads + window.kv_heads;
-  const index heads = turning + window.kv_heads;
-#pragma omp parallel for schedule(static) if (window.tokens * heads * size > FEW)
-  for (index token = 0; token < window.tokens; token++) {
-    const T* read = window.heads + token * heads * size;
-    const T *cosines = window.cosines + token * size, *sines = window.sines + token * size;
-    index place = window.rows[token] * window.row_stride +
-                  window.positions[token] * window.kv_heads * size;
-    T normed[1024];
-    for (index head = 0; head < turning; head++) {
-      bool query = head < window.query_heads;
-      const T* one = read + head * size;
-      T* out = query ? window.queries + (token * window.query_heads + head) * size
-                     : window.keys + place + (head - window.query_heads) * size;
-      if (window.query_gain) {
-        norm_row(one, query ? window.query_gain : window.key_gain, normed, size, window.eps);
-        one = normed;
-      }
-      rotate(one, cosines, sines, out, size);
-    }
-    for (index i = 0; i < window.kv_heads * size; i++)
-      window.values[place + i] = read[turning * size + i];
+#pragma omp parallel if (window.tokens * window.query_heads * window.size > FEW)
+  {
+    std::vector<T> room(window.size);
+#pragma omp for schedule(static)
+    for (index token = 0; token < window.tokens; token++)
+      rotate_and_store(window, token, room.data());
   }
   return true;
 }

@@ -5,9 +5,9 @@
 #pragma once
 #include "vector.h"
 
-constexpr index TILE = 4;  // Rows and columns of one: 16 sums.
+constexpr index TILE = 4;          // Rows and columns of one: 16 sums.
 constexpr index BLOCK = 4 * TILE;  // Columns that are near while all rows pass by.
-constexpr index ALONE = 1 << 15;  // Multiplications that are not worth waking a thread for.
+constexpr index ALONE = 1 << 15;   // Multiplications that are not worth waking a thread for.
 
 // The sums of 16 vectors, that of vector i in lane i.
 static inline vec sums_of(const vec* sums) {
@@ -60,7 +60,8 @@ static inline vec tile(const typename Kind::number* rows, index row_stride,
   for (vec& sum : sums) sum = _mm512_setzero_ps();
   auto step = [&](index k, auto... left) {
     typename Kind::piece column[COLUMNS];
-    for (int c = 0; c < COLUMNS; c++) column[c] = Kind::read(columns + c * column_stride + k, left...);
+    for (int c = 0; c < COLUMNS; c++)
+      column[c] = Kind::read(columns + c * column_stride + k, left...);
     for (int r = 0; r < ROWS; r++) {
       typename Kind::piece row = Kind::read(rows + r * row_stride + k, left...);
       for (int c = 0; c < COLUMNS; c++)
@@ -86,10 +87,14 @@ static inline vec tile(const typename Kind::number* rows, index row_count, index
                        index column_stride, index inner, bool ahead = false) {
 #define OF(R, C) tile<Kind, R, C>(rows, row_stride, columns, column_stride, inner, ahead)
   if (column_count >= TILE) switch (row_count) {
-      case 1: return OF(1, 4);
-      case 2: return OF(2, 4);
-      case 3: return OF(3, 4);
-      default: return OF(4, 4);
+      case 1:
+        return OF(1, 4);
+      case 2:
+        return OF(2, 4);
+      case 3:
+        return OF(3, 4);
+      default:
+        return OF(4, 4);
     }
 #undef OF
   vec found = _mm512_setzero_ps();

@@ -18,9 +18,7 @@ static inline __mmask16 first(index n) {
   return n >= LANES ? 0xffff : static_cast<__mmask16>((1u << n) - 1);
 }
 
-static inline vec load(const float* from, index n) {
-  return _mm512_maskz_loadu_ps(first(n), from);
-}
+static inline vec load(const float* from, index n) { return _mm512_maskz_loadu_ps(first(n), from); }
 
 static inline void store(float* into, vec numbers, index n) {
   _mm512_mask_storeu_ps(into, first(n), numbers);
@@ -43,9 +41,7 @@ static inline void store(bf16* into, vec numbers, index n) {
 }
 
 // To bf16 and back.
-static inline vec rounded(vec numbers, bf16) {
-  return widen((__m256i)_mm512_cvtneps_pbh(numbers));
-}
+static inline vec rounded(vec numbers, bf16) { return widen((__m256i)_mm512_cvtneps_pbh(numbers)); }
 #endif
 
 // e to the power of each number: 2^n times a polynomial of the rest (Cephes' expf), which is the
@@ -55,8 +51,8 @@ static inline vec exponential(vec x) {
   vec n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 8);
   vec rest = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
   rest = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), rest);
-  constexpr float terms[] = {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f,
-                             1.6666665459e-1f, 5.0000001201e-1f};
+  constexpr float terms[] = {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f,
+                             5.0000001201e-1f};
   vec sum = _mm512_set1_ps(1.9875691500e-4f);
   for (float term : terms) sum = _mm512_fmadd_ps(sum, rest, _mm512_set1_ps(term));
   sum = _mm512_fmadd_ps(sum, _mm512_mul_ps(rest, rest), rest);
