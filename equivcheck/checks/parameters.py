@@ -8,19 +8,21 @@ from equivcheck.core.cases import Sampling
 from equivcheck.records.records import Evidence
 
 
-def parameter_group(law: Sampling) -> str:
+def parameter_group(sampling: Sampling) -> str:
     """Sampling parameters in words: ``T=0.7 top-p 0.95``, ``T=1 penalties bias``."""
     parts = [
-        f"T={law.temperature:g}",
-        f"top-k {law.top_k}" if law.top_k else "",
-        f"top-p {law.top_p:g}" if law.top_p < 1 else "",
-        f"min-p {law.min_p:g}" if law.min_p else "",
+        f"T={sampling.temperature:g}",
+        f"top-k {sampling.top_k}" if sampling.top_k else "",
+        f"top-p {sampling.top_p:g}" if sampling.top_p < 1 else "",
+        f"min-p {sampling.min_p:g}" if sampling.min_p else "",
         "penalties"
-        if law.repetition_penalty != 1 or law.presence_penalty or law.frequency_penalty
+        if sampling.repetition_penalty != 1
+        or sampling.presence_penalty
+        or sampling.frequency_penalty
         else "",
-        "bias" if law.logit_bias else "",
-        "bans" if law.banned_tokens else "",
-        "min-tokens" if law.min_new_tokens else "",
+        "bias" if sampling.logit_bias else "",
+        "bans" if sampling.banned_tokens else "",
+        "min-tokens" if sampling.min_new_tokens else "",
     ]
     return " ".join(part for part in parts if part)
 

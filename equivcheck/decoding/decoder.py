@@ -213,7 +213,7 @@ class Decoder:
         return penalise_window(logits, self.rows.controls, self.rows.prefix, proposal.tokens)
 
     def sharpened(self, penalised: Tensor) -> Tensor:
-        """The target's laws: temperature and truncation on top."""
+        """The target's distributions: temperature and truncation on top."""
         return sharpen(penalised, self.rows.controls)
 
     def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:

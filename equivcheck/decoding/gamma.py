@@ -75,7 +75,7 @@ class GammaPolicy:
         self.missed = 0
         """Tokens a row may have gained since the draft model was last asked."""
         self.truncating = False
-        """Whether any row draws from a truncated law: each draft then takes sorting, too."""
+        """Whether any row draws from a truncated distribution: each draft then takes sorting."""
 
     @property
     def behind(self) -> bool:

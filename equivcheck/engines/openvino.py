@@ -195,22 +195,22 @@ class OpenvinoEngine:
 
     def config(self, request: Request) -> Any:
         """A request in OpenVINO's words."""
-        law = request.sampling
+        sampling = request.sampling
         config = self.library.GenerationConfig()
         config.apply_chat_template = False
         config.max_new_tokens = request.max_new_tokens
-        config.min_new_tokens = law.min_new_tokens
-        config.do_sample = not law.greedy
-        if not law.greedy:
-            config.temperature = law.temperature
-            config.top_p = law.top_p
-            config.min_p = law.min_p
-            if law.top_k:
-                config.top_k = law.top_k
+        config.min_new_tokens = sampling.min_new_tokens
+        config.do_sample = not sampling.greedy
+        if not sampling.greedy:
+            config.temperature = sampling.temperature
+            config.top_p = sampling.top_p
+            config.min_p = sampling.min_p
+            if sampling.top_k:
+                config.top_k = sampling.top_k
             config.rng_seed = request.stream_seed % 2**31
-        config.repetition_penalty = law.repetition_penalty
-        config.presence_penalty = law.presence_penalty
-        config.frequency_penalty = law.frequency_penalty
+        config.repetition_penalty = sampling.repetition_penalty
+        config.presence_penalty = sampling.presence_penalty
+        config.frequency_penalty = sampling.frequency_penalty
         ends = () if request.ignore_eos else self.pair.eos_token_ids
         # That switches off every stop id.
         config.ignore_eos = request.ignore_eos

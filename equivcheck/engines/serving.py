@@ -21,8 +21,13 @@ def positions(request: Request) -> int:
 
 def ids_outside(request: Request, *, vocab: int) -> list[int]:
     """The ids that a request names and a vocabulary lacks."""
-    law = request.sampling
-    named = (*request.prompt_ids, *request.stop_token_ids, *law.logit_bias, *law.banned_tokens)
+    sampling = request.sampling
+    named = (
+        *request.prompt_ids,
+        *request.stop_token_ids,
+        *sampling.logit_bias,
+        *sampling.banned_tokens,
+    )
     return [token for token in named if not 0 <= token < vocab]
 
 
@@ -43,12 +48,12 @@ def refusal(request: Request, *, vocab: int, context: int, rule: Rule) -> str | 
     Requests need not come out of a suite, so what a suite may not say is refused here as well: in
     fp32 it would overflow, and the batch would be answered with noise or not at all.
     """
-    law = request.sampling
+    sampling = request.sampling
     if wrong := misfit(request, vocab=vocab, context=context):
         return wrong
-    if not law.greedy and rule == "greedy":
-        return f"temperature {law.temperature:g} with rule=greedy"
-    if cold := too_cold(law.temperature):
+    if not sampling.greedy and rule == "greedy":
+        return f"temperature {sampling.temperature:g} with rule=greedy"
+    if cold := too_cold(sampling.temperature):
         return f"temperature {cold}"
-    wrong = unrecordable(law)
+    wrong = unrecordable(sampling)
     return wrong and f"sampling: {wrong}"

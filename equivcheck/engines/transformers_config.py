@@ -61,20 +61,20 @@ def generation_config(
         stop_ids: All ids that end the request.
         method: Settings that make `generate()` draft or compile.
     """
-    law = request.sampling
+    sampling = request.sampling
     drawing: dict[str, Any] = {"do_sample": False}
-    if not law.greedy:
+    if not sampling.greedy:
         drawing = {
             "do_sample": True,
-            "temperature": law.temperature,
-            "top_k": law.top_k,
-            "top_p": law.top_p,
-            "min_p": law.min_p or None,
+            "temperature": sampling.temperature,
+            "top_k": sampling.top_k,
+            "top_p": sampling.top_p,
+            "min_p": sampling.min_p or None,
         }
     config: GenerationConfig = Config(
         max_new_tokens=request.max_new_tokens,
-        repetition_penalty=law.repetition_penalty,
-        suppress_tokens=list(law.banned_tokens) or None,
+        repetition_penalty=sampling.repetition_penalty,
+        suppress_tokens=list(sampling.banned_tokens) or None,
         eos_token_id=list(stop_ids) or None,
         # Only padding of finished rows would use it, and there is one row.
         pad_token_id=stop_ids[0] if stop_ids else 0,
@@ -106,9 +106,18 @@ def processors(
     request: Request, *, stop_ids: Sequence[int], last: LogitsProcessor
 ) -> LogitsProcessorList:
     """What comes between the repetition penalty and temperature; ``last`` sees the result."""
-    law = request.sampling
-    needed = law.presence_penalty or law.frequency_penalty or law.logit_bias or law.min_new_tokens
-    own = [OwnProcessor(law, prompt=len(request.prompt_ids), stop_ids=stop_ids)] if needed else []
+    sampling = request.sampling
+    needed = (
+        sampling.presence_penalty
+        or sampling.frequency_penalty
+        or sampling.logit_bias
+        or sampling.min_new_tokens
+    )
+    own = (
+        [OwnProcessor(sampling, prompt=len(request.prompt_ids), stop_ids=stop_ids)]
+        if needed
+        else []
+    )
     return LogitsProcessorList([*own, last])
 
 
@@ -118,9 +127,9 @@ class OwnProcessor(LogitsProcessor):
     Keeps no state: everything follows from the prefix, so it may run on drafts too.
     """
 
-    def __init__(self, law: Sampling, *, prompt: int, stop_ids: Sequence[int]) -> None:
+    def __init__(self, sampling: Sampling, *, prompt: int, stop_ids: Sequence[int]) -> None:
         """Work for one request whose output starts after ``prompt`` tokens."""
-        self.law, self.prompt, self.stop_ids = law, prompt, list(stop_ids)
+        self.law, self.prompt, self.stop_ids = sampling, prompt, list(stop_ids)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Take [1, length] ids and [1, vocab] logits to new logits."""

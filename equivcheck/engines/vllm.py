@@ -219,23 +219,23 @@ class VllmEngine:
         """A request in vLLM's words."""
         from vllm import SamplingParams
 
-        law = request.sampling
+        sampling = request.sampling
         ends = () if request.ignore_eos else self.pair.eos_token_ids
         scored = self.options.scores and untouched(request)
         allowed = None
-        if law.banned_tokens:
-            allowed = sorted(set(range(self.pair.vocab_size)) - set(law.banned_tokens))
+        if sampling.banned_tokens:
+            allowed = sorted(set(range(self.pair.vocab_size)) - set(sampling.banned_tokens))
         return SamplingParams(
             max_tokens=request.max_new_tokens,
-            min_tokens=law.min_new_tokens,
-            temperature=law.temperature,
-            top_k=law.top_k,
-            top_p=law.top_p,
-            min_p=law.min_p,
-            repetition_penalty=law.repetition_penalty,
-            presence_penalty=law.presence_penalty,
-            frequency_penalty=law.frequency_penalty,
-            logit_bias=dict(law.logit_bias) or None,
+            min_tokens=sampling.min_new_tokens,
+            temperature=sampling.temperature,
+            top_k=sampling.top_k,
+            top_p=sampling.top_p,
+            min_p=sampling.min_p,
+            repetition_penalty=sampling.repetition_penalty,
+            presence_penalty=sampling.presence_penalty,
+            frequency_penalty=sampling.frequency_penalty,
+            logit_bias=dict(sampling.logit_bias) or None,
             allowed_token_ids=allowed,
             stop=list(request.stop),
             stop_token_ids=[*ends, *request.stop_token_ids],

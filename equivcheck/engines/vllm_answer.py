@@ -26,9 +26,15 @@ RANGES = {
 
 def untouched(request: Request) -> bool:
     """Whether the logits that vLLM scores are those that `TokenScore` means."""
-    law = request.sampling
-    neutral = (law.repetition_penalty, law.presence_penalty, law.frequency_penalty) == (1, 0, 0)
-    return neutral and not (law.logit_bias or law.banned_tokens or law.min_new_tokens)
+    sampling = request.sampling
+    neutral = (
+        sampling.repetition_penalty,
+        sampling.presence_penalty,
+        sampling.frequency_penalty,
+    ) == (1, 0, 0)
+    return neutral and not (
+        sampling.logit_bias or sampling.banned_tokens or sampling.min_new_tokens
+    )
 
 
 def counts_of(metrics: Any) -> DraftCounts:

@@ -130,10 +130,10 @@ def _needed(event: BundleEvent) -> int:
 
 
 def _plain(request: Request) -> bool:
-    law = request.sampling
-    neutral = type(law)()
-    return not law.greedy and all(
-        getattr(law, name) == getattr(neutral, name) for name in (*_BEYOND, *_BANS)
+    sampling = request.sampling
+    neutral = type(sampling)()
+    return not sampling.greedy and all(
+        getattr(sampling, name) == getattr(neutral, name) for name in (*_BEYOND, *_BANS)
     )
 
 

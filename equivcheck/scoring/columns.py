@@ -46,22 +46,22 @@ def columns(
         slack: nats by which the engine's arithmetic may have moved a log-probability, [rows].
         weights: what accepted drafts carry on; None: each draft is judged by itself.
     """
-    laws = DistributionPair(target, draft)
-    ratio_bins = bins_of_ratio(laws)
+    pair = DistributionPair(target, draft)
+    ratio_bins = bins_of_ratio(pair)
     token = drawn.token
     own = target.at(token)
     near = possible(target.highest(token, slack=slack))
     tied = target.tied & near
     inside = possible(own) & ~tied
     outputs = Binned(target.probs, ratio_bins)
-    pits = transforms(laws, token, drawn.noise)
+    pits = transforms(pair, token, drawn.noise)
     found = {
         "support": torch.where(
             tied,
             Support.TIED,
             torch.where(inside, Support.INSIDE, torch.where(near, Support.BORDER, Support.OUTSIDE)),
         ),
-        "log_ratio": torch.where(inside[:, None], log_ratios(laws, token), 0.0),
+        "log_ratio": torch.where(inside[:, None], log_ratios(pair, token), 0.0),
         "bin": outputs.of(token),
         "bin_mass": outputs.mass,
         "pit_vocabulary": pits[:, 0],
@@ -69,22 +69,22 @@ def columns(
         "pit_ratio": pits[:, 2],
         "surprisal": torch.where(inside, -own, torch.inf),
         "entropy": -(target.probs * target.log).sum(dim=-1),
-        "distance": laws.distance,
+        "distance": pair.distance,
         "crossing_mass": mass_of(target, drawn.earlier),
         "twin_prob": mass_of(target, drawn.twin_token[:, None]),
     }
     weights = unweighed(slack) if weights is None else weights
-    return found | stage_columns(laws, drawn, ratio_bins, slack=slack, weights=weights)
+    return found | stage_columns(pair, drawn, ratio_bins, slack=slack, weights=weights)
 
 
-def mass_of(law: Distribution, tokens: Tensor) -> Tensor:
+def mass_of(distribution: Distribution, tokens: Tensor) -> Tensor:
     """Probability of a set of tokens [rows, some], `NOTHING` left out."""
     known = tokens != NOTHING
-    return (law.probs.gather(1, tokens.clamp(min=0)) * known).sum(dim=-1)
+    return (distribution.probs.gather(1, tokens.clamp(min=0)) * known).sum(dim=-1)
 
 
 def stage_columns(
-    laws: DistributionPair,
+    pair: DistributionPair,
     drawn: ScoredRows,
     ratio_bins: Tensor,
     *,
@@ -95,16 +95,16 @@ def stage_columns(
     stage = drawn.stage.clone()
     tried = (stage == Stage.ACCEPTED) | (stage == Stage.RECOVERED)
     drafts = drawn.draft.clamp(min=0)
-    p, q = laws.target.at(drafts), laws.draft.at(drafts)
+    p, q = pair.target.at(drafts), pair.draft.at(drafts)
     cut = tried & ~possible(q)
-    never = cut & ~possible(laws.draft.highest(drafts, slack=slack))
+    never = cut & ~possible(pair.draft.highest(drafts, slack=slack))
     # A draft that only a slightly other cut rules out tells nothing, nor does one at a tie.
-    tied = laws.target.tied | laws.draft.tied
+    tied = pair.target.tied | pair.draft.tied
     stage[(cut | tied | (tried & ~weights.known)) & ~never] = Stage.UNKNOWN
     tried &= stage != Stage.UNKNOWN
     recovered = tried & (stage == Stage.RECOVERED)
     # A token without residual mass is a violation, or lies too near to one to tell.
-    staged = Staged(laws, weights)
+    staged = Staged(pair, weights)
     placed = recovered & (staged.residual.gather(1, drawn.token[:, None])[:, 0] > 0)
     odds = staged.acceptance(p, q)
     residual = staged.residual / staged.mass[:, None].to(staged.residual.dtype)
@@ -119,25 +119,27 @@ def stage_columns(
         "recovered_mass": recovered_mass,
         "rejected_class": torch.where(recovered, rejected_class(q), 0),
         "violation": violations(
-            laws, drawn, never=never, recovered=recovered, slack=slack, weights=weights
+            pair, drawn, never=never, recovered=recovered, slack=slack, weights=weights
         ),
     }
 
 
 def binned(
-    law: Tensor, ratio_bins: Tensor, tokens: Tensor, *, rows: Tensor
+    distribution: Tensor, ratio_bins: Tensor, tokens: Tensor, *, rows: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Bin of the token [rows] and mass of all bins [rows, BINS] in some rows, 0 in the others."""
     bins = torch.zeros_like(tokens)
-    mass = torch.zeros((len(law), BINS), dtype=law.dtype, device=law.device)
+    mass = torch.zeros(
+        (len(distribution), BINS), dtype=distribution.dtype, device=distribution.device
+    )
     if bool(rows.any()):
-        found = Binned(law[rows], ratio_bins[rows])
+        found = Binned(distribution[rows], ratio_bins[rows])
         bins[rows], mass[rows] = found.of(tokens[rows]), found.mass
     return bins, mass
 
 
 def violations(
-    laws: DistributionPair,
+    pair: DistributionPair,
     drawn: ScoredRows,
     *,
     never: Tensor,
@@ -146,7 +148,7 @@ def violations(
     weights: CarriedWeights,
 ) -> Tensor:
     """`Violation` of each row: only what no arithmetic within `slack` can excuse."""
-    target, draft = laws.target, laws.draft
+    target, draft = pair.target, pair.draft
     rejected, taken = drawn.draft.clamp(min=0), drawn.token
     surest = weights.low + target.lowest(rejected, slack=slack)
     sure = surest >= draft.highest(rejected, slack=slack) + slack

@@ -33,13 +33,13 @@ class Bounded:
     """Nats by which a log-probability may have moved, [rows]."""
 
     @classmethod
-    def of(cls, law: Distribution, *, rows: Tensor, slack: Tensor) -> Self:
+    def of(cls, distribution: Distribution, *, rows: Tensor, slack: Tensor) -> Self:
         """Some rows of a distribution; `slack` is that of all."""
         return cls(
-            log=law.log[rows],
-            whole=law.whole[rows],
-            loose=border_of(law.loose, rows),
-            tight=border_of(law.tight, rows),
+            log=distribution.log[rows],
+            whole=distribution.whole[rows],
+            loose=border_of(distribution.loose, rows),
+            tight=border_of(distribution.tight, rows),
             slack=slack[rows],
         )
 

@@ -243,16 +243,16 @@ class Scorer:
         ours, theirs = tuple(pair.target.token_ids), tuple(pair.other.token_ids)
         shared = ours[: pair.position]
         tokens = [row[pair.position] for row in (ours, theirs) if pair.position < len(row)]
-        law = self.reference.next_token(request, shared, among=tokens)
+        distribution = self.reference.next_token(request, shared, among=tokens)
         our_scores, their_scores = self.scores(pair.key, ours), self.scores(pair.key, theirs)
-        if law is None or our_scores is None or their_scores is None:
+        if distribution is None or our_scores is None or their_scores is None:
             return None
-        best_logprob, best = law.logprobs.max(dim=-1)
+        best_logprob, best = distribution.logprobs.max(dim=-1)
 
         def logprob_in(output: Sequence[int]) -> float | None:
             at = pair.position
             assert at is not None
-            return written(float(law.logprobs[output[at]])) if at < len(output) else None
+            return written(float(distribution.logprobs[output[at]])) if at < len(output) else None
 
         def piece_in(output: Sequence[int]) -> str:
             at = pair.position
@@ -271,7 +271,7 @@ class Scorer:
             arm_logprob=logprob_in(theirs),
             best=int(best),
             best_logprob=written(float(best_logprob)),
-            magnitude=max((abs(float(law.raw[token])) for token in tokens), default=None),
+            magnitude=max((abs(float(distribution.raw[token])) for token in tokens), default=None),
             target_gaps=our_scores.gaps,
             arm_gaps=their_scores.gaps,
             text=self.text_gaps(pair),

@@ -18,14 +18,14 @@ from equivcheck.core.generation import Request
 
 def changes_logits(request: Request) -> bool:
     """Whether a request asks for any of it."""
-    law = request.sampling
+    sampling = request.sampling
     return bool(
-        law.repetition_penalty != 1
-        or law.presence_penalty
-        or law.frequency_penalty
-        or law.logit_bias
-        or law.banned_tokens
-        or law.min_new_tokens
+        sampling.repetition_penalty != 1
+        or sampling.presence_penalty
+        or sampling.frequency_penalty
+        or sampling.logit_bias
+        or sampling.banned_tokens
+        or sampling.min_new_tokens
     )
 
 
@@ -40,18 +40,20 @@ def apply_penalties(
         output: Tokens emitted before.
         end_ids: All ids that would end the request.
     """
-    law, row = request.sampling, row.clone()
+    sampling, row = request.sampling, row.clone()
     counts = Counter(output)
-    if law.repetition_penalty != 1:
+    if sampling.repetition_penalty != 1:
         seen = sorted({*request.prompt_ids, *counts})
         old = row[seen]
-        row[seen] = where(old > 0, old / law.repetition_penalty, old * law.repetition_penalty)
+        row[seen] = where(
+            old > 0, old / sampling.repetition_penalty, old * sampling.repetition_penalty
+        )
     for token, times in counts.items():
-        row[token] -= law.presence_penalty + law.frequency_penalty * times
-    for token, bias in law.logit_bias.items():
+        row[token] -= sampling.presence_penalty + sampling.frequency_penalty * times
+    for token, bias in sampling.logit_bias.items():
         row[token] += bias
-    hidden = list(law.banned_tokens)
-    if len(output) < law.min_new_tokens:
+    hidden = list(sampling.banned_tokens)
+    if len(output) < sampling.min_new_tokens:
         hidden += end_ids
     row[hidden] = float("-inf")
     return row
@@ -69,7 +71,7 @@ def penalise_output(
         first: Place in the output of the token that the first row is about.
         end_ids: All ids that would end the request.
     """
-    law, vocab = request.sampling, rows.shape[1]
+    sampling, vocab = request.sampling, rows.shape[1]
 
     def ids(tokens: Sequence[int]) -> Tensor:
         return torch.tensor(list(tokens), dtype=torch.int64, device=rows.device)
@@ -80,14 +82,16 @@ def penalise_output(
     added[torch.arange(1, len(rows), device=rows.device), inner] = 1
     times = before + added.cumsum(dim=0)
     said = times > 0
-    if law.repetition_penalty != 1:
+    if sampling.repetition_penalty != 1:
         seen = said.clone()
         seen[:, ids(request.prompt_ids)] = True
-        shrunk = where(rows > 0, rows / law.repetition_penalty, rows * law.repetition_penalty)
+        shrunk = where(
+            rows > 0, rows / sampling.repetition_penalty, rows * sampling.repetition_penalty
+        )
         rows = where(seen, shrunk, rows)
-    rows = rows - (law.presence_penalty * said + law.frequency_penalty * times)
-    rows[:, ids([*law.logit_bias])] += torch.tensor([*law.logit_bias.values()]).to(rows)
-    rows[:, ids(law.banned_tokens)] = float("-inf")
-    short = max(0, min(len(rows), law.min_new_tokens - first))
+    rows = rows - (sampling.presence_penalty * said + sampling.frequency_penalty * times)
+    rows[:, ids([*sampling.logit_bias])] += torch.tensor([*sampling.logit_bias.values()]).to(rows)
+    rows[:, ids(sampling.banned_tokens)] = float("-inf")
+    short = max(0, min(len(rows), sampling.min_new_tokens - first))
     rows[:short, ids(end_ids)] = float("-inf")
     return rows

@@ -18,20 +18,22 @@ SHARES = len(PROBABILITY_EDGES) + 1
 class Binned:
     """The bins of one distribution: every token's, and what each bin weighs."""
 
-    def __init__(self, law: Tensor, ratio_bins: Tensor) -> None:
+    def __init__(self, distribution: Tensor, ratio_bins: Tensor) -> None:
         """Bin a distribution [rows, vocab] by probability and `ratio_bins` (`bins_of_ratio`)."""
-        self.bins = (ratio_bins + bin_of(law, PROBABILITY_EDGES)).long()
-        mass = torch.zeros((len(law), BINS), dtype=law.dtype, device=law.device)
-        self.mass = mass.scatter_add_(1, self.bins, law)
+        self.bins = (ratio_bins + bin_of(distribution, PROBABILITY_EDGES)).long()
+        mass = torch.zeros(
+            (len(distribution), BINS), dtype=distribution.dtype, device=distribution.device
+        )
+        self.mass = mass.scatter_add_(1, self.bins, distribution)
 
     def of(self, tokens: Tensor) -> Tensor:
         """Bin of one token a row, [rows]."""
         return self.bins.gather(1, tokens[:, None])[:, 0]
 
 
-def bins_of_ratio(laws: DistributionPair) -> Tensor:
+def bins_of_ratio(pair: DistributionPair) -> Tensor:
     """First bin of every token's ln(q/p), uint8, [rows, vocab]."""
-    return bin_of(laws.log_ratio, RATIO_EDGES) * SHARES
+    return bin_of(pair.log_ratio, RATIO_EDGES) * SHARES
 
 
 def rejected_class(log_probs: Tensor) -> Tensor:
@@ -39,19 +41,19 @@ def rejected_class(log_probs: Tensor) -> Tensor:
     return bin_of(log_probs.exp(), REJECTED_EDGES)
 
 
-def transforms(laws: DistributionPair, tokens: Tensor, noise: Tensor) -> Tensor:
+def transforms(pair: DistributionPair, tokens: Tensor, noise: Tensor) -> Tensor:
     """Randomised probability integral transforms of tokens [rows] under p, fp64, [rows, 3].
 
     Tokens in order of id, of falling p, of falling q/p; equals by id. Uniform under p (Rosenblatt
     1952). `noise` [rows, 3] is uniform and independent of everything else.
     """
-    probs, at = laws.target.probs, tokens[:, None]
+    probs, at = pair.target.probs, tokens[:, None]
     own = probs.gather(1, at)[:, 0].double()
     upto = probs.cumsum(dim=-1).gather(1, at)[:, 0].double()
     below = [
         upto - own,
-        mass_ahead(probs, laws.target.log, tokens),
-        mass_ahead(probs, laws.log_ratio, tokens),
+        mass_ahead(probs, pair.target.log, tokens),
+        mass_ahead(probs, pair.log_ratio, tokens),
     ]
     return (torch.stack(below, dim=1) + noise * own[:, None]).clamp(0.0, 1.0)
 

@@ -62,12 +62,12 @@ class Reference:
         """Score every token of an output, given its own prefix."""
         logprobs: list[float] = []
         gaps: list[Gap] = []
-        for law, tokens in self.laws(request, output):
-            chosen = torch.tensor(tokens, device=law.raw.device)[:, None]
-            own = law.logprobs.gather(1, chosen)[:, 0]
-            highest, best = law.logprobs.max(dim=-1)
+        for distribution, tokens in self.laws(request, output):
+            chosen = torch.tensor(tokens, device=distribution.raw.device)[:, None]
+            own = distribution.logprobs.gather(1, chosen)[:, 0]
+            highest, best = distribution.logprobs.max(dim=-1)
             pair = torch.cat([chosen, best[:, None]], dim=1)
-            magnitude = law.raw.gather(1, pair).abs().amax(dim=1)
+            magnitude = distribution.raw.gather(1, pair).abs().amax(dim=1)
             logprobs += [written(value) for value in own.tolist()]
             columns = zip((highest - own).tolist(), best.tolist(), magnitude.tolist(), strict=True)
             gaps += [
@@ -84,8 +84,8 @@ class Reference:
         sequence = (*request.prompt_ids, *prefix)
         # What the token is does not matter to its own distribution.
         (rows,) = self.logits(sequence, sequence[:1])
-        law = self.law(rows, request, output=prefix, done=len(prefix))
-        return ReferenceLogits(law.raw[0], law.logprobs[0])
+        distribution = self.law(rows, request, output=prefix, done=len(prefix))
+        return ReferenceLogits(distribution.raw[0], distribution.logprobs[0])
 
     def laws(
         self, request: Request, output: Sequence[int]
@@ -93,8 +93,8 @@ class Reference:
         """Distributions of the output's tokens and these tokens, a few at a time, in order."""
         done = 0
         for rows in self.logits(request.prompt_ids, output):
-            law = self.law(rows, request, output=output, done=done)
-            yield law, output[done : done + len(rows)]
+            distribution = self.law(rows, request, output=output, done=done)
+            yield distribution, output[done : done + len(rows)]
             done += len(rows)
 
     def law(

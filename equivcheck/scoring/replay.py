@@ -112,7 +112,10 @@ class Replayer:
 
         def bounded(places: Rows, slack: Tensor) -> tuple[Bounded, Bounded]:
             chosen = torch.from_numpy(places).to(slack.device)
-            one, other = (Bounded.of(law, rows=chosen, slack=slack) for law in (target, draft))
+            one, other = (
+                Bounded.of(distribution, rows=chosen, slack=slack)
+                for distribution in (target, draft)
+            )
             return one, other
 
         judged = np.flatnonzero(np.isin(found.rests_on[rows], (RestsOn.P, RestsOn.Q)))
@@ -136,32 +139,36 @@ class Replayer:
         for place in np.flatnonzero(coins):
             low, exact, high = odds[place].tolist()
             came[place] = self.note(rows[place], self.toss(rows[place], (low, exact, high)))
-        laws = zip(
+        distributions = zip(
             target.intervals(mass=use == Use.RESIDUAL),
             draft.intervals(mass=use == Use.RESIDUAL),
             strict=True,
         )
-        for at, (wanted, drafted) in enumerate(laws):
+        for at, (wanted, drafted) in enumerate(distributions):
             # Behind the wrong coin there is no draw to replay.
             if use[at] == Use.COIN or came[at] == Came.OTHER_COIN:
                 continue
-            law = wanted
+            distribution = wanted
             if use[at] == Use.RESIDUAL:
                 low, exact, high = self.carried[rows[at]].tolist()
                 wanted = carried(wanted, (low, exact, high))
-                law = residual(wanted, drafted)
+                distribution = residual(wanted, drafted)
                 if self.turns.whole and self.turns.behind[rows[at]]:
-                    odds_of = passing(law, (low, exact, high))
+                    odds_of = passing(distribution, (low, exact, high))
                     came[at] = self.note(rows[at], self.pass_on(rows[at], odds_of))
                     if came[at] == Came.OTHER_COIN:
                         continue
-            token = self.draw(rows[at], law)
+            token = self.draw(rows[at], distribution)
             # Of a coin and a draw, the one that went further astray.
             if token.came >= came[at]:
                 came[at] = self.note(rows[at], token)
             weight = self.turns.weight[rows[at]]
             # Where nothing is left for sure, the engine may have drawn from p.
-            if came[at] < Came.OTHER_COIN and not np.isnan(weight) and law.low.max() > -np.inf:
+            if (
+                came[at] < Came.OTHER_COIN
+                and not np.isnan(weight)
+                and distribution.low.max() > -np.inf
+            ):
                 came[at] = self.weigh(rows[at], wanted, drafted, came=came[at])
         return came
 
@@ -209,12 +216,12 @@ class Replayer:
         coin = float(uniforms(key, position - 1, Use.COIN, width=1)[0])
         return toss(coin, target=odds, draft=0.0, taken=True)
 
-    def draw(self, row: np.int64, law: LogprobBounds) -> ReplayedDecision:
+    def draw(self, row: np.int64, distribution: LogprobBounds) -> ReplayedDecision:
         """Replay the draw in a row."""
         key, position = self.whose(row)
         use = Use(int(self.turns.use[row]))
-        noise = gumbel(key, position, use, width=len(law.exact))
-        return draw(law, noise, token=int(self.turns.token[row]))
+        noise = gumbel(key, position, use, width=len(distribution.exact))
+        return draw(distribution, noise, token=int(self.turns.token[row]))
 
     def weigh(
         self, row: np.int64, target: LogprobBounds, draft: LogprobBounds, *, came: Came

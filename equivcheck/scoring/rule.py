@@ -67,17 +67,17 @@ def toss(
     return ReplayedDecision(came=came, token=NO_TOKEN, gap=abs(exact))
 
 
-def draw(law: LogprobBounds, noise: Floats, *, token: int) -> ReplayedDecision:
+def draw(distribution: LogprobBounds, noise: Floats, *, token: int) -> ReplayedDecision:
     """Replay a draw: the largest of log-probability plus Gumbel noise comes.
 
     Args:
-        law: a constant on all of it changes nothing.
+        distribution: a constant on all of it changes nothing.
         noise: [vocab].
         token: that came.
     """
-    exact = law.exact + noise
+    exact = distribution.exact + noise
     best = int(exact.argmax())
-    low, high = law.low + noise, law.high + noise
+    low, high = distribution.low + noise, distribution.high + noise
     if token == best:
         rival = np.delete(high, best).max(initial=-np.inf)
         sure = low[best] > rival + 2 * NOISE_SLACK
@@ -116,10 +116,12 @@ def weigh(
     return ReplayedDecision(came=Came.OTHER_WEIGHT, token=NO_TOKEN, gap=abs(told - exact))
 
 
-def carried(law: LogprobBounds, weight: tuple[float, float, float]) -> LogprobBounds:
+def carried(distribution: LogprobBounds, weight: tuple[float, float, float]) -> LogprobBounds:
     """A distribution times a weight, whose logarithm is at least, exactly and at most so much."""
     low, exact, high = weight
-    return LogprobBounds(low=law.low + low, exact=law.exact + exact, high=law.high + high)
+    return LogprobBounds(
+        low=distribution.low + low, exact=distribution.exact + exact, high=distribution.high + high
+    )
 
 
 def passing(left: LogprobBounds, weight: tuple[float, float, float]) -> tuple[float, float, float]:

@@ -35,14 +35,14 @@ class Staged:
         mass: its sum, fp64, [rows].
     """
 
-    def __init__(self, laws: DistributionPair, weights: CarriedWeights) -> None:
+    def __init__(self, pair: DistributionPair, weights: CarriedWeights) -> None:
         """Carry the target's distributions by the weights of their rows."""
-        self.laws, self.log_weight = laws, weights.exact
+        self.laws, self.log_weight = pair, weights.exact
         self.plain = not bool((weights.exact < 0).any())
-        self.residual, self.mass = laws.surplus, laws.distance
+        self.residual, self.mass = pair.surplus, pair.distance
         if not self.plain:
-            self.carried = laws.target.probs * weights.exact.exp().to(laws.surplus)[:, None]
-            self.residual = (self.carried - laws.draft.probs).clamp_(min=0)
+            self.carried = pair.target.probs * weights.exact.exp().to(pair.surplus)[:, None]
+            self.residual = (self.carried - pair.draft.probs).clamp_(min=0)
             self.mass = self.residual.sum(dim=-1).double()
         lost = -torch.expm1(weights.exact)
         self.passes = torch.where(lost > 0, self.mass / (self.mass + lost), 1.0)

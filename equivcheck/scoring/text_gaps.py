@@ -56,11 +56,11 @@ def text_gaps(
         for each in (pair.target, pair.other)
     )
     shared = target.token_ids[: pair.position]
-    laws = [
+    distributions = [
         ReferenceLogits(raw, logprobs)
         # What the last token is does not matter to its own distribution.
-        for law, _ in reference.laws(request, (*shared, 0))
-        for raw, logprobs in zip(law.raw, law.logprobs, strict=True)
+        for distribution, _ in reference.laws(request, (*shared, 0))
+        for raw, logprobs in zip(distribution.raw, distribution.logprobs, strict=True)
     ]
 
     def other_at(place: int) -> Callable[[int], bool]:
@@ -71,18 +71,20 @@ def text_gaps(
         )
 
     return TextGaps(
-        others=tuple(least_gap(laws[place], other_at(place)) for place in range(len(shared))),
-        target=least_gap(laws[-1], lambda token: target.can_go_on(len(shared), token)),
-        arm=least_gap(laws[-1], lambda token: arm.can_go_on(len(shared), token)),
+        others=tuple(
+            least_gap(distributions[place], other_at(place)) for place in range(len(shared))
+        ),
+        target=least_gap(distributions[-1], lambda token: target.can_go_on(len(shared), token)),
+        arm=least_gap(distributions[-1], lambda token: arm.can_go_on(len(shared), token)),
     )
 
 
-def least_gap(law: ReferenceLogits, may_stand: Callable[[int], bool]) -> Gap:
+def least_gap(distribution: ReferenceLogits, may_stand: Callable[[int], bool]) -> Gap:
     """Gap of the best token that may stand there, or else of the last that is looked at."""
-    values, tokens = law.logprobs.topk(min(WITHIN, len(law.logprobs)))
+    values, tokens = distribution.logprobs.topk(min(WITHIN, len(distribution.logprobs)))
     best, *_ = ids = tokens.tolist()
     found = next((rank for rank, token in enumerate(ids) if may_stand(token)), len(ids) - 1)
-    magnitude = law.raw[tokens[[0, found]]].abs().max()
+    magnitude = distribution.raw[tokens[[0, found]]].abs().max()
     return Gap(
         gap=written(float(values[0] - values[found])),
         best=best,

@@ -51,8 +51,8 @@ def least_rest(told: UnreportedMass, request: Request) -> Tensor | None:
 
     Known at temperature 1 where nothing changes logits; otherwise at least 0.
     """
-    law = request.sampling
-    if not told.untold or law.top_k or law.top_p >= 1.0 or not exactly_known(request):
+    sampling = request.sampling
+    if not told.untold or sampling.top_k or sampling.top_p >= 1.0 or not exactly_known(request):
         return None
     known = (1.0 - told.rest).clamp(min=torch.finfo(told.rest.dtype).tiny)
     return (told.rest / known)[:, None]
@@ -65,7 +65,7 @@ def exactly_known(request: Request) -> bool:
 
 def judged(
     logits: Tensor,
-    law: Distribution,
+    distribution: Distribution,
     told: UnreportedMass,
     *,
     request: Request,
@@ -76,7 +76,7 @@ def judged(
 
     Args:
         logits: penalised, minus infinity where they are not told, [rows, vocab].
-        law: made of them.
+        distribution: made of them.
         told: what is known of the rest.
         request: with temperature, cuts and penalties.
         token: that was drawn, [rows].
@@ -88,25 +88,25 @@ def judged(
     if not told.untold:
         return torch.ones_like(sure)
     if not cuts(sampling):
-        return sure | possible(law.whole.gather(1, token[:, None])[:, 0])
+        return sure | possible(distribution.whole.gather(1, token[:, None])[:, 0])
     norm = (logits / sampling.temperature).logsumexp(dim=-1)
     highest = (told.least + lift(request)) / sampling.temperature - norm
-    closed = law.loose.last[:, 0] - slack > highest
+    closed = distribution.loose.last[:, 0] - slack > highest
     if sampling.top_k:
         # A cut at a mass is one of what the first cut has left, so that all of it has to be told.
-        last = min(sampling.top_k + TOP_K_BAND, law.whole.shape[1])
-        closed &= law.whole.topk(last, dim=-1).values[:, -1] - slack > highest
+        last = min(sampling.top_k + TOP_K_BAND, distribution.whole.shape[1])
+        closed &= distribution.whole.topk(last, dim=-1).values[:, -1] - slack > highest
     if sampling.top_p < 1.0 and not sampling.top_k and not exactly_known(request):
-        closed &= same_cut(law, most_rest(told, highest, norm, request), sampling)
+        closed &= same_cut(distribution, most_rest(told, highest, norm, request), sampling)
     return sure | closed
 
 
 def lift(request: Request) -> float:
     """Nats by which penalties and biases can raise a token that is not told."""
-    law = request.sampling
-    bias = max((0.0, *law.logit_bias.values()))
-    presence = max(0.0, -law.presence_penalty)
-    frequency = max(0.0, -law.frequency_penalty) * request.max_new_tokens
+    sampling = request.sampling
+    bias = max((0.0, *sampling.logit_bias.values()))
+    presence = max(0.0, -sampling.presence_penalty)
+    frequency = max(0.0, -sampling.frequency_penalty) * request.max_new_tokens
     return bias + presence + frequency
 
 
@@ -125,9 +125,9 @@ def most_rest(told: UnreportedMass, highest: Tensor, norm: Tensor, request: Requ
     return torch.minimum(many, summed)
 
 
-def same_cut(law: Distribution, most: Tensor, sampling: Sampling) -> Tensor:
+def same_cut(distribution: Distribution, most: Tensor, sampling: Sampling) -> Tensor:
     """Whether a cut at a mass keeps as many tokens if the rest weighs as much as it can, [rows]."""
-    ordered = falling(law.whole)
+    ordered = falling(distribution.whole)
     upto = exponential(ordered).cumsum(dim=-1)
     beyond = (most[:, None] * sampling.top_p).to(ordered)
     least, greatest = (

@@ -40,42 +40,42 @@ class DistributionPair:
         self.slopes = self.log_ratio.clamp(-CLIP, CLIP)
 
 
-def log_ratios(laws: DistributionPair, tokens: Tensor) -> Tensor:
+def log_ratios(pair: DistributionPair, tokens: Tensor) -> Tensor:
     """ln r_k(x) - ln p(x) of the library, fp64, [rows, K]; -inf where r_k rules x out.
 
     Only rows whose token has p(x) > 0 mean anything.
     """
-    return torch.stack(list(_columns(laws, tokens)), dim=1)
+    return torch.stack(list(_columns(pair, tokens)), dim=1)
 
 
-def _columns(laws: DistributionPair, tokens: Tensor) -> Iterator[Tensor]:
-    own, theirs = laws.target.at(tokens), laws.draft.at(tokens)
+def _columns(pair: DistributionPair, tokens: Tensor) -> Iterator[Tensor]:
+    own, theirs = pair.target.at(tokens), pair.draft.at(tokens)
     odds = torch.where(possible(theirs), (theirs - own).exp(), 0.0)
     # Of the surplus at x, relative to p(x); where p = q the residual has no weight. p(x) times it
     # is a probability, 1 at most: where p and q differ by rounding only, it would be anything.
-    residual = (1.0 - odds).clamp(min=0) / laws.distance.clamp(min=torch.finfo(odds.dtype).tiny)
+    residual = (1.0 - odds).clamp(min=0) / pair.distance.clamp(min=torch.finfo(odds.dtype).tiny)
     residual = torch.minimum(residual, (-own).exp())
     for wrong in LIBRARY:
         if wrong.kind == "cut-one-short":
-            yield _without_last(laws.target, tokens)
+            yield _without_last(pair.target, tokens)
         else:
-            yield _log_ratio(wrong, laws, own=own, odds=odds, residual=residual)
+            yield _log_ratio(wrong, pair, own=own, odds=odds, residual=residual)
 
 
-def _without_last(law: Distribution, tokens: Tensor) -> Tensor:
+def _without_last(distribution: Distribution, tokens: Tensor) -> Tensor:
     """A cut that drops one token too many: p without its least likely token, normalised, over p.
 
     Where p leaves one token only, there is no such distribution, and p stands in for it.
     """
-    kept = possible(law.log)
-    mass, last = torch.where(kept, law.probs, 2.0).min(dim=-1)
+    kept = possible(distribution.log)
+    mass, last = torch.where(kept, distribution.probs, 2.0).min(dim=-1)
     rest = (1.0 - mass.double()).clamp(min=torch.finfo(mass.dtype).tiny)
     ratio = torch.where(last == tokens, -torch.inf, -rest.log())
     return torch.where(kept.sum(dim=-1) > 1, ratio, 0.0)
 
 
 def _log_ratio(
-    wrong: Alternative, laws: DistributionPair, *, own: Tensor, odds: Tensor, residual: Tensor
+    wrong: Alternative, pair: DistributionPair, *, own: Tensor, odds: Tensor, residual: Tensor
 ) -> Tensor:
     """One distribution. `own` is ln p(x), `odds` q(x)/p(x), `residual` the residual distribution
     over p, [rows]."""
@@ -84,16 +84,16 @@ def _log_ratio(
         case "leak":  # A share of the output follows the draft: (1 - e) p + e q.
             return (1.0 - value + value * odds).log()
         case "lenience":  # Drafts are accepted with min(1, p / (l q)).
-            accepted = torch.minimum(laws.draft.probs, laws.target.probs * (1.0 / value))
+            accepted = torch.minimum(pair.draft.probs, pair.target.probs * (1.0 / value))
             rest = (1.0 - accepted.sum(dim=-1).double()).clamp(min=0)
             return (odds.clamp(max=1.0 / value) + rest * residual).log()
         case "recover-from-target":  # A rejected draft is replaced by a draw from p.
-            return (odds.clamp(max=1.0) + laws.distance).log()
+            return (odds.clamp(max=1.0) + pair.distance).log()
         case "temperature":  # p^(1/t), normalised.
             power = 1.0 / value
-            total = sum_exp(laws.target.inner * power)
+            total = sum_exp(pair.target.inner * power)
             return (power - 1.0) * own - total.log()
         case "tilt":  # p exp(s clip(ln q/p)), normalised.
-            total = (laws.slopes * value).exp_().mul_(laws.target.probs).sum(dim=-1).double()
+            total = (pair.slopes * value).exp_().mul_(pair.target.probs).sum(dim=-1).double()
             return value * odds.log().clamp(-CLIP, CLIP) - total.log()
     raise AssertionError(f"no law for the alternative {wrong.name!r}")

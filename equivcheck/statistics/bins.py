@@ -26,15 +26,17 @@ def adaptive_factors(cells: NDArray[np.integer], mass: NDArray[np.floating]) -> 
         cells: [n], the cell that each row fell into.
         mass: [n, B], each row's distribution over cells; normalised here, must not be all zero.
     """
-    law = mass.astype(np.float64)
-    law /= law.sum(axis=1, keepdims=True)
+    distribution = mass.astype(np.float64)
+    distribution /= distribution.sum(axis=1, keepdims=True)
     rows = np.arange(len(cells))
-    drawn = np.zeros_like(law)
+    drawn = np.zeros_like(distribution)
     drawn[rows, cells] = 1.0
     observed = np.cumsum(drawn, axis=0) - drawn
-    expected = np.cumsum(law, axis=0) - law
+    expected = np.cumsum(distribution, axis=0) - distribution
     logs = np.empty((len(cells), len(KAPPAS)))
     for column, kappa in enumerate(KAPPAS):
         weights = (observed + kappa) / (expected + kappa)
-        logs[:, column] = np.log(weights[rows, cells]) - np.log((law * weights).sum(axis=1))
+        logs[:, column] = np.log(weights[rows, cells]) - np.log(
+            (distribution * weights).sum(axis=1)
+        )
     return logs

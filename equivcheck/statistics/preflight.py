@@ -58,7 +58,9 @@ def preflight(scores: ScoreTable, *, tokens: int) -> Preflight:
     )
 
 
-def tokens_to_show(divergence: float, *, alpha: float, laws: int = len(ALTERNATIVES)) -> float:
+def tokens_to_show(
+    divergence: float, *, alpha: float, distributions: int = len(ALTERNATIVES)
+) -> float:
     """Tokens after which a wrong distribution is refuted with 99 % probability.
 
     Solves ``n D - z sqrt(2 n D) = ln(K / alpha)`` for n: the e-process of one distribution among K
@@ -66,7 +68,7 @@ def tokens_to_show(divergence: float, *, alpha: float, laws: int = len(ALTERNATI
     """
     if divergence <= 0.0:
         return math.inf
-    reach = math.log(laws / alpha)
+    reach = math.log(distributions / alpha)
     root = (math.sqrt(2.0) * POWER_QUANTILE + math.sqrt(2 * POWER_QUANTILE**2 + 4 * reach)) / 2
     return root**2 / divergence
 
@@ -91,11 +93,11 @@ def visible_departures(found: Preflight, *, alpha: float) -> dict[str, float]:
     from equivcheck.statistics.alternatives import parse_all
 
     shown: dict[str, float] = {}
-    for law in parse_all(found.divergences):
-        if not (departure := law.departure):
+    for alternative in parse_all(found.divergences):
+        if not (departure := alternative.departure):
             continue
-        if tokens_to_show(found.divergences[law.name], alpha=alpha) <= found.tokens:
-            name = f"{law.kind}{'+' if departure > 0 else '-'}"
+        if tokens_to_show(found.divergences[alternative.name], alpha=alpha) <= found.tokens:
+            name = f"{alternative.kind}{'+' if departure > 0 else '-'}"
             shown[name] = min(shown.get(name, math.inf), abs(departure))
     return shown
 

@@ -65,7 +65,7 @@ def leaks(trial: Trial) -> Iterator[str]:
     }
     heavy = convert({name: value for name, value in fields.items() if trial.serves(name)}, Sampling)
     # Where all of it at once is refused, a plain request from another prompt has to do.
-    accepted = trial.accepts(trial.request(trial.prompts[-1], law=heavy))
+    accepted = trial.accepts(trial.request(trial.prompts[-1], sampling=heavy))
     if not accepted:
         trial.ask(trial.request(trial.prompts[-1]))
     after = trial.ask(trial.request())

@@ -43,8 +43,8 @@ def eos(trial: Trial) -> Iterator[str]:
         return
     certain = trial.within("logit_bias", CERTAIN, enough=DECISIVE)
     for least in range(trial.slots + 1):
-        law = Sampling(logit_bias={trial.eos: certain}, min_new_tokens=least)
-        answer = trial.ask(trial.request(law=law, tokens=least + 4, ignore_eos=False))
+        sampling = Sampling(logit_bias={trial.eos: certain}, min_new_tokens=least)
+        answer = trial.ask(trial.request(sampling=sampling, tokens=least + 4, ignore_eos=False))
         found = answer.token_ids
         if found[-1:] != (trial.eos,) or len(found) != least + 1:
             yield (
@@ -55,8 +55,8 @@ def eos(trial: Trial) -> Iterator[str]:
             yield f"ended by end of text, it says {answer.finish_reason!r}"
     if not trial.serves("ignore_eos"):
         raise Untried("to ignore the end of text is what the engine says it refuses")
-    law = Sampling(logit_bias={trial.eos: certain})
-    answer = trial.ask(trial.request(law=law, tokens=4))
+    sampling = Sampling(logit_bias={trial.eos: certain})
+    answer = trial.ask(trial.request(sampling=sampling, tokens=4))
     yield from _expect(answer, (trial.eos,) * 4, "length", "with end of text ignored")
 
 

@@ -23,13 +23,13 @@ HOT = 5.0
 
 def seeds(trial: Trial) -> Iterator[str]:
     """The same seed twice gives the same, other seeds give something else."""
-    law = Sampling(temperature=trial.within("temperature", WARM, enough=WARM))
-    if not trial.capabilities.sampled and trial.accepts(trial.request(law=law)):
+    sampling = Sampling(temperature=trial.within("temperature", WARM, enough=WARM))
+    if not trial.capabilities.sampled and trial.accepts(trial.request(sampling=sampling)):
         yield f"it says that it cannot sample, and answered a request at temperature {WARM:g}"
         return
     outputs = set()
     for seed in range(SEEDS):
-        request = trial.request(law=law, seed=seed)
+        request = trial.request(sampling=sampling, seed=seed)
         first, again = (trial.ask(request).token_ids for _ in range(2))
         if first != again:
             yield f"asked the same twice with seed {seed}, it drew {shown(first)}, {shown(again)}"
@@ -42,8 +42,8 @@ def banned(trial: Trial) -> Iterator[str]:
     """Ban what greedy decoding would say, again and again."""
     hidden: tuple[int, ...] = ()
     for _ in range(3):
-        law = Sampling(banned_tokens=hidden)
-        output = trial.ask(trial.request(law=law, tokens=trial.slots)).token_ids
+        sampling = Sampling(banned_tokens=hidden)
+        output = trial.ask(trial.request(sampling=sampling, tokens=trial.slots)).token_ids
         for token in set(hidden) & set(output):
             yield f"token {token} was banned and appears at {output.index(token)}"
             return
@@ -56,8 +56,8 @@ def bias(trial: Trial) -> Iterator[str]:
     others = [token for token in (*free, *trial.prompts[0]) if token != free[0]]
     for token in others[:1]:
         strength = trial.within("logit_bias", CERTAIN, enough=DECISIVE)
-        law = Sampling(logit_bias={token: strength})
-        output = trial.ask(trial.request(law=law, tokens=trial.slots)).token_ids
+        sampling = Sampling(logit_bias={token: strength})
+        output = trial.ask(trial.request(sampling=sampling, tokens=trial.slots)).token_ids
         if set(output) != {token}:
             yield f"with a bias of {strength:g} on token {token} it gave {shown(output)}"
 
@@ -74,23 +74,23 @@ def frequency(trial: Trial) -> Iterator[str]:
     yield from _no_repeat(trial, Sampling(frequency_penalty=strength), "frequency_penalty")
 
 
-def _no_repeat(trial: Trial, law: Sampling, name: str) -> Iterator[str]:
-    if getattr(law, name) < CERTAIN:
-        _changes_an_answer(trial, law, name)
+def _no_repeat(trial: Trial, sampling: Sampling, name: str) -> Iterator[str]:
+    if getattr(sampling, name) < CERTAIN:
+        _changes_an_answer(trial, sampling, name)
         return
-    laws = [law]
+    samplings = [sampling]
     if trial.serves("logit_bias"):
         # A bias makes one token so likely that without the penalty it would be all there is.
         likely = {trial.free()[0]: trial.within("logit_bias", CERTAIN / 2)}
-        laws.append(replace(law, logit_bias=likely))
-    for tried in laws:
-        output = trial.ask(trial.request(law=tried)).token_ids
+        samplings.append(replace(sampling, logit_bias=likely))
+    for tried in samplings:
+        output = trial.ask(trial.request(sampling=tried)).token_ids
         if len(set(output)) < len(output):
             yield f"with {name}={CERTAIN:g} tokens come twice: {shown(output)}"
             return
 
 
-def _changes_an_answer(trial: Trial, law: Sampling, name: str) -> None:
+def _changes_an_answer(trial: Trial, sampling: Sampling, name: str) -> None:
     """Where a penalty that decides is not to be had, one that changes something has to do.
 
     Raises:
@@ -98,12 +98,12 @@ def _changes_an_answer(trial: Trial, law: Sampling, name: str) -> None:
     """
     for prompt in trial.prompts:
         plain, penalised = (
-            trial.ask(trial.request(prompt, law=each, tokens=LONG)).token_ids
-            for each in (Sampling(), law)
+            trial.ask(trial.request(prompt, sampling=each, tokens=LONG)).token_ids
+            for each in (Sampling(), sampling)
         )
         if plain != penalised:
             return
-    raise Untried(f"{name} goes up to {getattr(law, name):g}, and that changes no answer")
+    raise Untried(f"{name} goes up to {getattr(sampling, name):g}, and that changes no answer")
 
 
 def repetition(trial: Trial) -> Iterator[str]:
@@ -112,10 +112,13 @@ def repetition(trial: Trial) -> Iterator[str]:
         trial.within("repetition_penalty", each) for each in (CERTAIN, 1 / CERTAIN)
     )
     for penalty in (strongest, weakest):
-        law = Sampling(repetition_penalty=penalty)
+        sampling = Sampling(repetition_penalty=penalty)
         for prompt in trial.prompts:
             free = trial.free(prompt)
-            if trial.ask(trial.request(prompt, law=law, tokens=len(free))).token_ids != free:
+            if (
+                trial.ask(trial.request(prompt, sampling=sampling, tokens=len(free))).token_ids
+                != free
+            ):
                 return
     told = f"repetition_penalty={strongest:g} and {weakest:g} change no answer"
     if strongest < CERTAIN:
@@ -140,9 +143,9 @@ def min_p(trial: Trial) -> Iterator[str]:
     yield from _is_greedy(trial, Sampling(min_p=most), f"min_p={most:g}")
 
 
-def _is_greedy(trial: Trial, law: Sampling, name: str) -> Iterator[str]:
+def _is_greedy(trial: Trial, sampling: Sampling, name: str) -> Iterator[str]:
     free, hot = trial.free(), trial.within("temperature", HOT, enough=1.0)
-    law = replace(law, temperature=hot)
-    output = trial.ask(trial.request(law=law, tokens=len(free))).token_ids
+    sampling = replace(sampling, temperature=hot)
+    output = trial.ask(trial.request(sampling=sampling, tokens=len(free))).token_ids
     if output != free:
         yield f"with {name} at temperature {hot:g} it gave {shown(output)}, not {shown(free)}"

@@ -70,7 +70,7 @@ def drafts(trial: Trial) -> Iterator[str]:
     warm = Sampling(temperature=trial.within("temperature", 1.0)) if told.sampled else Sampling()
     drafted: dict[tuple[int, ...], tuple[int, ...]] = {}
     for seed in range(SEEDS):
-        answer = trial.ask(trial.request(law=warm, seed=seed, tokens=4 * trial.slots))
+        answer = trial.ask(trial.request(sampling=warm, seed=seed, tokens=4 * trial.slots))
         start = 0
         for step in answer.steps:
             before, start = answer.token_ids[:start], start + step.emitted

@@ -64,7 +64,7 @@ class Trial:
         self,
         prompt: Sequence[int] | None = None,
         *,
-        law: Sampling | None = None,
+        sampling: Sampling | None = None,
         tokens: int = TOKENS,
         ignore_eos: bool = True,
         **fields: Any,
@@ -81,7 +81,7 @@ class Trial:
             prompt_ids=ids,
             conversation=self.conversations.get(ids),
             max_new_tokens=tokens,
-            sampling=law or Sampling(),
+            sampling=sampling or Sampling(),
             ignore_eos=ignore_eos,
             **fields,
         )

@@ -111,15 +111,15 @@ def card_now(model: str, *, wire: Wire) -> ModelCard:
 
 def common_body(request: Request, model: str) -> dict[str, Any]:
     """The fields that all agree on. Whatever a server might have a default for is said."""
-    law = request.sampling
+    sampling = request.sampling
     return {
         "model": model,
         "prompt": request.prompt_ids,
         "max_tokens": request.max_new_tokens,
-        "temperature": law.temperature,
-        "top_p": law.top_p,
-        "presence_penalty": law.presence_penalty,
-        "frequency_penalty": law.frequency_penalty,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
         "seed": request.stream_seed % 2**31,
         "n": 1,
         "stream": False,
@@ -133,16 +133,16 @@ def extended_body(
 
     Ends of text are named as stop ids, so that they are the pair's and not the server's.
     """
-    law = request.sampling
+    sampling = request.sampling
     return common_body(request, model) | {
-        "top_k": law.top_k or no_top_k,
-        "min_p": law.min_p,
-        "repetition_penalty": law.repetition_penalty,
-        "min_tokens": law.min_new_tokens,
+        "top_k": sampling.top_k or no_top_k,
+        "min_p": sampling.min_p,
+        "repetition_penalty": sampling.repetition_penalty,
+        "min_tokens": sampling.min_new_tokens,
         "stop": request.stop,
         "stop_token_ids": stop_ids(request, eos_token_ids),
         "ignore_eos": True,
-        "logit_bias": {str(token): bias for token, bias in law.logit_bias.items()} or None,
+        "logit_bias": {str(token): bias for token, bias in sampling.logit_bias.items()} or None,
     }
 
 

@@ -202,20 +202,20 @@ class LlamacppDialect:
 
     def body(self, request: Request) -> dict[str, Any]:
         """The request in its words. What a server might have a default for is said."""
-        law = request.sampling
-        penalised = law.repetition_penalty != 1
+        sampling = request.sampling
+        penalised = sampling.repetition_penalty != 1
         return {
             "prompt": request.prompt_ids,
             "n_predict": request.max_new_tokens,
-            "temperature": law.temperature,
-            "top_k": law.top_k,
-            "top_p": law.top_p,
-            "min_p": law.min_p,
-            "repeat_penalty": law.repetition_penalty,
+            "temperature": sampling.temperature,
+            "top_k": sampling.top_k,
+            "top_p": sampling.top_p,
+            "min_p": sampling.min_p,
+            "repeat_penalty": sampling.repetition_penalty,
             "repeat_last_n": (self.props.context or 2**16) if penalised else 0,
             "logit_bias": [
-                *([token, bias] for token, bias in law.logit_bias.items()),
-                *([token, False] for token in law.banned_tokens),
+                *([token, bias] for token, bias in sampling.logit_bias.items()),
+                *([token, False] for token in sampling.banned_tokens),
             ],
             "stop": request.stop,
             "samplers": SAMPLERS,

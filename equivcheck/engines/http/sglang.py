@@ -167,20 +167,21 @@ class SglangDialect:
 
     def body(self, request: Request) -> dict[str, Any]:
         """The request in its words. Ends of text are named as stop ids: the pair's."""
-        law = request.sampling
+        sampling = request.sampling
         return {
             "input_ids": request.prompt_ids,
             "stream": False,
             "sampling_params": {
                 "max_new_tokens": request.max_new_tokens,
-                "min_new_tokens": law.min_new_tokens,
-                "temperature": law.temperature,
-                "top_k": law.top_k or -1,
-                "top_p": law.top_p,
-                "min_p": law.min_p,
-                "presence_penalty": law.presence_penalty,
-                "frequency_penalty": law.frequency_penalty,
-                "logit_bias": {str(token): bias for token, bias in law.logit_bias.items()} or None,
+                "min_new_tokens": sampling.min_new_tokens,
+                "temperature": sampling.temperature,
+                "top_k": sampling.top_k or -1,
+                "top_p": sampling.top_p,
+                "min_p": sampling.min_p,
+                "presence_penalty": sampling.presence_penalty,
+                "frequency_penalty": sampling.frequency_penalty,
+                "logit_bias": {str(token): bias for token, bias in sampling.logit_bias.items()}
+                or None,
                 "stop": request.stop,
                 "stop_token_ids": stop_ids(request, self.pair.eos_token_ids),
                 "ignore_eos": True,

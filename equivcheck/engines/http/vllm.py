@@ -83,7 +83,11 @@ class VllmDialect:
             method=method_of(self.wire) if self.gamma else None,
             lossy=lossy_of(self.wire),
             refuses=(
-                *(name for name, law in DOUBTFUL.items() if self.gamma and self.refused(law)),
+                *(
+                    name
+                    for name, sampling in DOUBTFUL.items()
+                    if self.gamma and self.refused(sampling)
+                ),
                 *NOT_TOGETHER,
             ),
             ranges=RANGES,
@@ -172,7 +176,7 @@ class VllmDialect:
         """A reply as an answer."""
         return read(reply, VllmAnswer, wire=self.wire, path=COMPLETIONS)
 
-    def refused(self, law: Sampling) -> bool:
+    def refused(self, sampling: Sampling) -> bool:
         """Whether the server refuses a sampling parameter altogether."""
-        request = msgspec.structs.replace(trial_request(), sampling=law)
+        request = msgspec.structs.replace(trial_request(), sampling=sampling)
         return self.wire.post(COMPLETIONS, self.body(request)).status == 400

@@ -73,12 +73,14 @@ def by_equivcheck(spec: str, facts: dict[str, Any]) -> Ask:
     def ask(requests: Requests) -> dict[str, RepeatedAnswer]:
         made = []
         for each in requests:
-            law = dict(each.get("sampling", {}))
-            law["logit_bias"] = {int(id_): bias for id_, bias in law.get("logit_bias", {}).items()}
-            law["banned_tokens"] = tuple(law.get("banned_tokens", ()))
+            sampling = dict(each.get("sampling", {}))
+            sampling["logit_bias"] = {
+                int(id_): bias for id_, bias in sampling.get("logit_bias", {}).items()
+            }
+            sampling["banned_tokens"] = tuple(sampling.get("banned_tokens", ()))
             lists = {name: tuple(value) for name, value in each.items() if isinstance(value, list)}
             made.append(
-                equivcheck.Request(**each | lists | {"sampling": equivcheck.Sampling(**law)})
+                equivcheck.Request(**each | lists | {"sampling": equivcheck.Sampling(**sampling)})
             )
         return {
             answer.key: RepeatedAnswer(list(answer.token_ids), answer.finish_reason == "stop")
@@ -105,21 +107,23 @@ def by_generate(options: dict[str, str], facts: dict[str, Any]) -> Ask:
         extra["prompt_lookup_num_tokens"] = gamma
 
     def answer(request: dict[str, Any]) -> RepeatedAnswer:
-        law, prompt = neutral(request), torch.tensor([request["prompt_ids"]])
+        sampling, prompt = neutral(request), torch.tensor([request["prompt_ids"]])
         known = {"temperature", "top_k", "top_p", "min_p", "repetition_penalty", "banned_tokens"}
         lacking = sorted(request.get("sampling", {}).keys() - known)
         if lacking := lacking + ["stop strings"] * bool(request.get("stop")):
             raise CannotRepeatError(f"this way of asking generate() has no {', '.join(lacking)}")
-        drawn = {name: law[name] for name in ("temperature", "top_p", "min_p") if law[name]}
-        drawing = {"top_k": law["top_k"], **drawn} if law["temperature"] else {}
+        drawn = {
+            name: sampling[name] for name in ("temperature", "top_p", "min_p") if sampling[name]
+        }
+        drawing = {"top_k": sampling["top_k"], **drawn} if sampling["temperature"] else {}
         torch.manual_seed(stream_seed(request))
         output = model.generate(
             prompt,
             attention_mask=torch.ones_like(prompt),
             max_new_tokens=request["max_new_tokens"],
             do_sample=bool(drawing),
-            repetition_penalty=law["repetition_penalty"],
-            suppress_tokens=law["banned_tokens"] or None,
+            repetition_penalty=sampling["repetition_penalty"],
+            suppress_tokens=sampling["banned_tokens"] or None,
             eos_token_id=stop_ids(request, facts) or None,
             pad_token_id=0,
             **drawing,

@@ -115,15 +115,15 @@ def two_roundings(facts: dict[str, Any], lowest: float) -> float:
 
 def vllm_body(request: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
     """A request in vLLM's words. Whatever a server might have a default for is said."""
-    law = neutral(request)
+    sampling = neutral(request)
     return {
         "prompt": request["prompt_ids"],
         "max_tokens": request["max_new_tokens"],
-        "min_tokens": law.pop("min_new_tokens"),
-        "allowed_token_ids": allowed_ids(law.pop("banned_tokens"), facts),
-        **law,
-        "top_k": law["top_k"] or -1,
-        "logit_bias": law["logit_bias"] or None,
+        "min_tokens": sampling.pop("min_new_tokens"),
+        "allowed_token_ids": allowed_ids(sampling.pop("banned_tokens"), facts),
+        **sampling,
+        "top_k": sampling["top_k"] or -1,
+        "logit_bias": sampling["logit_bias"] or None,
         "stop": request.get("stop", []),
         # Ends of text are named, so that they are those of the run and not the server's.
         "stop_token_ids": stop_ids(request, facts),
@@ -135,11 +135,11 @@ def vllm_body(request: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
 
 def llama_body(request: dict[str, Any]) -> dict[str, Any]:
     """A request in the words of llama.cpp's server."""
-    law = neutral(request)
+    sampling = neutral(request)
     unsaid = ("presence_penalty", "frequency_penalty", "min_new_tokens")
-    if lacking := [name for name in unsaid if law.pop(name)]:
+    if lacking := [name for name in unsaid if sampling.pop(name)]:
         raise CannotRepeatError(f"this way of asking llama.cpp has no {', '.join(lacking)}")
-    penalty, biases = law.pop("repetition_penalty"), law.pop("logit_bias")
+    penalty, biases = sampling.pop("repetition_penalty"), sampling.pop("logit_bias")
     return {
         "prompt": request["prompt_ids"],
         "n_predict": request["max_new_tokens"],
@@ -148,9 +148,9 @@ def llama_body(request: dict[str, Any]) -> dict[str, Any]:
         "repeat_last_n": 2**16 if penalty != 1 else 0,
         "logit_bias": [
             *([int(token), bias] for token, bias in biases.items()),
-            *([token, False] for token in law.pop("banned_tokens")),
+            *([token, False] for token in sampling.pop("banned_tokens")),
         ],
-        **law,
+        **sampling,
         "stop": request.get("stop", []),
         "samplers": ["penalties", "temperature", "top_k", "top_p", "min_p"],
         "seed": stream_seed(request) % 2**31,

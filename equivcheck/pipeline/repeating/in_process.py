@@ -58,18 +58,18 @@ def by_vllm(options: dict[str, str], facts: dict[str, Any]) -> Ask:
     )
 
     def parameters(request: dict[str, Any]) -> Any:
-        law = neutral(request)
+        sampling = neutral(request)
         return vllm.SamplingParams(
             max_tokens=request["max_new_tokens"],
-            min_tokens=law.pop("min_new_tokens"),
-            allowed_token_ids=allowed_ids(law.pop("banned_tokens"), facts),
-            logit_bias={int(id_): bias for id_, bias in law.pop("logit_bias").items()} or None,
+            min_tokens=sampling.pop("min_new_tokens"),
+            allowed_token_ids=allowed_ids(sampling.pop("banned_tokens"), facts),
+            logit_bias={int(id_): bias for id_, bias in sampling.pop("logit_bias").items()} or None,
             stop=request.get("stop", []),
             stop_token_ids=stop_ids(request, facts),
             ignore_eos=True,
             include_stop_str_in_output=True,
             seed=stream_seed(request),
-            **law,
+            **sampling,
         )
 
     def ask(requests: Requests) -> dict[str, RepeatedAnswer]:
@@ -109,20 +109,20 @@ def by_openvino(options: dict[str, str], facts: dict[str, Any]) -> Ask:
     pipeline = openvino_genai.LLMPipeline(model, "CPU", **given)
 
     def answer(request: dict[str, Any]) -> RepeatedAnswer:
-        law, config = neutral(request), openvino_genai.GenerationConfig()
-        if request.get("stop") or law["banned_tokens"] or law["logit_bias"]:
+        sampling, config = neutral(request), openvino_genai.GenerationConfig()
+        if request.get("stop") or sampling["banned_tokens"] or sampling["logit_bias"]:
             raise CannotRepeatError(
                 "this way of asking OpenVINO has no stop strings, bans or biases"
             )
         config.apply_chat_template = False
         config.max_new_tokens = request["max_new_tokens"]
-        if drawn := law["temperature"] > 0:
+        if drawn := sampling["temperature"] > 0:
             config.rng_seed = stream_seed(request) % 2**31
         config.do_sample = drawn
-        drawing = ("temperature", "top_p", "min_p", *["top_k"] * bool(law["top_k"]))
+        drawing = ("temperature", "top_p", "min_p", *["top_k"] * bool(sampling["top_k"]))
         penalties = ("repetition_penalty", "presence_penalty", "frequency_penalty")
         for name in (*penalties, "min_new_tokens", *drawing * drawn):
-            setattr(config, name, law[name])
+            setattr(config, name, sampling[name])
         config.ignore_eos = bool(request.get("ignore_eos"))
         config.stop_token_ids = set(stop_ids(request, facts))
         if mode != "plain":
