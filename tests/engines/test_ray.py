@@ -31,6 +31,7 @@ from equivcheck.records.shards import Which
 ray = pytest.importorskip("ray")
 
 CASES = 12
+ANSWER = b'"type":"generation"'
 SUITE = Suite(
     path="spread.jsonl",
     workload="spread",
@@ -128,23 +129,23 @@ def test_what_cannot_run_is_said_once(nodes: Any, settings: Settings, tmp_path: 
 
 
 def test_interrupted_it_keeps_what_came_and_goes_on(nodes: Any, tmp_path: Path) -> None:
-    case = {"prompt": "the cat sat on ", "max_new_tokens": 200, "ignore_eos": True}
-    lines = [{"equivcheck": 1, "workload": "w"}, *({"id": f"c{at}"} | case for at in range(16))]
+    case = {"prompt": "the cat sat on ", "max_new_tokens": 400, "ignore_eos": True}
+    lines = [{"equivcheck": 1, "workload": "w"}, *({"id": f"c{at}"} | case for at in range(32))]
     (tmp_path / "s.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     words = f"-m equivcheck run s.jsonl --shards 2 --threads 1 --ray={nodes.address}".split()
     command = [sys.executable, *words, "--set", "control=none", "--only", "*", "--out", "run"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     home = tmp_path / "run/shard-1-of-2" / RECORDS_NAME
-    while not (home.exists() and b'"captured"' in home.read_bytes()):
-        assert process.poll() is None
+    while not (home.exists() and ANSWER in home.read_bytes()):
+        assert process.poll() is None, process.communicate()[1]
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=120)
     assert process.returncode == 130, told
     assert "run the same again" in told
-    kept = home.read_bytes().count(b'"captured"')
+    kept = home.read_bytes().count(ANSWER)
     assert kept
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 3), done.stderr
-    assert len(read_evidence(tmp_path / "run").captured[CANDIDATE]) == 16
-    assert home.read_bytes().count(b'"captured"') > kept
+    assert len(read_evidence(tmp_path / "run").captured[CANDIDATE]) == 32
+    assert home.read_bytes().count(ANSWER) > kept
