@@ -42,6 +42,10 @@ NOT_RUN = {
     "CUDA_VISIBLE_DEVICES=": "needs GPUs",
     "wait": "waits for the lines before it",
     "#": "a line of a batch script",
+    "for i in ": "needs four GPUs",
+    "CUDA_VISIBLE_DEVICES=": "needs four GPUs",
+    "done": "needs four GPUs",
+    "wait": "needs four GPUs",
     "test $?": "a line of a batch script",
     "eval ": "changes the shell",
     "tail ": "shows a file",
@@ -49,16 +53,20 @@ NOT_RUN = {
     "python -I -S repeat.py": "is run by tests/engines/test_bundle.py",
     'equivcheck run suites --out "$SCRATCH': "needs a cluster",
     "equivcheck score": "needs another tool's evaluations",
+    "equivcheck bundle reports/latest": "shows what it would write, and exits with 2 until --yes",
     "equivcheck faults": "CI runs it with --quick; the others take up to hours",
     "equivcheck suite from requests.jsonl": "needs a file of the user's",
     "equivcheck bench": "measures for minutes; tests/unit/cli runs its options",
     "equivcheck advise reports/bench": "needs a measurement",
     "equivcheck run suites --pair files/target.gguf": "needs another engine",
     "equivcheck run suites/smoke.jsonl --target ngramspec": "needs the page's adapter",
+    "equivcheck run suites/smoke.jsonl --out reports/runs/smoke --resume": "needs a stopped run",
 }
 """Beginning of a command to why it is not run."""
 LATEST = "reports/latest"
 """A run that pages take as given."""
+FAILED = {"docs/triage.md": " --candidate native:gamma=4,fault=skip-first-check"}
+"""Page to what is behind the command of that run, where the page is about one that failed."""
 SMOKE = "smoke"
 SERVERS = "http://127.0.0.1"
 
@@ -117,7 +125,8 @@ def main() -> int:
             (folder / "suites").symlink_to(ROOT / "suites")
         asked = [each for each in chosen if each.page == page and each.ours and not each.not_run]
         if any(LATEST in each.words for each in asked):
-            asked.insert(0, Shown(page, f"equivcheck run suites/smoke.jsonl --out {LATEST}"))
+            how = FAILED.get(page, "")
+            asked.insert(0, Shown(page, f"equivcheck run suites/smoke.jsonl --out {LATEST}{how}"))
         failed += sum(not run(each, folder) for each in asked)
     return int(failed > 0)
 
