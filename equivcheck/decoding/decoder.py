@@ -51,7 +51,8 @@ class Decoder:
         Args:
             model: the target.
             rows: requests decoded at a time.
-            width: the target step's slots, at least the largest gamma + 1.
+            width: the target step's most slots, at least the largest gamma + 1; each step has
+                as many where bits depend on it, and else those that it fills.
             rule: that accepts drafts.
             drafter: that proposes them; None is plain decoding.
             gamma: how many.
@@ -199,10 +200,12 @@ class Decoder:
 
     def target_logits(self, proposal: Proposal) -> Tensor:
         """The target's logits behind the last token and each draft, [rows, gamma + 1, vocab]."""
-        window = self.rows.window(proposal.tokens, width=self.width)
+        live = proposal.tokens.shape[1] + 1
+        width = live if self.model.arithmetic.batch_invariant else self.width
+        window = self.rows.window(proposal.tokens, width=width)
         cache = self.cache.upto(self.rows.reach)
         hidden = self.model.forward(window, self.start(), cache)
-        return self.model.logits(hidden)[:, : proposal.tokens.shape[1] + 1]
+        return self.model.logits(hidden)[:, :live]
 
     def start(self) -> Tensor:
         """Position of each window's first token, [rows]: the last known one, not yet cached."""

@@ -62,12 +62,9 @@ class NativeEngine:
             )
         configure_arithmetic(setup)
         self.pair = load_setup(setup)
-        arithmetic = self.arithmetic()
-        # Where bits do not depend on the width, nothing is gained by padding.
-        padded = needed if arithmetic.batch_invariant else SHAPE_MULTIPLE * math.ceil(needed / 8)
-        self.width = options.width or padded
+        self.width = options.width or SHAPE_MULTIPLE * math.ceil(needed / SHAPE_MULTIPLE)
         positions = setup.context + max(chunk_on(self.pair.target.device), self.width)
-        self.model, self.contract = self.promise(positions, arithmetic)
+        self.model, self.contract = self.promise(positions)
         self.decoder = self.build(self.model)
         if options.lag is not None:
             drafter = self.decoder.drafter
@@ -78,25 +75,22 @@ class NativeEngine:
             self.decoder.runner.lag = options.lag
         self.tax = (self.identity_tax(),) if self.contract.contract else ()
 
-    def arithmetic(self) -> Arithmetic:
-        target, options = self.pair.target, self.options
-        return arithmetic_for(
-            options.contract, device=target.device, dtype=target.dtype, kernels=options.kernels
-        )
-
-    def promise(self, positions: int, arithmetic: Arithmetic) -> tuple[StaticModel, ContractReport]:
-        """The target on an arithmetic, and what was probed to hold there.
+    def promise(self, positions: int) -> tuple[StaticModel, ContractReport]:
+        """The target on the arithmetic asked for, and what was probed to hold there.
 
         Where the library's products break a contract that is offered at this width, the project's
         own take over if they can.
         """
-        device = self.pair.target.device
+        target, options = self.pair.target, self.options
+        arithmetic = arithmetic_for(
+            options.contract, device=target.device, dtype=target.dtype, kernels=options.kernels
+        )
         model = self.adopt_target(positions, arithmetic)
         report = self.probe(model)
         offered = promisable(model.arithmetic, width=self.width)
         replaceable = self.options.kernels == "auto" and not model.arithmetic.batch_invariant
         broken = report.contract is None and offered
-        if broken and replaceable and not missing_for_kernels(device):
+        if broken and replaceable and not missing_for_kernels(target.device):
             own = self.adopt_target(positions, own_kernels())
             if (found := self.probe(own)).contract is not None:
                 return own, found
@@ -222,7 +216,7 @@ class NativeEngine:
             stock=stock,
             locked=self.model,
             rows=self.setup.batch_size,
-            width=self.width,
+            width=self.options.gamma + 1 if self.model.arithmetic.batch_invariant else self.width,
             threads=torch.get_num_threads(),
         )
 

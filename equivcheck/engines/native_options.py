@@ -44,8 +44,8 @@ class NativeOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     rule: RuleName = "coupled"
     """How drafts are verified, as in `core/rules.py`."""
     width: Annotated[int, Meta(ge=1, le=64)] | None = None
-    """Slots of the target's step. None: gamma + 1, or where bits depend on the width the next
-    multiple of 8."""
+    """Most slots of the target's step, all of which are computed where bits depend on the width.
+    None: the least multiple of 8 that holds gamma + 1."""
     contract: Contract = "fixed-shape"
     """fixed-shape: equal bits at one batch size and width, at the library's speed.
     batch-invariant: equal bits at any, by arithmetic that is built for it, as compiled kernels
