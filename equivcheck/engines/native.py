@@ -96,6 +96,11 @@ class NativeEngine:
                 return own, found
         return model, report
 
+    @property
+    def plain_width(self) -> int:
+        """Slots of a step without drafts: all of them where bits depend on how many there are."""
+        return 1 if self.model.arithmetic.batch_invariant else self.width
+
     def adopt_target(self, positions: int, arithmetic: Arithmetic) -> StaticModel:
         """The target, attending no further than it has to, where that leaves all bits alone."""
         target = self.pair.target
@@ -216,7 +221,7 @@ class NativeEngine:
             stock=stock,
             locked=self.model,
             rows=self.setup.batch_size,
-            width=self.options.gamma + 1 if self.model.arithmetic.batch_invariant else self.width,
+            width=self.plain_width,
             threads=torch.get_num_threads(),
         )
 

@@ -94,7 +94,7 @@ def examine(settings: Settings) -> DoctorReport:
                 )
                 for probe in report.probes
             ),
-            step_seconds=step_seconds(engine.model, rows=rows, width=engine.width),
+            step_seconds=step_seconds(engine.model, rows=rows, width=engine.plain_width),
             narrow_seconds=step_seconds(engine.model, rows=rows, width=1),
             warnings=engine.pair.warnings,
             environment=fingerprint(),
