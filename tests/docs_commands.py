@@ -42,8 +42,6 @@ NOT_RUN = {
     "CUDA_VISIBLE_DEVICES=": "needs GPUs",
     "wait": "waits for the lines before it",
     "#": "a line of a batch script",
-    "for i in ": "needs four GPUs",
-    "done": "needs four GPUs",
     "test $?": "a line of a batch script",
     "eval ": "changes the shell",
     "tail ": "shows a file",
