@@ -67,7 +67,13 @@ class CompiledArithmetic:
     def product(
         self, inputs: Tensor, weight: Tensor, bias: Tensor | None, *, out: torch.dtype
     ) -> Tensor:
-        """``inputs @ weight.T + bias``, stored as `out`."""
+        """``inputs @ weight.T + bias``, stored as `out`.
+
+        Raises:
+            TypeError: the weight is of another dtype, and would be read wrongly.
+        """
+        if weight.dtype != inputs.dtype:
+            raise TypeError(f"{inputs.dtype} inputs for a weight in {weight.dtype}")
         columns, inner = weight.shape
         inputs, weight = inputs.contiguous(), weight.contiguous()
         outputs = torch.empty((*inputs.shape[:-1], columns), dtype=out)

@@ -85,6 +85,12 @@ def test_a_token_outside_the_cache_is_an_error_and_nothing_is_written(
 
 
 @here
+def test_a_weight_of_another_dtype_is_not_read() -> None:
+    with pytest.raises(TypeError, match="inputs for a weight in torch.bfloat16"):
+        CompiledArithmetic().linear(torch.ones(2, 32), torch.ones(4, 32, dtype=torch.bfloat16))
+
+
+@here
 def test_the_contract_holds_at_a_width_that_is_no_multiple_of_eight() -> None:
     model = adopt(random_llama(torch.float32), positions=256, arithmetic=CompiledArithmetic())
     report = probe_contract(model, rows=3, width=5)
