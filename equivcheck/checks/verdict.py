@@ -111,8 +111,8 @@ def _word(findings: Sequence[Finding], outcome: Outcome) -> str:
 def about_case(evidence: Evidence, findings: Sequence[Finding], key: str) -> list[Finding]:
     """What was found about a case.
 
-    One that was drawn, and was not compared token by token, stands or falls with the distribution of
-    all draws: what was found about that is part of it.
+    One that was drawn, and was not compared token by token, stands or falls with the distribution
+    of all draws: what was found about that is part of it.
     """
     found = [finding for finding in findings if finding.subject == key]
     drawn = key in evidence.header.planned.get(SAMPLED, ())
