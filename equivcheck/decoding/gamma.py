@@ -32,7 +32,7 @@ class DraftCost(NamedTuple):
     """Each one more."""
 
     def of(self, gamma: int) -> float:
-        """Shape of `gamma` drafts."""
+        """Cost of `gamma` drafts, in plain steps."""
         return self.first + (gamma - 1) * self.further if gamma else 0.0
 
 
