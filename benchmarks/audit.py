@@ -192,9 +192,11 @@ def cells(row: Row, found: Mapping[str, Any] | None) -> str:
     identical = f"{sum(each['identical'] for each in workloads)}/{compared}" if compared else "none"
     told = [each["acceptance"] for each in workloads if each["acceptance"] is not None]
     acceptance = f"{min(told):.2f} to {max(told):.2f}" if told else "not told"
-    law = found["law"]
+    distribution = found["law"]
     drawn = (
-        "none" if law is None else f"{law['tokens']:,}, {'refuted' if law['refuted'] else 'held'}"
+        "none"
+        if distribution is None
+        else f"{distribution['tokens']:,}, {'refuted' if distribution['refuted'] else 'held'}"
     )
     verdict = VERDICTS.get(found["exit"], "error")
     return (

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.engines_page import page
-from benchmarks.engines_rows import FEW, HANDFUL, HANDFUL_OF, LAW, PRESSURE, ROWS, Row
+from benchmarks.engines_rows import DISTRIBUTION, FEW, HANDFUL, HANDFUL_OF, PRESSURE, ROWS, Row
 from equivcheck.pairs.export_gguf import Precision, export_gguf
 from tests.drafting_checkpoints import write_all
 from tests.engines.untrained_heads import write_heads
@@ -75,9 +75,9 @@ def write_greedy_suites(folder: Path, *, suites: str) -> None:
 def write_without_top_k(folder: Path) -> None:
     """Write the sampled suite without the cut that ends vLLM's engine on a CPU."""
     folder.mkdir(parents=True, exist_ok=True)
-    lines = (ROOT / "suites" / f"{LAW}.jsonl").read_text().splitlines()
+    lines = (ROOT / "suites" / f"{DISTRIBUTION}.jsonl").read_text().splitlines()
     kept = [line for line in lines if "top_k" not in json.loads(line).get("sampling", {})]
-    (folder / f"{LAW}.jsonl").write_text("\n".join(kept) + "\n")
+    (folder / f"{DISTRIBUTION}.jsonl").write_text("\n".join(kept) + "\n")
 
 
 def path_of(row: Row) -> Path:

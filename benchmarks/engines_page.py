@@ -57,9 +57,11 @@ def cells(found: Figures) -> str:
     compared = sum(each["cases"] for each in workloads)
     told = [each["acceptance"] for each in workloads if each["acceptance"] is not None]
     acceptance = f"{min(told):.2f} to {max(told):.2f}" if told else "not told"
-    law = found["law"]
+    distribution = found["law"]
     drawn = (
-        "none" if law is None else f"{law['tokens']:,}, {'refuted' if law['refuted'] else 'held'}"
+        "none"
+        if distribution is None
+        else f"{distribution['tokens']:,}, {'refuted' if distribution['refuted'] else 'held'}"
     )
     return (
         f"| {found['name']} | {verdict} | {identical}/{compared} | {len(found['near_ties'])} "

@@ -11,7 +11,7 @@ HANDFUL = "handful"
 HANDFUL_OF = 8
 """Greedy prompts of `chat`, for methods whose heads are untrained."""
 MIXED = "smoke"
-LAW = "sampling"
+DISTRIBUTION = "sampling"
 TIMES = "pressure long sessions shared_prefix agentic"
 """Suites with times, turns and shared prefixes."""
 NO_DRAWS = "--sampled none"
@@ -121,13 +121,19 @@ ROWS = (
         PRESSURE,
         f"{MENDED} --candidate vllm-mended:mode=ngram,{MEMORY} {LITTLE}",
     ),
-    Row("vllm-plain-law", LAW, f"{VLLM} --candidate vllm:batch=4"),
-    Row("vllm-ngram-law", LAW, f"{VLLM} --candidate vllm:mode=ngram"),
-    Row("vllm-draft-law", LAW, f"{VLLM} --candidate vllm:mode=draft_model"),
-    Row("vllm-mended-ngram-law", LAW, f"{MENDED} --candidate vllm-mended:mode=ngram"),
-    Row("vllm-mended-draft-law", LAW, f"{MENDED} --candidate vllm-mended:mode=draft_model"),
+    Row("vllm-plain-law", DISTRIBUTION, f"{VLLM} --candidate vllm:batch=4"),
+    Row("vllm-ngram-law", DISTRIBUTION, f"{VLLM} --candidate vllm:mode=ngram"),
+    Row("vllm-draft-law", DISTRIBUTION, f"{VLLM} --candidate vllm:mode=draft_model"),
+    Row("vllm-mended-ngram-law", DISTRIBUTION, f"{MENDED} --candidate vllm-mended:mode=ngram"),
+    Row(
+        "vllm-mended-draft-law", DISTRIBUTION, f"{MENDED} --candidate vllm-mended:mode=draft_model"
+    ),
     *(
-        Row(f"vllm-mended-{name}-no-top-k", LAW, f"{MENDED} --candidate vllm-mended:mode={mode}")
+        Row(
+            f"vllm-mended-{name}-no-top-k",
+            DISTRIBUTION,
+            f"{MENDED} --candidate vllm-mended:mode={mode}",
+        )
         for name, mode in (("ngram", "ngram"), ("draft", "draft_model"))
     ),
     Row("vllm-server-ngram", MIXED, f"{SERVER} --candidate vllm-server-ngram {NO_DRAWS}"),
@@ -139,8 +145,8 @@ ROWS = (
     ),
     Row("llamacpp-ngram", GREEDY, f"{LLAMACPP} --candidate llamacpp-ngram {NO_DRAWS}"),
     Row("llamacpp-draft", GREEDY, f"{LLAMACPP} --candidate llamacpp-draft {NO_DRAWS}"),
-    Row("llamacpp-ngram-law", LAW, f"{LLAMACPP} --candidate llamacpp-ngram"),
-    Row("llamacpp-draft-law", LAW, f"{LLAMACPP} --candidate llamacpp-draft"),
+    Row("llamacpp-ngram-law", DISTRIBUTION, f"{LLAMACPP} --candidate llamacpp-ngram"),
+    Row("llamacpp-draft-law", DISTRIBUTION, f"{LLAMACPP} --candidate llamacpp-draft"),
     Row("llamacpp-ngram-times", TIMES, f"{LLAMACPP} --candidate llamacpp-ngram {NO_DRAWS}"),
     Row("llamacpp-draft-times", TIMES, f"{LLAMACPP} --candidate llamacpp-draft {NO_DRAWS}"),
     Row("vllm-server-ngram-times", TIMES, f"{SERVER} --candidate vllm-server-ngram {NO_DRAWS}"),
@@ -166,8 +172,16 @@ ROWS = (
         FEW,
         f"{TRANSFORMERS} --candidate transformers:mode=assisted {NO_DRAWS}",
     ),
-    Row("transformers-lookup-law", LAW, f"{TRANSFORMERS} --candidate transformers:mode=lookup"),
-    Row("transformers-assisted-law", LAW, f"{TRANSFORMERS} --candidate transformers:mode=assisted"),
+    Row(
+        "transformers-lookup-law",
+        DISTRIBUTION,
+        f"{TRANSFORMERS} --candidate transformers:mode=lookup",
+    ),
+    Row(
+        "transformers-assisted-law",
+        DISTRIBUTION,
+        f"{TRANSFORMERS} --candidate transformers:mode=assisted",
+    ),
     *(
         Row(
             f"transformers-{mode}{end}",
@@ -181,9 +195,12 @@ ROWS = (
             ("mtp", "", " --pair files/drafting/mtp"),
             ("dflash", ",assistant=files/drafting/dflash", ""),
         )
-        for end, suites, more in (("-alone", FEW, NO_DRAWS), ("-law", LAW, "--profile quick"))
+        for end, suites, more in (
+            ("-alone", FEW, NO_DRAWS),
+            ("-law", DISTRIBUTION, "--profile quick"),
+        )
     ),
     Row("openvino-lookup", GREEDY, f"{OPENVINO} {NO_DRAWS}"),
     Row("openvino-draft", FEW, f"{OPENVINO_DRAFT} {NO_DRAWS}"),
-    Row("openvino-lookup-law", LAW, OPENVINO),
+    Row("openvino-lookup-law", DISTRIBUTION, OPENVINO),
 )

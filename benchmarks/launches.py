@@ -73,7 +73,7 @@ META = torch.device("meta")
 HEAD = 64
 VOCABULARY = 4096
 GAMMA, WIDTH, POSITIONS = 4, 8, 1088
-LAWS = {
+SAMPLINGS = {
     "greedy": Sampling(),
     "temperature": Sampling(temperature=0.8),
     "nucleus": Sampling(temperature=0.8, top_p=0.9),
@@ -185,10 +185,18 @@ def decoder_of(
     return decoder
 
 
-def step_launches(decoder: Decoder, law: Sampling, *, reach: int, gamma: int = GAMMA) -> Launches:
-    """Of one step of requests of one law that attends to `reach` positions."""
+def step_launches(
+    decoder: Decoder, distribution: Sampling, *, reach: int, gamma: int = GAMMA
+) -> Launches:
+    """Of one step of requests of one distribution that attends to `reach` positions."""
     requests = [
-        Request(key=f"request/{row}", prompt_ids=(1, 2, 3), max_new_tokens=64, sampling=law, seed=0)
+        Request(
+            key=f"request/{row}",
+            prompt_ids=(1, 2, 3),
+            max_new_tokens=64,
+            sampling=distribution,
+            seed=0,
+        )
         for row in range(len(decoder.seats))
     ]
     with counting():
@@ -209,15 +217,17 @@ def chunk_launches(decoder: Decoder) -> Launches:
 
 def main() -> None:
     """Print two tables."""
-    print("| law and rule | reach | arithmetic | plain step | a draft token | step of gamma 4 |")
+    print(
+        "| sampling and rule | reach | arithmetic | plain step | a draft token | step of gamma 4 |"
+    )
     print("|---|---:|---|---:|---:|---:|")
-    for name, law in LAWS.items():
+    for name, distribution in SAMPLINGS.items():
         for rule in (MatchRule(), RejectionRule()):
             for arithmetic in (STOCK, FusedArithmetic()):
                 decoder = decoder_of(("8b", "0.15b"), arithmetic=arithmetic, rule=rule)
                 for reach in REACHES:
                     plain, one, whole = (
-                        step_launches(decoder, law, reach=reach, gamma=gamma).total
+                        step_launches(decoder, distribution, reach=reach, gamma=gamma).total
                         for gamma in (0, 1, GAMMA)
                     )
                     each = (whole - one) / (GAMMA - 1)

@@ -1,8 +1,8 @@
-"""A pair small enough to know everything about: 16 tokens, 16 contexts, all laws in two tables.
+"""A pair small enough to know all of: 16 tokens, 16 contexts, distributions in two tables.
 
 It runs through the real decode loop, with a table in the place of each model's forward pass, so
-that what decodes is what is tested. Contexts repeat, so the whole law of each can be held to the
-target's, token by token, which no test on free text can do.
+that what decodes is what is tested. Contexts repeat, so the whole distribution of each can be
+compared with the target's, token by token, which no test on free text can do.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class TabularPair:
 
     @classmethod
     def make(cls, *, seed: int = 0, distance: float = 0.3) -> Self:
-        """Random laws with a mean total variation distance of `distance` at temperature 1."""
+        """Random distributions, at temperature 1 `distance` apart (mean total variation)."""
         generator = torch.Generator().manual_seed(seed)
         shape = (CONTEXTS, VOCABULARY)
         target = 1.5 * torch.randn(shape, generator=generator)
@@ -107,8 +107,8 @@ class TabularPair:
             low, high = (middle, high) if near else (low, middle)
         return cls(target=target, draft=target + low * noise)
 
-    def law(self, sampling: Sampling) -> NDArray[np.float64]:
-        """The law of every context, [CONTEXTS, VOCABULARY]. Knows temperature only."""
+    def probs(self, sampling: Sampling) -> NDArray[np.float64]:
+        """The distribution of every context, [CONTEXTS, VOCABULARY]. Knows temperature only."""
         return (self.target.double() / sampling.temperature).softmax(dim=-1).numpy()
 
     def decoder(
@@ -175,16 +175,16 @@ class CertainDrafter(ModelDrafter):
         """Draft by argmax, and say so."""
         del rule
         proposal = super().propose(rows, MostLikely(), gamma=gamma, unread=unread)
-        return proposal._replace(log_law=None)
+        return proposal._replace(log_probs=None)
 
 
 class MostLikely(RejectionRule):
     """Draws without noise."""
 
-    def draw(self, log_law: Tensor, rows: Rows, positions: Tensor) -> Tensor:
+    def draw(self, log_probs: Tensor, rows: Rows, positions: Tensor) -> Tensor:
         """The argmax."""
         del rows, positions
-        return log_law.argmax(dim=-1)
+        return log_probs.argmax(dim=-1)
 
 
 def mean_distance(target: Tensor, draft: Tensor) -> float:

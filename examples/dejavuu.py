@@ -42,7 +42,7 @@ class Dejavuu(OneAtATime):
         self.most = 0 if options.method == "baseline" or options.sound else options.gamma
 
     def decode(self, request: Request, stops: list[int]) -> tuple[list[int], Any]:
-        law = request.sampling
+        distribution = request.sampling
         told = self.run(
             self.backend,
             list(request.prompt_ids),
@@ -52,8 +52,8 @@ class Dejavuu(OneAtATime):
             *stops[:1],
             tree=self.options.tree,
             sampler=None
-            if law.greedy
-            else self.sampler(law.temperature, law.top_p, request.stream_seed),
+            if distribution.greedy
+            else self.sampler(distribution.temperature, distribution.top_p, request.stream_seed),
         )
         counts = DraftCounts(drafted=told.drafted, accepted=told.accepted, steps=told.steps)
         return told.tokens, counts

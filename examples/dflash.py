@@ -60,14 +60,14 @@ class Dflash(OneAtATime):
         self.drafter = Drafter(self.draft, self.verifier)
 
     def decode(self, request: Request, stops: list[int]) -> tuple[list[int], list[Round]]:
-        law, length = request.sampling, len(request.prompt_ids)
+        distribution, length = request.sampling, len(request.prompt_ids)
         ids = self.package.dflash_generate(
             self.drafter,
             self.verifier,
             torch.tensor([request.prompt_ids]),
             request.max_new_tokens,
             stops,
-            *(law.temperature, law.top_p, law.top_k),
+            *(distribution.temperature, distribution.top_p, distribution.top_k),
             block_size=self.options.gamma + 1,
         )[0].tolist()
         # Its own counts need a GPU: of each block the target shows where it began.

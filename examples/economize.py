@@ -40,17 +40,19 @@ class Economize(OneAtATime):
         self.model = economize.apply(self.pair.target, config)
 
     def decode(self, request: Request, stops: list[int]) -> tuple[list[int], Any]:
-        law, gamma = request.sampling, self.options.gamma
+        distribution, gamma = request.sampling, self.options.gamma
         told = self.model.decode(
             torch.tensor(request.prompt_ids),
             request.max_new_tokens,
             decoding=self.package.DecodeConfig(
                 cycle_length=1 if self.options.sound else gamma + 1,
-                verifier=None if law.greedy else "rejection",
+                verifier=None if distribution.greedy else "rejection",
             ),
             selector=None
-            if law.greedy
-            else self.package.TopPSampler(law.temperature, law.top_p, request.stream_seed),
+            if distribution.greedy
+            else self.package.TopPSampler(
+                distribution.temperature, distribution.top_p, request.stream_seed
+            ),
             stop=stops,
         )
         drafted, accepted = (sum(each) for each in zip((0, 0), *told.acceptance, strict=True))

@@ -53,10 +53,10 @@ class OrtGenai(OneAtATime):
         self.model = onnxruntime_genai.Model(str(place.parent))
 
     def decode(self, request: Request, stops: list[int]) -> tuple[list[int], Any]:
-        law, given = request.sampling, self.package.GeneratorParams(self.model)
-        length, drawn = len(request.prompt_ids), not law.greedy
+        distribution, given = request.sampling, self.package.GeneratorParams(self.model)
+        length, drawn = len(request.prompt_ids), not distribution.greedy
         seed = request.stream_seed % 2**31
-        drawing = {"temperature": law.temperature, "top_k": 0, "random_seed": seed}
+        drawing = {"temperature": distribution.temperature, "top_k": 0, "random_seed": seed}
         most = length + request.max_new_tokens
         given.set_search_options(max_length=most, do_sample=drawn, **(drawing if drawn else {}))
         if self.most:

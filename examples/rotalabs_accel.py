@@ -11,7 +11,7 @@ import torch
 
 from equivcheck import EngineSetup, Request, decode_options
 from equivcheck_examples.one_at_a_time import OneAtATime, Options, Round, cut, last
-from equivcheck_examples.sound import law, step
+from equivcheck_examples.sound import distribution, step
 
 
 def open_engine(options: Mapping[str, str], setup: EngineSetup) -> "RotalabsAccel":
@@ -28,13 +28,13 @@ class RotalabsAccel(OneAtATime):
         self.package = rejection_sample
 
     def verify(self, ids: Any, *, gamma: int, heat: float) -> tuple[list[int], int]:
-        start, drafted, laws = ids.shape[1], ids, []
+        start, drafted, distributions = ids.shape[1], ids, []
         for _ in range(gamma):
-            laws.append(law(self.draft(drafted).logits[0, -1:], heat)[0])
-            drafted = torch.cat([drafted, torch.multinomial(laws[-1], 1)[None]], 1)
+            distributions.append(distribution(self.draft(drafted).logits[0, -1:], heat)[0])
+            drafted = torch.cat([drafted, torch.multinomial(distributions[-1], 1)[None]], 1)
         logits = self.target(drafted).logits[0, start - 1 :]
-        p, tokens = law(logits, heat), []
-        for place, (token, q) in enumerate(zip(drafted[0, start:], laws, strict=True)):
+        p, tokens = distribution(logits, heat), []
+        for place, (token, q) in enumerate(zip(drafted[0, start:], distributions, strict=True)):
             taken, found = self.package(
                 p[place, token], q[token], token, logits[place] / (heat or 1), heat > 0
             )

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 
-def law(logits: Any, temperature: float) -> Any:
+def distribution(logits: Any, temperature: float) -> Any:
     """Distributions [rows, vocabulary] of rows of logits; at temperature 0 all on the best."""
     if temperature == 0:
         best = logits.argmax(-1, keepdim=True)
@@ -25,13 +25,13 @@ def step(
         gamma: Draft tokens.
         temperature: Of both.
     """
-    start, drafted, laws = ids.shape[1], ids, []
+    start, drafted, distributions = ids.shape[1], ids, []
     for _ in range(gamma):
-        laws.append(law(draft(drafted).logits[0, -1:], temperature)[0])
-        drafted = torch.cat([drafted, torch.multinomial(laws[-1], 1)[None]], 1)
-    p = law(target(drafted).logits[0, start - 1 :], temperature)
+        distributions.append(distribution(draft(drafted).logits[0, -1:], temperature)[0])
+        drafted = torch.cat([drafted, torch.multinomial(distributions[-1], 1)[None]], 1)
+    p = distribution(target(drafted).logits[0, start - 1 :], temperature)
     tokens = drafted[0, start:].tolist()
-    for place, (token, q) in enumerate(zip(tokens, laws, strict=True)):
+    for place, (token, q) in enumerate(zip(tokens, distributions, strict=True)):
         if torch.rand(()) * q[token] >= p[place, token]:
             rest = (p[place] - q).clamp(min=0)
             return [*tokens[:place], int(torch.multinomial(rest, 1))], place

@@ -41,13 +41,13 @@ class Specdec(OneAtATime):
         self.verify, self.decoder.verify = self.decoder.verify, self.watched
         self.SAYS = {**self.SAYS, "ranges": {"temperature": (1.0, 1.0)}}
 
-    def watched(self, ids: Any, drafts: list[int], laws: list[Any]) -> list[int]:
+    def watched(self, ids: Any, drafts: list[int], distributions: list[Any]) -> list[int]:
         drafted = len(drafts)
         if self.options.sound:
             models = self.target, self.draft
             tokens, _ = step(*models, ids, gamma=drafted, temperature=1.0)
         else:
-            tokens = self.verify(ids, drafts, laws)
+            tokens = self.verify(ids, drafts, distributions)
         self.rounds.append(Round(drafted, len(tokens) - 1, len(tokens)))
         return tokens
 

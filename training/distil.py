@@ -68,9 +68,9 @@ def taught(target: Any, texts: Tensor, *, end: int, exact: bool = False) -> Taug
 
 def loss_of(logits: Tensor, taught_logits: Tensor, weight: Tensor) -> Tensor:
     """Distance of drafts' distributions and most likely tokens from the target's."""
-    law = logits.float().log_softmax(-1)
-    soft = -(taught_logits.softmax(-1) * law).sum(-1)
-    hard = -law.gather(-1, taught_logits.argmax(-1, keepdim=True))[..., 0]
+    distribution = logits.float().log_softmax(-1)
+    soft = -(taught_logits.softmax(-1) * distribution).sum(-1)
+    hard = -distribution.gather(-1, taught_logits.argmax(-1, keepdim=True))[..., 0]
     return (((1 - HARD) * soft + HARD * hard) * weight).sum() / weight.sum()
 
 

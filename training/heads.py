@@ -89,11 +89,13 @@ class Attention(nn.Module):
             mask = torch.ones(entries, entries, dtype=torch.bool).triu(1)
             scores = (query @ first_key.transpose(-1, -2)).masked_fill(mask, float("-inf"))
             later = [(query * own_key).sum(-1, keepdim=True) for own_key, _ in own]
-            law = (torch.cat([scores, *later], dim=-1).float() / self.size**0.5).softmax(-1)
-            law = law.to(value.dtype)
-            mixed = law[..., :entries] @ first_value
+            distribution = (torch.cat([scores, *later], dim=-1).float() / self.size**0.5).softmax(
+                -1
+            )
+            distribution = distribution.to(value.dtype)
+            mixed = distribution[..., :entries] @ first_value
             for place, (_, own_value) in enumerate(own):
-                mixed = mixed + law[..., entries + place, None] * own_value
+                mixed = mixed + distribution[..., entries + place, None] * own_value
         out: Tensor = self.o_proj(mixed.transpose(1, 2).reshape(rows, entries, -1))
         return out
 

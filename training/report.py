@@ -111,8 +111,8 @@ def evaluate(documents: list[Document], tokenizer: Any, target: Any, draft: Any)
             window = torch.tensor([ids[start : start + SEQUENCE + 1]])
             logits = {"target": target(window).logits[0], "draft": draft(window).logits[0]}
             for role, rows in logits.items():
-                law = rows[:-1].log_softmax(dim=-1)
-                nats[role] -= float(law.gather(1, window[0, 1:, None]).sum())
+                distribution = rows[:-1].log_softmax(dim=-1)
+                nats[role] -= float(distribution.gather(1, window[0, 1:, None]).sum())
             best = {role: rows[:-1].argmax(dim=-1) for role, rows in logits.items()}
             agreeing += int((best["target"] == best["draft"]).sum())
             positions += window.shape[1] - 1

@@ -1,4 +1,4 @@
-"""Train target and draft together: the draft learns from the text and from the target's laws.
+"""Train target and draft together: the draft learns from text and the target's probabilities.
 
 Distilling (Hinton et al. 2015) in the same pass costs no extra forward of the target, and every
 checkpoint holds a usable pair.
@@ -30,7 +30,7 @@ WARM_UP = 100
 FLOOR = 0.05
 """Final learning rate as a share of the peak."""
 TEACHING = 0.7
-"""Weight of the target's law, against the text itself, in the draft's loss."""
+"""Weight of the target's distribution, against the text itself, in the draft's loss."""
 CHECKPOINT_EVERY = 50
 
 Report = Callable[[str], None]
@@ -128,12 +128,12 @@ def learn(target: Learner, draft: Learner, windows: Tensor, *, share: float) -> 
     with torch.autocast("cpu", dtype=torch.bfloat16):
         target_logits = target.model(inputs).logits
         draft_logits = draft.model(inputs).logits
-    target_law = target_logits.float().flatten(0, 1).log_softmax(dim=-1)
-    draft_law = draft_logits.float().flatten(0, 1).log_softmax(dim=-1)
-    target_loss = F.nll_loss(target_law, labels)
+    target_probs = target_logits.float().flatten(0, 1).log_softmax(dim=-1)
+    draft_probs = draft_logits.float().flatten(0, 1).log_softmax(dim=-1)
+    target_loss = F.nll_loss(target_probs, labels)
     target.update(target_loss, share=share)
-    taught = F.kl_div(draft_law, target_law.detach(), log_target=True, reduction="batchmean")
-    told = F.nll_loss(draft_law, labels)
+    taught = F.kl_div(draft_probs, target_probs.detach(), log_target=True, reduction="batchmean")
+    told = F.nll_loss(draft_probs, labels)
     draft.update(TEACHING * taught + (1 - TEACHING) * told, share=share)
     return target_loss.item(), told.item()
 

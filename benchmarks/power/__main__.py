@@ -1,4 +1,4 @@
-"""Measure size and power of the test of the sampled law, and write them down.
+"""Measure size and power of the test of the sampled distribution, and write them down.
 
     python -m benchmarks.power --out reports/cpu/power.jsonl
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--other-rounds", type=int, default=6, help="of the other references")
     parser.add_argument("--gates", type=int, default=1000, help="null gates on the tabular pair")
     parser.add_argument(
-        "--tabular-tokens", type=int, default=1_600_000, help="for the bound on the whole law"
+        "--tabular-tokens", type=int, default=1_600_000, help="for the bound on the distribution"
     )
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--faults", nargs="*", default=[plan.fault for plan in PLANS])
@@ -56,21 +56,21 @@ def main() -> None:
         print(json.dumps(record), flush=True)
 
     @functools.cache
-    def reference(law: str) -> Any:
-        rounds = arguments.sound_rounds if law == "T=1" else arguments.other_rounds
-        return sound_stream(law, rounds=rounds, setup=setup)
+    def reference(distribution: str) -> Any:
+        rounds = arguments.sound_rounds if distribution == "T=1" else arguments.other_rounds
+        return sound_stream(distribution, rounds=rounds, setup=setup)
 
     done = {name_of(record) for record in records}
     for plan in PLANS:
         wanted = plan.fault in arguments.faults
         if wanted and name_of({"part": "power", **plan._asdict()}) not in done:
-            if name_of({"part": "sound", "law": plan.law}) not in done:
-                keep(sound_record(plan.law, reference(plan.law)))
-                done.add(name_of({"part": "sound", "law": plan.law}))
+            if name_of({"part": "sound", "law": plan.distribution}) not in done:
+                keep(sound_record(plan.distribution, reference(plan.distribution)))
+                done.add(name_of({"part": "sound", "law": plan.distribution}))
             keep(
                 power_record(
                     plan,
-                    reference(plan.law),
+                    reference(plan.distribution),
                     most=arguments.most,
                     replicates=arguments.replicates,
                     setup=setup,

@@ -12,7 +12,7 @@ from equivcheck.records.score_table import ScoreTable, Support, Twin, Violation
 from equivcheck.statistics.battery import evaluate
 
 ALPHA = 1e-4
-PER_OUTPUT = ("keys", "starts", "alternatives", "draft_law", "replays")
+PER_OUTPUT = ("keys", "starts", "alternatives", "draft_distribution", "replays")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -82,7 +82,7 @@ def by_mean(deviations: Vector, *, null: float) -> float | None:
 
 
 def by_cells(cells: NDArray[np.integer], mass: NDArray[np.float64]) -> float | None:
-    """A chi-square of counts whose laws differ from row to row."""
+    """A chi-square of counts whose distributions differ from row to row."""
     mass = mass / mass.sum(axis=1, keepdims=True)
     difference = np.bincount(cells, minlength=mass.shape[1]) - mass.sum(axis=0)
     spread = np.diag(mass.sum(axis=0)) - mass.T @ mass

@@ -23,9 +23,9 @@ STEP = 6
 SEED, SOUND_SEED = 10_000_000, 90_000_000
 
 
-def sound_stream(law: str, *, rounds: int, setup: EngineSetup) -> Stream:
+def sound_stream(distribution: str, *, rounds: int, setup: EngineSetup) -> Stream:
     """Outputs of the decoder without a fault."""
-    (stream,) = drawn(SOUND, law, seed=SOUND_SEED, rounds=[rounds], setup=setup)
+    (stream,) = drawn(SOUND, distribution, seed=SOUND_SEED, rounds=[rounds], setup=setup)
     return stream
 
 
@@ -34,7 +34,7 @@ def faulty_stream(plan: Plan, *, most: int, setup: EngineSetup) -> Stream:
     spec = f"{SOUND},fault={plan.fault}"
     limit = min(plan.most, most) // ROUND
     rounds = [LEAST] + [STEP] * max(0, (limit - LEAST + STEP - 1) // STEP)
-    for found in drawn(spec, plan.law, seed=SEED, rounds=rounds, setup=setup):
+    for found in drawn(spec, plan.distribution, seed=SEED, rounds=rounds, setup=setup):
         stream = found
         caught = times(stream.table).wealth
         if caught is not None and stream.table.rows >= ENOUGH * caught:
@@ -55,7 +55,7 @@ def power_record(
     record: dict[str, Any] = {
         "part": "power",
         "fault": plan.fault,
-        "law": plan.law,
+        "law": plan.distribution,
         "tokens": table.rows,
         "draft_distance": round(float(table.distance.mean()), 4),
         "first": {"gate": first.gate, "wealth": first.wealth, "by": first.part},
@@ -95,13 +95,13 @@ def power_record(
     }
 
 
-def sound_record(law: str, stream: Stream) -> dict[str, Any]:
+def sound_record(distribution: str, stream: Stream) -> dict[str, Any]:
     """The same instruments on a sound decoder; every round of it is a gate of its own."""
     table = stream.table
     found = times(table)
     return {
         "part": "sound",
-        "law": law,
+        "law": distribution,
         "tokens": table.rows,
         "draft_distance": round(float(table.distance.mean()), 4),
         "gate": found.gate,

@@ -1,4 +1,4 @@
-"""Which fault is drawn under which law, and what simulation had led to expect of it."""
+"""Which fault is drawn under which distribution, and what simulation had led to expect of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class Plan(NamedTuple):
     """One fault to measure."""
 
     fault: str
-    law: str = "T=1"
+    distribution: str = "T=1"
     expected_output: str = "-"
     """Tokens that a mixture of likelihood ratios took in simulation: 99 % (median)."""
     expected_trace: str = "-"

@@ -27,18 +27,18 @@ class TwoSample:
 
 
 def l2_accuses(scores: ScoreTable, *, seed: int = 0) -> bool:
-    """vLLM's convergence test, as described: is the distance to the law not falling fast enough?
+    """vLLM's convergence test, as described: is the distance not falling fast enough?
 
-    From 10 to 100,000 samples the L2 distance to the law has to fall 20 times as much as that to
-    100 random laws. Over the 30 bins, with distances as expected from the pool, whose own noise is
-    taken out.
+    From 10 to 100,000 samples the L2 distance to the distribution has to fall 20 times as much as
+    that to 100 random distributions. Over the 30 bins, with distances as expected from the pool,
+    whose own noise is taken out.
     """
     inside = scores.support == Support.INSIDE
     mass = scores.bin_mass[inside].astype(np.float64)
-    law = mass.mean(axis=0)
+    distribution = mass.mean(axis=0)
     observed = np.bincount(scores.bin[inside], minlength=BINS) / len(mass)
     noise = float((mass * (1 - mass)).sum(axis=1).mean())
-    bias = max(0.0, float(((observed - law) ** 2).sum()) - noise / len(mass))
+    bias = max(0.0, float(((observed - distribution) ** 2).sum()) - noise / len(mass))
     random = np.exp(np.random.default_rng(seed).random((REFERENCES, BINS)))
     random /= random.sum(axis=1, keepdims=True)
     away = float(((random - observed) ** 2).sum(axis=1).mean())

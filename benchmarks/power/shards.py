@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks.power.detection import ALPHA, alone, taken, times
 from benchmarks.tabular import TOKENS, TabularPair
-from benchmarks.tabular_law import scored
+from benchmarks.tabular_distribution import scored
 from equivcheck.core.cases import Sampling
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.faults.catalogue import find

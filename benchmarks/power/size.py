@@ -11,15 +11,15 @@ from scipy import stats
 
 from benchmarks.power.detection import taken
 from benchmarks.tabular import CONTEXTS, TOKENS, TabularPair, counts
-from benchmarks.tabular_law import scored, variation
+from benchmarks.tabular_distribution import scored, variation
 from equivcheck.core.cases import Sampling
 from equivcheck.records.score_table import ScoreTable
 from equivcheck.statistics.battery import evaluate
 
 ALPHAS = (0.05, 0.01, 0.001, 1e-4)
 LEVEL = 1e-3
-"""Probability that the bound on a context's law is wrong."""
-LAWS = (
+"""Probability that the bound on a context's distribution is wrong."""
+SAMPLINGS = (
     Sampling(temperature=1.0),
     Sampling(temperature=0.7),
     Sampling(temperature=0.8, top_p=0.9),
@@ -53,25 +53,29 @@ def interval(hits: int, gates: int) -> tuple[float, float]:
 
 
 def tabular_record(*, gates: int, outputs: int, seed: int) -> dict[str, Any]:
-    """Gates on the tabular pair through the real decode loop, under several laws."""
+    """Gates on the tabular pair through the real decode loop, under several distributions."""
     crossed: Counter[str] = Counter()
     pair = TabularPair.make(seed=seed)
-    for turn, law in enumerate(LAWS):
-        drawn = pair.drawn(outputs=gates // len(LAWS) * outputs, sampling=law, seed=seed + turn)
+    for turn, distribution in enumerate(SAMPLINGS):
+        drawn = pair.drawn(
+            outputs=gates // len(SAMPLINGS) * outputs, sampling=distribution, seed=seed + turn
+        )
         crossed.update(crossed_of(scored(pair, drawn), each=outputs))
     return {"part": "size", "pair": "tabular", "outputs": outputs, "counts": dict(crossed)}
 
 
 def variation_record(*, tokens: int, seed: int) -> dict[str, Any]:
-    """How close the whole law of each context is proven to be to the target's."""
-    pair, law, chunks = TabularPair.make(seed=seed), Sampling(temperature=1.0), 20
+    """How close the whole distribution of each context is proven to be to the target's."""
+    pair, distribution, chunks = TabularPair.make(seed=seed), Sampling(temperature=1.0), 20
     each = tokens // CONTEXTS // chunks
     total = sum(
         counts(
-            pair.drawn(outputs=round(1.15 * tokens / chunks / TOKENS), sampling=law, seed=chunk),
+            pair.drawn(
+                outputs=round(1.15 * tokens / chunks / TOKENS), sampling=distribution, seed=chunk
+            ),
             each=each,
         )
         for chunk in range(chunks)
     )
-    found = variation(np.asarray(total), pair.law(law), level=LEVEL)
+    found = variation(np.asarray(total), pair.distribution(distribution), level=LEVEL)
     return {"part": "variation", "pair": "tabular", "level": LEVEL} | dataclasses.asdict(found)

@@ -17,13 +17,13 @@ from equivcheck.engines.registry import load_engine
 from equivcheck.pairs.prompts import encode
 from equivcheck.records.score_table import ScoreTable
 from equivcheck.records.score_table_file import concatenate
-from equivcheck.scoring.sampling_law import LawScorer
+from equivcheck.scoring.distribution_scorer import DistributionScorer
 
 SUITES = ("code", "json_sql", "chat", "multilingual", "creative")
 PROMPTS, TOKENS, CONTEXT = 32, 32, 128
 """Prompts of a round, tokens of an output, positions of a row."""
 SOUND = "native:gamma=4,rule=rejection"
-LAWS = {
+SAMPLINGS = {
     "T=1": Sampling(temperature=1.0),
     "T=.7": Sampling(temperature=0.7),
     "T=.8 top-p=.95": Sampling(temperature=0.8, top_p=0.95),
@@ -33,7 +33,7 @@ LAWS = {
 
 @dataclasses.dataclass
 class Stream:
-    """What one decoder has drawn under one law."""
+    """What one decoder has drawn under one distribution."""
 
     table: ScoreTable
     tokens: np.ndarray[tuple[int, int], np.dtype[np.int64]]
@@ -49,12 +49,12 @@ def prompts_of(engine: NativeEngine) -> list[tuple[int, ...]]:
 
 
 def drawn(
-    spec: str, law: str, *, seed: int, rounds: Sequence[int], setup: EngineSetup
+    spec: str, distribution: str, *, seed: int, rounds: Sequence[int], setup: EngineSetup
 ) -> Iterator[Stream]:
     """Draw so many rounds, then so many more, ...; yield all there is after each."""
     engine = load_engine(spec, setup)
     assert isinstance(engine, NativeEngine)
-    scorer = LawScorer(
+    scorer = DistributionScorer(
         Settings(setup=setup), eos_token_ids=engine.pair.eos_token_ids, drafter="model"
     )
     prompts = prompts_of(engine)
@@ -68,7 +68,7 @@ def drawn(
                 prompt_ids=prompt,
                 max_new_tokens=TOKENS,
                 ignore_eos=True,
-                sampling=LAWS[law],
+                sampling=SAMPLINGS[distribution],
                 seed=seed + turn * PROMPTS + place,
             )
             for turn in range(done, done + count)

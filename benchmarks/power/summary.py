@@ -23,8 +23,8 @@ INTRODUCTION = """\
 # Size and power of the sampled gate
 
 Written by `python -m benchmarks.power`; not edited by hand. Bundled pair, fp32, CPU, four drafts a
-step, rejection rule, 32 prompts a round, 32 tokens an output, one law a stream. Tokens are output
-tokens. Each fault is drawn once; medians and 95 % points are over random orders of its whole
+step, rejection rule, 32 prompts a round, 32 tokens an output, one distribution a stream. Tokens are
+output tokens. Each fault is drawn once; medians and 95 % points are over random orders of its whole
 outputs (the pool is finite, so that they vary less than fresh draws would). "Gate" is an impossible
 event or the combined e-process at 1/10,000; "output alone" is the e-process without the trace, as
 for an engine that reports no steps. Fixed-n tests: tokens for 95 % power at 1/10,000, from the
@@ -34,10 +34,10 @@ tokens.
 NOTES = """\
 Below some 500 tokens a chi-square or z-test does not keep a level of 1/10,000, so that small
 figures of theirs are too good to be true. L2: whether vLLM's convergence heuristic (distance to
-the law must fall 20 times as much as to random laws from 10 to 100,000 samples), computed over 30
-bins, would accuse at 100,000 tokens. MMD: the Hamming two-sample statistic of Model Equality
-Testing, by counts (the package, 0.0.2, gives the same but for a constant factor), both arms
-together, 95 % power; "at least" where its effect was not clear, which is then a bound in its
+the distribution must fall 20 times as much as to random distributions from 10 to 100,000 samples),
+computed over 30 bins, would accuse at 100,000 tokens. MMD: the Hamming two-sample statistic of
+Model Equality Testing, by counts (the package, 0.0.2, gives the same but for a constant factor), both
+arms together, 95 % power; "at least" where its effect was not clear, which is then a bound in its
 favour. Simulated: tokens at 99 % (median) that a synthetic pair had led to expect, of output alone
 and of the cheapest trace test.
 
@@ -59,7 +59,7 @@ def summary(records: Sequence[Record]) -> str:
 def power_table(power: dict[str, Record]) -> Iterator[str]:
     """One line a fault, in the plan's order."""
     yield (
-        "| fault | law | pool | found by | gate: median (95 %) | e-process: median (95 %) | "
+        "| fault | sampling | pool | found by | gate: median (95 %) | e-process: median (95 %) | "
         "output alone: median (95 %) | best fixed-n, output | best fixed-n, stage | L2 | MMD | "
         "simulated: output; trace |"
     )
@@ -71,7 +71,7 @@ def power_table(power: dict[str, Record]) -> Iterator[str]:
         mmd = found["mmd"]
         cells = [
             f"`{plan.fault}`",
-            plan.law,
+            plan.distribution,
             shown(found["tokens"]),
             found["first"]["by"] or "nothing",
             times(found, "gate", "gate"),
@@ -178,7 +178,7 @@ def size_lines(records: Sequence[Record]) -> Iterator[str]:
     yield "with exact 95 % intervals of the rate."
     yield ""
     alphas = " | ".join(f"alpha = {alpha:g}" for alpha in ALPHAS)
-    yield f"| pair | law | gates | impossible events | {alphas} |"
+    yield f"| pair | distribution | gates | impossible events | {alphas} |"
     yield f"|---|---|---:|---:|{'---:|' * len(ALPHAS)}"
     for record in records:
         if record["part"] in ("sound", "size"):
@@ -187,7 +187,7 @@ def size_lines(records: Sequence[Record]) -> Iterator[str]:
             for alpha in ALPHAS:
                 low, high = interval(counts[f"{alpha:g}"], counts["gates"])
                 rates.append(f"{counts[f'{alpha:g}']} [{low:.4f}, {high:.4f}]")
-            head = [record.get("pair", "tiny"), record.get("law", "five laws")]
+            head = [record.get("pair", "tiny"), record.get("law", "five samplings")]
             cells = [*head, str(counts["gates"]), str(counts["impossible"]), *rates]
             yield f"| {' | '.join(cells)} |"
     for record in records:
@@ -195,7 +195,8 @@ def size_lines(records: Sequence[Record]) -> Iterator[str]:
             yield ""
             yield (
                 f"Tabular pair, {record['tokens']:,} tokens of a sound decoder through the real "
-                f"decode loop: no context's law is farther than {record['bound']:.4f} in total "
-                f"variation from the target's, but with probability {record['level']:g} (observed "
-                f"{record['estimate']:.4f} at most; chi-square p = {record['p_value']:.2f})."
+                f"decode loop: no context's distribution is farther than {record['bound']:.4f} in "
+                f"total variation from the target's, but with probability {record['level']:g} "
+                f"(observed {record['estimate']:.4f} at most; "
+                f"chi-square p = {record['p_value']:.2f})."
             )

@@ -73,5 +73,5 @@ class WorstCaseDrafter(Drafter):
         """Let it draft, then exchange the tokens."""
         proposal = self.drafter.propose(rows, rule, gamma=gamma, unread=unread)
         return proposal._replace(
-            tokens=(proposal.tokens + self.vocab // 2) % self.vocab, log_law=None
+            tokens=(proposal.tokens + self.vocab // 2) % self.vocab, log_probs=None
         )

@@ -17,7 +17,7 @@ from equivcheck.checks.commonalities import DiagnosedCase, Thing, common
 from equivcheck.checks.features import case_features, place_features
 from equivcheck.checks.logprobs import inconsistent, tolerance
 from equivcheck.checks.repeats import first_other_logits
-from equivcheck.checks.sampled import law_of
+from equivcheck.checks.sampled import distribution_of
 from equivcheck.core.findings import Finding, Outcome
 from equivcheck.core.generation import Generation
 from equivcheck.records.company import seats_of
@@ -202,7 +202,7 @@ def _wrong_logprob(evidence: Evidence, key: str, reference: Rescored | None) -> 
 
 def _of_draws(evidence: Evidence, failing: frozenset[str]) -> Looked:
     """Prompts that were drawn: with what cannot be drawn, else those whose draws stand out."""
-    battery = law_of(evidence)
+    battery = distribution_of(evidence)
     if battery is None:
         return Looked([], 0, 0)
     impossible = _first_impossible(evidence, battery)

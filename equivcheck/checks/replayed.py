@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from equivcheck.checks.sampled import law_of, unfit
+from equivcheck.checks.sampled import distribution_of, unfit
 from equivcheck.checks.subjects import RUN, command, plural
 from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome, Reason
@@ -50,7 +50,7 @@ def replayed_of(evidence: Evidence) -> ReplayCounts | None:
     scores = evidence.scores
     if scores is None or scores.replays is None:
         return None
-    battery = law_of(evidence)
+    battery = distribution_of(evidence)
     # What scores of other draws lack, the check of the distribution says.
     if battery is None or unfit(evidence)[0] is not None:
         return None
@@ -97,12 +97,14 @@ def _details(found: ReplayCounts, rule: Rule) -> Iterator[str]:
     if (wrong := found.first) is not None:
         apart = "out of reach" if math.isinf(wrong.gap) else f"{wrong.gap:.3g} nats away"
         other = "weight" if wrong.came is Came.OTHER_WEIGHT else "decision"
-        laws = "p alone" if wrong.rests_on is RestsOn.P else "p and on q as the engine has it"
+        distributions = (
+            "p alone" if wrong.rests_on is RestsOn.P else "p and on q as the engine has it"
+        )
         yield (
             f"token {wrong.row + 1:,} of all draws; the other {other} is {apart}; arithmetic may "
             f"move a log-probability by {wrong.slack:.1g} at most"
         )
-        yield f"it rests on {laws}, and on the random stream that the engine names"
+        yield f"it rests on {distributions}, and on the random stream that the engine names"
         yield (
             f"{plural(found.coins_wrong, 'draft')} against the coin, "
             f"{plural(found.tokens_wrong, 'token')} against the noise, "

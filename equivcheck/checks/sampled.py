@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from equivcheck.checks import tokens_alone
-from equivcheck.checks.law_words import (
+from equivcheck.checks.distribution_words import (
     bounds_in_words,
     broken_headline,
     details_of,
@@ -50,14 +50,14 @@ def check(evidence: Evidence) -> list[Finding]:
     reason, doubt = unfit(evidence)
     if reason is not None:
         return [_finding(evidence, Outcome.INCONCLUSIVE, reason, doubt)]
-    battery = law_of(evidence)
+    battery = distribution_of(evidence)
     assert battery is not None
     if battery.broken:
         return [*_broken(evidence, battery), *_void(evidence, battery)]
     return [_held_or_not(evidence, battery), *_void(evidence, battery)]
 
 
-def law_of(evidence: Evidence) -> Battery | None:
+def distribution_of(evidence: Evidence) -> Battery | None:
     """What the battery says of a run's scores; None where it has none, or none that are sound."""
     found = _evaluated_once(evidence)
     return None if isinstance(found, str) else found
@@ -150,7 +150,7 @@ def _lacking(evidence: Evidence) -> int:
 
 def _broken(evidence: Evidence, battery: Battery) -> list[Finding]:
     impossible = battery.impossible.total > 0
-    reason = Reason.IMPOSSIBLE if impossible else Reason.LAW_BROKEN
+    reason = Reason.IMPOSSIBLE if impossible else Reason.DISTRIBUTION_BROKEN
     headline = broken_headline(evidence, battery)
     findings = [_finding(evidence, Outcome.FAIL, reason, headline, battery=battery)]
     for kind, names in (
@@ -183,14 +183,14 @@ def _void(evidence: Evidence, battery: Battery) -> list[Finding]:
     """That drafts contradict q, where they do: about the drafter, so it fails nothing."""
     if battery.void is None:
         return []
-    from equivcheck.statistics.draft_law import ALPHA_DRAFT
+    from equivcheck.statistics.draft_distribution import ALPHA_DRAFT
 
     return [
         Finding(
             check="sampled",
             subject=RUN,
             outcome=Outcome.PASS,
-            reason=Reason.DRAFT_LAW_VOID,
+            reason=Reason.DRAFT_DISTRIBUTION_VOID,
             headline=void_headline(battery, battery.void),
             details=tuple(void_details(battery.void)),
             repeat=_repeat(evidence),
@@ -233,7 +233,7 @@ def _held_or_not(evidence: Evidence, battery: Battery) -> Finding:
         return _finding(evidence, Outcome.INCONCLUSIVE, Reason.NOT_EXCLUDED, what, battery=battery)
     judged = judged_tokens(evidence)
     what = f"{plural(judged, 'token')} follow the target's distribution: {bounds_in_words(battery)}"
-    held = _finding(evidence, Outcome.PASS, Reason.LAW_HELD, what, battery=battery)
+    held = _finding(evidence, Outcome.PASS, Reason.DISTRIBUTION_HELD, what, battery=battery)
     return msgspec.structs.replace(held, n=judged)
 
 

@@ -70,7 +70,7 @@ def check(evidence: Evidence) -> list[Finding]:
     if found.p_value < ALPHA:
         where = min(found.p_values, key=lambda name: found.p_values[name])
         what = f"sampled output differs from the target's in {where}: p = {found.p_value:.2g}"
-        outcome, reason = Outcome.FAIL, Reason.LAW_BROKEN
+        outcome, reason = Outcome.FAIL, Reason.DISTRIBUTION_BROKEN
     elif drawn < budget or not budget:
         what = f"only {plural(drawn, 'token')} of {budget:,} were drawn"
         outcome, reason = Outcome.INCONCLUSIVE, Reason.NOT_SAMPLED
@@ -83,7 +83,7 @@ def check(evidence: Evidence) -> list[Finding]:
         outcome, reason = Outcome.INCONCLUSIVE, Reason.UNDERPOWERED
     else:
         what = f"no difference in {plural(drawn, 'token')}, by their tokens alone"
-        outcome, reason = Outcome.PASS, Reason.LAW_HELD
+        outcome, reason = Outcome.PASS, Reason.DISTRIBUTION_HELD
     return [_finding(evidence, outcome, reason, what, tokens=drawn, found=found)]
 
 

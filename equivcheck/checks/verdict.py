@@ -26,8 +26,8 @@ WORDS = {
     Outcome.INCONCLUSIVE: "INCONCLUSIVE",
 }
 IDENTITY_CHECKS = frozenset({"greedy", "coupled"})
-LAW_CHECK = "sampled"
-LAW_CHECKS = (LAW_CHECK, "replayed")
+DISTRIBUTION_CHECK = "sampled"
+DISTRIBUTION_CHECKS = (DISTRIBUTION_CHECK, "replayed")
 """About tokens that were drawn many times over; each may stand for a case that was drawn."""
 LIMIT_CHECKS = frozenset({"baseline", "acceptance"})
 """About what speculation gains, not about what it answers."""
@@ -117,7 +117,9 @@ def about_case(evidence: Evidence, findings: Sequence[Finding], key: str) -> lis
     found = [finding for finding in findings if finding.subject == key]
     drawn = key in evidence.header.planned.get(SAMPLED, ())
     if drawn and not any(finding.check in IDENTITY_CHECKS for finding in found):
-        found += [each for each in findings if each.check in LAW_CHECKS and each.subject == RUN]
+        found += [
+            each for each in findings if each.check in DISTRIBUTION_CHECKS and each.subject == RUN
+        ]
     return found
 
 
@@ -152,7 +154,7 @@ def _sentence(evidence: Evidence, findings: Sequence[Finding], outcome: Outcome)
     )
     if reasons[Reason.NUMERICS]:
         matched += f", {reasons[Reason.NUMERICS]} left it at near ties"
-    if held := _law_held(findings):
+    if held := _distribution_held(findings):
         by = f"from the {TARGET}'s distribution"
         if evidence.header.settings.law_evidence == "tokens":
             by = f"that do not differ visibly from the {TARGET}'s"
@@ -165,7 +167,7 @@ def _sentence(evidence: Evidence, findings: Sequence[Finding], outcome: Outcome)
         return f"{matched}, but {gravest[0].subject}: {gravest[0].headline}"
     names = tuple(dict.fromkeys(finding.check for finding in gravest))
     checks = ", ".join(names)
-    if outcome is Outcome.FAIL and all(name in LAW_CHECKS for name in names):
+    if outcome is Outcome.FAIL and all(name in DISTRIBUTION_CHECKS for name in names):
         return f"{matched}, but {gravest[0].headline}" if cases else gravest[0].headline
     if outcome is Outcome.FAIL:
         return f"{matched}, but failed: {checks}" if cases or held else f"failed: {checks}"
@@ -174,5 +176,5 @@ def _sentence(evidence: Evidence, findings: Sequence[Finding], outcome: Outcome)
     return f"{matched}, but {doubt}" if cases or held else doubt
 
 
-def _law_held(findings: Sequence[Finding]) -> Finding | None:
-    return next((each for each in findings if each.reason is Reason.LAW_HELD), None)
+def _distribution_held(findings: Sequence[Finding]) -> Finding | None:
+    return next((each for each in findings if each.reason is Reason.DISTRIBUTION_HELD), None)

@@ -55,9 +55,9 @@ def show(*, name: str | None, gguf: Path | None, precision: Precision, as_json: 
     """List the known pairs, or describe one: NAME, TARGET or TARGET+DRAFT.
 
     TARGET and DRAFT may be folders, hub ids or GGUF files. NAME@SHAPE+SHAPE, as in tiny@8b+0.15b,
-    is a known pair's target and draft at the cost of larger models, with the same law; NAME:3bit
-    is a known target with rounded weights, a draft that is often right. Describing a pair fetches
-    what is not on this machine yet.
+    is a known pair's target and draft at the cost of larger models, with the same distribution;
+    NAME:3bit is a known target with rounded weights, a draft that is often right. Describing a pair
+    fetches what is not on this machine yet.
     """
     output = Output(as_json=as_json)
     if gguf is not None:

@@ -12,7 +12,7 @@ from equivcheck.cli.on_ray import ray_options, run_on_ray
 from equivcheck.cli.output import Output, json_option, note
 from equivcheck.cli.setup_options import (
     baseline_option,
-    law_options,
+    distribution_options,
     read_settings,
     setup_options,
 )
@@ -31,7 +31,7 @@ SUITES = "suites"
 @click.command("run")
 @click.argument("suites", nargs=-1, metavar="[SUITES]...")
 @setup_options
-@law_options
+@distribution_options
 @baseline_option
 @click.option(
     "--only",

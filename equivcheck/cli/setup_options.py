@@ -45,7 +45,7 @@ def setup_options(function: Function) -> Function:
     return _with_flags(_SETUP, decorated)
 
 
-def law_options(function: Function) -> Function:
+def distribution_options(function: Function) -> Function:
     """Give a verb the flags about the test of the sampled distribution."""
     return _with_flags(_LAW, function)
 

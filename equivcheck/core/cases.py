@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from equivcheck.core.graders import Grader
 from equivcheck.core.times import Arrives, Delay, Patience, ServingLimits
@@ -147,9 +147,9 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
 
     def __post_init__(self) -> None:
         """Refuse what a chat template is to be told where there is none, or where it cannot be."""
-        for field in ("tools", "chat_template_kwargs"):
-            if getattr(self, field) and self.messages is None:
-                raise ValueError(f"{field}: only a chat template reads them; give messages")
+        for name in ("tools", "chat_template_kwargs"):
+            if getattr(self, name) and self.messages is None:
+                raise ValueError(f"{name}: only a chat template reads them; give messages")
         if taken := sorted(RENDERED & self.chat_template_kwargs.keys()):
             raise ValueError(f"chat_template_kwargs: {', '.join(taken)}: not for a suite to choose")
         if self.retry is not None and self.give_up_after is None:
@@ -174,7 +174,7 @@ class Suite(Struct, frozen=True, kw_only=True):
     """1-based line of each case, for error messages and CI annotations."""
     digest: str
     """sha256 of the file's bytes, hex."""
-    law: bool = False
+    distribution: bool = field(default=False, name="law")
     """Whether the distribution of its sampled cases is tested under every rule of the candidate."""
     serving: ServingLimits | None = None
     """Limits of the service that its requests are put to. None: those that there are anyway."""

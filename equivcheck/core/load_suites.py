@@ -14,7 +14,7 @@ from typing import IO, Annotated, Any, Literal
 
 import jsonlines
 import msgspec
-from msgspec import DecodeError, Meta, Struct
+from msgspec import DecodeError, Meta, Struct, field
 
 from equivcheck.core.bundled_suites import suite_place
 from equivcheck.core.cases import Case, Message, Sampling, SharedPrefix, Suite, too_cold
@@ -43,7 +43,7 @@ class SuiteHeader(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """Version of the suite format."""
     workload: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$")]
     description: str = ""
-    law: bool = False
+    distribution: bool = field(default=False, name="law")
     """Whether the distribution of its sampled cases is tested, by drawing each many times."""
     serving: ServingLimits | None = None
     """Limits of the service that its requests are put to, where an engine serves."""
@@ -217,7 +217,7 @@ def _read(file: IO[bytes], *, name: str) -> Suite:
         raise SuiteError(f"{name}: empty file; the first line has to be {HEADER_EXAMPLE}")
     if not cases:
         raise SuiteError(f"{name}: a header but no cases")
-    for case, wrong in wrong_relations(cases, of_law=header.law):
+    for case, wrong in wrong_relations(cases, drawn_many_times=header.distribution):
         raise SuiteError(f"{name}:{seen[case.id]}: {wrong}")
     return Suite(
         path=name,
@@ -226,7 +226,7 @@ def _read(file: IO[bytes], *, name: str) -> Suite:
         cases=tuple(cases),
         lines=tuple(numbers),
         digest=lines.digest.hexdigest(),
-        law=header.law,
+        distribution=header.distribution,
         serving=header.serving,
     )
 

@@ -96,17 +96,17 @@ def needed_by(cases: Sequence[Case], chosen: Collection[str]) -> set[str]:
     return needed
 
 
-def wrong_relations(cases: Sequence[Case], *, of_law: bool) -> Iterator[tuple[Case, str]]:
+def wrong_relations(cases: Sequence[Case], *, drawn_many_times: bool) -> Iterator[tuple[Case, str]]:
     """Cases whose fields do not go together with others', and ``field: what is wrong``.
 
     Args:
         cases: Of one file, in its order.
-        of_law: Whether the distribution of its sampled cases is tested.
+        drawn_many_times: Whether the distribution of its sampled cases is tested.
     """
     earlier: dict[str, Case] = {}
     later = turns_before(cases)
     for case in cases:
-        if wrong := _wrong(case, earlier, later, of_law=of_law):
+        if wrong := _wrong(case, earlier, later, drawn_many_times=drawn_many_times):
             yield case, wrong
         earlier[case.id] = case
 
@@ -125,7 +125,7 @@ def _wrong(
     earlier: Mapping[str, Case],
     later: Mapping[str, tuple[Case, ...]],
     *,
-    of_law: bool,
+    drawn_many_times: bool,
 ) -> str | None:
     base = _base(case)
     for field, named in (("after", case.after), ("shares_prefix_with.id", base)):
@@ -139,13 +139,13 @@ def _wrong(
             return "shares_prefix_with: a later turn begins with the turns before it"
         if base in later:
             return f"shares_prefix_with.id: the prompt of {base!r} hangs on an answer"
-    if case.session is not None and of_law:
+    if case.session is not None and drawn_many_times:
         return "session: a suite whose header says law has none"
     if turns and (case.messages is None) != (turns[0].messages is None):
         return "session: all turns of a session have messages, or none has"
     if turns and turns[-1].give_up_after and not turns[-1].retry:
         return f"session: this turn needs an answer to {turns[-1].id!r}, which is given up for good"
-    if of_law and (case.arrives or case.give_up_after):
+    if drawn_many_times and (case.arrives or case.give_up_after):
         field = "arrives" if case.arrives else "give_up_after"
         return f"{field}: the cases of a suite whose header says law have no times"
     return None

@@ -26,23 +26,27 @@ class Features:
 
 def features_of(requests: Sequence[Request]) -> Features:
     """The union of what `requests` use."""
-    laws = [request.sampling for request in requests]
+    samplings = [request.sampling for request in requests]
     return Features(
-        random=any(not law.greedy for law in laws),
-        all_random=bool(laws) and all(not law.greedy for law in laws),
-        truncated=any(law.top_k or law.top_p < 1 or law.min_p for law in laws if not law.greedy),
+        random=any(not sampling.greedy for sampling in samplings),
+        all_random=bool(samplings) and all(not sampling.greedy for sampling in samplings),
+        truncated=any(
+            sampling.top_k or sampling.top_p < 1 or sampling.min_p
+            for sampling in samplings
+            if not sampling.greedy
+        ),
         history=any(uses_history(request) for request in requests),
     )
 
 
 def uses_history(request: Request) -> bool:
     """Whether anything that comes before temperature is switched on."""
-    law = request.sampling
+    sampling = request.sampling
     return (
-        law.repetition_penalty != 1.0
-        or law.presence_penalty != 0.0
-        or law.frequency_penalty != 0.0
-        or bool(law.logit_bias or law.banned_tokens or law.min_new_tokens)
+        sampling.repetition_penalty != 1.0
+        or sampling.presence_penalty != 0.0
+        or sampling.frequency_penalty != 0.0
+        or bool(sampling.logit_bias or sampling.banned_tokens or sampling.min_new_tokens)
     )
 
 
@@ -80,25 +84,25 @@ class SamplingControls:
 
     def admit(self, row: int, request: Request, *, stop_ids: Sequence[int]) -> None:
         """Give a row to a request; `stop_ids` are all ids that would end it."""
-        law = request.sampling
-        self.greedy[row] = law.greedy
-        self.safe_temperature[row] = 1.0 if law.greedy else law.temperature
-        self.top_k[row] = law.top_k or self.vocab
+        sampling = request.sampling
+        self.greedy[row] = sampling.greedy
+        self.safe_temperature[row] = 1.0 if sampling.greedy else sampling.temperature
+        self.top_k[row] = sampling.top_k or self.vocab
         # Rounding may leave the cumulated mass a little under 1: p = 1 has to keep every token.
-        self.top_p[row] = law.top_p if law.top_p < 1 else 2.0
-        self.min_p[row] = law.min_p
-        self.repetition_penalty[row] = law.repetition_penalty
-        self.presence_penalty[row] = law.presence_penalty
-        self.frequency_penalty[row] = law.frequency_penalty
-        self.min_new_tokens[row] = law.min_new_tokens
+        self.top_p[row] = sampling.top_p if sampling.top_p < 1 else 2.0
+        self.min_p[row] = sampling.min_p
+        self.repetition_penalty[row] = sampling.repetition_penalty
+        self.presence_penalty[row] = sampling.presence_penalty
+        self.frequency_penalty[row] = sampling.frequency_penalty
+        self.min_new_tokens[row] = sampling.min_new_tokens
         for mask, tokens in (
             (self.prompt_seen, request.prompt_ids),
-            (self.banned, law.banned_tokens),
+            (self.banned, sampling.banned_tokens),
             (self.stop_ids, stop_ids),
         ):
             mask[row] = False
             mask[row, torch.tensor(list(tokens), dtype=torch.int64)] = True
         self.bias[row] = 0.0
-        if law.logit_bias:
-            biased = torch.tensor(list(law.logit_bias), dtype=torch.int64)
-            self.bias[row, biased] = torch.tensor(list(law.logit_bias.values())).to(self.bias)
+        if sampling.logit_bias:
+            biased = torch.tensor(list(sampling.logit_bias), dtype=torch.int64)
+            self.bias[row, biased] = torch.tensor(list(sampling.logit_bias.values())).to(self.bias)

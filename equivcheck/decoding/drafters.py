@@ -103,7 +103,7 @@ class ChainDrafter(Drafter, Generic[State]):
         """Draft token by token, after reading what is unread."""
         state = self.begin(rows, unread=unread)
         history, room = rows.controls.features.history, self.room(rows, gamma=gamma)
-        prefix, tokens, laws = rows.prefix, [], []
+        prefix, tokens, probs = rows.prefix, [], []
         for slot in range(gamma):
             logits = self.logits(state)
             if history:
@@ -112,14 +112,14 @@ class ChainDrafter(Drafter, Generic[State]):
                 barred = logits.amax(dim=-1) == HIDDEN
                 room = torch.where(barred, room.clamp(max=slot), room)
                 logits = logits.masked_fill(barred[:, None], 0.0)
-            log_law = sharpen(logits[:, None], rows.controls)
-            token = rule.draw(log_law, rows, rows.length[:, None] + slot)
-            laws.append(log_law)
+            log_probs = sharpen(logits[:, None], rows.controls)
+            token = rule.draw(log_probs, rows, rows.length[:, None] + slot)
+            probs.append(log_probs)
             tokens.append(token)
             if slot + 1 < gamma:
                 prefix = prefix.extended(token[:, 0]) if history else prefix
                 state = self.go_on(rows, token, state, slot=slot)
-        return Proposal(torch.cat(tokens, dim=1), room, torch.cat(laws, dim=1))
+        return Proposal(torch.cat(tokens, dim=1), room, torch.cat(probs, dim=1))
 
 
 class ModelDrafter(ChainDrafter[Tensor]):

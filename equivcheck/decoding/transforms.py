@@ -112,10 +112,10 @@ def falling(values: Tensor) -> Tensor:
     return torch.from_numpy(np.sort(values.numpy(), axis=-1)).flip(-1)
 
 
-def probabilities(log_law: Tensor, controls: SamplingControls) -> Tensor:
+def probabilities(log_probs: Tensor, controls: SamplingControls) -> Tensor:
     """Normalise to probabilities, fp32; a greedy row is a point mass on its argmax."""
-    probs = log_law.softmax(dim=-1)
+    probs = log_probs.softmax(dim=-1)
     if controls.features.all_random:
         return probs
-    point = torch.zeros_like(probs).scatter_(-1, log_law.argmax(dim=-1, keepdim=True), 1.0)
+    point = torch.zeros_like(probs).scatter_(-1, log_probs.argmax(dim=-1, keepdim=True), 1.0)
     return torch.where(controls.greedy[:, None, None], point, probs)

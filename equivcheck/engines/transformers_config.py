@@ -129,17 +129,17 @@ class OwnProcessor(LogitsProcessor):
 
     def __init__(self, sampling: Sampling, *, prompt: int, stop_ids: Sequence[int]) -> None:
         """Work for one request whose output starts after ``prompt`` tokens."""
-        self.law, self.prompt, self.stop_ids = sampling, prompt, list(stop_ids)
+        self.sampling, self.prompt, self.stop_ids = sampling, prompt, list(stop_ids)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Take [1, length] ids and [1, vocab] logits to new logits."""
         output = input_ids[0, self.prompt :]
         counts = torch.bincount(output, minlength=scores.shape[-1]).to(scores)
-        scores = scores - self.law.presence_penalty * (counts > 0)
-        scores = scores - self.law.frequency_penalty * counts
-        for token, bias in self.law.logit_bias.items():
+        scores = scores - self.sampling.presence_penalty * (counts > 0)
+        scores = scores - self.sampling.frequency_penalty * counts
+        for token, bias in self.sampling.logit_bias.items():
             scores[:, token] += bias
-        if len(output) < self.law.min_new_tokens:
+        if len(output) < self.sampling.min_new_tokens:
             scores[:, self.stop_ids] = float("-inf")
         return scores
 

@@ -18,7 +18,7 @@ from equivcheck.core.on_progress import OnProgress
 from equivcheck.fault_matrix.job import TrialJob
 from equivcheck.fault_matrix.ledger import append, read_ledger, write_ledger
 from equivcheck.fault_matrix.result import Result
-from equivcheck.fault_matrix.rigs import LAW
+from equivcheck.fault_matrix.rigs import DISTRIBUTION
 from equivcheck.fault_matrix.trial import capture_sound, run_job
 
 SOUND, PROVING = "sound arms", "faults"
@@ -61,7 +61,7 @@ def longest_first(jobs: Sequence[TrialJob]) -> list[TrialJob]:
 
     A sound distribution is drawn to the end, so it goes before all others.
     """
-    return sorted(jobs, key=lambda job: (job.rig != LAW, job.entry.breaks != "nothing"))
+    return sorted(jobs, key=lambda job: (job.rig != DISTRIBUTION, job.entry.breaks != "nothing"))
 
 
 def sound_jobs(jobs: Sequence[TrialJob]) -> list[TrialJob]:

@@ -75,7 +75,7 @@ STANDARD = Rig(
     name="standard",
     settings=settings_with(),
     schedules=tuple(
-        name for name in WRITERS if name not in ("drafts", "noisy", "recurrent", "law")
+        name for name in WRITERS if name not in ("drafts", "noisy", "recurrent", "distribution")
     ),
 )
 RECURRENT = Rig(
@@ -98,17 +98,17 @@ UNPROMISED = Rig(
     schedules=("noisy",),
 )
 """No identity contract, in bf16: near ties occur, are weighed, and held to the control arm's."""
-BY_LAW = frozenset(name for name, facts in RULES.items() if not facts.same_tokens)
+BY_DISTRIBUTION = frozenset(name for name, facts in RULES.items() if not facts.same_tokens)
 """Rules that promise the target's distribution and not its tokens."""
-LAW = Rig(
-    name="law",
+DISTRIBUTION = Rig(
+    name="distribution",
     settings=settings_with(
         candidate="native:gamma=4,rule=rejection",
         probe_every=SELDOM,
         profile="quick",
         sampled=AUTO,
     ),
-    schedules=("law",),
+    schedules=("distribution",),
 )
 """Sampled by a rule that promises the target's distribution and not its tokens."""
 
@@ -137,7 +137,7 @@ def speed_rig(engine: str) -> Rig:
             profile="quick",
             sampled=AUTO if by_model else None,
         ),
-        schedules=("drafts", "law") if by_model else ("drafts",),
+        schedules=("drafts", "distribution") if by_model else ("drafts",),
         compares_drafts=True,
     )
 
@@ -157,8 +157,8 @@ def _rig_of(entry: Fault) -> Rig:
         return SERVED
     if entry.caught_by == "acceptance":
         return speed_rig(entry.engine)
-    if EngineSpec.parse(entry.engine).options.get("rule") in BY_LAW:
-        return LAW
+    if EngineSpec.parse(entry.engine).options.get("rule") in BY_DISTRIBUTION:
+        return DISTRIBUTION
     if issubclass(entry.decoder, Recurrent):
         return RECURRENT
     return UNPROMISED if "width=" in entry.engine else STANDARD
@@ -224,4 +224,4 @@ def budget_of(entry: Fault) -> int:
 
     As many as the rig's profile takes to pass a sound distribution, and at least an eighth of all.
     """
-    return min(entry.draws, max(PROFILES[LAW.settings.profile].tokens, entry.draws // 8))
+    return min(entry.draws, max(PROFILES[DISTRIBUTION.settings.profile].tokens, entry.draws // 8))

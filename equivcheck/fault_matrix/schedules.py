@@ -31,7 +31,7 @@ HOT = 100.0
 """The highest temperature: at lower ones, engines that add noise to logits as they are keep nothing
 of it beside such a bias."""
 
-LAWS = (
+SAMPLINGS = (
     Sampling(temperature=0.7),
     Sampling(temperature=1.0),
     Sampling(temperature=1.3),
@@ -78,20 +78,20 @@ def noisy(write: Writer) -> Iterator[Case]:
 
 
 def sampled(write: Writer) -> Iterator[Case]:
-    """Eight laws in one batch."""
-    for prompt, law in zip(write.varied, LAWS, strict=False):
-        yield Case(id="", prompt=prompt, max_new_tokens=32, sampling=law)
+    """Eight distributions in one batch."""
+    for prompt, sampling in zip(write.varied, SAMPLINGS, strict=False):
+        yield Case(id="", prompt=prompt, max_new_tokens=32, sampling=sampling)
 
 
 def mixed(write: Writer) -> Iterator[Case]:
     """Greedy and sampled rows in one batch, which shrinks as they end one by one."""
     prompts = (*write.varied[:4], *write.repetitive[:4])
-    for index, (prompt, law) in enumerate(zip(prompts, LAWS, strict=True)):
+    for index, (prompt, sampling) in enumerate(zip(prompts, SAMPLINGS, strict=True)):
         yield Case(
             id="",
             prompt=prompt,
             max_new_tokens=40 - 4 * ((3 * index + 3) % ROWS),
-            sampling=law if index % 2 else GREEDY,
+            sampling=sampling if index % 2 else GREEDY,
             ignore_eos=True,
         )
 
@@ -100,7 +100,7 @@ def penalised(write: Writer) -> Iterator[Case]:
     """Penalties and biases, on texts that repeat themselves."""
     common = dict.fromkeys(write.ids(" the of and in a to is, ."), -20.0)
     comma = dict.fromkeys(write.ids(","), 4.0)
-    laws = (
+    samplings = (
         Sampling(frequency_penalty=0.4),
         Sampling(repetition_penalty=1.3),
         Sampling(presence_penalty=2.0),
@@ -111,8 +111,8 @@ def penalised(write: Writer) -> Iterator[Case]:
         Sampling(temperature=0.9, repetition_penalty=1.1, logit_bias=common),
     )
     prompts = (*write.repetitive[:4], *write.varied[:4])
-    for prompt, law in zip(prompts, laws, strict=True):
-        yield Case(id="", prompt=prompt, max_new_tokens=32, sampling=law)
+    for prompt, sampling in zip(prompts, samplings, strict=True):
+        yield Case(id="", prompt=prompt, max_new_tokens=32, sampling=sampling)
 
 
 def endings(write: Writer) -> Iterator[Case]:
@@ -120,15 +120,15 @@ def endings(write: Writer) -> Iterator[Case]:
     word, stop = write.ids(" man")[0], write.ids(";")[0]
     prompts = iter(write.varied)
     for least in range(ROWS):
-        law = Sampling(logit_bias={word: FORCED, write.eos: MORE_FORCED}, min_new_tokens=least)
-        yield Case(id="", prompt=next(prompts), max_new_tokens=24, sampling=law)
+        sampling = Sampling(logit_bias={word: FORCED, write.eos: MORE_FORCED}, min_new_tokens=least)
+        yield Case(id="", prompt=next(prompts), max_new_tokens=24, sampling=sampling)
     for least, limit in ((2, 24), (3, 24), (2, 3), (4, 5)):
-        law = Sampling(logit_bias={word: FORCED, stop: MORE_FORCED}, min_new_tokens=least)
+        sampling = Sampling(logit_bias={word: FORCED, stop: MORE_FORCED}, min_new_tokens=least)
         yield Case(
             id="",
             prompt=next(prompts),
             max_new_tokens=limit,
-            sampling=law,
+            sampling=sampling,
             stop_token_ids=(stop,),
         )
     for prompt, ending in zip(REPETITIVE, (",", '"', "three", "x"), strict=False):
@@ -142,11 +142,11 @@ def strings(write: Writer) -> Iterator[Case]:
     never met: its text is free, so that drafts are rejected here as well.
     """
     word, prompts = " man", iter(write.varied)
-    law = Sampling(logit_bias={write.ids(word)[0]: FORCED})
+    sampling = Sampling(logit_bias={write.ids(word)[0]: FORCED})
     inside = [word * tokens + word[:-1] for tokens in range(5)]
     for stop in (*inside, word * 2, word * 4):
         prompt = next(prompts)
-        yield Case(id="", prompt=prompt, max_new_tokens=16, sampling=law, stop=(stop[1:],))
+        yield Case(id="", prompt=prompt, max_new_tokens=16, sampling=sampling, stop=(stop[1:],))
     yield Case(id="", prompt=next(prompts), max_new_tokens=32, stop=("king of the sea",))
 
 
@@ -167,8 +167,8 @@ def repeats(write: Writer) -> Iterator[Case]:
     """Four prompts, four times each, half of them penalised, in rows that served before."""
     prompts = [(prompt + "\n") * 3 for prompt in write.varied[:4]]
     for index in range(2 * ROWS):
-        law = Sampling(frequency_penalty=1.0) if index % 2 else GREEDY
-        yield Case(id="", prompt=prompts[index // 2 % 4], max_new_tokens=20, sampling=law)
+        sampling = Sampling(frequency_penalty=1.0) if index % 2 else GREEDY
+        yield Case(id="", prompt=prompts[index // 2 % 4], max_new_tokens=20, sampling=sampling)
 
 
 def prefixes(write: Writer) -> Iterator[Case]:
@@ -186,8 +186,8 @@ def ties(write: Writer) -> Iterator[Case]:
     words = [write.ids(word)[0] for word in (" man", " king", " sea")]
     best = Sampling(logit_bias=dict.fromkeys(words[:2], TIED))
     across = Sampling(temperature=HOT, top_k=2, logit_bias=dict.fromkeys(words, TIED))
-    for index, (prompt, law) in enumerate(zip(write.varied, LAWS, strict=False)):
-        planted = (best, across, best, law)[index % 4]
+    for index, (prompt, sampling) in enumerate(zip(write.varied, SAMPLINGS, strict=False)):
+        planted = (best, across, best, sampling)[index % 4]
         yield Case(id="", prompt=prompt, max_new_tokens=12, sampling=planted)
 
 
@@ -195,8 +195,8 @@ def bans(write: Writer) -> Iterator[Case]:
     """Each row bans another token, which would be certain if it did not."""
     words = dict.fromkeys(write.ids(" sea king old man day night time house world little"))
     for prompt, word in zip(write.varied, list(words)[:ROWS], strict=False):
-        law = Sampling(logit_bias={word: FORCED}, banned_tokens=(word,))
-        yield Case(id="", prompt=prompt, max_new_tokens=24, sampling=law)
+        sampling = Sampling(logit_bias={word: FORCED}, banned_tokens=(word,))
+        yield Case(id="", prompt=prompt, max_new_tokens=24, sampling=sampling)
 
 
 def recurrent(write: Writer) -> Iterator[Case]:
@@ -205,9 +205,9 @@ def recurrent(write: Writer) -> Iterator[Case]:
         yield Case(id="", prompt=prompt, max_new_tokens=40, ignore_eos=True)
 
 
-def law(write: Writer) -> Iterator[Case]:
-    """Sampled cases whose law is tested, with greedy ones for company."""
-    laws = (
+def distribution(write: Writer) -> Iterator[Case]:
+    """Sampled cases whose distribution is tested, with greedy ones for company."""
+    samplings = (
         Sampling(temperature=1.0),
         Sampling(temperature=0.8),
         Sampling(temperature=1.2, top_k=50),
@@ -216,8 +216,8 @@ def law(write: Writer) -> Iterator[Case]:
     # Two distributions a prompt: behind one that leaves no choice, a wrong nucleus would go unseen.
     for turn in range(2):
         for index, prompt in enumerate(write.varied[:ROWS]):
-            law = laws[(index + turn) % len(laws)]
-            yield Case(id="", prompt=prompt, max_new_tokens=48, sampling=law)
+            sampling = samplings[(index + turn) % len(samplings)]
+            yield Case(id="", prompt=prompt, max_new_tokens=48, sampling=sampling)
 
 
 WRITERS: dict[str, Callable[[Writer], Iterator[Case]]] = {
@@ -240,7 +240,7 @@ WRITERS: dict[str, Callable[[Writer], Iterator[Case]]] = {
         ties,
         bans,
         recurrent,
-        law,
+        distribution,
         turns,
         shared,
         samples,
@@ -267,5 +267,5 @@ def schedule(name: str, *, seed: int, encode: Encode, eos: int) -> Suite:
         cases=cases,
         lines=tuple(range(2, len(cases) + 2)),
         digest=hashlib.sha256(msgspec.json.encode(cases)).hexdigest(),
-        law=name == law.__name__,
+        distribution=name == distribution.__name__,
     )

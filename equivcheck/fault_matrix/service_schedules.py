@@ -18,7 +18,7 @@ from equivcheck.core.service_schedule import Arrival, Demand, Schedule
 from equivcheck.core.times import Arrives, Delay, Patience, ServingLimits
 from equivcheck.fault_matrix.writer import Encode, Writer
 
-LAWS = (
+SAMPLINGS = (
     Sampling(),
     Sampling(temperature=0.8, presence_penalty=1.0, frequency_penalty=0.5),
     Sampling(frequency_penalty=0.6),
@@ -34,7 +34,7 @@ class ScheduledRequest(NamedTuple):
     prompt: tuple[int, ...]
     step: int = 0
     tokens: int = 24
-    law: Sampling = Sampling()
+    sampling: Sampling = Sampling()
     stop: tuple[str, ...] = ()
     give_up_after: int | None = None
     retry_after: int | None = None
@@ -64,7 +64,7 @@ def again(write: Writer) -> Iterator[ScheduledRequest]:
         yield ScheduledRequest(prompt, 8 * place)
     yield ScheduledRequest(first, 60, stop=("e", " "))
     for prompt in (inside, middle, first):
-        yield ScheduledRequest(prompt, 64, law=LAWS[3])
+        yield ScheduledRequest(prompt, 64, sampling=SAMPLINGS[3])
 
 
 def shared(write: Writer) -> Iterator[ScheduledRequest]:
@@ -72,7 +72,7 @@ def shared(write: Writer) -> Iterator[ScheduledRequest]:
     system = write.filler(70)
     for place in range(10):
         yield ScheduledRequest(
-            system + write.filler(8 + place), 3 * (place // 5), law=LAWS[place % 6]
+            system + write.filler(8 + place), 3 * (place // 5), sampling=SAMPLINGS[place % 6]
         )
 
 
@@ -92,7 +92,7 @@ def given_up(write: Writer) -> Iterator[ScheduledRequest]:
         yield ScheduledRequest(
             system + write.filler(5 + 9 * (place % 4)),
             2 * (place // 5),
-            law=LAWS[place % 6],
+            sampling=SAMPLINGS[place % 6],
             give_up_after=tokens,
             retry_after=place % 3 if tokens is not None and place % 4 != 1 else None,
         )
@@ -106,7 +106,7 @@ def pressure(write: Writer) -> Iterator[ScheduledRequest]:
             (write.filler(32) if place in (1, 2, 3) else system) + write.filler(6 + 3 * place),
             place,
             tokens=60,
-            law=LAWS[place % 6],
+            sampling=SAMPLINGS[place % 6],
         )
 
 
@@ -115,15 +115,17 @@ def samples(write: Writer) -> Iterator[ScheduledRequest]:
     for _ in range(2):
         prompt = write.filler(55)
         for number in range(4):
-            yield ScheduledRequest(prompt, law=LAWS[3 + 2 * (number % 2)], sample=f"#{number}")
+            yield ScheduledRequest(
+                prompt, sampling=SAMPLINGS[3 + 2 * (number % 2)], sample=f"#{number}"
+            )
 
 
 def long(write: Writer) -> Iterator[ScheduledRequest]:
     """Prompts of several chunks that come while others run."""
     for place in range(2):
-        yield ScheduledRequest(write.filler(20 + place), tokens=48, law=LAWS[place])
+        yield ScheduledRequest(write.filler(20 + place), tokens=48, sampling=SAMPLINGS[place])
     start = write.filler(150)
-    yield ScheduledRequest(start + write.filler(41), 3, law=LAWS[2])
+    yield ScheduledRequest(start + write.filler(41), 3, sampling=SAMPLINGS[2])
     yield ScheduledRequest(start + write.filler(20), 10)
     yield ScheduledRequest(start[:128] + write.filler(1), 12)
 
@@ -134,7 +136,7 @@ def waves(write: Writer) -> Iterator[ScheduledRequest]:
         for place in range(size):
             prompt = tuple(write.ids(write.varied[(step + place) % len(write.varied)]))
             yield ScheduledRequest(
-                prompt, step, tokens=10 + 7 * place, law=LAWS[(step + place) % 6]
+                prompt, step, tokens=10 + 7 * place, sampling=SAMPLINGS[(step + place) % 6]
             )
 
 
@@ -182,7 +184,7 @@ def service(name: str, *, seed: int, encode: Encode, eos: int) -> Service:
             key=key,
             prompt_ids=each.prompt,
             max_new_tokens=each.tokens,
-            sampling=each.law,
+            sampling=each.sampling,
             stop=each.stop,
             ignore_eos=not each.stop,
             seed=seed,

@@ -70,5 +70,5 @@ def samples(write: Writer) -> Iterator[Case]:
     for _ in range(2):
         for prompt in write.varied[:2]:
             for _ in range(4):
-                law = Sampling(temperature=1.0)
-                yield Case(id="", prompt=prompt, max_new_tokens=24, sampling=law)
+                sampling = Sampling(temperature=1.0)
+                yield Case(id="", prompt=prompt, max_new_tokens=24, sampling=sampling)

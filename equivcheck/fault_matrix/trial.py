@@ -15,7 +15,7 @@ from msgspec import Struct
 from equivcheck.capture.environment import git_state
 from equivcheck.checks.diagnosis import diagnoses
 from equivcheck.checks.subjects import RUN
-from equivcheck.checks.verdict import LAW_CHECKS, Verdict
+from equivcheck.checks.verdict import DISTRIBUTION_CHECKS, Verdict
 from equivcheck.core.atomic_write import replace
 from equivcheck.core.errors import describe
 from equivcheck.core.findings import Finding, Outcome
@@ -25,7 +25,7 @@ from equivcheck.fault_matrix.events import missing_events
 from equivcheck.fault_matrix.job import TrialJob
 from equivcheck.fault_matrix.openers import without_openers
 from equivcheck.fault_matrix.result import Result, Said, by_check, completed
-from equivcheck.fault_matrix.rigs import LAW, against, budget_of, sound_settings, suites_of
+from equivcheck.fault_matrix.rigs import DISTRIBUTION, against, budget_of, sound_settings, suites_of
 from equivcheck.fault_matrix.service_trial import judged_served, serve_sound
 from equivcheck.faults.fault import Fault
 from equivcheck.pipeline.run import run
@@ -146,7 +146,7 @@ def run_to_the_end(job: TrialJob, settings: Settings, folder: Path) -> Verdict:
 def further_budgets(job: TrialJob) -> int:
     """How often at most to draw on; to be quick, what is lossless passes on one budget or not."""
     entry = job.entry
-    if job.rig != LAW or (job.quick and entry.breaks in LOSSLESS):
+    if job.rig != DISTRIBUTION or (job.quick and entry.breaks in LOSSLESS):
         return 0
     return math.ceil(entry.draws / budget_of(entry)) - 1
 
@@ -204,7 +204,7 @@ def detection(
     if finding is None:
         return None, None
     if finding.subject not in made_for:
-        return None, finding.n if finding.check in LAW_CHECKS else None
+        return None, finding.n if finding.check in DISTRIBUTION_CHECKS else None
     upto = made_for[: made_for.index(finding.subject) + 1]
     captured = evidence.captured[CANDIDATE]
     before = sum(len(captured[key].generation.token_ids) for key in upto[:-1] if key in captured)

@@ -21,10 +21,10 @@ from equivcheck.faults.fault import control, fault
 class TakesLastOfTie(Decoder):
     """In an exact tie the verifier's argmax takes the last token, plain decoding the first."""
 
-    def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
         """Take argmaxes from the end."""
-        verified = super().verify(target_law, proposal)
-        last = target_law.shape[-1] - 1 - target_law.flip(-1).argmax(dim=-1)
+        verified = super().verify(target_probs, proposal)
+        last = target_probs.shape[-1] - 1 - target_probs.flip(-1).argmax(dim=-1)
         chosen = torch.where(self.rows.controls.greedy[:, None], last, verified.tokens)
         return Verified(chosen, leading(chosen[:, :-1] == proposal.tokens, proposal.lengths))
 
@@ -41,11 +41,11 @@ class KeepsTies(Decoder):
 
     def sharpened(self, penalised: Tensor) -> Tensor:
         """Cut by value in all slots but the last."""
-        law = super().sharpened(penalised)
+        probs = super().sharpened(penalised)
         scaled = penalised / self.rows.controls.safe_temperature[:, None, None]
-        border = torch.where(law > HIDDEN, scaled, torch.inf).amin(dim=-1, keepdim=True)
-        tied = torch.where(scaled == border, scaled, law)
-        return torch.cat([tied[:, :-1], law[:, -1:]], dim=1)
+        border = torch.where(probs > HIDDEN, scaled, torch.inf).amin(dim=-1, keepdim=True)
+        tied = torch.where(scaled == border, scaled, probs)
+        return torch.cat([tied[:, :-1], probs[:, -1:]], dim=1)
 
 
 @fault("verify-in-bf16", family="F19", recreates="vLLM #54506", caught_by="greedy")

@@ -10,7 +10,7 @@ from equivcheck.decoding.outcome import RowOutcome
 from equivcheck.decoding.transforms import sharpen
 from equivcheck.decoding.verification import Proposal, Verified
 from equivcheck.faults.fault import fault
-from equivcheck.faults.target_law import with_other
+from equivcheck.faults.target_probs import with_other
 
 COLD = 1e-6
 """The temperature that some engines take for 0."""
@@ -26,16 +26,16 @@ COLD = 1e-6
 class DrawsGreedyRows(Decoder):
     """Beside sampled rows a greedy one is drawn at temperature 1e-6: ties fall at random."""
 
-    def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
         """Give greedy rows noise in a mixed batch."""
         controls = self.rows.controls
         if not controls.features.random or controls.features.all_random:
-            return super().verify(target_law, proposal)
-        cold = (target_law - target_law.amax(dim=-1, keepdim=True)) / COLD
-        law = torch.where(controls.greedy[:, None, None], cold, target_law)
+            return super().verify(target_probs, proposal)
+        cold = (target_probs - target_probs.amax(dim=-1, keepdim=True)) / COLD
+        probs = torch.where(controls.greedy[:, None, None], cold, target_probs)
         self.rows.controls = with_other(controls, greedy=torch.zeros_like(controls.greedy))
         try:
-            return super().verify(law, proposal)
+            return super().verify(probs, proposal)
         finally:
             self.rows.controls = controls
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.verification import (
     BlockRule,
-    Laws,
     Proposal,
     RejectionRule,
+    StepProbs,
     Verified,
     drafted_probs,
 )
@@ -25,11 +25,13 @@ BLOCK = "native:gamma=4,rule=block"
 class PlainResidual(BlockRule):
     """Base: replaces from max(p - q, 0), as if nothing had been carried."""
 
-    def closed(self, laws: Laws, proposal: Proposal, rows: Rows, *, accepted: Tensor) -> Verified:
+    def closed(
+        self, probs: StepProbs, proposal: Proposal, rows: Rows, *, accepted: Tensor
+    ) -> Verified:
         """Take p as it was before it was carried: its rows sum to 1."""
-        whole = laws.target / laws.target.sum(dim=-1, keepdim=True)
-        laws = laws._replace(target=torch.nan_to_num(whole))
-        return super().closed(laws, proposal, rows, accepted=accepted)
+        whole = probs.target / probs.target.sum(dim=-1, keepdim=True)
+        probs = probs._replace(target=torch.nan_to_num(whole))
+        return super().closed(probs, proposal, rows, accepted=accepted)
 
 
 @rule_fault(
@@ -47,15 +49,15 @@ class RecoversAsToken(PlainResidual):
 class TossesForTokens(PlainResidual):
     """A block is accepted up to the last draft that the token-level coin lets pass."""
 
-    def passes(self, carried: Laws, joint: Tensor, rows: Rows) -> Tensor:
+    def passes(self, carried: StepProbs, joint: Tensor, rows: Rows) -> Tensor:
         """Judge each draft by itself."""
         return coins(rows, slots=joint.shape[1] - 1)[..., 0] < self.alone
 
-    def joint(self, laws: Laws, proposal: Proposal) -> Tensor:
+    def joint(self, probs: StepProbs, proposal: Proposal) -> Tensor:
         """Keep p/q of each draft for its coin."""
-        target, draft = drafted_probs(laws, proposal)
+        target, draft = drafted_probs(probs, proposal)
         self.alone = target / draft
-        return super().joint(laws, proposal)
+        return super().joint(probs, proposal)
 
 
 @rule_fault(
@@ -64,7 +66,7 @@ class TossesForTokens(PlainResidual):
 class MultipliesCoins(PlainResidual):
     """A prefix passes where the product of its coins is no more than that of p/q."""
 
-    def passes(self, carried: Laws, joint: Tensor, rows: Rows) -> Tensor:
+    def passes(self, carried: StepProbs, joint: Tensor, rows: Rows) -> Tensor:
         return coins(rows, slots=joint.shape[1] - 1)[..., 0].cumprod(dim=1) <= joint[:, 1:]
 
 
@@ -77,8 +79,8 @@ class MultipliesCoins(PlainResidual):
 class CarriesNothing(BlockRule):
     """What a prefix carries on is min(1, p/q) of its last draft alone."""
 
-    def joint(self, laws: Laws, proposal: Proposal) -> Tensor:
-        target, draft = drafted_probs(laws, proposal)
+    def joint(self, probs: StepProbs, proposal: Proposal) -> Tensor:
+        target, draft = drafted_probs(probs, proposal)
         alone = (target / draft).clamp(max=1.0)
         return torch.nn.functional.pad(alone, (1, 0), value=1.0)
 
@@ -89,13 +91,13 @@ class CarriesNothing(BlockRule):
 class CapsNothing(BlockRule):
     """The product of p/q is carried on above 1, too, and cut only where a coin is tossed."""
 
-    def joint(self, laws: Laws, proposal: Proposal) -> Tensor:
+    def joint(self, probs: StepProbs, proposal: Proposal) -> Tensor:
         """Multiply without a bound between."""
-        target, draft = drafted_probs(laws, proposal)
+        target, draft = drafted_probs(probs, proposal)
         product = (target / draft).cumprod(dim=1)
         return torch.nn.functional.pad(product, (1, 0), value=1.0)
 
-    def passes(self, carried: Laws, joint: Tensor, rows: Rows) -> Tensor:
+    def passes(self, carried: StepProbs, joint: Tensor, rows: Rows) -> Tensor:
         return super().passes(carried, joint.clamp(max=1.0), rows)
 
 
@@ -105,7 +107,7 @@ class CapsNothing(BlockRule):
 class StopsAtFirstMiss(BlockRule):
     """The block ends before the first prefix that does not pass, though a longer one would."""
 
-    def passes(self, carried: Laws, joint: Tensor, rows: Rows) -> Tensor:
+    def passes(self, carried: StepProbs, joint: Tensor, rows: Rows) -> Tensor:
         """Let nothing pass behind a miss."""
         return super().passes(carried, joint, rows).long().cumprod(dim=1).bool()
 
@@ -114,7 +116,7 @@ class StopsAtFirstMiss(BlockRule):
 class TossesOnceForAll(BlockRule):
     """One coin decides about all prefixes of a block."""
 
-    def passes(self, carried: Laws, joint: Tensor, rows: Rows) -> Tensor:
+    def passes(self, carried: StepProbs, joint: Tensor, rows: Rows) -> Tensor:
         """Take the first slot's coin for all."""
         left = self.left(carried)[:, 1:]
         return coins(rows, slots=1)[..., 0] * (left + (1.0 - joint[:, 1:])) < left
@@ -126,10 +128,10 @@ class TossesOnceForAll(BlockRule):
 class ForgetsLastWeight(BlockRule):
     """The whole block is accepted by p/q of its last draft, whatever was carried up to it."""
 
-    def joint(self, laws: Laws, proposal: Proposal) -> Tensor:
+    def joint(self, probs: StepProbs, proposal: Proposal) -> Tensor:
         """Put the last draft's own ratio where the product has to be."""
-        product = super().joint(laws, proposal)
-        target, draft = drafted_probs(laws, proposal)
+        product = super().joint(probs, proposal)
+        target, draft = drafted_probs(probs, proposal)
         alone = torch.nn.functional.pad((target / draft).clamp(max=1.0), (1, 0), value=1.0)
         slots = torch.arange(product.shape[1], device=product.device)
         return torch.where(slots == proposal.lengths[:, None], alone, product)

@@ -18,7 +18,7 @@ from equivcheck.decoding.transforms import penalise_window
 from equivcheck.decoding.verification import Proposal
 from equivcheck.faults.fault import fault
 from equivcheck.faults.penalties import OtherControls
-from equivcheck.faults.target_law import with_other
+from equivcheck.faults.target_probs import with_other
 
 BANS = ("bans",)
 

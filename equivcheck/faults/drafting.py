@@ -144,7 +144,7 @@ class DraftsForFewRows(Decoder):
         proposal = super().propose(gamma=gamma, unread=unread)
         tokens = proposal.tokens.clone()
         tokens[2:] = tokens[1]
-        return proposal._replace(tokens=tokens, log_law=None)
+        return proposal._replace(tokens=tokens, log_probs=None)
 
 
 @fault(

@@ -58,12 +58,12 @@ SCHEDULES = {
     "stopping": ("endings",),
     "logprobs": ("plain",),
     "counters": ("plain",),
-    "acceptance": ("drafts", "law"),
+    "acceptance": ("drafts", "distribution"),
     "engaged": ("plain",),
     "batching": ("sampled",),
     "determinism": ("sampled",),
-    "sampled": ("law",),
-    "replayed": ("law",),
+    "sampled": ("distribution",),
+    "replayed": ("distribution",),
 }
 """Check to the schedules on which a fault that it catches is run, unless the fault names others."""
 

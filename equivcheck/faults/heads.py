@@ -188,7 +188,7 @@ class DraftsPastLimit(Decoder):
     def propose(self, *, gamma: int, unread: int) -> Proposal:
         proposal = super().propose(gamma=gamma, unread=unread)
         far = (self.rows.length > NEAR)[:, None]
-        return proposal._replace(tokens=proposal.tokens.masked_fill(far, 0), log_law=None)
+        return proposal._replace(tokens=proposal.tokens.masked_fill(far, 0), log_probs=None)
 
 
 @fault(
@@ -198,18 +198,18 @@ class DraftsPastLimit(Decoder):
     caught_by="sampled",
     engine=f"{EAGLE},rule=rejection",
 )
-class LeavesLawUnmapped(Decoder):
+class LeavesProbsUnmapped(Decoder):
     """Drafts are mapped to the target's ids, q is not: it lies on the first ids."""
 
     def propose(self, *, gamma: int, unread: int) -> Proposal:
         """Move q to where the draft vocabulary counts it."""
         proposal = super().propose(gamma=gamma, unread=unread)
-        drafter, law = self.drafter, proposal.log_law
-        if law is None:
+        drafter, probs = self.drafter, proposal.log_probs
+        if probs is None:
             return proposal
         assert isinstance(drafter, HeadDrafter)
         assert isinstance(drafter.head, EagleHead)
         ids = drafter.head.target_ids
-        moved = torch.full_like(law, float("-inf"))
-        moved[..., : len(ids)] = law[..., ids]
-        return proposal._replace(log_law=moved)
+        moved = torch.full_like(probs, float("-inf"))
+        moved[..., : len(ids)] = probs[..., ids]
+        return proposal._replace(log_probs=moved)

@@ -10,7 +10,7 @@ from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.transforms import penalise_window
 from equivcheck.decoding.verification import Proposal, Verified
 from equivcheck.faults.fault import fault
-from equivcheck.faults.target_law import with_other
+from equivcheck.faults.target_probs import with_other
 
 PENALISED = ("penalised",)
 
@@ -100,9 +100,9 @@ class PenalisesGreedyRows(OtherControls):
 
     def penalised(self, logits: Tensor, proposal: Proposal) -> Tensor:
         """Leave all slots but the last of sampled rows as they are."""
-        law = super().penalised(logits, proposal)
-        kept = torch.where(self.rows.controls.greedy[:, None, None], law, logits)
-        return torch.cat([kept[:, :-1], law[:, -1:]], dim=1)
+        probs = super().penalised(logits, proposal)
+        kept = torch.where(self.rows.controls.greedy[:, None, None], probs, logits)
+        return torch.cat([kept[:, :-1], probs[:, -1:]], dim=1)
 
 
 @fault(
@@ -115,9 +115,9 @@ class PenalisesGreedyRows(OtherControls):
 class CountsRejected(Decoder):
     """A rejected draft counts as a token of the output."""
 
-    def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
         """Verify, then count what was rejected."""
-        verified = super().verify(target_law, proposal)
+        verified = super().verify(target_probs, proposal)
         slots = torch.arange(proposal.tokens.shape[1], device=proposal.tokens.device)
         drafted = slots < proposal.lengths[:, None]
         rejected = drafted & (slots >= verified.accepted[:, None])
@@ -135,9 +135,9 @@ class CountsRejected(Decoder):
 class CountsAcceptedTwice(Decoder):
     """An accepted draft counts as two tokens of the output."""
 
-    def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
         """Verify, then count what was accepted once more."""
-        verified = super().verify(target_law, proposal)
+        verified = super().verify(target_probs, proposal)
         slots = torch.arange(proposal.tokens.shape[1], device=proposal.tokens.device)
         accepted = slots < verified.accepted[:, None]
         self.rows.counts.scatter_add_(1, proposal.tokens, accepted.to(self.rows.counts.dtype))

@@ -132,4 +132,4 @@ class NeverRight(Decoder):
         proposal = super().propose(gamma=gamma, unread=unread)
         vocab = self.model.architecture.vocab
         other = torch.remainder(proposal.tokens + vocab // 2, vocab)
-        return proposal._replace(tokens=other, log_law=None)
+        return proposal._replace(tokens=other, log_probs=None)

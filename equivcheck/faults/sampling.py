@@ -15,7 +15,7 @@ from torch import Tensor
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.streams import Purpose
-from equivcheck.decoding.verification import Laws, Proposal, RejectionRule, drafted_probs
+from equivcheck.decoding.verification import Proposal, RejectionRule, StepProbs, drafted_probs
 from equivcheck.faults.fault import DRAWS, Breaks, fault
 
 ENGINE = "native:gamma=4,rule=rejection"
@@ -84,7 +84,7 @@ def coins(rows: Rows, *, slots: int, width: int = 1) -> Tensor:
 class AcceptsEveryDraft(RejectionRule):
     """The coin that decides about a draft is always 0."""
 
-    def accepts(self, laws: Laws, proposal: Proposal, rows: Rows) -> Tensor:
+    def accepts(self, probs: StepProbs, proposal: Proposal, rows: Rows) -> Tensor:
         return torch.ones_like(proposal.tokens, dtype=torch.bool)
 
 
@@ -92,9 +92,9 @@ class AcceptsEveryDraft(RejectionRule):
 class TossesRealCoins(RejectionRule):
     """The coin is 0 or 1: where p < q, half of all drafts are accepted whatever p/q is."""
 
-    def accepts(self, laws: Laws, proposal: Proposal, rows: Rows) -> Tensor:
+    def accepts(self, probs: StepProbs, proposal: Proposal, rows: Rows) -> Tensor:
         """Accept one half where the ratio should decide."""
-        target, draft = drafted_probs(laws, proposal)
+        target, draft = drafted_probs(probs, proposal)
         coin = coins(rows, slots=proposal.tokens.shape[1])[..., 0]
         return (target >= draft) | (coin < 0.5)
 
@@ -103,8 +103,8 @@ class TossesRealCoins(RejectionRule):
 class IsLenient(RejectionRule):
     """A draft is accepted with probability min(1, p / (0.9 q))."""
 
-    def accepts(self, laws: Laws, proposal: Proposal, rows: Rows) -> Tensor:
-        return super().accepts(laws._replace(target=laws.target / LENIENCE), proposal, rows)
+    def accepts(self, probs: StepProbs, proposal: Proposal, rows: Rows) -> Tensor:
+        return super().accepts(probs._replace(target=probs.target / LENIENCE), proposal, rows)
 
 
 class Leaks(RejectionRule):
@@ -112,10 +112,10 @@ class Leaks(RejectionRule):
 
     share: ClassVar[float]
 
-    def accepts(self, laws: Laws, proposal: Proposal, rows: Rows) -> Tensor:
+    def accepts(self, probs: StepProbs, proposal: Proposal, rows: Rows) -> Tensor:
         """Toss a second coin for each draft."""
         second = coins(rows, slots=proposal.tokens.shape[1], width=2)[..., 1]
-        return super().accepts(laws, proposal, rows) | (second < self.share)
+        return super().accepts(probs, proposal, rows) | (second < self.share)
 
 
 @rule_fault("leak-5", family="F1", recreates="lattice #243 (one draft in twenty)", draws=60_000)
@@ -136,37 +136,39 @@ class LeaksOnePercent(Leaks):
 class IsTypical(RejectionRule):
     """A draft passes by the target's entropy, and is replaced by the target's best token."""
 
-    def accepts(self, laws: Laws, proposal: Proposal, rows: Rows) -> Tensor:
+    def accepts(self, probs: StepProbs, proposal: Proposal, rows: Rows) -> Tensor:
         """Accept what is not too surprising."""
-        probs = laws.target[:, :-1]
-        entropy = -torch.xlogy(probs, probs).sum(dim=-1)
+        target = probs.target[:, :-1]
+        entropy = -torch.xlogy(target, target).sum(dim=-1)
         limit = (DELTA * (-entropy).exp()).clamp(max=EPSILON)
-        return drafted_probs(laws, proposal)[0] > limit
+        return drafted_probs(probs, proposal)[0] > limit
 
-    def residual(self, laws: Laws, rows: Rows) -> Tensor:
+    def residual(self, probs: StepProbs) -> Tensor:
         """A point mass on the best token."""
-        best = laws.target.argmax(dim=-1, keepdim=True)
-        return torch.zeros_like(laws.target).scatter_(-1, best, 1.0)
+        best = probs.target.argmax(dim=-1, keepdim=True)
+        return torch.zeros_like(probs.target).scatter_(-1, best, 1.0)
 
 
 @rule_fault("recovers-from-target", family="F2", recreates="Spec-RL #14")
 class RecoversFromTarget(RejectionRule):
     """The token in the place of a rejected draft is drawn from p, not from p beyond q."""
 
-    def residual(self, laws: Laws, rows: Rows) -> Tensor:
+    def residual(self, probs: StepProbs) -> Tensor:
         """Leave the draft out of it."""
-        return laws.target
+        return probs.target
 
 
 @rule_fault("recovers-from-next-slot", family="F7", recreates="TensorRT-LLM #15098")
 class RecoversFromNextSlot(RejectionRule):
-    """The replacement of a rejected draft is drawn from the law of the slot behind it."""
+    """The replacement of a rejected draft is drawn from the distribution of the slot behind it."""
 
-    def closing_law(self, laws: Laws, rows: Rows, *, accepted: Tensor, rejected: Tensor) -> Tensor:
+    def last_token_probs(
+        self, probs: StepProbs, rows: Rows, *, accepted: Tensor, rejected: Tensor
+    ) -> Tensor:
         """Shift the target's distributions by one."""
-        later = torch.cat([laws.target[:, 1:], laws.target[:, -1:]], dim=1)
-        shifted = laws._replace(target=later)
-        return super().closing_law(shifted, rows, accepted=accepted, rejected=rejected)
+        later = torch.cat([probs.target[:, 1:], probs.target[:, -1:]], dim=1)
+        shifted = probs._replace(target=later)
+        return super().last_token_probs(shifted, rows, accepted=accepted, rejected=rejected)
 
 
 def at_temperature_one(probs: Tensor, rows: Rows) -> Tensor:
@@ -174,20 +176,35 @@ def at_temperature_one(probs: Tensor, rows: Rows) -> Tensor:
     return (probs.log() * rows.controls.safe_temperature[:, None, None]).softmax(dim=-1)
 
 
-@rule_fault("residual-target-untempered", family="F2", recreates="vLLM #10198")
-class ForgetsTargetTemperature(RejectionRule):
-    """The residual takes the target's law at temperature 1 and the draft's as it was."""
+class ResidualByTemperature(RejectionRule):
+    """A rejection rule whose residual reads the temperature of each row."""
 
-    def residual(self, laws: Laws, rows: Rows) -> Tensor:
-        hot = laws._replace(target=at_temperature_one(laws.target, rows))
-        return super().residual(hot, rows)
+    rows: Rows
+
+    def last_token_probs(
+        self, probs: StepProbs, rows: Rows, *, accepted: Tensor, rejected: Tensor
+    ) -> Tensor:
+        """Keep the batch for `residual`."""
+        self.rows = rows
+        return super().last_token_probs(probs, rows, accepted=accepted, rejected=rejected)
+
+
+@rule_fault("residual-target-untempered", family="F2", recreates="vLLM #10198")
+class ForgetsTargetTemperature(ResidualByTemperature):
+    """The residual takes the target's distribution at temperature 1 and the draft's as it was."""
+
+    def residual(self, probs: StepProbs) -> Tensor:
+        hot = probs._replace(target=at_temperature_one(probs.target, self.rows))
+        return super().residual(hot)
 
 
 @rule_fault("residual-untempered", family="F2", recreates="lattice #388")
-class ForgetsTemperatures(RejectionRule):
+class ForgetsTemperatures(ResidualByTemperature):
     """The residual is that of temperature 1."""
 
-    def residual(self, laws: Laws, rows: Rows) -> Tensor:
+    def residual(self, probs: StepProbs) -> Tensor:
         """Take both distributions at temperature 1."""
-        both = Laws(at_temperature_one(laws.target, rows), at_temperature_one(laws.draft, rows))
-        return super().residual(both, rows)
+        both = StepProbs(
+            at_temperature_one(probs.target, self.rows), at_temperature_one(probs.draft, self.rows)
+        )
+        return super().residual(both)

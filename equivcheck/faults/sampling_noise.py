@@ -16,7 +16,7 @@ from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.streams import Purpose, Streams
 from equivcheck.decoding.transforms import probabilities
-from equivcheck.decoding.verification import Laws, Proposal, RejectionRule, drafted_probs
+from equivcheck.decoding.verification import Proposal, RejectionRule, StepProbs, drafted_probs
 from equivcheck.faults.fault import fault
 from equivcheck.faults.sampling import ENGINE, coins, rule_fault
 
@@ -31,31 +31,33 @@ def inverted(weights: Tensor, uniform: Tensor) -> Tensor:
 class DraftsByCoin(RejectionRule):
     """A draft is drawn by the very number that then decides about it."""
 
-    def draw(self, log_law: Tensor, rows: Rows, positions: Tensor) -> Tensor:
+    def draw(self, log_probs: Tensor, rows: Rows, positions: Tensor) -> Tensor:
         """Invert the draft's distribution at the coin."""
         coin = rows.streams.uniform(positions, Purpose.ACCEPT, width=1)
-        return inverted(probabilities(log_law, rows.controls), coin)
+        return inverted(probabilities(log_probs, rows.controls), coin)
 
 
 @rule_fault("recovery-shares-coin", family="F5", recreates="vllm-ascend #16370")
 class RecoversByCoin(RejectionRule):
     """The replacement of a draft is drawn by the very number that rejected it."""
 
-    def close(self, law: Tensor, rows: Rows, *, accepted: Tensor, rejected: Tensor) -> Tensor:
+    def sample_last(
+        self, probs: Tensor, rows: Rows, *, accepted: Tensor, rejected: Tensor
+    ) -> Tensor:
         """Invert the residual at the coin."""
-        tokens = super().close(law, rows, accepted=accepted, rejected=rejected)
+        tokens = super().sample_last(probs, rows, accepted=accepted, rejected=rejected)
         position = (rows.length + accepted)[:, None]
         coin = rows.streams.uniform(position, Purpose.ACCEPT, width=1)
-        return torch.where(rejected[:, None], inverted(law, coin), tokens)
+        return torch.where(rejected[:, None], inverted(probs, coin), tokens)
 
 
 @rule_fault("one-coin-a-step", family="F5", recreates="vLLM #13196 (in kind)")
 class TossesOnce(RejectionRule):
     """One coin decides about all drafts of a step."""
 
-    def accepts(self, laws: Laws, proposal: Proposal, rows: Rows) -> Tensor:
+    def accepts(self, probs: StepProbs, proposal: Proposal, rows: Rows) -> Tensor:
         """Take the first slot's coin for all."""
-        target, draft = drafted_probs(laws, proposal)
+        target, draft = drafted_probs(probs, proposal)
         return coins(rows, slots=1)[..., 0] * draft < target
 
 

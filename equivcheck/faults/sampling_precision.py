@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from equivcheck.decoding.rows import Rows
-from equivcheck.decoding.verification import Laws, Proposal, RejectionRule, drafted_probs
+from equivcheck.decoding.verification import Proposal, RejectionRule, StepProbs, drafted_probs
 from equivcheck.faults.sampling import coins, rule_fault
 
 POWER = 0.97
@@ -25,8 +25,8 @@ POWER = 0.97
 class AcceptsByPower(RejectionRule):
     """A draft is accepted with probability min(1, p/q) to the power .97."""
 
-    def accepts(self, laws: Laws, proposal: Proposal, rows: Rows) -> Tensor:
-        target, draft = drafted_probs(laws, proposal)
+    def accepts(self, probs: StepProbs, proposal: Proposal, rows: Rows) -> Tensor:
+        target, draft = drafted_probs(probs, proposal)
         coin = coins(rows, slots=proposal.tokens.shape[1])[..., 0]
         return coin < (target / draft) ** POWER
 
@@ -40,7 +40,7 @@ class AcceptsByPower(RejectionRule):
 class RoundsResidual(RejectionRule):
     """The residual is computed in bfloat16."""
 
-    def residual(self, laws: Laws, rows: Rows) -> Tensor:
+    def residual(self, probs: StepProbs) -> Tensor:
         """Round both distributions and their difference."""
-        rounded = Laws(laws.target.to(torch.bfloat16), laws.draft.to(torch.bfloat16))
-        return super().residual(rounded, rows).to(laws.target.dtype)
+        rounded = StepProbs(probs.target.to(torch.bfloat16), probs.draft.to(torch.bfloat16))
+        return super().residual(rounded).to(probs.target.dtype)

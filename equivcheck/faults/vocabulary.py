@@ -16,7 +16,7 @@ class MapsDrafts(Decoder):
     def propose(self, *, gamma: int, unread: int) -> Proposal:
         """Map what is proposed; each draft is then certain, however it was drawn."""
         proposal = super().propose(gamma=gamma, unread=unread)
-        return proposal._replace(tokens=self.mapped(proposal.tokens), log_law=None)
+        return proposal._replace(tokens=self.mapped(proposal.tokens), log_probs=None)
 
     def mapped(self, tokens: Tensor) -> Tensor:
         """The ids that reach the target."""

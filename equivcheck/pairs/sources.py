@@ -134,7 +134,7 @@ def _widened(pair: PairSource, shapes: str, *, spec: str) -> PairSource:
             f"pair '{visible(spec)}' lacks a shape: write NAME@SHAPE or NAME@SHAPE+SHAPE"
         )
     shape_named(target)
-    drafting, words = pair.draft, f"widened to {shapes}: its law at another size"
+    drafting, words = pair.draft, f"widened to {shapes}: its distribution at another size"
     if plus and not _names_shape(draft):
         drafting, words = _model(draft), f"widened to {target}, with another draft"
     elif plus:

@@ -139,4 +139,4 @@ def _plain(request: Request) -> bool:
 
 def _has_draft(evidence: Evidence) -> bool:
     assert evidence.scores is not None
-    return evidence.scores.draft_law == "draft model" and "draft" in evidence.header.models
+    return evidence.scores.draft_distribution == "draft model" and "draft" in evidence.header.models

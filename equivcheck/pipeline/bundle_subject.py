@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, to_builtins
 
-from equivcheck.checks.verdict import LAW_CHECKS, judge
+from equivcheck.checks.verdict import DISTRIBUTION_CHECKS, judge
 from equivcheck.core.errors import RecordsError, did_you_mean
 from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome
@@ -25,7 +25,7 @@ REPEATED: dict[str, Kind] = {
     "coupled": "tokens",
     "determinism": "again",
     "batching": "again",
-    **dict.fromkeys(LAW_CHECKS, "draws"),
+    **dict.fromkeys(DISTRIBUTION_CHECKS, "draws"),
     "stopping": "rules",
 }
 """Checks whose failures a script can repeat by asking engines alone."""
@@ -76,7 +76,7 @@ def subject_of(evidence: Evidence, key: str | None) -> Subject:
 
 
 def _fits(evidence: Evidence, finding: Finding, key: str | None) -> bool:
-    if finding.check in LAW_CHECKS:
+    if finding.check in DISTRIBUTION_CHECKS:
         return key is None or finding.subject == key or key in evidence.header.planned[SAMPLED]
     if finding.subject not in evidence.asked or key not in (None, finding.subject):
         return False

@@ -25,7 +25,7 @@ def finished_run(folder: Path, settings: Settings, suites: Sequence[Suite]) -> E
         RecordsError: there is none, it is unfinished, nothing was drawn for it, its scores are
             gone, or its distribution is refuted.
     """
-    from equivcheck.checks.sampled import law_of
+    from equivcheck.checks.sampled import distribution_of
 
     if not (folder / RECORDS_NAME).is_file():
         raise RecordsError(f"{folder}: --continue, but no run is there")
@@ -38,7 +38,7 @@ def finished_run(folder: Path, settings: Settings, suites: Sequence[Suite]) -> E
         raise RecordsError(f"{folder}: merged from shards; nothing more is drawn for it")
     if not evidence.draws.get(SAMPLED):
         raise RecordsError(f"{folder}: nothing was drawn in this run, so there is no more to draw")
-    if (law := law_of(evidence)) is not None and law.broken:
+    if (distribution := distribution_of(evidence)) is not None and distribution.broken:
         raise RecordsError(
             f"{folder}: the distribution is refuted; more draws cannot take that back"
         )

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from equivcheck.checks.schedules import CHECK as SCHEDULES
-from equivcheck.checks.verdict import IDENTITY_CHECKS, LAW_CHECKS, about_case, judge
+from equivcheck.checks.verdict import DISTRIBUTION_CHECKS, IDENTITY_CHECKS, about_case, judge
 from equivcheck.core.cases import Suite
 from equivcheck.core.errors import RecordsError, did_you_mean
 from equivcheck.core.escape import visible
@@ -101,33 +101,41 @@ def replay(
         )
     before = worst([finding.outcome for finding in found])
     asked = evidence.asked[key]
-    law = any(finding.check in LAW_CHECKS for finding in found)
-    again = _run(evidence, [asked], law=law, progress=progress)
-    told = _compare(evidence, again, key, before=before, alone=True, law=law)
+    distribution = any(finding.check in DISTRIBUTION_CHECKS for finding in found)
+    again = _run(evidence, [asked], distribution=distribution, progress=progress)
+    told = _compare(evidence, again, key, before=before, alone=True, distribution=distribution)
     if told.status is not Status.FIXED or alone:
         return told
     neighbours = [other for other in evidence.asked.values() if other.workload == asked.workload]
-    if law and len(neighbours) > 1:
-        again = _run(evidence, neighbours, law=law, progress=progress)
-        return _compare(evidence, again, key, before=before, alone=False, law=law)
+    if distribution and len(neighbours) > 1:
+        again = _run(evidence, neighbours, distribution=distribution, progress=progress)
+        return _compare(evidence, again, key, before=before, alone=False, distribution=distribution)
     arm = arm_of(next((each.check for each in found if each.outcome is Outcome.FAIL), ""))
     for keys in companies(evidence, key, arm=arm):
         if told.status is Status.FIXED and len(keys) > 1:
             again = _run_together(evidence, keys, key, arm=arm, progress=progress)
-            told = _compare(evidence, again, key, before=before, alone=False, law=law)
+            told = _compare(
+                evidence, again, key, before=before, alone=False, distribution=distribution
+            )
     return told
 
 
 def _run(
-    evidence: Evidence, asked: Sequence[RequestRecord], *, law: bool, progress: OnProgress | None
+    evidence: Evidence,
+    asked: Sequence[RequestRecord],
+    *,
+    distribution: bool,
+    progress: OnProgress | None,
 ) -> Evidence:
-    """Run cases of one workload again; with ``law`` the sampled ones are drawn again too."""
+    """Run cases of one workload again; with ``distribution`` also draw the sampled ones again."""
     stored, first = evidence.header.settings, asked[0]
     keys = [each.request.key for each in asked]
     cases = cases_of(evidence, keys, workload=first.workload)
     suite = suite_of(cases, workload=first.workload, path=first.path)
-    suite = msgspec.structs.replace(suite, lines=tuple(each.line for each in asked), law=law)
-    settings = stored if law else msgspec.structs.replace(stored, sampled=None)
+    suite = msgspec.structs.replace(
+        suite, lines=tuple(each.line for each in asked), distribution=distribution
+    )
+    settings = stored if distribution else msgspec.structs.replace(stored, sampled=None)
     return _run_suite(suite, settings, progress=progress)
 
 
@@ -153,9 +161,15 @@ def _run_suite(suite: Suite, settings: Settings, *, progress: OnProgress | None)
 
 
 def _compare(
-    evidence: Evidence, again: Evidence, key: str, *, before: Outcome, alone: bool, law: bool
+    evidence: Evidence,
+    again: Evidence,
+    key: str,
+    *,
+    before: Outcome,
+    alone: bool,
+    distribution: bool,
 ) -> CaseReplay:
-    findings = tuple(_about(again, key, law=law))
+    findings = tuple(_about(again, key, distribution=distribution))
     after = worst([finding.outcome for finding in findings])
     was_fine = before is Outcome.PASS
     status = {
@@ -175,18 +189,20 @@ def _compare(
     )
 
 
-def _about(evidence: Evidence, key: str, *, law: bool = False) -> list[Finding]:
+def _about(evidence: Evidence, key: str, *, distribution: bool = False) -> list[Finding]:
     """Without their commands: this run is thrown away."""
-    found = _found(evidence, key, law=law)
+    found = _found(evidence, key, distribution=distribution)
     return [msgspec.structs.replace(finding, repeat=None) for finding in found]
 
 
-def _found(evidence: Evidence, key: str, *, law: bool = False) -> list[Finding]:
-    """What is found about a case; with ``law`` about the distribution of all draws, too."""
+def _found(evidence: Evidence, key: str, *, distribution: bool = False) -> list[Finding]:
+    """What is found about a case; with ``distribution`` about all draws together, too."""
     findings = judge(evidence).findings
     found = about_case(evidence, findings, key)
-    if law:
-        found += [each for each in findings if each.check in LAW_CHECKS and each not in found]
+    if distribution:
+        found += [
+            each for each in findings if each.check in DISTRIBUTION_CHECKS and each not in found
+        ]
     return found
 
 

@@ -19,7 +19,7 @@ from equivcheck.checks import CHECKS
 from equivcheck.checks.complete import why_left_out
 from equivcheck.checks.exercised import required_events, with_required_events
 from equivcheck.checks.sessions import why_not_judged
-from equivcheck.checks.verdict import LAW_CHECKS
+from equivcheck.checks.verdict import DISTRIBUTION_CHECKS
 from equivcheck.core.cases import Case, Suite
 from equivcheck.core.errors import EquivcheckError, did_you_mean
 from equivcheck.core.findings import Finding, Outcome
@@ -85,7 +85,7 @@ class SuiteFile(pytest.File):
             _GRADED_ONLY: any(case.grader for case in self.suite.cases),
             _EVENTS: bool(required_events(with_required_events(session_of(self.config).settings))),
             **self._limits(),
-            **dict.fromkeys(LAW_CHECKS, drawn),
+            **dict.fromkeys(DISTRIBUTION_CHECKS, drawn),
         }
         return applies.get(gate, True)
 
@@ -195,7 +195,9 @@ class CaseItem(SuiteItem):
         found = self.ours.about_case(self.key, workload=self.suite.workload)
         if self.ours.which:
             # Draws of all shards are tested together; only what fails alone is told here.
-            own = [each for each in found if each.check not in LAW_CHECKS or _fails([each])]
+            own = [
+                each for each in found if each.check not in DISTRIBUTION_CHECKS or _fails([each])
+            ]
             if not own:
                 pytest.skip(OF_ALL_SHARDS)
             found = own

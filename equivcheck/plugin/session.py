@@ -14,7 +14,7 @@ import pytest
 
 from equivcheck.checks import lossy
 from equivcheck.checks.subjects import RUN
-from equivcheck.checks.verdict import LAW_CHECK, Verdict, about_case, judge
+from equivcheck.checks.verdict import DISTRIBUTION_CHECK, Verdict, about_case, judge
 from equivcheck.core.atomic_write import writing
 from equivcheck.core.cases import Suite
 from equivcheck.core.errors import EquivcheckError
@@ -119,9 +119,11 @@ class Session:
             self.choose(items)
         running: set[object] = set(items)
         chosen = [item for item in self.collected if item in running]
-        laws = [item for item in self.collected if item.name == LAW_CHECK and not item.keys]
+        distributions = [
+            item for item in self.collected if item.name == DISTRIBUTION_CHECK and not item.keys
+        ]
         # Draws cost minutes. They come with this gate; `replayed` judges them if they are there.
-        if laws and not any(item in running for item in laws):
+        if distributions and not any(item in running for item in distributions):
             self.settings = msgspec.structs.replace(self.settings, sampled=None)
         for item in chosen:
             self._homes.setdefault(item.name, item)

@@ -34,9 +34,9 @@ CROSSING_POSITIONS = 8
 CROSSING_GROUP = 32
 """So many requests in a row are compared with each other."""
 
-LOOKUP_LAW = "prompt lookup"
+LOOKUP_DRAFTS = "prompt lookup"
 """The draft distribution of an engine that copies drafts from the text: q is 1 on each draft."""
-ONE_HOT_LAW = "one-hot"
+ONE_HOT_DRAFTS = "one-hot"
 """The draft distribution of an engine whose drafts are certain: q is 1 on the named draft."""
 
 ALTERNATIVES = (
@@ -109,7 +109,7 @@ class ScoreTable:
     """[outputs + 1]: rows ``starts[i]`` to ``starts[i + 1]`` are output i's."""
     alternatives: tuple[str, ...]
     """Names of the wrong distributions r_k, in the order of the columns of `log_ratio`."""
-    draft_law: str
+    draft_distribution: str
     """Where q is from: ``draft model``, ``prompt lookup``, ``one-hot``, ``shadow ...``."""
     support: Bytes
     """`Support`."""

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 SCORES_NAME = "scores.safetensors"
 FORMAT = "equivcheck scores 1"
 """Value of the metadata's ``format``; another one is another file's."""
-NAMES = ("keys", "alternatives", "draft_law")
-"""Fields of `ScoreTable` that are no tensors."""
+NAMES = {"keys": "keys", "alternatives": "alternatives", "draft_law": "draft_distribution"}
+"""Metadata of the file by name, and the field of `ScoreTable` that each holds."""
 REPLAYS = "replays"
 """The field that is several tensors, or none."""
 ABOUT = "outputs"
@@ -51,7 +51,8 @@ def write_scores(path: Path, table: ScoreTable, *, about: str | None = None) -> 
     tensors = {name: np.ascontiguousarray(getattr(table, name)) for name in column_names()}
     if table.replays is not None:
         tensors |= as_columns(table.replays)
-    told = {name: json.dumps(getattr(table, name)) for name in NAMES} | {"format": FORMAT}
+    told = {name: json.dumps(getattr(table, field)) for name, field in NAMES.items()}
+    told["format"] = FORMAT
     if about is not None:
         told[ABOUT] = about
     replace(path, in_order(save(tensors, metadata=told)), durable=True)
@@ -172,7 +173,7 @@ def digest_of(path: Path) -> str:
 def column_names() -> tuple[str, ...]:
     """Fields of `ScoreTable` that are tensors."""
     names = (field.name for field in dataclasses.fields(ScoreTable))
-    return tuple(name for name in names if name not in (*NAMES, REPLAYS))
+    return tuple(name for name in names if name not in (*NAMES.values(), REPLAYS))
 
 
 def checked(tensors: dict[str, NDArray[Any]], told: dict[str, str]) -> ScoreTable:
@@ -208,7 +209,7 @@ def checked(tensors: dict[str, NDArray[Any]], told: dict[str, str]) -> ScoreTabl
     return ScoreTable(
         keys=keys,
         alternatives=alternatives,
-        draft_law=names["draft_law"],
+        draft_distribution=names["draft_law"],
         replays=replays,
         **tensors,
     )
@@ -256,7 +257,7 @@ def concatenate(tables: Sequence[ScoreTable]) -> ScoreTable:
         raise ValueError("no tables to concatenate")
     first = tables[0]
     for table in tables[1:]:
-        for name in ("alternatives", "draft_law"):
+        for name in ("alternatives", "draft_distribution"):
             if getattr(table, name) != getattr(first, name):
                 raise ValueError(
                     f"tables differ in {name}: {getattr(first, name)!r} and "
@@ -276,7 +277,7 @@ def concatenate(tables: Sequence[ScoreTable]) -> ScoreTable:
         keys=tuple(key for table in tables for key in table.keys),
         starts=np.concatenate([*starts, offsets[-1:]]).astype(np.int64),
         alternatives=first.alternatives,
-        draft_law=first.draft_law,
+        draft_distribution=first.draft_distribution,
         replays=replays,
         **columns,
     )

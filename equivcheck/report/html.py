@@ -22,11 +22,11 @@ from equivcheck.report.baseline_view import (
 )
 from equivcheck.report.blocks import MOST_DETAIL_LINES, SYMBOLS
 from equivcheck.report.common import COMMON_TITLE, failing_words, shared_words
+from equivcheck.report.distribution import BOUND_HEADER, DISTRIBUTION_HEADER
 from equivcheck.report.events import EVENT_HEADER, event_cells, exercised_words
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
 from equivcheck.report.judged import JUDGED_HEADER, judged_cells
 from equivcheck.report.latency import LATENCY_HEADER, drawn_up_to, latency_cells, milliseconds
-from equivcheck.report.law import BOUND_HEADER, LAW_HEADER
 from equivcheck.report.layout import acceptance_words, count_words, workload_cells
 from equivcheck.report.stages import STAGE_HEADER, STAGE_LEGEND, stage_cells
 from equivcheck.report.view import RunView
@@ -79,7 +79,7 @@ def render(view: RunView) -> str:
             shared_words=shared_words,
             grade_header=GRADE_HEADER,
             grade_cells=grade_cells,
-            law_header=LAW_HEADER,
+            distribution_header=DISTRIBUTION_HEADER,
             stage_header=STAGE_HEADER,
             stage_legend=STAGE_LEGEND,
             stage_cells=stage_cells,

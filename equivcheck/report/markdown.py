@@ -17,6 +17,7 @@ from equivcheck.report.acceptance import (
 from equivcheck.report.baseline_view import box_lines, legend
 from equivcheck.report.blocks import block_lines
 from equivcheck.report.common import COMMON_TITLE, failing_words, shared_words
+from equivcheck.report.distribution import distribution_lines
 from equivcheck.report.events import (
     counted_words,
     exercised_words,
@@ -25,7 +26,6 @@ from equivcheck.report.events import (
 )
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
 from equivcheck.report.judged import JUDGED_HEADER, judged_cells
-from equivcheck.report.law import law_lines
 from equivcheck.report.layout import count_words, gate_cells, workload_table
 from equivcheck.report.stages import STAGE_LEGEND, stage_table
 from equivcheck.report.view import FindingBlock, RunView
@@ -69,13 +69,13 @@ def _lines(view: RunView) -> Iterator[str]:
             yield escape(off)
     yield ""
     yield from table(("state", "gate", "what it found"), [gate_cells(row) for row in view.gates])
-    if view.law:
+    if view.distribution:
         yield ""
-        for text in law_lines(view.law):
+        for text in distribution_lines(view.distribution):
             yield f"- {escape(text)}"
-        if view.law.stages:
+        if view.distribution.stages:
             yield ""
-            header, *rows = stage_table(view.law.stages)
+            header, *rows = stage_table(view.distribution.stages)
             yield from table(header, rows)
             yield ""
             yield STAGE_LEGEND

@@ -17,10 +17,10 @@ from equivcheck.report.acceptance import acceptance_lines
 from equivcheck.report.baseline_view import box_lines, legend
 from equivcheck.report.blocks import MOST_LINES, SYMBOLS, WIDTH, block_lines
 from equivcheck.report.common import common_lines
+from equivcheck.report.distribution import distribution_lines
 from equivcheck.report.events import event_lines
 from equivcheck.report.grades import GRADE_HEADER, grade_cells, off_words
 from equivcheck.report.judged import judged_lines
-from equivcheck.report.law import law_lines
 from equivcheck.report.layout import (
     columns,
     count_words,
@@ -67,12 +67,12 @@ def _lines(view: RunView, *, most_blocks: int) -> Iterator[str]:
             yield off
         yield ""
     yield from gate_lines(view)
-    if view.law:
+    if view.distribution:
         yield ""
-        for text in law_lines(view.law):
+        for text in distribution_lines(view.distribution):
             yield from textwrap.wrap(text, width=WIDTH, subsequent_indent="  ")
-        yield from columns(stage_table(view.law.stages))
-        if view.law.stages:
+        yield from columns(stage_table(view.distribution.stages))
+        if view.distribution.stages:
             yield from textwrap.wrap(STAGE_LEGEND, width=WIDTH)
     if view.common:
         yield ""

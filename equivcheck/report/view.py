@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from equivcheck.baselines.cells import Cell
 from equivcheck.checks import CHECKS, lossy
@@ -23,11 +23,11 @@ from equivcheck.records.records import CANDIDATE, TARGET, Evidence, Header
 from equivcheck.records.seal import UNSEALED
 from equivcheck.report.acceptance import AcceptanceView, acceptance_view
 from equivcheck.report.baseline_view import AgainstView, against_view
+from equivcheck.report.distribution import DistributionView, distribution_view
 from equivcheck.report.events import event_view
 from equivcheck.report.grades import GradeRow, grade_rows
 from equivcheck.report.html_appendix import Appendix, appendix_of
 from equivcheck.report.latency import LatencyRow, latency_rows
-from equivcheck.report.law import LawView, law_view
 from equivcheck.report.texts import Texts, texts_of
 from equivcheck.statistics.acceptance_rate import acceptance_by_workload
 
@@ -97,7 +97,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     """Findings that did not pass, worst first, cases before workloads."""
     near_ties: tuple[FindingBlock, ...]
     """Cases that parted and were excused."""
-    law: LawView | None
+    distribution: DistributionView | None = field(name="law")
     """None where no sampled distribution was tested."""
     latencies: tuple[LatencyRow, ...]
     """Empty where no engine reports times."""
@@ -142,7 +142,7 @@ def view_of(evidence: Evidence, verdict: Verdict) -> RunView:
             and finding.check in IDENTITY_CHECKS
             and finding.subject in evidence.asked
         ),
-        law=law_view(evidence),
+        distribution=distribution_view(evidence),
         latencies=tuple(latency_rows(evidence)),
         environment=_environment(evidence.header),
         appendix=appendix_of(evidence, verdict.findings),

@@ -20,9 +20,9 @@ from equivcheck.core.settings import Settings
 from equivcheck.engines.http.rows import TokenRows
 from equivcheck.engines.http.scorer import greedily_by
 from equivcheck.records.records import TARGET, Evidence
+from equivcheck.scoring.distribution_scorer import LEAST_SLACK, coarseness
 from equivcheck.scoring.jobs import can_be_scored
 from equivcheck.scoring.penalties import changes_logits
-from equivcheck.scoring.sampling_law import LEAST_SLACK, coarseness
 from equivcheck.scoring.served import LARGEST_LOGIT, ServerScorer
 
 ANSWERS = 8

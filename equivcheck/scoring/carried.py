@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from equivcheck.records.score_table import Stage
-from equivcheck.scoring.laws import Distribution, possible
+from equivcheck.scoring.distributions import Distribution, possible
 from equivcheck.scoring.places import Places
 
 

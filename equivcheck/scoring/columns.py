@@ -9,11 +9,11 @@ from torch import Tensor
 
 from equivcheck.records.score_table import BINS, Stage, Support, Violation
 from equivcheck.scoring.carried import CarriedWeights, unweighed
-from equivcheck.scoring.laws import Distribution, possible
+from equivcheck.scoring.distributions import Distribution, possible
 from equivcheck.scoring.reduction import Binned, bins_of_ratio, rejected_class, transforms
 from equivcheck.scoring.stages import Staged
 from equivcheck.scoring.trace import NOTHING
-from equivcheck.scoring.wrong_laws import DistributionPair, log_ratios
+from equivcheck.scoring.wrong_distributions import DistributionPair, log_ratios
 
 
 class ScoredRows(NamedTuple):

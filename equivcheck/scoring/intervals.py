@@ -13,7 +13,7 @@ from torch import Tensor
 
 from equivcheck.core.cases import Sampling
 from equivcheck.scoring.arithmetic import exponential, falling
-from equivcheck.scoring.laws import HIDDEN, Border, Distribution, cut_at, possible
+from equivcheck.scoring.distributions import HIDDEN, Border, Distribution, cut_at, possible
 from equivcheck.scoring.rule import LogprobBounds
 
 Numbers: TypeAlias = NDArray[np.float64]

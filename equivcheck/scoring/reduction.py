@@ -10,7 +10,7 @@ from torch import Tensor
 
 from equivcheck.records.score_table import BINS, PROBABILITY_EDGES, RATIO_EDGES, REJECTED_EDGES
 from equivcheck.scoring.arithmetic import above, bin_of, equal
-from equivcheck.scoring.wrong_laws import DistributionPair
+from equivcheck.scoring.wrong_distributions import DistributionPair
 
 SHARES = len(PROBABILITY_EDGES) + 1
 

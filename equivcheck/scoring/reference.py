@@ -62,7 +62,7 @@ class Reference:
         """Score every token of an output, given its own prefix."""
         logprobs: list[float] = []
         gaps: list[Gap] = []
-        for distribution, tokens in self.laws(request, output):
+        for distribution, tokens in self.distributions(request, output):
             chosen = torch.tensor(tokens, device=distribution.raw.device)[:, None]
             own = distribution.logprobs.gather(1, chosen)[:, 0]
             highest, best = distribution.logprobs.max(dim=-1)
@@ -84,20 +84,20 @@ class Reference:
         sequence = (*request.prompt_ids, *prefix)
         # What the token is does not matter to its own distribution.
         (rows,) = self.logits(sequence, sequence[:1])
-        distribution = self.law(rows, request, output=prefix, done=len(prefix))
+        distribution = self.distribution(rows, request, output=prefix, done=len(prefix))
         return ReferenceLogits(distribution.raw[0], distribution.logprobs[0])
 
-    def laws(
+    def distributions(
         self, request: Request, output: Sequence[int]
     ) -> Iterator[tuple[ReferenceLogits, Sequence[int]]]:
         """Distributions of the output's tokens and these tokens, a few at a time, in order."""
         done = 0
         for rows in self.logits(request.prompt_ids, output):
-            distribution = self.law(rows, request, output=output, done=done)
+            distribution = self.distribution(rows, request, output=output, done=done)
             yield distribution, output[done : done + len(rows)]
             done += len(rows)
 
-    def law(
+    def distribution(
         self, rows: Tensor, request: Request, *, output: Sequence[int], done: int
     ) -> ReferenceLogits:
         """Penalise raw rows [tokens, vocab], the first of which follows ``done`` output tokens."""

@@ -19,8 +19,8 @@ from equivcheck.core.engine import PHILOX_STREAM, Capabilities
 from equivcheck.core.rules import RULES
 from equivcheck.records.replays import Came, Replays, RestsOn, nothing_replayed
 from equivcheck.scoring.carried import CarriedWeights
+from equivcheck.scoring.distributions import Distribution
 from equivcheck.scoring.intervals import Bounded, Numbers, as_numbers
-from equivcheck.scoring.laws import Distribution
 from equivcheck.scoring.noise import NoiseKey, Use, gumbel, uniforms
 from equivcheck.scoring.rule import (
     LogprobBounds,

@@ -37,10 +37,10 @@ class ServedReference:
         found = self.rows(request, output)
         if found is None:
             return None
-        law, told = found
+        distribution, told = found
         tokens = torch.tensor(output)
-        own = law.logprobs.gather(1, tokens[:, None])[:, 0]
-        highest, best = law.logprobs.max(dim=-1)
+        own = distribution.logprobs.gather(1, tokens[:, None])[:, 0]
+        highest, best = distribution.logprobs.max(dim=-1)
         return OutputScores(
             tuple(written(value) for value in own.tolist()),
             tuple(
@@ -64,11 +64,11 @@ class ServedReference:
             found = self.rows(request, (*prefix, token))
             if found is None:
                 return None
-            law, told = found
+            distribution, told = found
             size = max(size, float(told.magnitude[-1]))
             if raw is None or logprobs is None:
-                raw, logprobs = law.raw[-1].clone(), law.logprobs[-1].clone()
-            logprobs[token] = law.logprobs[-1, token]
+                raw, logprobs = distribution.raw[-1].clone(), distribution.logprobs[-1].clone()
+            logprobs[token] = distribution.logprobs[-1, token]
         if raw is None or logprobs is None:
             return None
         # What is asked of raw logits is how large they are.

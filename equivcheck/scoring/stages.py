@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from equivcheck.scoring.carried import CarriedWeights
-from equivcheck.scoring.laws import possible
-from equivcheck.scoring.wrong_laws import DistributionPair
+from equivcheck.scoring.distributions import possible
+from equivcheck.scoring.wrong_distributions import DistributionPair
 
 
 class Staged:
@@ -37,7 +37,7 @@ class Staged:
 
     def __init__(self, pair: DistributionPair, weights: CarriedWeights) -> None:
         """Carry the target's distributions by the weights of their rows."""
-        self.laws, self.log_weight = pair, weights.exact
+        self.distributions, self.log_weight = pair, weights.exact
         self.plain = not bool((weights.exact < 0).any())
         self.residual, self.mass = pair.surplus, pair.distance
         if not self.plain:
@@ -49,7 +49,7 @@ class Staged:
 
     def drafts(self) -> Tensor:
         """The distribution of the draft in each row, [rows, vocab]."""
-        draft = self.laws.draft.probs
+        draft = self.distributions.draft.probs
         if self.plain:
             return draft
         passes = self.passes.to(draft)[:, None]

@@ -49,7 +49,7 @@ class TableBuilder:
         self.columns["log_ratio"][rows] = 0.0
         self.columns["surprisal"][rows] = np.inf
 
-    def table(self, *, draft_law: str, replays: Replays | None = None) -> ScoreTable:
+    def table(self, *, draft_distribution: str, replays: Replays | None = None) -> ScoreTable:
         """The finished table."""
         where, columns = self.where, dict(self.columns)
         columns["crossing_mass"] = np.where(
@@ -63,7 +63,7 @@ class TableBuilder:
             keys=self.keys,
             starts=where.starts,
             alternatives=ALTERNATIVES,
-            draft_law=draft_law,
+            draft_distribution=draft_distribution,
             ends=where.ends,
             crossed=crossed,
             twin=where.twin,

@@ -59,7 +59,7 @@ def text_gaps(
     distributions = [
         ReferenceLogits(raw, logprobs)
         # What the last token is does not matter to its own distribution.
-        for distribution, _ in reference.laws(request, (*shared, 0))
+        for distribution, _ in reference.distributions(request, (*shared, 0))
         for raw, logprobs in zip(distribution.raw, distribution.logprobs, strict=True)
     ]
 

@@ -17,8 +17,8 @@ from equivcheck.core.cases import Sampling
 from equivcheck.core.generation import Request
 from equivcheck.records.score_table import Stage, Support, Violation
 from equivcheck.scoring.arithmetic import exponential, falling
+from equivcheck.scoring.distributions import TOP_K_BAND, Distribution, cut_at, possible
 from equivcheck.scoring.intervals import cuts
-from equivcheck.scoring.laws import TOP_K_BAND, Distribution, cut_at, possible
 from equivcheck.scoring.penalties import changes_logits
 
 
@@ -47,7 +47,7 @@ class UnreportedMass:
 
 
 def least_rest(told: UnreportedMass, request: Request) -> Tensor | None:
-    """What `sampling_law` is to take for what is not told, [rows, 1]: the least that it can weigh.
+    """The least log-weight of what is not told, for `sampling_distribution`, [rows, 1].
 
     Known at temperature 1 where nothing changes logits; otherwise at least 0.
     """

@@ -19,7 +19,7 @@ from equivcheck.records.score_table import ScoreTable, Support
 from equivcheck.statistics.combination import Peak, combine, mean_over_cases, peak_of
 from equivcheck.statistics.crossing import crossing_process
 from equivcheck.statistics.culprits import culprits
-from equivcheck.statistics.draft_law import RESTS_ON_Q, Void, contradicted, is_known
+from equivcheck.statistics.draft_distribution import RESTS_ON_Q, Void, contradicted, is_known
 from equivcheck.statistics.excess import Excess, excess
 from equivcheck.statistics.impossible import OUTSIDE, Impossible, impossible_events
 from equivcheck.statistics.margins import Margin, margins

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from equivcheck.core.errors import EngineError
 from equivcheck.core.escape import visible
 from equivcheck.core.findings import Finding, Outcome, Reason
-from equivcheck.testing import answers, ending, laws, self_report
+from equivcheck.testing import answers, ending, sampling, self_report
 from equivcheck.testing.trial import RuleBroken, Trial, Untried
 
 MOST_FAULTS = 5
@@ -75,15 +75,17 @@ RULES = (
     Rule("repeats", "the same greedy answer twice", answers.repeats, Reason.NONDETERMINISTIC),
     Rule("leaks", "nothing left over from other requests", answers.leaks, Reason.BATCH_DEPENDENT),
     Rule("batches", "the same answers alone and together", answers.alone, Reason.BATCH_DEPENDENT),
-    Rule("seeds", "sampling follows the seed", laws.seeds, Reason.NONDETERMINISTIC, optional=True),
-    _law("banned", "banned tokens never appear", laws.banned),
-    _law("bias", "a bias moves the choice", laws.bias),
-    _law("presence", "presence penalty works", laws.presence),
-    _law("frequency", "frequency penalty works", laws.frequency),
-    _law("repetition", "repetition penalty works", laws.repetition),
-    _law("top-k", "top_k = 1 is greedy", laws.top_k),
-    _law("top-p", "a small top_p is greedy", laws.top_p),
-    _law("min-p", "min_p = 1 is greedy", laws.min_p),
+    Rule(
+        "seeds", "sampling follows the seed", sampling.seeds, Reason.NONDETERMINISTIC, optional=True
+    ),
+    _law("banned", "banned tokens never appear", sampling.banned),
+    _law("bias", "a bias moves the choice", sampling.bias),
+    _law("presence", "presence penalty works", sampling.presence),
+    _law("frequency", "frequency penalty works", sampling.frequency),
+    _law("repetition", "repetition penalty works", sampling.repetition),
+    _law("top-k", "top_k = 1 is greedy", sampling.top_k),
+    _law("top-p", "a small top_p is greedy", sampling.top_p),
+    _law("min-p", "min_p = 1 is greedy", sampling.min_p),
     Rule("capabilities", "says what it is", self_report.capabilities, Reason.NOT_COMPARABLE),
     Rule("steps", "steps add up", self_report.steps, Reason.COUNTERS),
     Rule("drafts", "drafts named as it says", self_report.drafts, Reason.COUNTERS),

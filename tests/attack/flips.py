@@ -28,14 +28,14 @@ def attack(tries: int, *, seed: int, folder: Path) -> Iterator[Tally]:
 
 def make_passing(folder: Path) -> None:
     """A small run with draws, of a random pair."""
-    from tests.engines.drawing import law_suite, make_profiles_small
+    from tests.engines.drawing import drawn_suite, make_profiles_small
     from tests.small_models import save_pair
 
     make_profiles_small()
     pair = save_pair(folder.parent / "pair")
     setup = EngineSetup(pair=pair, device="cpu", threads=1, batch_size=4, context=256)
     settings = Settings(setup=setup, candidate="native:gamma=3", control=None, sampled_batch=8)
-    run(settings, [law_suite()], folder)
+    run(settings, [drawn_suite()], folder)
 
 
 def flipped(path: Path, tries: int, *, judge: list[str], seed: int) -> Tally:

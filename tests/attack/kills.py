@@ -26,7 +26,7 @@ from equivcheck.records.records_file import last_verdict, read_evidence
 from tests.attack.installed import install_here, make_project
 from tests.attack.processes import forked, wait_for
 from tests.attack.tally import Tally, timed
-from tests.engines.drawing import law_suite, make_profiles_small
+from tests.engines.drawing import drawn_suite, make_profiles_small
 from tests.small_models import save_pair
 
 RUN = ["run", "suite.jsonl", "--out", "out"]
@@ -77,7 +77,7 @@ def make_drawing(folder: Path, *, pair: str) -> None:
         f'candidate = "native:gamma=3"\ncontrol = "none"\nsampled_batch = 8\n'
         f'[setup]\npair = "{pair}"\ndevice = "cpu"\nthreads = 1\nbatch_size = 4\ncontext = 256\n'
     )
-    suite = law_suite()
+    suite = drawn_suite()
     head = {"equivcheck": 1, "workload": suite.workload, "law": True}
     lines = [msgspec.json.encode(each) for each in (head, *suite.cases)]
     (folder / "suite.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))

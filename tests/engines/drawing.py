@@ -1,4 +1,4 @@
-"""A suite whose law is tested, and a profile so small that a random pair does it in seconds."""
+"""A suite whose distribution is tested, and a profile that a random pair does in seconds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from equivcheck.core.cases import Sampling, Suite
 from equivcheck.statistics.profiles import PROFILES, Profile, Required
 from tests.engines.suite import make_suite
 
-LAWS = (
+SAMPLINGS = (
     Sampling(temperature=1.0),
     Sampling(temperature=0.7),
     Sampling(temperature=1.0, top_p=0.9),
@@ -21,13 +21,13 @@ BUDGET = 900
 SMALL = Profile(tokens=BUDGET, required=(Required("leak", 1.0),))
 
 
-def law_suite() -> Suite:
-    suite = make_suite("law", count=len(LAWS))
+def drawn_suite() -> Suite:
+    suite = make_suite("law", count=len(SAMPLINGS))
     cases = tuple(
-        msgspec.structs.replace(case, sampling=law, stop=())
-        for case, law in zip(suite.cases, LAWS, strict=True)
+        msgspec.structs.replace(case, sampling=distribution, stop=())
+        for case, distribution in zip(suite.cases, SAMPLINGS, strict=True)
     )
-    return msgspec.structs.replace(suite, cases=cases, law=True)
+    return msgspec.structs.replace(suite, cases=cases, distribution=True)
 
 
 def make_profiles_small() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from equivcheck.core.cases import Case, Sampling, Suite
 
-LAWS = (
+SAMPLINGS = (
     Sampling(),
     Sampling(),
     Sampling(temperature=0.8),
@@ -24,7 +24,7 @@ def make_suite(workload: str = "mixed", *, count: int = 10, tokens: int = 16) ->
             id=f"c{index}",
             prompt=WORDS[index % len(WORDS)] * (1 + index % 4),
             max_new_tokens=tokens + index,
-            sampling=LAWS[index % len(LAWS)],
+            sampling=SAMPLINGS[index % len(SAMPLINGS)],
             stop=("zq",) if index % 5 == 0 else (),
         )
         for index in range(count)
@@ -52,5 +52,5 @@ def sampling_suite(texts: Sequence[str], *, heats: Sequence[float], tokens: int 
         cases=cases,
         lines=tuple(range(2, 2 + len(cases))),
         digest="d",
-        law=True,
+        distribution=True,
     )

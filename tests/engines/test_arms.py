@@ -23,7 +23,7 @@ from equivcheck.engines.registry import lent, load_engine
 from equivcheck.pipeline.run import run
 from equivcheck.records.records import CANDIDATE, CONTROL, SAMPLED, TARGET, Evidence
 from equivcheck.records.records_file import RECORDS_NAME, read_evidence
-from tests.engines.drawing import law_suite
+from tests.engines.drawing import drawn_suite
 from tests.engines.suite import make_suite
 
 SUITE = make_suite()
@@ -219,10 +219,10 @@ def test_draws_one_at_a_time(
         sampled_batch=4,
         law_evidence=evidence,
     )
-    capture(drawing, [law_suite()], tmp_path / "in-turn")
+    capture(drawing, [drawn_suite()], tmp_path / "in-turn")
     watch.forget()
     watch.exclusive = True
-    capture(drawing, [law_suite()], tmp_path / "alone")
+    capture(drawing, [drawn_suite()], tmp_path / "alone")
     assert watch.most == 1
     alone, in_turn = read_evidence(tmp_path / "alone"), read_evidence(tmp_path / "in-turn")
     assert alone.draws == in_turn.draws

@@ -37,7 +37,7 @@ SUITE = """\
 {"id": "clamp", "prompt": "def clamp(value, low, high):\\n", "max_new_tokens": 8}
 {"id": "sql", "prompt": "SELECT country, COUNT(*) AS customers", "max_new_tokens": 8}
 """
-LAW = """\
+DISTRIBUTION = """\
 {"equivcheck": 1, "workload": "law", "description": "Drawn many times.", "law": true}
 {"id": "prose", "prompt": "The lighthouse keeper had", "max_new_tokens": 24, \
 "sampling": {"temperature": 1.0}}
@@ -64,7 +64,7 @@ def diverged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Evidence]:
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
-    return captured(tmp_path_factory.mktemp("drawn"), LAW, candidate=RECKLESS)
+    return captured(tmp_path_factory.mktemp("drawn"), DISTRIBUTION, candidate=RECKLESS)
 
 
 def unpacked(data: bytes, folder: Path) -> Path:
@@ -237,11 +237,11 @@ def test_the_scripts_places_are_those_that_scoring_found(drawn: Evidence) -> Non
         place_of = placing(facts, order=order)
         for output, key in enumerate(drawn.scores.keys):
             request = drawn.asked[parse_draw(key).case].request
-            law = {
+            distribution = {
                 name: getattr(request.sampling, name)
                 for name in ("temperature", "top_k", "top_p", "min_p")
             }
-            asked = {"prompt_ids": list(request.prompt_ids), "sampling": law}
+            asked = {"prompt_ids": list(request.prompt_ids), "sampling": distribution}
             answer = list(drawn.draws["sampled"][key].token_ids)
             low, high = (place_of(asked, answer, Noise(value)) for value in (0.0, 1.0))
             start = int(drawn.scores.starts[output])

@@ -1,4 +1,4 @@
-"""Whole runs that test a law, on a small random pair: complete, killed, refuted, resumed."""
+"""Whole runs that test a distribution on a random pair: complete, killed, refuted, resumed."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from equivcheck.records.records_file import RECORDS_NAME, read_evidence
 from equivcheck.records.sample_keys import parse_draw
 from equivcheck.records.score_table_file import SCORES_NAME
 from equivcheck.statistics.profiles import PROFILES, Profile, Required
-from tests.engines.drawing import BUDGET, DRAWN, SMALL, law_suite
+from tests.engines.drawing import BUDGET, DRAWN, SMALL, drawn_suite
 
-SUITES = [law_suite()]
+SUITES = [drawn_suite()]
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +62,7 @@ def copied(folder: Path, to: Path) -> Path:
     return to
 
 
-def law(verdict: Verdict) -> Finding:
+def distribution(verdict: Verdict) -> Finding:
     return next(found for found in verdict.findings if found.check == "sampled")
 
 
@@ -71,10 +71,10 @@ def whole_rounds(evidence: Evidence) -> bool:
     return [draw.case for draw in rounds] == list(DRAWN) * (len(rounds) // len(DRAWN))
 
 
-def test_the_law_of_a_sound_decoder_holds(finished: Path) -> None:
+def test_the_distribution_of_a_sound_decoder_holds(finished: Path) -> None:
     evidence, verdict = rejudge(finished / RECORDS_NAME)
     assert verdict.outcome is Outcome.PASS, verdict.headline
-    assert law(verdict).reason is Reason.LAW_HELD
+    assert distribution(verdict).reason is Reason.DISTRIBUTION_HELD
     header = evidence.header
     assert header.planned[SAMPLED] == DRAWN
     assert header.arms[SAMPLED].engine == "native:gamma=3,rule=rejection"
@@ -117,7 +117,7 @@ def test_without_its_scores_a_run_is_no_pass(finished: Path, tmp_path: Path) -> 
     (folder / SCORES_NAME).unlink()
     _, verdict = rejudge(folder / RECORDS_NAME)
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert law(verdict).reason is Reason.NOT_SAMPLED
+    assert distribution(verdict).reason is Reason.NOT_SAMPLED
 
 
 def test_a_seed_that_is_fresh_is_kept_when_the_run_is_gone_on_with(
@@ -146,7 +146,7 @@ from pathlib import Path
 import msgspec
 from equivcheck.pipeline.run import run
 from equivcheck.core.settings import Settings
-from tests.engines.drawing import law_suite, make_profiles_small
+from tests.engines.drawing import drawn_suite, make_profiles_small
 
 stage, after, folder, settings = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
 make_profiles_small()
@@ -155,7 +155,7 @@ def progress(doing, done, total):
     if doing == stage and done >= after:
         os.kill(os.getpid(), signal.SIGKILL)
 
-run(msgspec.json.decode(settings, type=Settings), [law_suite()], Path(folder), progress=progress)
+run(msgspec.json.decode(settings, type=Settings), [drawn_suite()], Path(folder), progress=progress)
 """
 
 
@@ -190,7 +190,7 @@ def test_more_can_be_drawn_for_a_finished_run(
     verdict = run(settings, SUITES, folder, resume=True, more=True)
     after = read_evidence(folder)
     assert verdict.outcome is Outcome.PASS
-    assert law(verdict).n == tokens_drawn(after) >= 2 * BUDGET
+    assert distribution(verdict).n == tokens_drawn(after) >= 2 * BUDGET
     assert whole_rounds(after)
     assert after.scores is not None
     assert before.scores is not None
@@ -202,7 +202,7 @@ def test_a_blatant_fault_ends_the_drawing_early(settings: Settings, tmp_path: Pa
         settings, candidate="native:gamma=4,rule=rejection,fault=skip-first-check"
     )
     verdict = run(broken, SUITES, tmp_path)
-    found = law(verdict)
+    found = distribution(verdict)
     assert (verdict.outcome, found.outcome) == (Outcome.FAIL, Outcome.FAIL)
     assert tokens_drawn(read_evidence(tmp_path)) < BUDGET / 2
     with pytest.raises(RecordsError, match="the distribution is refuted"):
@@ -240,7 +240,7 @@ def test_a_budget_that_can_show_nothing_is_not_spent(
     monkeypatch.setitem(PROFILES, "default", demanding)
     verdict = run(settings, SUITES, tmp_path)
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert law(verdict).reason is Reason.UNDERPOWERED
+    assert distribution(verdict).reason is Reason.UNDERPOWERED
     assert read_evidence(tmp_path).draws == {}
     with pytest.raises(RecordsError, match="nothing was drawn"):
         finished_run(tmp_path, settings, SUITES)
@@ -295,7 +295,7 @@ def test_a_draw_that_failed_is_never_a_pass(
 
 
 def test_a_suite_that_does_not_ask_for_it_draws_nothing(settings: Settings, tmp_path: Path) -> None:
-    plain = msgspec.structs.replace(law_suite(), law=False)
+    plain = msgspec.structs.replace(drawn_suite(), distribution=False)
     run(settings, [plain], tmp_path)
     evidence = read_evidence(tmp_path)
     assert SAMPLED not in evidence.header.arms
@@ -318,5 +318,5 @@ def test_recorded_draws_are_tested_like_fresh_ones(
 ) -> None:
     recorded = msgspec.structs.replace(settings, candidate=f"replay:file={finished}")
     verdict = run(recorded, SUITES, tmp_path)
-    assert law(verdict).reason is Reason.LAW_HELD
+    assert distribution(verdict).reason is Reason.DISTRIBUTION_HELD
     assert read_evidence(tmp_path).draws == read_evidence(finished).draws

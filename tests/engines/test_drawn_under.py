@@ -21,7 +21,7 @@ from equivcheck.pairs.prompts import encode
 from equivcheck.pairs.tokenizer import load_tokenizer
 from equivcheck.records.records import SAMPLED
 from equivcheck.records.sample_keys import drawn_request, parse_draw
-from equivcheck.scoring.sampling_law import LawScorer
+from equivcheck.scoring.distribution_scorer import DistributionScorer
 from equivcheck.statistics.battery import Battery, evaluate
 
 SETUP = EngineSetup(pair="tiny", device="cpu", threads=1, batch_size=4, context=96)
@@ -69,7 +69,7 @@ def judged(under: Under, fault: str) -> Battery:
         assert isinstance(answer, Generation)
         case, number = parse_draw(answer.key)
         outputs.append((drawn_request(requests[case], round=number, seed=3), answer))
-    scorer = LawScorer(
+    scorer = DistributionScorer(
         SETTINGS, eos_token_ids=eos, drafter="model", stages=True, rule="rejection", replays=False
     )
     return evaluate(scorer.score(outputs), alpha=1e-4, alpha_pass=1e-3, stages=True)

@@ -21,7 +21,7 @@ from tests.engines.native_server import NativeVllm
 from tests.engines.suite import WORDS
 from tests.unit.engines.http.stub import Reply, Stub, serving
 
-LAWS = (
+SAMPLINGS = (
     Sampling(),
     Sampling(),
     Sampling(repetition_penalty=1.2, presence_penalty=0.3),
@@ -36,7 +36,7 @@ def make_suite() -> Suite:
             id=f"c{index}",
             prompt=WORDS[index % len(WORDS)] * (1 + index % 4),
             max_new_tokens=16 + index,
-            sampling=LAWS[index % len(LAWS)],
+            sampling=SAMPLINGS[index % len(SAMPLINGS)],
             stop=("zq",) if index % 4 == 0 else (),
         )
         for index in range(8)

@@ -139,7 +139,7 @@ def test_a_prompt_may_fill_the_context(setup: EngineSetup, rows: int, context: i
 
 
 @pytest.mark.parametrize(("rule", "measured"), [("coupled", [True, False]), ("greedy", [False])])
-def test_drafts_are_timed_for_truncated_laws_where_there_may_be_any(
+def test_drafts_are_timed_for_truncated_distributions_where_there_may_be_any(
     setup: EngineSetup, monkeypatch: pytest.MonkeyPatch, rule: str, measured: list[bool]
 ) -> None:
     truncated: list[bool] = []

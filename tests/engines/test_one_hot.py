@@ -67,9 +67,12 @@ def test_every_stage_of_a_sound_one_is_tested(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verdict = judged(tmp_path / "sound", "one-hot", monkeypatch)
-    law = next(each for each in verdict.findings if each.check == "sampled")
-    assert (law.outcome, law.reason) == (Outcome.PASS, Reason.LAW_HELD), law.headline
-    told = "\n".join(law.details)
+    distribution = next(each for each in verdict.findings if each.check == "sampled")
+    assert (distribution.outcome, distribution.reason) == (
+        Outcome.PASS,
+        Reason.DISTRIBUTION_HELD,
+    ), distribution.headline
+    told = "\n".join(distribution.details)
     assert "of the stages: draft 10^0.0, accept 10^" in told
     assert "draft distribution: one-hot" in told
     preflight = read_evidence(tmp_path / "sound").preflight

@@ -23,12 +23,12 @@ from equivcheck.pipeline.run import run
 from equivcheck.records.records import SCORER, Evidence
 from equivcheck.records.records_file import RECORDS_NAME, read_evidence
 from equivcheck.statistics.profiles import PROFILES
-from tests.engines.drawing import SMALL, law_suite
+from tests.engines.drawing import SMALL, drawn_suite
 from tests.engines.scoring_server import ScoringVllm
 from tests.small_models import save_pair
 from tests.unit.engines.http.stub import Stub, serving
 
-SUITES = [law_suite()]
+SUITES = [drawn_suite()]
 Serve = Callable[..., Stub]
 DTYPE = ",dtype=float32"
 
@@ -64,7 +64,7 @@ def judged(settings: Settings, folder: Path) -> tuple[Verdict, Evidence]:
     return run(settings, SUITES, folder), read_evidence(folder)
 
 
-def law(verdict: Verdict) -> Finding:
+def distribution(verdict: Verdict) -> Finding:
     return next(found for found in verdict.findings if found.check == "sampled")
 
 
@@ -82,8 +82,8 @@ def test_a_sound_pair_of_servers_passes_without_weights(
     candidate = serve("native:gamma=3,rule=rejection")
     here = without_weights(setup, tmp_path / "model")
     verdict, evidence = judged(by_url(here, target, candidate, scorer=target), tmp_path / "run")
-    found = law(verdict)
-    assert (found.outcome, found.reason) == (Outcome.PASS, Reason.LAW_HELD), found.headline
+    found = distribution(verdict)
+    assert (found.outcome, found.reason) == (Outcome.PASS, Reason.DISTRIBUTION_HELD), found.headline
     details = "\n".join(found.details)
     assert "scored by vllm at" in details
     assert "the best 48 log-probabilities a token; it agrees with the target on" in details
@@ -107,10 +107,10 @@ def test_no_weights_are_loaded_on_this_side(
     code = (
         "import sys, msgspec; from pathlib import Path\n"
         "from equivcheck import Settings; from equivcheck.pipeline.run import run\n"
-        "from tests.engines.drawing import law_suite, make_profiles_small\n"
+        "from tests.engines.drawing import drawn_suite, make_profiles_small\n"
         "make_profiles_small(); here = Path(sys.argv[1])\n"
         "settings = msgspec.json.decode((here / 'settings.json').read_bytes(), type=Settings)\n"
-        "run(settings, [law_suite()], here / 'run')\n"
+        "run(settings, [drawn_suite()], here / 'run')\n"
         "from equivcheck.pairs.load import _load_model\n"
         "assert _load_model.cache_info().misses == 0"
     )
@@ -126,7 +126,7 @@ def test_a_fault_behind_a_url_is_caught_by_the_scores_of_another(
     target = serve("native:gamma=0", most=250)
     candidate = serve(f"native:gamma=3,rule=rejection,fault={fault}")
     verdict, _ = judged(by_url(setup, target, candidate, scorer=target), tmp_path / "run")
-    assert law(verdict).outcome is Outcome.FAIL
+    assert distribution(verdict).outcome is Outcome.FAIL
     assert verdict.outcome is Outcome.FAIL
 
 
@@ -195,4 +195,4 @@ def test_an_interrupted_run_goes_on_with_its_scorer(
     kept = [line for line in lines if json.loads(line)["type"] not in ("finding", "verdict")]
     path.write_text("".join(kept[:-3]))
     verdict = run(settings, SUITES, tmp_path / "run", resume=True)
-    assert law(verdict).outcome is Outcome.PASS, law(verdict).headline
+    assert distribution(verdict).outcome is Outcome.PASS, distribution(verdict).headline

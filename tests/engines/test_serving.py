@@ -53,7 +53,7 @@ def test_what_the_model_or_the_rule_lacks_is_named(fields: Any, problem: str) ->
 
 
 @pytest.mark.parametrize(
-    ("law", "field"),
+    ("distribution", "field"),
     [
         (Sampling(temperature=1e-38), "temperature 1e-38 is below 1e-05; write 0 for greedy"),
         (Sampling(temperature=math.inf), "sampling: temperature: "),
@@ -66,12 +66,12 @@ def test_what_the_model_or_the_rule_lacks_is_named(fields: Any, problem: str) ->
         (Sampling(top_k=2**70), "sampling: top_k: "),
     ],
 )
-def test_values_that_fp32_cannot_hold_are_named(law: Sampling, field: str) -> None:
-    assert str(refused(sampling=law)).startswith(field)
+def test_values_that_fp32_cannot_hold_are_named(distribution: Sampling, field: str) -> None:
+    assert str(refused(sampling=distribution)).startswith(field)
 
 
 def test_the_farthest_values_are_drawn_from_without_overflow(setup: EngineSetup) -> None:
-    laws = [
+    distributions = [
         Sampling(temperature=LEAST_TEMPERATURE),
         Sampling(temperature=LEAST_TEMPERATURE, logit_bias={7: FARTHEST}, top_k=3),
         Sampling(temperature=LEAST_TEMPERATURE, repetition_penalty=1 / FARTHEST, top_p=0.9),
@@ -80,10 +80,13 @@ def test_the_farthest_values_are_drawn_from_without_overflow(setup: EngineSetup)
     engine = load_engine("native:gamma=0", setup)
     answers = list(
         engine.generate(
-            [request(key=f"w/{at}", sampling=law, max_new_tokens=9) for at, law in enumerate(laws)]
+            [
+                request(key=f"w/{at}", sampling=distribution, max_new_tokens=9)
+                for at, distribution in enumerate(distributions)
+            ]
         )
     )
-    assert len(answers) == len(laws)
+    assert len(answers) == len(distributions)
     assert all(math.isfinite(score.logprob) for each in answers for score in each.scores or ())
     cold = next(each for each in answers if each.key == "w/0")
     (greedy,) = engine.generate([request(max_new_tokens=9)])

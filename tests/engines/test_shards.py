@@ -23,7 +23,7 @@ from equivcheck.records.records_file import RECORDS_NAME, read_evidence
 from equivcheck.records.score_table_file import SCORES_NAME
 from equivcheck.records.shards import Which
 from equivcheck.statistics.profiles import PROFILES
-from tests.engines.drawing import BUDGET, SMALL, law_suite
+from tests.engines.drawing import BUDGET, SMALL, drawn_suite
 from tests.engines.suite import make_suite
 
 SUITE = make_suite()
@@ -138,16 +138,16 @@ def whole_of(settings: Settings, tmp_path: Path) -> Path:
     return tmp_path / "whole"
 
 
-def law(verdict: Verdict) -> Finding:
+def distribution(verdict: Verdict) -> Finding:
     return next(found for found in verdict.findings if found.check == "sampled")
 
 
 @pytest.mark.parametrize("of", [1, 2, 3])
-def test_the_law_is_tested_over_the_draws_of_all_shards(
+def test_the_distribution_is_tested_over_the_draws_of_all_shards(
     of: int, setup: EngineSetup, tmp_path: Path
 ) -> None:
-    verdict = merged(settings_of(setup), law_suite(), tmp_path, of=of)
-    assert law(verdict).reason is Reason.LAW_HELD, law(verdict).headline
+    verdict = merged(settings_of(setup), drawn_suite(), tmp_path, of=of)
+    assert distribution(verdict).reason is Reason.DISTRIBUTION_HELD, distribution(verdict).headline
     evidence = read_evidence(tmp_path / "merged")
     drawn = sum(len(draw.token_ids) for draw in evidence.draws[SAMPLED].values())
     assert BUDGET <= drawn < 1.5 * BUDGET
@@ -156,18 +156,20 @@ def test_the_law_is_tested_over_the_draws_of_all_shards(
     assert evidence.scores.rows == drawn
 
 
-def test_a_wrong_law_is_refuted_by_the_merged_draws(setup: EngineSetup, tmp_path: Path) -> None:
+def test_a_wrong_distribution_is_refuted_by_the_merged_draws(
+    setup: EngineSetup, tmp_path: Path
+) -> None:
     broken = msgspec.structs.replace(
         settings_of(setup), candidate="native:gamma=4,rule=rejection,fault=skip-first-check"
     )
-    assert merged(broken, law_suite(), tmp_path, of=2).outcome is Outcome.FAIL
+    assert merged(broken, drawn_suite(), tmp_path, of=2).outcome is Outcome.FAIL
 
 
-def test_scores_that_one_shard_lacks_leave_the_law_untested(
+def test_scores_that_one_shard_lacks_leave_the_distribution_untested(
     setup: EngineSetup, tmp_path: Path
 ) -> None:
-    parts = run_shards(settings_of(setup), law_suite(), tmp_path / "parts", of=2)
+    parts = run_shards(settings_of(setup), drawn_suite(), tmp_path / "parts", of=2)
     (parts / Which(2, 2).folder / SCORES_NAME).unlink()
     verdict = merge([parts], tmp_path / "merged")[1]
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert law(verdict).reason is Reason.NOT_SAMPLED
+    assert distribution(verdict).reason is Reason.NOT_SAMPLED

@@ -22,7 +22,7 @@ from tests.engines.text_server import TextServer
 from tests.unit.engines.http.stub import Stub, serving
 
 Serve = Callable[[str], Stub]
-LAW = Sampling(temperature=0.3)
+DISTRIBUTION = Sampling(temperature=0.3)
 
 
 def make_suite(*, greedy: int = 5, sampled: int = 0) -> Suite:
@@ -36,7 +36,7 @@ def make_suite(*, greedy: int = 5, sampled: int = 0) -> Suite:
         for index in range(greedy)
     ]
     cases += [
-        Case(id=f"s{index}", prompt=WORDS[index], max_new_tokens=12, sampling=LAW)
+        Case(id=f"s{index}", prompt=WORDS[index], max_new_tokens=12, sampling=DISTRIBUTION)
         for index in range(sampled)
     ]
     return Suite(
@@ -116,15 +116,15 @@ def test_sampled_text_is_not_judged_by_scores(
 
 
 @pytest.mark.parametrize(
-    ("candidate", "law"),
+    ("candidate", "distribution"),
     [
-        ("native:gamma=3,rule=rejection", {Reason.LAW_HELD, Reason.UNDERPOWERED}),
-        ("native:gamma=3,rule=rejection,fault=temperature-one", {Reason.LAW_BROKEN}),
+        ("native:gamma=3,rule=rejection", {Reason.DISTRIBUTION_HELD, Reason.UNDERPOWERED}),
+        ("native:gamma=3,rule=rejection,fault=temperature-one", {Reason.DISTRIBUTION_BROKEN}),
     ],
     ids=["sound", "fault"],
 )
 def test_two_servers_draws_are_compared_by_text(
-    serve: Serve, setup: EngineSetup, tmp_path: Path, candidate: str, law: set[Reason]
+    serve: Serve, setup: EngineSetup, tmp_path: Path, candidate: str, sampling: set[Reason]
 ) -> None:
     settings = by_text(setup, serve, candidate)
     settings = Settings(
@@ -137,7 +137,7 @@ def test_two_servers_draws_are_compared_by_text(
     )
     verdict, _ = judged(settings, make_suite(greedy=1, sampled=2), tmp_path / "run")
     [found] = [each for each in verdict.findings if each.check == "sampled"]
-    assert found.reason in law
+    assert found.reason in sampling
 
 
 def test_text_is_not_compared_with_ids(serve: Serve, setup: EngineSetup, tmp_path: Path) -> None:

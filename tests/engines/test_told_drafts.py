@@ -26,13 +26,13 @@ REPEATING = tuple(range(10, 40)) * 2
 def requests() -> list[Request]:
     asked = [
         Request(
-            key=f"test/{law.temperature}-{index}",
+            key=f"test/{distribution.temperature}-{index}",
             prompt_ids=REPEATING[index : index + 20 + 7 * index],
             max_new_tokens=24,
-            sampling=law,
+            sampling=distribution,
             seed=index,
         )
-        for law in (Sampling(), Sampling(temperature=1.0))
+        for distribution in (Sampling(), Sampling(temperature=1.0))
         for index in range(6)
     ]
     return asked

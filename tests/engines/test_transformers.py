@@ -19,7 +19,7 @@ from equivcheck.engines.transformers_config import compiling
 
 MODES = ("plain", "assisted", "lookup")
 REPEATING = tuple(range(10, 40)) * 2
-LAWS = (
+SAMPLINGS = (
     Sampling(),
     Sampling(repetition_penalty=1.3),
     Sampling(presence_penalty=0.7, frequency_penalty=0.2),
@@ -34,10 +34,10 @@ def make_requests(**fields: Any) -> list[Request]:
             key=f"test/{index}",
             prompt_ids=REPEATING[index : index + 20 + 7 * index],
             max_new_tokens=24,
-            sampling=law,
+            sampling=distribution,
             **fields,
         )
-        for index, law in enumerate(LAWS)
+        for index, distribution in enumerate(SAMPLINGS)
     ]
 
 

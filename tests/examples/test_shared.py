@@ -24,10 +24,10 @@ def table(seed: int, *, heat: float) -> Any:
 
 
 def ends(target: Any, place: int, temperature: float) -> torch.Tensor:
-    """The law of the token at a place behind token 0, by powers of the target's matrix."""
+    """The distribution of the token at a place behind token 0, by powers of the target's matrix."""
     rows = torch.softmax(target(torch.arange(WORDS)[None]).logits[0] / temperature, -1)
-    law: torch.Tensor = torch.linalg.matrix_power(rows.double(), place + 1)[0]
-    return law / law.sum()
+    distribution: torch.Tensor = torch.linalg.matrix_power(rows.double(), place + 1)[0]
+    return distribution / distribution.sum()
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])

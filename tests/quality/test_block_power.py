@@ -10,12 +10,12 @@ import functools
 
 import pytest
 
-from benchmarks.tabular_law import scored
+from benchmarks.tabular_distribution import scored
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.verification import BlockRule, RejectionRule, VerificationRule
 from equivcheck.faults.catalogue import find
 from equivcheck.statistics.battery import Battery, evaluate
-from tests.quality.test_sampled_power import LAWS, PAIR
+from tests.quality.test_sampled_power import PAIR, SAMPLINGS
 
 
 @functools.cache
@@ -24,28 +24,30 @@ def judged(
     outputs: int,
     *,
     seed: int = 0,
-    law: str = "plain",
+    distribution: str = "plain",
     rule: type[VerificationRule] = BlockRule,
     told: str = "block",
 ) -> Battery:
     kind = find(fault).decoder if fault else Decoder
-    asked = PAIR.drawn(kind, outputs=outputs, sampling=LAWS[law], seed=seed, rule=rule())
+    asked = PAIR.drawn(
+        kind, outputs=outputs, sampling=SAMPLINGS[distribution], seed=seed, rule=rule()
+    )
     table = scored(PAIR, asked, blocks=told == "block")
     return evaluate(table, alpha=1e-4, alpha_pass=1e-3, stages=True)
 
 
 @pytest.mark.parametrize("seed", range(50))
 def test_a_sound_block_verifier_is_not_accused(seed: int) -> None:
-    """Nor is its draft law doubted, but for one in a thousand."""
+    """Nor is its draft distribution doubted, but for one in a thousand."""
     found = judged(None, 32, seed=seed)
     assert found.tokens == 2_048
     assert not found.broken
     assert found.void is None
 
 
-@pytest.mark.parametrize("law", LAWS)
-def test_nor_is_one_whose_laws_are_cut(law: str) -> None:
-    found = judged(None, 128, law=law)
+@pytest.mark.parametrize("distribution", SAMPLINGS)
+def test_nor_is_one_whose_distributions_are_cut(distribution: str) -> None:
+    found = judged(None, 128, distribution=distribution)
     assert not found.broken
     assert found.impossible.total == 0
     assert found.void is None
@@ -84,7 +86,7 @@ def test_a_block_verifier_accepts_more() -> None:
     """For the same drafts: Sun et al., theorem 2."""
     shares = []
     for rule in (RejectionRule(), BlockRule()):
-        asked = PAIR.drawn(outputs=256, sampling=LAWS["plain"], rule=rule)
+        asked = PAIR.drawn(outputs=256, sampling=SAMPLINGS["plain"], rule=rule)
         steps = [step for _, answer in asked for step in answer.steps]
         shares.append(sum(step.accepted for step in steps) / sum(step.drafted for step in steps))
     assert shares[1] > shares[0] + 0.01

@@ -21,7 +21,7 @@ from equivcheck.records.records_file import read_evidence
 from equivcheck.statistics.profiles import PROFILES, Profile, Required
 
 SPEED_ONLY = ("draft-position-late", "stale-draft-cache")
-"""Lossless drafters off their law; drawn by the rejection rule, too."""
+"""Lossless drafters off their distribution; drawn by the rejection rule, too."""
 SAID = {
     "no-trim": Said.NOT_EQUIVALENT,
     "relaxed-acceptance": Said.NOT_EQUIVALENT,
@@ -65,7 +65,7 @@ def test_a_worse_drafter_is_not_accused(
     assert (result.said, result.caught, result.accused) == (Said.DEGRADED, True, False)
     verdict = judge(read_evidence(job.run_folder(out)))
     reasons = [each.reason for each in verdict.findings if each.check == "sampled"]
-    assert reasons == [Reason.LAW_HELD, Reason.DRAFT_LAW_VOID]
+    assert reasons == [Reason.DISTRIBUTION_HELD, Reason.DRAFT_DISTRIBUTION_VOID]
     assert verdict.outcome is Outcome.PASS
 
 

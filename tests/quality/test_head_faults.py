@@ -46,14 +46,14 @@ def drafted_otherwise(entry: type[Decoder], kind: str) -> tuple[bool, dict[str, 
     answers = decode(decoder, hot_requests(6))
     assert isinstance(decoder, Watched)
     assert len(decoder.asked) > 20
-    for text, tokens, log_law in decoder.asked[-12:]:
+    for text, tokens, log_probs in decoder.asked[-12:]:
         expected = expected_logits(kind, text, tokens)
-        if not torch.equal(expected.isfinite(), log_law.isfinite()):
+        if not torch.equal(expected.isfinite(), log_probs.isfinite()):
             return True, answers
         known = expected.isfinite()
         wanted = expected[known] - expected[known].mean()
-        found = log_law[known] - log_law[known].mean()
-        # Over a temperature, by which the law is known but for a factor.
+        found = log_probs[known] - log_probs[known].mean()
+        # Over a temperature, by which the distribution is known but for a factor.
         if (wanted / wanted.std() - found / found.std()).abs().max() > NEAR:
             return True, answers
     return False, answers

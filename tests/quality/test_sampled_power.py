@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.tabular import TabularPair
-from benchmarks.tabular_law import scored
+from benchmarks.tabular_distribution import scored
 from equivcheck.core.cases import Case, Sampling, Suite
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.settings import EngineSetup, Settings
@@ -23,7 +23,7 @@ from equivcheck.statistics.battery import Battery, evaluate
 from equivcheck.statistics.profiles import PROFILES, Profile, Required
 
 PAIR = TabularPair.make(distance=0.3)
-LAWS = {
+SAMPLINGS = {
     "plain": Sampling(temperature=1.0),
     "cold": Sampling(temperature=0.7),
     "nucleus": Sampling(temperature=0.8, top_p=0.9),
@@ -33,15 +33,15 @@ LAWS = {
 
 
 @functools.cache
-def judged(fault: str | None, law: str, outputs: int) -> Battery:
+def judged(fault: str | None, distribution: str, outputs: int) -> Battery:
     kind = find(fault).decoder if fault else Decoder
-    asked = PAIR.drawn(kind, outputs=outputs, sampling=LAWS[law])
+    asked = PAIR.drawn(kind, outputs=outputs, sampling=SAMPLINGS[distribution])
     return evaluate(scored(PAIR, asked), alpha=1e-4, alpha_pass=1e-3, stages=True)
 
 
-@pytest.mark.parametrize("law", LAWS)
-def test_a_sound_decoder_is_not_accused(law: str) -> None:
-    found = judged(None, law, 128)
+@pytest.mark.parametrize("distribution", SAMPLINGS)
+def test_a_sound_decoder_is_not_accused(distribution: str) -> None:
+    found = judged(None, distribution, 128)
     assert not found.broken
     assert found.impossible.total == 0
 
@@ -94,7 +94,7 @@ def test_the_broken_stage_is_named(fault: str) -> None:
         ("law-of-slot-before", {"rejected-sure", "recovered-impossible"}),
     ],
 )
-def test_what_does_not_fit_the_draft_law_is_refuted_by_the_output(
+def test_what_does_not_fit_the_draft_distribution_is_refuted_by_the_output(
     fault: str, events: set[str]
 ) -> None:
     found = judged(fault, "plain", 64)
@@ -103,9 +103,9 @@ def test_what_does_not_fit_the_draft_law_is_refuted_by_the_output(
     assert set(found.void.events.counts) == events
 
 
-@pytest.mark.parametrize("law", LAWS)
-def test_of_a_sound_decoder_the_draft_law_stands(law: str) -> None:
-    assert judged(None, law, 128).void is None
+@pytest.mark.parametrize("distribution", SAMPLINGS)
+def test_of_a_sound_decoder_the_draft_distribution_stands(distribution: str) -> None:
+    assert judged(None, distribution, 128).void is None
 
 
 def test_noise_that_outputs_share_is_seen_side_by_side() -> None:
@@ -133,15 +133,15 @@ SUITE = Suite(
     ),
     lines=(2, 3, 4, 5),
     digest="0",
-    law=True,
+    distribution=True,
 )
 
 
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ("accepts-every-draft", Reason.LAW_BROKEN),
-        ("recovers-from-target", Reason.LAW_BROKEN),
+        ("accepts-every-draft", Reason.DISTRIBUTION_BROKEN),
+        ("recovers-from-target", Reason.DISTRIBUTION_BROKEN),
     ],
 )
 def test_a_whole_run_of_the_bundled_pair_says_so(
@@ -161,5 +161,5 @@ def test_a_whole_run_of_the_bundled_pair_says_so(
 
 
 def sampled(findings: tuple[Finding, ...]) -> Finding:
-    """What is said of the run's sampled law as a whole, which comes first."""
+    """What is said of the run's sampled distribution as a whole, which comes first."""
     return next(finding for finding in findings if finding.check == "sampled")

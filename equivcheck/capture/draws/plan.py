@@ -84,7 +84,9 @@ def plan_draws(
     Drawn is what is sampled and stands in a suite that asks for it. Where the candidate's rule does
     not promise the target's tokens, every sampled case is.
     """
-    of_law = {suite.key(case) for suite in suites if suite.law for case in suite.cases}
+    drawn_many_times = {
+        suite.key(case) for suite in suites if suite.distribution for case in suite.cases
+    }
     requests = [each.request for each in plan.asked]
     # Weights judge draws only where it is known what was drawn, and in which numbers.
     unknown = candidate.dtype == UNTOLD or candidate.text_alone
@@ -92,8 +94,10 @@ def plan_draws(
     off = settings.sampled is None or not candidate.sampled or no_judge
     drawn = () if off else (each for each in requests if not each.sampling.greedy)
     every = not RULES[candidate.rule].same_tokens
-    cases = tuple(each for each in drawn if every or each.key in of_law)
-    company = tuple(each for each in requests if each.sampling.greedy and each.key in of_law)
+    cases = tuple(each for each in drawn if every or each.key in drawn_many_times)
+    company = tuple(
+        each for each in requests if each.sampling.greedy and each.key in drawn_many_times
+    )
     before = answers_before(plan.asked)
     under = tuple(each for each in _under(plan) if each.drawn(cases))
     every_case = (*cases, *(request for each in under for request in each.requests))
@@ -136,7 +140,7 @@ def may_be_drawn(settings: Settings, suite: Suite) -> bool:
     spec = read_spec(settings.candidate, settings.engine)
     promised = [name for name, facts in RULES.items() if facts.same_tokens]
     same_tokens = spec.name == "native" and spec.options.get("rule", "coupled") in promised
-    return settings.sampled is not None and (suite.law or not same_tokens)
+    return settings.sampled is not None and (suite.distribution or not same_tokens)
 
 
 def sampled_spec(settings: Settings) -> str:

@@ -154,11 +154,11 @@ def open_scorer(
 
     It replays what can be replayed, unless told not to. A server scores where there is one.
     """
+    from equivcheck.scoring.distribution_scorer import DistributionScorer
     from equivcheck.scoring.replay import can_be_replayed
-    from equivcheck.scoring.sampling_law import LawScorer
 
     arm = header.arms[SAMPLED]
-    return LawScorer(
+    return DistributionScorer(
         header.settings,
         eos_token_ids=header.eos_token_ids,
         drafter=drafter,

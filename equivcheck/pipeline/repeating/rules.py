@@ -10,8 +10,8 @@ from equivcheck.pipeline.repeating.answers import neutral, stop_ids
 
 def broken(ids: Sequence[int], request: dict[str, Any], facts: dict[str, Any]) -> str | None:
     """The first rule that an answer breaks; None: none of those that need no text."""
-    law, most, ends = neutral(request), request["max_new_tokens"], stop_ids(request, facts)
-    least, banned = law["min_new_tokens"], law["banned_tokens"]
+    sampling, most, ends = neutral(request), request["max_new_tokens"], stop_ids(request, facts)
+    least, banned = sampling["min_new_tokens"], sampling["banned_tokens"]
     if len(ids) > most:
         return f"{len(ids)} tokens, {most} allowed"
     for place, token in enumerate(ids):

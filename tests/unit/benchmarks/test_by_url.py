@@ -43,6 +43,6 @@ def test_the_page_marks_what_is_not_as_said_and_what_was_not_run() -> None:
 def test_drawn_cases_are_short_and_both_kinds_of_evidence_are_asked() -> None:
     smoke, sampled = make_suites()
     assert max(case.max_new_tokens for case in sampled.cases) == 16
-    assert sampled.law
+    assert sampled.distribution
     assert smoke.workload == "smoke"
     assert EVIDENCE == ("scores", "tokens")

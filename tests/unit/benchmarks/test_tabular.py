@@ -1,4 +1,4 @@
-"""The tabular pair: every context's whole law, through the real decode loop."""
+"""The tabular pair: every context's whole distribution, through the real decode loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.tabular import (
     counts,
     mean_distance,
 )
-from benchmarks.tabular_law import scored, variation
+from benchmarks.tabular_distribution import scored, variation
 from equivcheck.core.cases import Sampling
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.faults.catalogue import find
@@ -41,7 +41,7 @@ def test_target_and_draft_are_as_far_apart_as_asked(distance: float) -> None:
 def test_a_sound_decoder_is_within_its_bound(temperature: float) -> None:
     sampling = Sampling(temperature=temperature)
     found = variation(
-        counted(Decoder, each=4_000, sampling=sampling), PAIR.law(sampling), level=LEVEL
+        counted(Decoder, each=4_000, sampling=sampling), PAIR.probs(sampling), level=LEVEL
     )
     assert found.tokens == 4_000 * CONTEXTS
     assert found.least == 0.0
@@ -62,14 +62,14 @@ def test_a_sound_decoder_is_within_its_bound(temperature: float) -> None:
     ],
 )
 def test_a_blatant_fault_exceeds_it(fault: str) -> None:
-    found = variation(counted(find(fault).decoder, each=2_000), PAIR.law(WARM), level=LEVEL)
+    found = variation(counted(find(fault).decoder, each=2_000), PAIR.probs(WARM), level=LEVEL)
     assert found.least > 0.0
     assert found.p_value < 1e-9
 
 
 @pytest.mark.parametrize("fault", ["bonus-from-draft", "lenience", "recovery-shares-coin"])
 def test_a_mild_fault_is_plain_to_a_chi_square(fault: str) -> None:
-    found = variation(counted(find(fault).decoder, each=2_000), PAIR.law(WARM), level=LEVEL)
+    found = variation(counted(find(fault).decoder, each=2_000), PAIR.probs(WARM), level=LEVEL)
     assert found.p_value < 1e-4
 
 
@@ -88,9 +88,11 @@ def test_too_few_visits_are_an_error() -> None:
 def test_scores_are_those_of_the_tables() -> None:
     asked = PAIR.drawn(outputs=40, sampling=Sampling(temperature=0.7))
     table = scored(PAIR, asked)
-    law = PAIR.law(Sampling(temperature=0.7))[contexts(asked)]
+    distribution = PAIR.probs(Sampling(temperature=0.7))[contexts(asked)]
     tokens = np.concatenate([generation.token_ids for _, generation in asked])
-    chosen = law[np.arange(len(law)), tokens]
+    chosen = distribution[np.arange(len(distribution)), tokens]
     np.testing.assert_allclose(table.surprisal, -np.log(chosen), atol=1e-5)
-    np.testing.assert_allclose(table.entropy, -(law * np.log(law)).sum(axis=1), atol=1e-5)
+    np.testing.assert_allclose(
+        table.entropy, -(distribution * np.log(distribution)).sum(axis=1), atol=1e-5
+    )
     np.testing.assert_allclose(table.bin_mass.sum(axis=1), 1.0, atol=1e-5)

@@ -1,4 +1,4 @@
-"""The gate of the sampled law says what the battery means, and never passes what it cannot know."""
+"""The check `sampled` says what the battery means, and passes nothing that it cannot know."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from equivcheck.checks.parameters import parameter_group
-from equivcheck.checks.sampled import check, law_of
+from equivcheck.checks.sampled import check, distribution_of
 from equivcheck.checks.verdict import judge
 from equivcheck.core.cases import Sampling
 from equivcheck.core.findings import Finding, Outcome, Reason
@@ -91,13 +91,13 @@ def look_ahead(tokens: int = 40_000) -> Preflight:
     return preflight(make(SOUND, seed=1, rounds=40), tokens=tokens)
 
 
-def law_finding(evidence: Evidence) -> Finding:
+def distribution_finding(evidence: Evidence) -> Finding:
     return check(evidence)[0]
 
 
 def test_a_sound_decoder_passes_with_its_bounds() -> None:
-    finding = law_finding(evidence_of(table(SOUND, rounds=ROUNDS)))
-    assert (finding.outcome, finding.reason) == (Outcome.PASS, Reason.LAW_HELD)
+    finding = distribution_finding(evidence_of(table(SOUND, rounds=ROUNDS)))
+    assert (finding.outcome, finding.reason) == (Outcome.PASS, Reason.DISTRIBUTION_HELD)
     assert finding.headline.startswith(
         f"{ROUNDS * CASES * LENGTH:,} tokens follow the target's distribution: leak < "
     )
@@ -125,18 +125,18 @@ def test_a_sound_decoder_passes_with_its_bounds() -> None:
     ids=["accept", "always", "bonus", "shared-noise", "temperature", "lenience"],
 )
 def test_a_fault_is_named(decoder: Decoder, said: str) -> None:
-    finding = law_finding(evidence_of(table(decoder, rounds=120)))
+    finding = distribution_finding(evidence_of(table(decoder, rounds=120)))
     assert finding.outcome is Outcome.FAIL
     assert said in finding.headline
     assert finding.repeat == "equivcheck judge run-1"
     assert any("highest e-value" in line for line in finding.details)
 
 
-def test_a_drafter_off_its_law_is_told_of_and_fails_nothing() -> None:
+def test_a_drafter_off_its_distribution_is_told_of_and_fails_nothing() -> None:
     evidence = evidence_of(table(Decoder(misread=0.3), rounds=ROUNDS))
     held, void = check(evidence)
-    assert (held.outcome, held.reason) == (Outcome.PASS, Reason.LAW_HELD)
-    assert (void.outcome, void.reason) == (Outcome.PASS, Reason.DRAFT_LAW_VOID)
+    assert (held.outcome, held.reason) == (Outcome.PASS, Reason.DISTRIBUTION_HELD)
+    assert (void.outcome, void.reason) == (Outcome.PASS, Reason.DRAFT_DISTRIBUTION_VOID)
     assert void.headline.startswith("drafter degraded, or its q misread: judged by p alone (")
     assert "rejections of a draft with p ≥ q" in void.headline
     assert any(line.startswith("void of the stages: accept 10^") for line in void.details)
@@ -145,14 +145,14 @@ def test_a_drafter_off_its_law_is_told_of_and_fails_nothing() -> None:
 
 def test_a_broken_rule_that_does_not_fit_q_is_not_called_a_matter_of_the_drafter() -> None:
     broken, *_, void = check(evidence_of(table(Decoder(recover=target), rounds=120)))
-    assert (broken.outcome, broken.reason) == (Outcome.FAIL, Reason.LAW_BROKEN)
+    assert (broken.outcome, broken.reason) == (Outcome.FAIL, Reason.DISTRIBUTION_BROKEN)
     assert "rejected drafts are replaced by a draw from p" in broken.headline
     assert any("void, as they rest on q: " in line for line in broken.details)
-    assert void.reason is Reason.DRAFT_LAW_VOID
+    assert void.reason is Reason.DRAFT_DISTRIBUTION_VOID
     assert void.headline.startswith("drafts, or what became of them, do not fit q: ")
 
 
-def test_the_verdict_says_how_the_law_is_broken() -> None:
+def test_the_verdict_says_how_the_distribution_is_broken() -> None:
     evidence = evidence_of(table(Q_LEANING, rounds=120))
     (first, *_) = check(evidence)
     assert judge(evidence).headline == f"NOT EQUIVALENT — {first.headline}"
@@ -160,7 +160,7 @@ def test_the_verdict_says_how_the_law_is_broken() -> None:
 
 def test_the_direction_is_told_with_its_error() -> None:
     always = Decoder(output=lambda p, q: q)
-    finding = law_finding(evidence_of(table(always, rounds=120)))
+    finding = distribution_finding(evidence_of(table(always, rounds=120)))
     assert finding.headline.endswith("100 % of it follows the draft")
     assert finding.details[0].startswith("output leans to the draft: excess mass +")
     assert "where q > p" in finding.details[0]
@@ -170,7 +170,7 @@ def test_an_impossible_event_needs_no_statistics() -> None:
     sound = table(SOUND, rounds=4)
     support = sound.support.copy()
     support[LENGTH + 3] = Support.OUTSIDE
-    finding = law_finding(evidence_of(dataclasses.replace(sound, support=support)))
+    finding = distribution_finding(evidence_of(dataclasses.replace(sound, support=support)))
     assert (finding.outcome, finding.reason) == (Outcome.FAIL, Reason.IMPOSSIBLE)
     assert "1 token that the target rules out (0 allowed)" in finding.headline
     first = "code/1#1, output token 3 (sequence position 6)"
@@ -189,7 +189,7 @@ def test_the_parameters_that_are_broken_are_named() -> None:
             getattr(good, field.name),
         )
         for field in dataclasses.fields(good)
-        if field.name not in ("keys", "starts", "alternatives", "draft_law", "replays")
+        if field.name not in ("keys", "starts", "alternatives", "draft_distribution", "replays")
     }
     findings = check(evidence_of(dataclasses.replace(good, **columns)))
     assert "parameters that stand out: T=0.7" in findings[0].details
@@ -205,21 +205,21 @@ def test_a_fault_everywhere_is_told_once() -> None:
 
 
 def test_a_budget_that_is_not_spent_is_no_pass() -> None:
-    finding = law_finding(evidence_of(table(SOUND, rounds=40)))
+    finding = distribution_finding(evidence_of(table(SOUND, rounds=40)))
     assert (finding.outcome, finding.reason) == (Outcome.INCONCLUSIVE, Reason.NOT_SAMPLED)
     assert "only 5,120 tokens of 40,000" in finding.headline
 
 
 def test_margins_that_are_not_excluded_are_no_pass() -> None:
     few = evidence_of(table(SOUND, rounds=40), ahead=look_ahead(tokens=5000))
-    finding = law_finding(few)
+    finding = distribution_finding(few)
     assert (finding.outcome, finding.reason) == (Outcome.INCONCLUSIVE, Reason.NOT_EXCLUDED)
     assert "leak=0.05" in finding.headline
     assert "more with --continue" in finding.headline
 
 
 def test_a_budget_that_cannot_show_what_is_required_is_refused_beforehand() -> None:
-    finding = law_finding(evidence_of(None, ahead=look_ahead(tokens=2000)))
+    finding = distribution_finding(evidence_of(None, ahead=look_ahead(tokens=2000)))
     assert (finding.outcome, finding.reason) == (Outcome.INCONCLUSIVE, Reason.UNDERPOWERED)
     assert "2,000 tokens cannot show" in finding.headline
     assert "it would take about" in finding.headline
@@ -231,7 +231,7 @@ def test_where_target_and_draft_agree_no_budget_would_do() -> None:
         draft_distance=0.0,
         divergences=dict.fromkeys(look_ahead().divergences, 0.0),
     )
-    finding = law_finding(evidence_of(None, ahead=same))
+    finding = distribution_finding(evidence_of(None, ahead=same))
     assert finding.reason is Reason.UNDERPOWERED
     assert "no number of tokens would do" in finding.headline
 
@@ -256,7 +256,7 @@ def test_a_planned_case_that_was_not_drawn_is_no_pass() -> None:
     evidence = evidence_of(table(SOUND, rounds=ROUNDS))
     planned = evidence.header.planned | {SAMPLED: (*evidence.header.planned[SAMPLED], "code/99")}
     header = msgspec.structs.replace(evidence.header, planned=planned)
-    finding = law_finding(msgspec.structs.replace(evidence, header=header))
+    finding = distribution_finding(msgspec.structs.replace(evidence, header=header))
     assert (finding.outcome, finding.reason) == (Outcome.INCONCLUSIVE, Reason.NOT_SAMPLED)
     # The last round may have been cut short.
     assert f"but {ROUNDS - 1} planned draws missing" in finding.headline
@@ -280,7 +280,7 @@ def test_damaged_scores_are_never_a_pass(column: str, value: float, said: str) -
     (finding,) = check(evidence)
     assert (finding.outcome, finding.reason) == (Outcome.INCONCLUSIVE, Reason.NOT_SAMPLED)
     assert said in finding.headline
-    assert law_of(evidence) is None
+    assert distribution_of(evidence) is None
 
 
 def test_a_token_without_a_score_is_not_dropped() -> None:
@@ -299,7 +299,7 @@ def test_the_border_of_a_cut_is_excused_only_as_often_as_arithmetic_crosses_it(
     sound = table(SOUND, rounds=ROUNDS)
     support = sound.support.copy()
     support[: count * LENGTH : LENGTH] = Support.BORDER
-    finding = law_finding(evidence_of(dataclasses.replace(sound, support=support)))
+    finding = distribution_finding(evidence_of(dataclasses.replace(sound, support=support)))
     assert finding.outcome is outcome
     if outcome is Outcome.INCONCLUSIVE:
         assert (
@@ -314,7 +314,7 @@ def test_nothing_planned_says_nothing() -> None:
 
 
 def test_without_a_trace_the_stages_are_left_out_and_said_to_be() -> None:
-    finding = law_finding(evidence_of(table(SOUND, rounds=ROUNDS), traces=False))
+    finding = distribution_finding(evidence_of(table(SOUND, rounds=ROUNDS), traces=False))
     assert any("tells no stages" in line for line in finding.details)
     assert not any("stages 10^" in line for line in finding.details)
 
@@ -329,11 +329,11 @@ def test_the_same_evidence_gives_the_same_bytes() -> None:
 
 def test_check_and_report_share_one_evaluation() -> None:
     evidence = evidence_of(table(SOUND, rounds=4))
-    assert law_of(evidence) is law_of(evidence)
+    assert distribution_of(evidence) is distribution_of(evidence)
 
 
 @pytest.mark.parametrize(
-    ("law", "name"),
+    ("distribution", "name"),
     [
         (Sampling(temperature=1.0), "T=1"),
         (Sampling(temperature=0.7, top_k=50, top_p=0.95), "T=0.7 top-k 50 top-p 0.95"),
@@ -344,5 +344,5 @@ def test_check_and_report_share_one_evaluation() -> None:
         ),
     ],
 )
-def test_a_parameter_group_has_a_short_name(law: Sampling, name: str) -> None:
-    assert parameter_group(law) == name
+def test_a_parameter_group_has_a_short_name(distribution: Sampling, name: str) -> None:
+    assert parameter_group(distribution) == name

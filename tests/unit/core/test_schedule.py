@@ -12,7 +12,7 @@ from equivcheck.core.load_suites import load_suite, select
 from equivcheck.core.schedule import leaders_of, turns_before, waves
 
 HEADER = '{"equivcheck": 1, "workload": "code"}\n'
-LAW = '{"equivcheck": 1, "workload": "code", "law": true}\n'
+DISTRIBUTION = '{"equivcheck": 1, "workload": "code", "law": true}\n'
 MESSAGES = '"messages": [{"role": "user", "content": "x"}]'
 
 
@@ -136,9 +136,9 @@ def test_errors_name_file_line_and_field(tmp_path: Path, lines: list[str], messa
     assert message in str(caught.value)
 
 
-def test_a_suite_of_a_law_has_no_sessions(tmp_path: Path) -> None:
+def test_a_suite_of_a_distribution_has_no_sessions(tmp_path: Path) -> None:
     with pytest.raises(SuiteError, match=r"code\.jsonl:2: session: a suite whose header says law"):
-        load_suite(write(tmp_path, FIRST, header=LAW))
+        load_suite(write(tmp_path, FIRST, header=DISTRIBUTION))
 
 
 def test_cases_that_belong_together_go_into_one_shard(tmp_path: Path) -> None:

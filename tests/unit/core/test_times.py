@@ -98,7 +98,7 @@ def test_a_later_turn_needs_an_answer(tmp_path: Path) -> None:
         load_suite(path)
 
 
-def test_a_suite_of_law_has_no_times(tmp_path: Path) -> None:
+def test_a_suite_of_distribution_has_no_times(tmp_path: Path) -> None:
     path = write(tmp_path, ARRIVES.format('{"step": 1}'), header=HEADER[:-1] + ', "law": true}')
     with pytest.raises(SuiteError, match=r":2: arrives: the cases of a suite whose header"):
         load_suite(path)

@@ -100,7 +100,7 @@ class Asked(NamedTuple):
 
     text: list[int]
     tokens: list[int]
-    log_law: Tensor
+    log_probs: Tensor
     """[drafts, vocab]"""
 
 
@@ -117,8 +117,10 @@ class Watched(Decoder):
             text = self.rows.tokens[row, : int(self.rows.length[row])].tolist()
             tokens = proposal.tokens[row, :count]
             certain = torch.full((count, VOCAB), float("-inf")).scatter_(1, tokens[:, None], 0.0)
-            law = certain if proposal.log_law is None else proposal.log_law[row, :count].clone()
-            self.asked.append(Asked(text, tokens.tolist(), law))
+            probs = (
+                certain if proposal.log_probs is None else proposal.log_probs[row, :count].clone()
+            )
+            self.asked.append(Asked(text, tokens.tolist(), probs))
         return proposal
 
 

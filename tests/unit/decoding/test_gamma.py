@@ -88,7 +88,7 @@ def test_after_many_skipped_steps_the_drafter_reads_on_first() -> None:
     assert (policy.behind, policy.unread) == (True, 2)
 
 
-def test_dearer_drafts_of_truncated_laws_count_while_there_are_such_rows() -> None:
+def test_dearer_drafts_of_truncated_distributions_count_while_there_are_such_rows() -> None:
     policy = AdaptiveGamma(4, cost=DraftCost(0.05, 0.05), truncated_cost=DraftCost(1.0, 1.0))
     assert policy.best() == 4
     policy.truncating = True
@@ -99,7 +99,7 @@ def test_dearer_drafts_of_truncated_laws_count_while_there_are_such_rows() -> No
 
 
 class Noting(GammaPolicy):
-    """Notes at each step whether a row draws from a truncated law."""
+    """Notes at each step whether a row draws from a truncated distribution."""
 
     def __init__(self) -> None:
         super().__init__(0)
@@ -109,11 +109,11 @@ class Noting(GammaPolicy):
         self.noted.append(self.truncating)
 
 
-def test_a_policy_is_told_while_a_row_draws_from_a_truncated_law() -> None:
-    laws = {3: Sampling(temperature=1.0, top_k=9), 7: Sampling(temperature=1.0), 9: Sampling()}
+def test_a_policy_is_told_while_a_row_draws_from_a_truncated_distribution() -> None:
+    probs = {3: Sampling(temperature=1.0, top_k=9), 7: Sampling(temperature=1.0), 9: Sampling()}
     requests = [
-        Request(key=f"w/{tokens}", prompt_ids=(20, 21), max_new_tokens=tokens, sampling=law)
-        for tokens, law in laws.items()
+        Request(key=f"w/{tokens}", prompt_ids=(20, 21), max_new_tokens=tokens, sampling=probs)
+        for tokens, probs in probs.items()
     ]
     policy = Noting()
     decode(make_decoder(rows=3, policy=policy, eos=()), requests)

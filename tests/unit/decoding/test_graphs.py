@@ -86,7 +86,7 @@ def test_recorded_decoding_answers_as_eager_decoding_does(
         assert counts[0] == counts[1], key
     assert sum(graph.replays for graph in cuda.graphs) > 3 * len(cuda.graphs)
     assert all(recorder.graphs for recorder in decoder.recorders)
-    # Requests sample by various laws, each combination of which is a recording of its own.
+    # Requests sample by various distributions, each combination of which is a recording of its own.
     assert bool(recorded) is ready
     assert cuda.waited >= len(requests) / 3
 

@@ -42,15 +42,15 @@ from tests.unit.decoding.models import VOCAB, decode, make_requests
 
 
 def assert_drafted_as_expected(kind: str, asked: Sequence[Asked], *, every: int = 3) -> None:
-    """By the differences between logits: a law is known but for a factor."""
+    """By the differences between logits: a distribution is known but for a factor."""
     assert len(asked) > 20
-    for text, tokens, log_law in asked[::every]:
+    for text, tokens, log_probs in asked[::every]:
         expected = expected_logits(kind, text, tokens)
-        assert torch.equal(log_law.isinf(), expected.isinf())
+        assert torch.equal(log_probs.isinf(), expected.isinf())
         # A greedy row has its logits, a hot one those over its temperature.
-        spread = expected[expected.isfinite()].std() / log_law[log_law.isfinite()].std()
+        spread = expected[expected.isfinite()].std() / log_probs[log_probs.isfinite()].std()
         scale = HOT if spread > HOT / 2 else 1.0
-        wanted, found = expected.nan_to_num(neginf=0.0), (scale * log_law).nan_to_num(neginf=0.0)
+        wanted, found = expected.nan_to_num(neginf=0.0), (scale * log_probs).nan_to_num(neginf=0.0)
         assert (wanted - found).abs().max() < 1e-3, (len(text), tokens)
 
 
@@ -194,13 +194,13 @@ def test_a_part_of_the_vocabulary_is_drafted_by_every_rule(rule: VerificationRul
     decoder = head_decoder(head_drafter("eagle3", rows=4), rule=rule)
     answers = decode(decoder, hot_requests(8))
     assert isinstance(decoder, Watched)
-    assert all(int(law.isfinite().sum(dim=-1).max()) == DRAFTED for _, _, law in decoder.asked)
+    assert all(int(probs.isfinite().sum(dim=-1).max()) == DRAFTED for _, _, probs in decoder.asked)
     steps = [step for answer in answers.values() for step in answer.steps]
     told = [each for step in steps for each in step.draft_logprobs or ()]
     assert all(-100 < each <= 0 for each in told)
     assert sum(step.accepted for step in steps) > 20
     # Tokens that are never drafted are answered all the same.
-    ids = set(torch.arange(VOCAB)[~decoder.asked[0].log_law[0].isfinite()].tolist())
+    ids = set(torch.arange(VOCAB)[~decoder.asked[0].log_probs[0].isfinite()].tolist())
     assert any(ids & set(answer.token_ids) for answer in answers.values())
 
 

@@ -20,7 +20,7 @@ from msgspec import json
 pytest.importorskip("triton", reason="needs triton")
 
 from benchmarks.kernels import GPUS
-from benchmarks.launches import LAWS, chunk_launches, decoder_of, step_launches
+from benchmarks.launches import SAMPLINGS, chunk_launches, decoder_of, step_launches
 from benchmarks.machine_code import Compiled
 from equivcheck.core.cases import Sampling
 from equivcheck.core.generation import Generation, Request
@@ -185,8 +185,10 @@ def test_decoding_with_the_kernels_is_identical(kind: Callable[[], Arithmetic]) 
     model = adopt(llama, positions=POSITIONS, arithmetic=kind(), reaches=(128,))
     # Prompts of one token need no reading, which takes the interpreter a while.
     requests = [
-        Request(key=f"test/{row}", prompt_ids=(50 + row,), max_new_tokens=6, sampling=law, seed=row)
-        for row, law in enumerate([Sampling(), Sampling(temperature=0.8)])
+        Request(
+            key=f"test/{row}", prompt_ids=(50 + row,), max_new_tokens=6, sampling=probs, seed=row
+        )
+        for row, probs in enumerate([Sampling(), Sampling(temperature=0.8)])
     ]
     draft = adopt(random_llama(torch.float32, noise=0.08), positions=POSITIONS, arithmetic=kind())
 
@@ -214,11 +216,11 @@ def test_decoding_with_the_kernels_is_identical(kind: Callable[[], Arithmetic]) 
 
 
 @pytest.mark.parametrize("rule", [MatchRule(), RejectionRule()], ids=["coupled", "rejection"])
-@pytest.mark.parametrize("law", LAWS)
-def test_a_step_stays_on_its_device(law: str, rule: VerificationRule) -> None:
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_a_step_stays_on_its_device(sampling: str, rule: VerificationRule) -> None:
     """Run where nothing has a value: reading one back, or mixing devices, would fail."""
     decoder = decoder_of(PAIR, arithmetic=FusedArithmetic(), rule=rule)
-    fused = step_launches(decoder, LAWS[law], reach=128)
+    fused = step_launches(decoder, SAMPLINGS[sampling], reach=128)
     kernels = {name: count for name, count in fused.names.items() if name.endswith("_kernel")}
     assert len(kernels) == 5 + bool(fused.names["uniform_kernel"])
     assert fused.total < 1250
@@ -229,7 +231,7 @@ def test_a_layer_is_nine_kernels_and_ten_over_long_contexts() -> None:
         totals = []
         for shape in PAIR:
             decoder = decoder_of((shape, shape), arithmetic=arithmetic, rule=MatchRule())
-            totals.append(step_launches(decoder, LAWS["greedy"], reach=reach, gamma=0).total)
+            totals.append(step_launches(decoder, SAMPLINGS["greedy"], reach=reach, gamma=0).total)
         layers = [SHAPES[shape].layers for shape in PAIR]
         return (totals[0] - totals[1]) / (layers[0] - layers[1])
 
@@ -241,7 +243,7 @@ def test_a_layer_is_nine_kernels_and_ten_over_long_contexts() -> None:
 def test_reading_stays_on_its_device_and_takes_the_kernels_of_a_step() -> None:
     decoder = decoder_of(PAIR, arithmetic=FusedArithmetic(), rule=MatchRule(), rows=3)
     read = chunk_launches(decoder)
-    step = step_launches(decoder, LAWS["greedy"], reach=128, gamma=0)
+    step = step_launches(decoder, SAMPLINGS["greedy"], reach=128, gamma=0)
     for kernel in ("add_norm_kernel", "rotate_and_store_kernel", "attention_kernel", "gate_kernel"):
         assert read.names[kernel] == step.names[kernel], kernel
     assert not read.names["linear_kernel"]

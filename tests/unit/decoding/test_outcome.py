@@ -43,10 +43,10 @@ def test_what_is_packed_comes_out() -> None:
         (1, 0, 3, [7]),
     ]
     assert rows[0].digests == digests[0].tolist()
-    law = logits.log_softmax(-1)
+    probs = logits.log_softmax(-1)
     for slot, score in enumerate(rows[0].scores):
-        assert score.logprob == pytest.approx(float(law[0, slot, tokens[0, slot]]), abs=1e-5)
-        others = law[0, slot].clone()
+        assert score.logprob == pytest.approx(float(probs[0, slot, tokens[0, slot]]), abs=1e-5)
+        others = probs[0, slot].clone()
         others[tokens[0, slot]] = -torch.inf
         assert score.rival == int(others.argmax())
         assert score.rival_logprob == pytest.approx(float(others.max()), abs=1e-5)

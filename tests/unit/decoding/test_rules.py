@@ -80,9 +80,9 @@ def test_a_row_near_its_limit_drafts_what_it_can_use(monkeypatch: pytest.MonkeyP
     rule = RULE_CLASSES["block"]()
     verify = rule.verify
 
-    def watched(log_law: Tensor, proposal: Proposal, rows: Rows) -> object:
+    def watched(log_probs: Tensor, proposal: Proposal, rows: Rows) -> object:
         seen.append(proposal.lengths.clone())
-        return verify(log_law, proposal, rows)
+        return verify(log_probs, proposal, rows)
 
     monkeypatch.setattr(rule, "verify", watched)
     decode(

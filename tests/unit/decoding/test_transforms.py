@@ -62,8 +62,8 @@ def test_truncation_agrees_with_transformers(
     seed: int, temperature: float, top_k: int, top_p: float, min_p: float
 ) -> None:
     logits = some_logits(1, VOCAB, seed=seed)
-    law = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
-    ours = sharpen(logits[:, None], controls_for(law))[:, 0]
+    distribution = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+    ours = sharpen(logits[:, None], controls_for(distribution))[:, 0]
     theirs = logits
     warpers: tuple[Any, ...] = (
         TemperatureLogitsWarper(temperature),
@@ -112,8 +112,8 @@ def test_presence_counts_once_and_frequency_every_time_and_neither_the_prompt() 
 
 
 def test_bias_bans_and_minimum_length() -> None:
-    law = Sampling(logit_bias={7: 2.0}, banned_tokens=(8,), min_new_tokens=2)
-    controls = controls_for(law)
+    probs = Sampling(logit_bias={7: 2.0}, banned_tokens=(8,), min_new_tokens=2)
+    controls = controls_for(probs)
     logits = torch.zeros(1, 3, VOCAB)
     penalised = penalise_window(logits, controls, empty_prefix(1), torch.tensor([[20, 21]]))[0]
     assert penalised[0, 7] == 2.0
@@ -149,11 +149,11 @@ def test_top_p_of_one_keeps_every_token_though_rounding_falls_short_of_one() -> 
 
 
 @pytest.mark.parametrize(
-    "law", [Sampling(temperature=1.0, top_p=1e-9), Sampling(temperature=5.0, min_p=1.0)]
+    "distribution", [Sampling(temperature=1.0, top_p=1e-9), Sampling(temperature=5.0, min_p=1.0)]
 )
-def test_the_most_likely_token_always_stays(law: Sampling) -> None:
+def test_the_most_likely_token_always_stays(distribution: Sampling) -> None:
     logits = some_logits(1, 1, VOCAB)
-    kept = torch.isfinite(sharpen(logits, controls_for(law)))
+    kept = torch.isfinite(sharpen(logits, controls_for(distribution)))
     assert kept.sum() == 1
     assert kept[0, 0, logits.argmax()]
 
@@ -169,13 +169,13 @@ def test_a_row_forgets_its_last_request() -> None:
 @pytest.mark.parametrize("bias", [2.0**20, 2.0**30, 1e12])
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 100.0])
 def test_noise_decides_between_tokens_of_one_huge_bias(bias: float, temperature: float) -> None:
-    law = Sampling(temperature=temperature, logit_bias={7: bias, 9: bias})
-    controls = controls_for(law)
+    distribution = Sampling(temperature=temperature, logit_bias={7: bias, 9: bias})
+    controls = controls_for(distribution)
     logits = torch.zeros(1, 1, VOCAB)
-    log_law = sharpen(penalise_window(logits, controls, empty_prefix(1), NO_DRAFTS), controls)
+    log_probs = sharpen(penalise_window(logits, controls, empty_prefix(1), NO_DRAFTS), controls)
     random = torch.Generator().manual_seed(3)
     noise = -torch.log(-torch.log(torch.rand((4000, VOCAB), generator=random)))
-    came = (log_law[0] + noise).argmax(dim=-1).bincount(minlength=VOCAB)
+    came = (log_probs[0] + noise).argmax(dim=-1).bincount(minlength=VOCAB)
     assert came[7] + came[9] == 4000
     # Five standard deviations of 4,000 coins.
     assert abs(int(came[7]) - 2000) < 158

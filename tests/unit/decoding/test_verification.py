@@ -1,4 +1,4 @@
-"""The output law of each rule, and the borders of the accept test."""
+"""The output distribution of each rule, and the borders of the accept test."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def sampled_rows(count: int, *, temperature: float = 1.0) -> Rows:
     return rows
 
 
-LAWS = {
+PAIRS = {
     "overlapping": ([0.5, 0.2, 0.1, 0.1, 0.05, 0.05], [0.1, 0.4, 0.2, 0.1, 0.1, 0.1]),
     "disjoint": ([0.6, 0.4, 0, 0, 0, 0], [0, 0, 0.3, 0.3, 0.2, 0.2]),
     "equal": ([0.3, 0.3, 0.1, 0.1, 0.1, 0.1], [0.3, 0.3, 0.1, 0.1, 0.1, 0.1]),
@@ -57,17 +57,19 @@ LAWS = {
 }
 
 
-@pytest.mark.parametrize("law", LAWS, ids=str)
+@pytest.mark.parametrize("distribution", PAIRS, ids=str)
 @pytest.mark.parametrize("rule", RULES, ids=NAMES)
-def test_every_output_position_follows_the_target(rule: VerificationRule, law: str) -> None:
+def test_every_output_position_follows_the_target(
+    rule: VerificationRule, distribution: str
+) -> None:
     """Two drafts: the first output token always exists, the second after one acceptance."""
-    target, draft = (torch.tensor(probs) for probs in LAWS[law])
+    target, draft = (torch.tensor(probs) for probs in PAIRS[distribution])
     rows = sampled_rows(TRIALS)
-    target_law = target.log().expand(TRIALS, 3, VOCAB)
-    draft_law = draft.log().expand(TRIALS, 2, VOCAB)
-    tokens = rule.draw(draft_law, rows, rows.upcoming(2))
-    proposal = Proposal(tokens, torch.full((TRIALS,), 2), draft_law)
-    verified = rule.verify(target_law, proposal, rows)
+    target_probs = target.log().expand(TRIALS, 3, VOCAB)
+    draft_probs = draft.log().expand(TRIALS, 2, VOCAB)
+    tokens = rule.draw(draft_probs, rows, rows.upcoming(2))
+    proposal = Proposal(tokens, torch.full((TRIALS,), 2), draft_probs)
+    verified = rule.verify(target_probs, proposal, rows)
     for slot in range(3):
         reached = verified.accepted >= slot
         counts = torch.bincount(verified.tokens[reached, slot], minlength=VOCAB)
@@ -83,12 +85,12 @@ def test_every_output_position_follows_the_target(rule: VerificationRule, law: s
 
 
 def test_rejection_accepts_as_often_as_it_should() -> None:
-    target, draft = (torch.tensor(probs) for probs in LAWS["overlapping"])
+    target, draft = (torch.tensor(probs) for probs in PAIRS["overlapping"])
     rows = sampled_rows(TRIALS)
     rule = RejectionRule()
-    draft_law = draft.log().expand(TRIALS, 1, VOCAB)
-    tokens = rule.draw(draft_law, rows, rows.upcoming(1))
-    proposal = Proposal(tokens, torch.full((TRIALS,), 1), draft_law)
+    draft_probs = draft.log().expand(TRIALS, 1, VOCAB)
+    tokens = rule.draw(draft_probs, rows, rows.upcoming(1))
+    proposal = Proposal(tokens, torch.full((TRIALS,), 1), draft_probs)
     verified = rule.verify(target.log().expand(TRIALS, 2, VOCAB), proposal, rows)
     overlap = float(torch.minimum(target, draft).sum())
     test = stats.binomtest(int(verified.accepted.sum()), TRIALS, overlap)
@@ -119,42 +121,42 @@ def test_a_token_the_target_rules_out_is_never_accepted_even_by_a_coin_of_zero(
     assert set(verified.tokens[:, 0].tolist()) <= {1, 2}
 
 
-def test_equal_laws_reject_nothing_even_by_the_largest_coin(
+def test_equal_distributions_reject_nothing_even_by_the_largest_coin(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rows = sampled_rows(4)
     fix_the_coin(rows, monkeypatch, value=1.0 - 2.0**-24)
-    law = torch.tensor(LAWS["equal"][0]).log()
+    probs = torch.tensor(PAIRS["equal"][0]).log()
     tokens = torch.arange(4)[:, None]
-    proposal = Proposal(tokens, torch.ones(4, dtype=torch.int64), law.expand(4, 1, VOCAB))
-    verified = RejectionRule().verify(law.expand(4, 2, VOCAB), proposal, rows)
+    proposal = Proposal(tokens, torch.ones(4, dtype=torch.int64), probs.expand(4, 1, VOCAB))
+    verified = RejectionRule().verify(probs.expand(4, 2, VOCAB), proposal, rows)
     assert verified.accepted.tolist() == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=NAMES)
 def test_drafts_beyond_a_rows_length_are_never_accepted(rule: VerificationRule) -> None:
     rows = sampled_rows(4)
-    law = torch.tensor([1.0, 0, 0, 0, 0, 0]).log()
+    probs = torch.tensor([1.0, 0, 0, 0, 0, 0]).log()
     lengths = torch.tensor([0, 1, 2, 3])
     tokens = torch.zeros(4, 3, dtype=torch.int64)
-    verified = rule.verify(law.expand(4, 4, VOCAB), Proposal(tokens, lengths, None), rows)
+    verified = rule.verify(probs.expand(4, 4, VOCAB), Proposal(tokens, lengths, None), rows)
     assert torch.equal(verified.accepted, lengths)
 
 
 def test_greedy_rows_reject_by_the_argmax_under_every_rule() -> None:
     rows = sampled_rows(2, temperature=0.0)
-    law = torch.tensor([0.3, 0.4, 0.3, 0, 0, 0]).log()
+    probs = torch.tensor([0.3, 0.4, 0.3, 0, 0, 0]).log()
     for rule in RULES:
         tokens = torch.tensor([[1, 0], [1, 1]])
         proposal = Proposal(tokens, torch.tensor([2, 2]), None)
-        verified = rule.verify(law.expand(2, 3, VOCAB), proposal, rows)
+        verified = rule.verify(probs.expand(2, 3, VOCAB), proposal, rows)
         assert verified.accepted.tolist() == [1, 2]
         assert verified.tokens.gather(1, verified.accepted[:, None]).flatten().tolist() == [1, 1]
 
 
 def test_the_coupled_rule_draws_what_plain_decoding_draws() -> None:
     rows = sampled_rows(50)
-    target = torch.tensor(LAWS["overlapping"][0]).log().expand(50, 4, VOCAB)
+    target = torch.tensor(PAIRS["overlapping"][0]).log().expand(50, 4, VOCAB)
     plain = MatchRule().draw(target, rows, rows.upcoming(4))
     for drafts in (torch.zeros(50, 3, dtype=torch.int64), plain[:, :3]):
         verified = MatchRule().verify(target, Proposal(drafts, torch.full((50,), 3), None), rows)
@@ -181,14 +183,14 @@ def test_a_later_draft_saves_an_earlier_one_that_alone_would_be_rejected(
 
 def test_blocks_of_other_lengths_beside_it_do_not_change_a_rows_block() -> None:
     rows = sampled_rows(400)
-    target, draft = (torch.tensor(probs).log() for probs in LAWS["overlapping"])
+    target, draft = (torch.tensor(probs).log() for probs in PAIRS["overlapping"])
     tokens = BlockRule().draw(draft.expand(400, 5, VOCAB), rows, rows.upcoming(5))
     ragged = torch.arange(400) % 6
     for gamma in range(6):
-        laws = (target.expand(400, gamma + 1, VOCAB), draft.expand(400, gamma, VOCAB))
-        alone = Proposal(tokens[:, :gamma], torch.full((400,), gamma), laws[1])
+        probs = (target.expand(400, gamma + 1, VOCAB), draft.expand(400, gamma, VOCAB))
+        alone = Proposal(tokens[:, :gamma], torch.full((400,), gamma), probs[1])
         together = Proposal(tokens, ragged, draft.expand(400, 5, VOCAB))
-        one = BlockRule().verify(laws[0], alone, rows)
+        one = BlockRule().verify(probs[0], alone, rows)
         other = BlockRule().verify(target.expand(400, 6, VOCAB), together, rows)
         own = ragged == gamma
         assert torch.equal(one.accepted[own], other.accepted[own])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from equivcheck.core.settings import AUTO
 from equivcheck.engines.naming import EngineSpec
-from equivcheck.fault_matrix.rigs import LAW, PAIR, WITH_HEADS, rig_of
+from equivcheck.fault_matrix.rigs import DISTRIBUTION, PAIR, WITH_HEADS, rig_of
 from equivcheck.faults.catalogue import find
 from equivcheck.pairs.sources import resolve
 
@@ -24,6 +24,6 @@ def test_other_drafters_than_a_model_are_compared_on_greedy_text_alone() -> None
     models, heads = rig_of(find("stale-draft-cache")), rig_of(find("head-hidden-late"))
     assert models.compares_drafts
     assert heads.compares_drafts
-    assert (models.schedules, heads.schedules) == (("drafts", "law"), ("drafts",))
+    assert (models.schedules, heads.schedules) == (("drafts", "distribution"), ("drafts",))
     assert (models.settings.sampled, heads.settings.sampled) == (AUTO, None)
-    assert rig_of(find("head-q-unmapped")).schedules == LAW.schedules
+    assert rig_of(find("head-q-unmapped")).schedules == DISTRIBUTION.schedules

@@ -14,7 +14,7 @@ from equivcheck.fault_matrix.share import Share, percent
         (121, 121, (0.025 ** (1 / 121), 1.0)),
         (0, 11, (0.0, 1 - 0.025 ** (1 / 11))),
         (1, 1, (0.025, 1.0)),
-        # Clopper and Pearson, 1934, by the beta law: qbeta(.025, 4, 7) and qbeta(.975, 5, 6).
+        # Clopper and Pearson, 1934: qbeta(.025, 4, 7) and qbeta(.975, 5, 6).
         (4, 10, (0.1215523, 0.7376219)),
     ],
 )

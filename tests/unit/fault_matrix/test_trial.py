@@ -67,7 +67,7 @@ def test_a_failure_elsewhere_is_shown_and_not_counted() -> None:
     assert first_failure(made_for, [failure("endings/00")], check="greedy") is None
 
 
-def test_of_a_law_the_draws_count() -> None:
+def test_of_a_distribution_the_draws_count() -> None:
     told = evidence()
     found = failure("run", check="sampled", n=2919)
     assert detection(told, cases_of(told, ("plain",)), found) == (None, 2919)
@@ -91,7 +91,7 @@ def test_draws_come_in_budgets(name: str, *, quick: bool, budget: int, further: 
 
 
 @pytest.mark.parametrize(("refuted_at", "budgets"), [(1, 1), (3, 3), (9, 5)])
-def test_drawing_ends_when_the_law_is_refuted(
+def test_drawing_ends_when_the_distribution_is_refuted(
     refuted_at: int, budgets: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Five budgets are 60,000 draws, all that `leak-5` is given."""

@@ -20,7 +20,7 @@ def load(spec: str, *, dtype: torch.dtype = torch.float32) -> LoadedPair:
 
 
 @torch.inference_mode()
-def law(model: Any) -> torch.Tensor:
+def distribution(model: Any) -> torch.Tensor:
     tokens = torch.arange(100, 228)[None]
     out: torch.Tensor = model(tokens).logits[0].softmax(dim=-1)
     return out
@@ -41,8 +41,10 @@ def test_a_row_takes_few_evenly_spaced_values(bits: int, seed: int) -> None:
 
 def test_more_bits_are_closer() -> None:
     target: Any = load("tiny").target
-    laws = [law(round_weights(target, bits=bits)) for bits in (2, 3, 4, 8)]
-    distances = [float((each - law(target)).abs().sum(dim=-1).mean()) / 2 for each in laws]
+    distributions = [distribution(round_weights(target, bits=bits)) for bits in (2, 3, 4, 8)]
+    distances = [
+        float((each - distribution(target)).abs().sum(dim=-1).mean()) / 2 for each in distributions
+    ]
     assert distances == sorted(distances, reverse=True)
     assert 0 < distances[-1] < 0.05 < distances[0] < 1
 
@@ -69,6 +71,6 @@ def test_it_is_not_the_target_itself() -> None:
     assert REPEATED in load("tiny+tiny").warnings
 
 
-def test_it_keeps_its_law_at_another_size() -> None:
+def test_it_keeps_its_distribution_at_another_size() -> None:
     wide, narrow = load(f"{COARSE}@15m").draft, load(COARSE).draft
-    assert torch.allclose(law(wide), law(narrow), atol=1e-3)
+    assert torch.allclose(distribution(wide), distribution(narrow), atol=1e-3)

@@ -41,12 +41,12 @@ def logits(model: PreTrainedModel) -> torch.Tensor:
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_the_law_stays(tied: bool, dtype: torch.dtype) -> None:
+def test_the_distribution_stays(tied: bool, dtype: torch.dtype) -> None:
     narrow: Any = small(tied=tied)
     model = narrow.to(dtype)
     wide = widen(model, WIDE)
-    laws = [logits(each).float().softmax(dim=-1) for each in (model, wide)]
-    distance = (laws[0] - laws[1]).abs().sum(dim=-1).mean() / 2
+    distributions = [logits(each).float().softmax(dim=-1) for each in (model, wide)]
+    distance = (distributions[0] - distributions[1]).abs().sum(dim=-1).mean() / 2
     assert float(distance) < (1e-5 if dtype is torch.float32 else 0.05)
     assert wide.dtype is dtype
 
@@ -122,7 +122,7 @@ def test_a_wrong_shape_is_one_clear_error(spec: str, said: str) -> None:
         resolve(spec)
 
 
-def test_the_bundled_pair_keeps_its_law_at_another_size() -> None:
+def test_the_bundled_pair_keeps_its_distribution_at_another_size() -> None:
     pair = load_pair("tiny@15m+15m", dtype=torch.float32, device="cpu")
     narrow = load_pair("tiny", dtype=torch.float32, device="cpu")
     assert pair.draft is not None

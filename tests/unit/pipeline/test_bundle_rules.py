@@ -11,12 +11,12 @@ from equivcheck.pipeline.repeating.answers import RepeatedAnswer, Requests
 from equivcheck.pipeline.repeating.rules import broken
 
 FACTS = {"eos_token_ids": [0], "key": "few/a"}
-LAW = {"min_new_tokens": 2, "banned_tokens": [9]}
+DISTRIBUTION = {"min_new_tokens": 2, "banned_tokens": [9]}
 REQUEST: dict[str, Any] = {
     "key": "few/a",
     "max_new_tokens": 4,
     "stop_token_ids": [8],
-    "sampling": LAW,
+    "sampling": DISTRIBUTION,
 }
 
 
@@ -44,7 +44,7 @@ def test_what_may_end_a_text_differs_by_request() -> None:
 
 
 def test_a_sampled_case_is_drawn_until_a_rule_breaks(capsys: pytest.CaptureFixture[str]) -> None:
-    sampled = REQUEST | {"seed": 3, "sampling": LAW | {"temperature": 1.0}}
+    sampled = REQUEST | {"seed": 3, "sampling": DISTRIBUTION | {"temperature": 1.0}}
     seeds: list[int] = []
 
     def late(requests: Requests) -> dict[str, RepeatedAnswer]:

@@ -153,11 +153,11 @@ def test_parts_put_together_are_the_whole() -> None:
     assert_equal(concatenate(parts), TABLE)
 
 
-def test_tables_of_other_laws_are_not_put_together() -> None:
+def test_tables_of_other_distributions_are_not_put_together() -> None:
     with pytest.raises(ValueError, match="no tables"):
         concatenate([])
-    with pytest.raises(ValueError, match="draft_law: 'draft model' and 'shadow'"):
-        concatenate([TABLE, dataclasses.replace(TABLE, draft_law="shadow")])
+    with pytest.raises(ValueError, match="draft_distribution: 'draft model' and 'shadow'"):
+        concatenate([TABLE, dataclasses.replace(TABLE, draft_distribution="shadow")])
 
 
 Change = Callable[[dict[str, Any], dict[str, str]], object]
@@ -193,7 +193,10 @@ CHANGES: dict[str, tuple[Change, str]] = {
     ),
     "no keys": (lambda _, told: told.pop("keys"), "column keys is missing or no JSON"),
     "keys that are no names": (lambda _, told: told.update(keys="[1]"), "no list of names"),
-    "a law without a name": (lambda _, told: told.update(draft_law="3"), "draft_law: no text"),
+    "a distribution without a name": (
+        lambda _, told: told.update(draft_distribution="3"),
+        "draft_law: no text",
+    ),
     "another format": (lambda _, told: told.update(format="else"), "holds no scores"),
 }
 

@@ -12,7 +12,7 @@ from equivcheck.checks.verdict import judge
 from equivcheck.records.records import SAMPLED, Evidence
 from equivcheck.records.score_table import Support
 from equivcheck.report import html, markdown, terminal
-from equivcheck.report.law import law_view
+from equivcheck.report.distribution import distribution_view
 from equivcheck.report.stages import STAGE_LEGEND, stage_cells, stage_rows
 from equivcheck.report.view import view_of
 from tests.unit.checks.test_sampled import evidence_of, table
@@ -73,7 +73,7 @@ def test_impossible_tokens_stand_with_their_stage(run: Evidence) -> None:
 
 
 def test_a_sound_decoder_has_no_excess(run: Evidence) -> None:
-    view = law_view(run)
+    view = distribution_view(run)
     assert view is not None
     for row in view.stages:
         assert row.excess is not None

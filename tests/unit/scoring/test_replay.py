@@ -22,12 +22,12 @@ from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.engines.registry import load_engine
 from equivcheck.records.replays import Came, RestsOn
 from equivcheck.records.score_table import ScoreTable
+from equivcheck.scoring.distribution_scorer import DistributionScorer
 from equivcheck.scoring.replay import can_be_replayed
-from equivcheck.scoring.sampling_law import LawScorer
 from equivcheck.statistics.replayed import ReplayCounts, replayed
 from tests.unit.make import make_capabilities
 
-LAWS = (
+SAMPLINGS = (
     Sampling(temperature=1.0),
     Sampling(temperature=0.8, top_p=0.9),
     Sampling(temperature=1.3),
@@ -54,11 +54,11 @@ def requests(rounds: int) -> list[Request]:
             key=f"law/c{case}{ROUND_MARK}{number}",
             prompt_ids=tuple(range(20 + 5 * (case % 3), 60)),
             max_new_tokens=24,
-            sampling=law,
+            sampling=distribution,
             seed=1000 * case + number,
         )
         for number in range(rounds)
-        for case, law in enumerate(LAWS)
+        for case, distribution in enumerate(SAMPLINGS)
     ]
 
 
@@ -77,7 +77,7 @@ def drawn(spec: str, setup: EngineSetup, rounds: int = 8) -> Draws:
 def scored(
     draws: Draws, setup: EngineSetup, *, rule: Rule = "rejection", drafter: str | None = "model"
 ) -> ScoreTable:
-    scorer = LawScorer(
+    scorer = DistributionScorer(
         Settings(setup=setup),
         eos_token_ids=(0,),
         drafter=drafter,  # type: ignore[arg-type]
@@ -248,7 +248,7 @@ def test_a_draft_like_its_target_leaves_little_and_is_not_accused(
 
 @pytest.mark.parametrize("fault", ["draft-position-late", "draft-layer-missing"])
 def test_a_worse_drafter_is_not_accused(fault: str, setup: EngineSetup) -> None:
-    """It uses the law that it drafts from, and tells it; the scorer's is another one."""
+    """It uses the distribution that it drafts from, and tells it; the scorer's is another one."""
     found = judged(scored(drawn(f"{REJECTION},fault={fault}", setup), setup))
     assert (found.wrong, found.about_q) == (0, 0)
     assert found.replayed > 30

@@ -15,7 +15,7 @@ Q = np.log([0.2, 0.3, 0.5])
 SILENT = np.zeros(3)
 
 
-def law(logs: np.ndarray, *, slack: float = 1e-3) -> LogprobBounds:
+def distribution(logs: np.ndarray, *, slack: float = 1e-3) -> LogprobBounds:
     return LogprobBounds(low=logs - slack, exact=logs, high=logs + slack)
 
 
@@ -51,32 +51,35 @@ def test_a_draft_without_probability_is_never_taken() -> None:
         assert toss(1e-9, target=(never, never, never), draft=-1.0, taken=taken).came is came
 
 
-def test_the_largest_of_law_and_noise_comes() -> None:
+def test_the_largest_of_distribution_and_noise_comes() -> None:
     noise = np.array([0.0, 0.0, 2.0])
-    found = draw(law(P), noise, token=2)
+    found = draw(distribution(P), noise, token=2)
     assert (found.came, found.token, found.gap) == (Came.AS_IT_MUST, 2, 0.0)
-    other = draw(law(P), noise, token=0)
+    other = draw(distribution(P), noise, token=0)
     assert (other.came, other.token) == (Came.OTHER_TOKEN, 2)
     assert other.gap == pytest.approx(math.log(0.2) + 2 - math.log(0.5))
 
 
 def test_a_draw_within_the_arithmetic_is_a_near_tie() -> None:
     noise = np.array([0.0, math.log(0.5 / 0.3) - 5e-4, -9.0])
-    assert draw(law(P), noise, token=0).came is Came.TIE_KEPT
-    assert draw(law(P), noise, token=1).came is Came.TIE_FLIPPED
-    assert draw(law(P, slack=1e-5), noise, token=1).came is Came.OTHER_TOKEN
-    assert draw(law(P, slack=1e-5), noise, token=0).came is Came.AS_IT_MUST
+    assert draw(distribution(P), noise, token=0).came is Came.TIE_KEPT
+    assert draw(distribution(P), noise, token=1).came is Came.TIE_FLIPPED
+    assert draw(distribution(P, slack=1e-5), noise, token=1).came is Came.OTHER_TOKEN
+    assert draw(distribution(P, slack=1e-5), noise, token=0).came is Came.AS_IT_MUST
 
 
 def test_noise_itself_is_never_exact() -> None:
     noise = np.array([0.0, math.log(0.5 / 0.3) - NOISE_SLACK, -9.0])
-    assert draw(law(P, slack=0.0), noise, token=1).came is Came.TIE_FLIPPED
+    assert draw(distribution(P, slack=0.0), noise, token=1).came is Came.TIE_FLIPPED
 
 
-def test_a_constant_on_the_whole_law_changes_nothing() -> None:
+def test_a_constant_on_the_whole_distribution_changes_nothing() -> None:
     noise = np.array([0.3, 1.0, -0.2])
     for token in range(3):
-        one, other = draw(law(P), noise, token=token), draw(law(P + 7), noise, token=token)
+        one, other = (
+            draw(distribution(P), noise, token=token),
+            draw(distribution(P + 7), noise, token=token),
+        )
         assert (one.came, one.token) == (other.came, other.token)
         assert one.gap == pytest.approx(other.gap)
 
@@ -84,12 +87,12 @@ def test_a_constant_on_the_whole_law_changes_nothing() -> None:
 def test_a_token_that_is_cut_cannot_come() -> None:
     cut = np.array([P[0], P[1], -np.inf])
     noise = np.array([0.0, 0.0, 20.0])
-    found = draw(law(cut), noise, token=2)
+    found = draw(distribution(cut), noise, token=2)
     assert (found.came, found.token, found.gap) == (Came.OTHER_TOKEN, 0, math.inf)
 
 
 def test_the_residual_is_what_the_target_gives_beyond_the_draft() -> None:
-    left = residual(law(P, slack=0.0), law(Q, slack=0.0))
+    left = residual(distribution(P, slack=0.0), distribution(Q, slack=0.0))
     np.testing.assert_allclose(np.exp(left.exact), [0.3, 0.0, 0.0])
     assert draw(left, SILENT, token=0).came is Came.AS_IT_MUST
     assert draw(left, SILENT, token=2).came is Came.OTHER_TOKEN
@@ -97,13 +100,13 @@ def test_the_residual_is_what_the_target_gives_beyond_the_draft() -> None:
 
 def test_cancellation_widens_the_interval_of_a_residual() -> None:
     """The second token has p = q: whether anything is left there, only arithmetic can say."""
-    left = residual(law(P), law(Q))
+    left = residual(distribution(P), distribution(Q))
     assert left.low[1] == -np.inf < left.high[1]
     assert np.exp(left.high[0]) - np.exp(left.low[0]) == pytest.approx(2e-3 * 0.7, rel=0.01)
 
 
 def test_where_nothing_is_left_nobody_is_accused() -> None:
-    left = residual(law(P, slack=0.0), law(P, slack=0.0))
+    left = residual(distribution(P, slack=0.0), distribution(P, slack=0.0))
     for token in range(3):
         found = draw(left, SILENT, token=token)
         assert found.came in (Came.TIE_KEPT, Came.TIE_FLIPPED)
@@ -112,7 +115,9 @@ def test_where_nothing_is_left_nobody_is_accused() -> None:
 
 
 def weighed(told: float, *, slack: float = 1e-5, token: int = 0) -> Came:
-    return weigh(law(P, slack=slack), law(Q, slack=slack), token=token, told=told).came
+    return weigh(
+        distribution(P, slack=slack), distribution(Q, slack=slack), token=token, told=told
+    ).came
 
 
 def test_a_replacement_is_weighed_by_what_p_has_beyond_q() -> None:
@@ -130,5 +135,7 @@ def test_a_weight_within_the_arithmetic_is_excused() -> None:
 
 
 def test_nothing_can_replace_a_draft_where_q_is_larger() -> None:
-    found = weigh(law(P, slack=1e-5), law(Q, slack=1e-5), token=2, told=math.log(0.1))
+    found = weigh(
+        distribution(P, slack=1e-5), distribution(Q, slack=1e-5), token=2, told=math.log(0.1)
+    )
     assert (found.came, found.token, found.gap) == (Came.OTHER_WEIGHT, NO_TOKEN, math.inf)

@@ -32,7 +32,7 @@ from tests.unit.make import (
 
 PROMPT = tuple(range(20, 60))
 answer = partial(make_generation, prompt_tokens=len(PROMPT))
-LAWS = (
+SAMPLINGS = (
     Sampling(repetition_penalty=1.4),
     Sampling(presence_penalty=0.7, frequency_penalty=0.3),
     Sampling(logit_bias={7: 2.5, 9: -1.0}),
@@ -56,10 +56,10 @@ def reference(setup: EngineSetup) -> Reference:
     return Reference(Settings(setup=setup), eos_token_ids=(0,))
 
 
-@pytest.mark.parametrize("law", LAWS, ids=range(len(LAWS)))
+@pytest.mark.parametrize("distribution", SAMPLINGS, ids=range(len(SAMPLINGS)))
 @pytest.mark.parametrize("output", [(), (7, 9, 7, 30), (7, 9, 7, 30, 8, 8)], ids=len)
-def test_penalties_agree_with_the_decoders(law: Sampling, output: tuple[int, ...]) -> None:
-    request = make_request(prompt_ids=PROMPT, sampling=law, stop_token_ids=(12,))
+def test_penalties_agree_with_the_decoders(distribution: Sampling, output: tuple[int, ...]) -> None:
+    request = make_request(prompt_ids=PROMPT, sampling=distribution, stop_token_ids=(12,))
     row = torch.randn(80, generator=torch.Generator().manual_seed(1)) * 5
     controls = SamplingControls(rows=1, vocab=80, device=torch.device("cpu"))
     controls.admit(0, request, stop_ids=(12, 0))
@@ -103,8 +103,8 @@ def test_scores_are_those_of_one_forward_pass(
 
 
 def test_penalties_know_each_tokens_own_prefix(reference: Reference) -> None:
-    law = Sampling(frequency_penalty=0.5, logit_bias={7: 1.0})
-    request = make_request(prompt_ids=PROMPT, sampling=law)
+    distribution = Sampling(frequency_penalty=0.5, logit_bias={7: 1.0})
+    request = make_request(prompt_ids=PROMPT, sampling=distribution)
     output = (7, 8, 7, 7)
     scores = reference.score(request, output)
     for index, token in enumerate(output):
@@ -149,8 +149,8 @@ def make_records(path: Path, setup: EngineSetup, answers: dict[str, list[Generat
     )
     with RecordsWriter.create(path, header) as writer:
         for key in keys:
-            law = Sampling(temperature=1.0) if key == "code/s" else Sampling()
-            writer.append(make_asked(make_request(key, prompt_ids=PROMPT, sampling=law)))
+            distribution = Sampling(temperature=1.0) if key == "code/s" else Sampling()
+            writer.append(make_asked(make_request(key, prompt_ids=PROMPT, sampling=distribution)))
         for arm, given in answers.items():
             writer.append(*(make_captured(arm, answer) for answer in given))
     return read_evidence(path)
@@ -183,11 +183,11 @@ def test_a_divergence_is_arbitrated(
     assert isinstance(ours, Arbitration)
     assert (ours.key, ours.position, ours.best) == ("code/c0", 3, best[3])
     assert ours.reference == "transformers float32"
-    law = reference.next_token(make_request(prompt_ids=PROMPT), best[:3])
-    assert ours.target_logprob == pytest.approx(float(law.logprobs[best[3]]), abs=1e-5)
-    assert ours.arm_logprob == pytest.approx(float(law.logprobs[worse[3]]), abs=1e-5)
+    distribution = reference.next_token(make_request(prompt_ids=PROMPT), best[:3])
+    assert ours.target_logprob == pytest.approx(float(distribution.logprobs[best[3]]), abs=1e-5)
+    assert ours.arm_logprob == pytest.approx(float(distribution.logprobs[worse[3]]), abs=1e-5)
     assert ours.best_logprob == ours.target_logprob
-    sizes = [abs(float(law.raw[token])) for token in (best[3], worse[3])]
+    sizes = [abs(float(distribution.raw[token])) for token in (best[3], worse[3])]
     assert ours.magnitude == pytest.approx(max(sizes), abs=1e-4)
     assert [gap.gap for gap in ours.target_gaps] == [0.0] * 6
     assert [gap.gap > 0 for gap in ours.arm_gaps][:4] == [False, False, False, True]

@@ -34,7 +34,7 @@ class MadeUp:
     def __init__(self, *rows: dict[int, float]) -> None:
         self.rows = rows
 
-    def laws(
+    def distributions(
         self, _: Request, output: Sequence[int]
     ) -> Iterator[tuple[ReferenceLogits, Sequence[int]]]:
         raw = torch.full((len(output), len(PIECES)), -30.0)

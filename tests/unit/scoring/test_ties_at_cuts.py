@@ -9,15 +9,15 @@ from equivcheck.core.cases import Sampling
 from equivcheck.core.ties import TYING_BIAS, rounding_bias, ties_at_cut
 from equivcheck.records.score_table import Stage, Support
 from equivcheck.scoring.columns import ScoredRows, columns
-from equivcheck.scoring.laws import sampling_law
+from equivcheck.scoring.distributions import sampling_distribution
 from equivcheck.scoring.trace import NOTHING
 
 TWO = Sampling(temperature=1.0, top_k=2)
 
 
 def support(logits: list[float], token: int, sampling: Sampling = TWO) -> tuple[int, int, float]:
-    """Support and stage of a token drawn under one row of logits, and its ratio to a wrong law."""
-    law = sampling_law(torch.tensor([logits]), sampling)
+    """Support, stage and ratio to a wrong distribution of a token drawn under one row of logits."""
+    distribution = sampling_distribution(torch.tensor([logits]), sampling)
     drawn = ScoredRows(
         token=torch.tensor([token]),
         draft=torch.tensor([token]),
@@ -26,7 +26,7 @@ def support(logits: list[float], token: int, sampling: Sampling = TWO) -> tuple[
         earlier=torch.full((1, 1), NOTHING),
         twin_token=torch.tensor([NOTHING]),
     )
-    found = columns(law, law, drawn, slack=torch.tensor([1e-3]))
+    found = columns(distribution, distribution, drawn, slack=torch.tensor([1e-3]))
     return int(found["support"][0]), int(found["stage"][0]), float(found["log_ratio"].abs().sum())
 
 
@@ -66,11 +66,11 @@ def test_requests_that_bring_a_tie_about(biases: tuple[float, ...], top_k: int, 
 
 
 @pytest.mark.parametrize("temperature", [0.7, 1.0, 100.0])
-def test_tokens_of_one_huge_bias_share_the_law(temperature: float) -> None:
+def test_tokens_of_one_huge_bias_share_the_distribution(temperature: float) -> None:
     logits = torch.full((1, 5), -3.0)
     logits[0, :3] = TYING_BIAS
-    law = sampling_law(logits, Sampling(temperature=temperature))
-    torch.testing.assert_close(law.probs[0, :3], torch.full((3,), 1 / 3))
+    distribution = sampling_distribution(logits, Sampling(temperature=temperature))
+    torch.testing.assert_close(distribution.probs[0, :3], torch.full((3,), 1 / 3))
 
 
 def test_a_bias_rounds_what_it_is_added_to_unless_it_drowns_it() -> None:

@@ -17,7 +17,7 @@ from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.engines.http.scorer import HttpScorer
 from equivcheck.engines.registry import load_engine
 from equivcheck.records.score_table import ScoreTable, Stage, Support, Violation
-from equivcheck.scoring.sampling_law import LawScorer
+from equivcheck.scoring.distribution_scorer import DistributionScorer
 from equivcheck.scoring.served import ServerScorer
 from equivcheck.scoring.told import UnreportedMass, lift, most_rest
 from equivcheck.statistics.battery import Battery, evaluate
@@ -26,7 +26,7 @@ from .by_model import ModelRows
 
 Draws = Sequence[tuple[Request, Generation]]
 VOCAB = 304
-LAWS = {
+SAMPLINGS = {
     "plain": Sampling(temperature=1.0),
     "hot": Sampling(temperature=1.4),
     "cool": Sampling(temperature=0.7, presence_penalty=0.4, banned_tokens=(9,)),
@@ -46,11 +46,11 @@ def drawn(setup: EngineSetup, spec: str, *, rounds: int, only: Sequence[str] = (
             key=f"law/{name}{ROUND_MARK}{number}",
             prompt_ids=tuple(range(20 + 4 * case, 60)),
             max_new_tokens=24,
-            sampling=law,
+            sampling=distribution,
             seed=1000 * case + number,
         )
         for number in range(rounds)
-        for case, (name, law) in enumerate(LAWS.items())
+        for case, (name, distribution) in enumerate(SAMPLINGS.items())
         if not only or name in only
     ]
     engine = load_engine(spec, msgspec.structs.replace(setup, batch_size=16))
@@ -67,7 +67,7 @@ def scored(
     if served is not None and rows is not None:
         served.logits = rows.logits  # As the comparison with the target finds out.
     given = {"eos_token_ids": (0,), "drafter": None, "served": served} | options
-    return LawScorer(settings, **given).score(draws)  # type: ignore[arg-type]
+    return DistributionScorer(settings, **given).score(draws)  # type: ignore[arg-type]
 
 
 def battery(table: ScoreTable, *, stages: bool = False) -> Battery:
@@ -147,7 +147,7 @@ def test_a_banned_token_is_impossible_though_it_is_not_told(
 
 
 def test_a_refused_output_ends_it(setup: EngineSetup, sound: Draws) -> None:
-    """To leave it out would leave the others of its case a law of their own."""
+    """To leave it out would leave the others of its case a distribution of their own."""
     rows = ModelRows(setup, most=VOCAB)
     rows.refused = {sound[0][1].token_ids}
     with pytest.raises(EngineError, match="an output is not scored: too long"):
@@ -190,9 +190,11 @@ def test_no_draft_model_says_q_where_a_server_scores(setup: EngineSetup) -> None
     served = ServerScorer(cast("HttpScorer", ModelRows(setup, most=8)))
     asked = Settings(setup=setup, shadow="model")
     with pytest.raises(SettingsError, match="no draft model"):
-        LawScorer(asked, eos_token_ids=(0,), drafter=None, served=served)
-    scorer = LawScorer(Settings(setup=setup), eos_token_ids=(0,), drafter="model", served=served)
-    assert scorer.draft_law == "shadow prompt lookup"
+        DistributionScorer(asked, eos_token_ids=(0,), drafter=None, served=served)
+    scorer = DistributionScorer(
+        Settings(setup=setup), eos_token_ids=(0,), drafter="model", served=served
+    )
+    assert scorer.draft_distribution == "shadow prompt lookup"
     assert not scorer.stages
 
 
@@ -218,6 +220,6 @@ def test_the_rest_never_weighs_more_than_is_reckoned(temperature: float) -> None
 
 
 def test_penalties_that_raise_tokens_are_reckoned_with() -> None:
-    law = Sampling(temperature=1.0, logit_bias={3: 2.0, 4: -5.0}, presence_penalty=-0.5)
-    request = Request(key="k", prompt_ids=(1,), max_new_tokens=10, sampling=law)
+    distribution = Sampling(temperature=1.0, logit_bias={3: 2.0, 4: -5.0}, presence_penalty=-0.5)
+    request = Request(key="k", prompt_ids=(1,), max_new_tokens=10, sampling=distribution)
     assert lift(request) == 2.5

@@ -1,4 +1,4 @@
-"""Makes score tables of a decoder whose laws are known, right or wrong in a chosen way."""
+"""Makes score tables of a decoder whose distributions are known, right or wrong in a chosen way."""
 
 from __future__ import annotations
 
@@ -21,49 +21,49 @@ from equivcheck.records.score_table import (
     Violation,
 )
 
-Laws: TypeAlias = NDArray[np.float64]
-Law: TypeAlias = Callable[[Laws, Laws], Laws]
+StepProbs: TypeAlias = NDArray[np.float64]
+Distribution_: TypeAlias = Callable[[StepProbs, StepProbs], StepProbs]
 VOCABULARY, LENGTH, CASES, GAMMA = 20, 16, 8, 4
 
 
-def normalised(laws: Laws) -> Laws:
-    return np.asarray(laws / laws.sum(axis=1, keepdims=True))
+def normalised(distributions: StepProbs) -> StepProbs:
+    return np.asarray(distributions / distributions.sum(axis=1, keepdims=True))
 
 
-def residual(p: Laws, q: Laws) -> Laws:
+def residual(p: StepProbs, q: StepProbs) -> StepProbs:
     return normalised(np.maximum(p - q, 1e-300))
 
 
-def leak(share: float) -> Law:
+def leak(share: float) -> Distribution_:
     return lambda p, q: (1 - share) * p + share * q
 
 
-def temperature(value: float) -> Law:
+def temperature(value: float) -> Distribution_:
     return lambda p, q: normalised(p ** (1 / value))
 
 
-def tilt(slope: float) -> Law:
+def tilt(slope: float) -> Distribution_:
     return lambda p, q: normalised(p * np.exp(slope * np.clip(np.log(q / p), -1, 1)))
 
 
-def lenience(value: float) -> Law:
-    def law(p: Laws, q: Laws) -> Laws:
+def lenience(value: float) -> Distribution_:
+    def distribution(p: StepProbs, q: StepProbs) -> StepProbs:
         accepted = np.minimum(q, p / value)
         return np.asarray(accepted + (1 - accepted.sum(axis=1, keepdims=True)) * residual(p, q))
 
-    return law
+    return distribution
 
 
-def recover_from_target(p: Laws, q: Laws) -> Laws:
+def recover_from_target(p: StepProbs, q: StepProbs) -> StepProbs:
     accepted = np.minimum(p, q)
     return np.asarray(accepted + (1 - accepted.sum(axis=1, keepdims=True)) * p)
 
 
-def target(p: Laws, q: Laws) -> Laws:
+def target(p: StepProbs, q: StepProbs) -> StepProbs:
     return p
 
 
-LIBRARY: dict[str, Law] = (
+LIBRARY: dict[str, Distribution_] = (
     {f"leak={share}": leak(share) for share in (0.01, 0.02, 0.05, 0.1, 0.2, 0.6, 1)}
     | {f"lenience={value}": lenience(value) for value in (0.98, 0.95, 0.9, 0.8, 0.6)}
     | {"recover-from-target": recover_from_target}
@@ -76,11 +76,11 @@ LIBRARY: dict[str, Law] = (
 class Decoder:
     """A decoder by the rejection rule, with knobs for what it does wrong."""
 
-    output: Law | None = None
-    """Draw from this law, without stages, instead of by the rule."""
-    accept: Callable[[Laws], Laws] = lambda odds: odds
-    recover: Law = residual
-    bonus: Law = target
+    output: Distribution_ | None = None
+    """Draw from this distribution, without stages, instead of by the rule."""
+    accept: Callable[[StepProbs], StepProbs] = lambda odds: odds
+    recover: Distribution_ = residual
+    bonus: Distribution_ = target
     share_noise: bool = False
     """All outputs invert the same uniforms."""
     misread: float = 0.0
@@ -89,33 +89,39 @@ class Decoder:
     """Every token after an output's first re-uses its noise, where drawn by rank of q/p."""
 
 
-def draw(laws: Laws, noise: NDArray[np.float64]) -> NDArray[np.int64]:
-    above = np.cumsum(laws, axis=1) < noise[:, None] * laws.sum(axis=1, keepdims=True)
-    return np.asarray(np.minimum(above.sum(axis=1), laws.shape[1] - 1), dtype=np.int64)
+def draw(distributions: StepProbs, noise: NDArray[np.float64]) -> NDArray[np.int64]:
+    above = np.cumsum(distributions, axis=1) < noise[:, None] * distributions.sum(
+        axis=1, keepdims=True
+    )
+    return np.asarray(np.minimum(above.sum(axis=1), distributions.shape[1] - 1), dtype=np.int64)
 
 
-def bin_of(law: Laws, log_ratio: Laws) -> NDArray[np.uint8]:
+def bin_of(distribution: StepProbs, log_ratio: StepProbs) -> NDArray[np.uint8]:
     ratio = np.searchsorted(RATIO_EDGES, log_ratio, side="right")
-    share = np.searchsorted(PROBABILITY_EDGES, law, side="right")
+    share = np.searchsorted(PROBABILITY_EDGES, distribution, side="right")
     return np.asarray(ratio * (len(PROBABILITY_EDGES) + 1) + share, dtype=np.uint8)
 
 
-def bin_masses(law: Laws, bins: NDArray[np.uint8]) -> NDArray[np.float32]:
-    mass = np.zeros((len(law), BINS))
-    np.add.at(mass, (np.arange(len(law))[:, None], bins), law)
+def bin_masses(distribution: StepProbs, bins: NDArray[np.uint8]) -> NDArray[np.float32]:
+    mass = np.zeros((len(distribution), BINS))
+    np.add.at(mass, (np.arange(len(distribution))[:, None], bins), distribution)
     return mass.astype(np.float32)
 
 
-def transform(law: Laws, tokens: NDArray[np.int64], noise: NDArray[np.float64]) -> Laws:
-    rows = np.arange(len(law))
-    below = np.cumsum(law, axis=1)[rows, tokens] - law[rows, tokens]
-    return np.asarray(below + noise * law[rows, tokens])
+def transform(
+    distribution: StepProbs, tokens: NDArray[np.int64], noise: NDArray[np.float64]
+) -> StepProbs:
+    rows = np.arange(len(distribution))
+    below = np.cumsum(distribution, axis=1)[rows, tokens] - distribution[rows, tokens]
+    return np.asarray(below + noise * distribution[rows, tokens])
 
 
-def by_order(law: Laws, key: Laws, tokens: NDArray[np.int64], noise: Laws) -> Laws:
+def by_order(
+    distribution: StepProbs, key: StepProbs, tokens: NDArray[np.int64], noise: StepProbs
+) -> StepProbs:
     order = np.argsort(-key, axis=1)
-    places = np.argsort(order, axis=1)[np.arange(len(law)), tokens]
-    return transform(np.take_along_axis(law, order, axis=1), places, noise)
+    places = np.argsort(order, axis=1)[np.arange(len(distribution)), tokens]
+    return transform(np.take_along_axis(distribution, order, axis=1), places, noise)
 
 
 def make(decoder: Decoder, *, seed: int, rounds: int = 4, sharpness: float = 1.5) -> ScoreTable:
@@ -154,7 +160,7 @@ def make(decoder: Decoder, *, seed: int, rounds: int = 4, sharpness: float = 1.5
     left, bins, draft_bins = residual(p, q), bin_of(p, log_ratio), bin_of(q, log_ratio)
     left_bins = bin_of(left, log_ratio)
     chosen = p[every, tokens]
-    wrong = [law(p, q)[every, tokens] for law in LIBRARY.values()]
+    wrong = [distribution(p, q)[every, tokens] for distribution in LIBRARY.values()]
     surely = (stage == Stage.RECOVERED) & (odds >= 1.0)
     stolen = (stage == Stage.RECOVERED) & (chosen <= q[every, tokens])
     violation = np.where(surely, Violation.REJECTED_SURE, Violation.NONE)
@@ -166,7 +172,7 @@ def make(decoder: Decoder, *, seed: int, rounds: int = 4, sharpness: float = 1.5
         "keys": tuple(f"code/{c}#{k + 1}" for k in range(rounds) for c in range(CASES)),
         "starts": np.arange(0, rows + 1, LENGTH),
         "alternatives": tuple(LIBRARY),
-        "draft_law": "draft model",
+        "draft_distribution": "draft model",
         "support": np.zeros(rows, np.uint8),
         "log_ratio": np.log(np.stack(wrong, axis=1) / chosen[:, None]).astype(np.float32),
         "bin": bins[every, tokens],
@@ -194,7 +200,9 @@ def make(decoder: Decoder, *, seed: int, rounds: int = 4, sharpness: float = 1.5
     return ScoreTable(**columns)
 
 
-def collisions(p: Laws, tokens: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def collisions(
+    p: StepProbs, tokens: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     mass = np.full(len(p), np.nan, np.float32)
     crossed = np.zeros(len(p), bool)
     for row in range(len(p)):
@@ -206,7 +214,7 @@ def collisions(p: Laws, tokens: NDArray[np.int64]) -> tuple[NDArray[np.float32],
     return mass, crossed
 
 
-def twins(p: Laws, tokens: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def twins(p: StepProbs, tokens: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     twin, chance = np.zeros(len(p), np.uint8), np.zeros(len(p), np.float32)
     for start in range(CASES * LENGTH, len(p), LENGTH):
         for row in range(start, start + LENGTH):

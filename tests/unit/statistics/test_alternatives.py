@@ -1,4 +1,4 @@
-"""Names of wrong laws are read, and odd ones refused."""
+"""Names of wrong distributions are read, and odd ones refused."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def spliced(good: ScoreTable, bad: ScoreTable, *, case: int) -> ScoreTable:
             getattr(good, field.name),
         )
         for field in dataclasses.fields(good)
-        if field.name not in ("keys", "starts", "alternatives", "draft_law", "replays")
+        if field.name not in ("keys", "starts", "alternatives", "draft_distribution", "replays")
     }
     return dataclasses.replace(good, **per_row)
 

@@ -9,7 +9,7 @@ import pytest
 
 from equivcheck.records.score_table import Support
 from equivcheck.statistics.excess import total_variation
-from tests.unit.statistics.tables import Decoder, Law, leak, make, temperature
+from tests.unit.statistics.tables import Decoder, Distribution_, leak, make, temperature
 
 LEVEL = 0.05
 
@@ -20,9 +20,9 @@ def test_a_sound_decoder_is_never_far_off() -> None:
     assert all(each.low <= each.estimate <= each.high for each in found)
 
 
-@pytest.mark.parametrize("law", [leak(0.6), temperature(0.5)], ids=["leak", "temperature"])
-def test_a_lossy_one_is(law: Law) -> None:
-    found = total_variation(make(Decoder(output=law), seed=3, rounds=16), level=LEVEL)
+@pytest.mark.parametrize("distribution", [leak(0.6), temperature(0.5)], ids=["leak", "temperature"])
+def test_a_lossy_one_is(distribution: Distribution_) -> None:
+    found = total_variation(make(Decoder(output=distribution), seed=3, rounds=16), level=LEVEL)
     assert 0.0 < found.low < found.estimate < found.high
 
 

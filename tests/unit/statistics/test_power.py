@@ -8,8 +8,8 @@ import pytest
 from equivcheck.statistics.battery import Battery, evaluate
 from tests.unit.statistics.tables import (
     Decoder,
-    Law,
-    Laws,
+    Distribution_,
+    StepProbs,
     leak,
     lenience,
     make,
@@ -28,7 +28,7 @@ def judged(decoder: Decoder, *, stages: bool = True, seed: int = 1) -> Battery:
 
 
 @pytest.mark.parametrize(
-    ("law", "kind"),
+    ("distribution", "kind"),
     [
         pytest.param(leak(0.1), "leak", id="leak"),
         pytest.param(lenience(0.8), "lenience", id="lenience"),
@@ -38,8 +38,10 @@ def judged(decoder: Decoder, *, stages: bool = True, seed: int = 1) -> Battery:
         pytest.param(recover_from_target, "recover-from-target", id="recover-from-target"),
     ],
 )
-def test_a_wrong_law_is_seen_in_the_output_alone(law: Law, kind: str) -> None:
-    found = judged(Decoder(output=law), stages=False)
+def test_a_wrong_distribution_is_seen_in_the_output_alone(
+    distribution: Distribution_, kind: str
+) -> None:
+    found = judged(Decoder(output=distribution), stages=False)
     assert found.failed_after is not None
     assert found.impossible.total == 0
     assert found.best_alternative is not None
@@ -50,15 +52,15 @@ def test_a_wrong_law_is_seen_in_the_output_alone(law: Law, kind: str) -> None:
         assert found.best_alternative.startswith(kind)
 
 
-def stingy(odds: Laws) -> Laws:
+def stingy(odds: StepProbs) -> StepProbs:
     return np.asarray(np.where(odds < 1, 0.9 * odds, 1.0))
 
 
-def generous(odds: Laws) -> Laws:
+def generous(odds: StepProbs) -> StepProbs:
     return np.minimum(1.0, odds / 0.8)
 
 
-def draft(p: Laws, q: Laws) -> Laws:
+def draft(p: StepProbs, q: StepProbs) -> StepProbs:
     return q
 
 
@@ -76,7 +78,7 @@ def test_a_broken_stage_is_named(decoder: Decoder, stage: str) -> None:
     assert max(found.stages, key=lambda name: found.stages[name].highest) == stage
 
 
-def cut(p: Laws, q: Laws) -> Laws:
+def cut(p: StepProbs, q: StepProbs) -> StepProbs:
     """Without the least likely tokens, to a mass of .05: a nucleus that is too small."""
     order = np.argsort(p, axis=1)
     below = np.cumsum(np.take_along_axis(p, order, axis=1), axis=1) <= 0.05

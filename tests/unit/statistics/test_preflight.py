@@ -1,4 +1,4 @@
-"""What a budget can show is computed from the laws alone."""
+"""What a budget can show is computed from the distributions alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from equivcheck.statistics.profiles import PROFILES, Required
 from tests.unit.statistics.tables import LIBRARY, VOCABULARY, Decoder, make, normalised
 
 
-def test_the_divergence_is_that_of_the_laws() -> None:
+def test_the_divergence_is_that_of_the_distributions() -> None:
     """Against sums over the vocabulary, which scores do not hold."""
     scores = make(Decoder(), seed=2, rounds=120)
     found = preflight(scores, tokens=1000)

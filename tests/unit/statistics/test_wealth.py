@@ -16,14 +16,14 @@ from tests.unit.statistics.tables import LIBRARY
 seeds = st.integers(0, 2**32 - 1)
 
 
-def law(random: np.random.Generator, *, size: int) -> NDArray[np.float64]:
+def distribution(random: np.random.Generator, *, size: int) -> NDArray[np.float64]:
     return random.dirichlet(np.full(size, 0.5))
 
 
 @given(seed=seeds, past=st.integers(0, 30))
 def test_adaptive_bets_are_fair_after_any_past(seed: int, past: int) -> None:
     random = np.random.default_rng(seed)
-    masses = np.stack([law(random, size=6) + 1e-9 for _ in range(past + 1)])
+    masses = np.stack([distribution(random, size=6) + 1e-9 for _ in range(past + 1)])
     cells = random.integers(6, size=past + 1)
     factors = []
     for cell in range(6):
@@ -36,7 +36,7 @@ def test_adaptive_bets_are_fair_after_any_past(seed: int, past: int) -> None:
 @given(seed=seeds, name=st.sampled_from(sorted(LIBRARY)))
 def test_staked_ratios_are_fair(seed: int, name: str) -> None:
     random = np.random.default_rng(seed)
-    p, q = (law(random, size=8)[None] + 1e-6 for _ in range(2))
+    p, q = (distribution(random, size=8)[None] + 1e-6 for _ in range(2))
     p, q = p / p.sum(), q / q.sum()
     factor = np.exp(staked(np.log(LIBRARY[name](p, q) / p)))
     assert float((p * factor).sum()) == pytest.approx(1.0, abs=1e-9)

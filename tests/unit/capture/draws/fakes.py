@@ -113,7 +113,7 @@ def make_table(asked: Sequence[Output]) -> ScoreTable:
         keys=tuple(request.key for request, _ in asked),
         starts=np.cumsum([0, *lengths]),
         alternatives=("leak=0.1",),
-        draft_law="draft model",
+        draft_distribution="draft model",
         log_ratio=np.zeros((rows, 1), np.float32),
         bin_mass=mass,
         draft_mass=mass,

@@ -25,7 +25,7 @@ from tests.unit.capture.draws.fakes import CASES, COMPANY, PLAN
 from tests.unit.make import make_capabilities, make_request
 
 
-def make_suite(workload: str, *, law: bool) -> Suite:
+def make_suite(workload: str, *, distribution: bool) -> Suite:
     cases = tuple(
         Case(id=f"c{index}", prompt="p", sampling=Sampling(temperature=index % 2))
         for index in range(4)
@@ -37,12 +37,12 @@ def make_suite(workload: str, *, law: bool) -> Suite:
         cases=cases,
         lines=(2, 3, 4, 5),
         digest="d",
-        law=law,
+        distribution=distribution,
     )
 
 
 DEFAULTS = Settings()
-SUITES = (make_suite("code", law=False), make_suite("law", law=True))
+SUITES = (make_suite("code", distribution=False), make_suite("law", distribution=True))
 
 
 def planned(settings: Settings = DEFAULTS, *, rule: Rule = "coupled") -> DrawPlan:
@@ -78,7 +78,10 @@ def test_weights_judge_no_draws_of_an_engine_that_tells_no_dtype() -> None:
 
 
 def test_where_tokens_are_the_evidence_the_target_draws_too() -> None:
-    assert set(planned(Settings(law_evidence="tokens")).planned) == {SAMPLED, SAMPLED_TARGET}
+    assert set(planned(Settings(law_evidence="tokens")).planned) == {
+        SAMPLED,
+        SAMPLED_TARGET,
+    }
 
 
 @pytest.mark.parametrize(
@@ -131,7 +134,7 @@ def test_a_turn_is_drawn_behind_the_answers_that_the_target_gave() -> None:
         Case(id="a.1", prompt="p", session="a", max_new_tokens=200),
         Case(id="a.2", prompt="p", session="a", max_new_tokens=8, sampling=hot),
     )
-    suite = msgspec.structs.replace(make_suite("s", law=False), cases=cases, lines=(2, 3))
+    suite = msgspec.structs.replace(make_suite("s", distribution=False), cases=cases, lines=(2, 3))
     settings = Settings(control=None)
     plan = make_plan(settings, [suite], encode=lambda _: (5,), follow=lambda *_: Prompt((5, 5)))
     told = make_capabilities(rule="rejection")

@@ -75,7 +75,7 @@ def test_a_draw_that_failed_counts_until_it_came_after_all() -> None:
     assert [finding.reason for finding in found] == [Reason.NOTHING_COMPARED]
 
 
-def test_drawn_cases_are_left_to_the_law(tmp_path: Path) -> None:
+def test_drawn_cases_are_left_to_the_distribution(tmp_path: Path) -> None:
     evidence = store(tmp_path).read()
     assert set(evidence.header.planned[SAMPLED]) == {case.key for case in CASES}
     assert coupled.check(evidence) == []

@@ -20,9 +20,9 @@ from .stub import EOS, Reply, serving
 
 WireTo = Callable[..., Wire]
 NOTHING_SAID = ServerOptions(None, None, None)
-LAW = Sampling(temperature=0.7, top_k=5, top_p=0.9, logit_bias={3: -1.5})
+DISTRIBUTION = Sampling(temperature=0.7, top_k=5, top_p=0.9, logit_bias={3: -1.5})
 REQUEST = Request(
-    key="code/a", prompt_ids=(4, 5), max_new_tokens=6, sampling=LAW, stop_token_ids=(9,)
+    key="code/a", prompt_ids=(4, 5), max_new_tokens=6, sampling=DISTRIBUTION, stop_token_ids=(9,)
 )
 
 

@@ -164,8 +164,8 @@ def test_only_drafts_that_are_not_drawn_share_noise(types: str, rule: str) -> No
 
 
 def test_every_field_is_said_in_this_packages_order(wire_to: WireTo, words: PairWords) -> None:
-    law = Sampling(temperature=0.7, top_k=5, banned_tokens=(8,), logit_bias={3: 1.5})
-    request = Request(key="a", prompt_ids=(4, 5), max_new_tokens=6, sampling=law)
+    distribution = Sampling(temperature=0.7, top_k=5, banned_tokens=(8,), logit_bias={3: 1.5})
+    request = Request(key="a", prompt_ids=(4, 5), max_new_tokens=6, sampling=distribution)
     dialect = LlamacppDialect(wire_to("http://127.0.0.1:9"), words, ServerOptions(None, None, None))
     body = dialect.body(request)
     assert body["samplers"] == ("penalties", "temperature", "top_k", "top_p", "min_p")

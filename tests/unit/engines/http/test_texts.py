@@ -160,8 +160,10 @@ def test_neither_text_nor_ids_is_refused(wire_to: WireTo, words: PairWords) -> N
 
 
 def test_all_else_is_said_in_its_words(wire_to: WireTo, words: PairWords) -> None:
-    law = Sampling(temperature=0.7, top_p=0.9, presence_penalty=0.5)
-    request = Request(key="a", prompt_ids=REQUEST.prompt_ids, max_new_tokens=6, sampling=law)
+    distribution = Sampling(temperature=0.7, top_p=0.9, presence_penalty=0.5)
+    request = Request(
+        key="a", prompt_ids=REQUEST.prompt_ids, max_new_tokens=6, sampling=distribution
+    )
     with serving(FakeText()) as stub:
         dialect = OpenaiDialect(wire_to(stub.url), words, NOTHING_SAID)
         dialect.open()

@@ -104,7 +104,7 @@ def test_another_fingerprint_ends_the_run(dialect: VllmDialect) -> None:
 
 
 def test_every_field_is_said(dialect: VllmDialect) -> None:
-    law = Sampling(
+    distribution = Sampling(
         temperature=0.7,
         top_k=5,
         top_p=0.9,
@@ -114,7 +114,11 @@ def test_every_field_is_said(dialect: VllmDialect) -> None:
         min_new_tokens=2,
     )
     request = Request(
-        key="code/a", prompt_ids=(4, 5), max_new_tokens=6, sampling=law, stop_token_ids=(9,)
+        key="code/a",
+        prompt_ids=(4, 5),
+        max_new_tokens=6,
+        sampling=distribution,
+        stop_token_ids=(9,),
     )
     body = dialect.body(request)
     assert body["allowed_token_ids"][:3] == [1, 3, 4]
@@ -148,7 +152,7 @@ def test_ends_of_text_that_are_ignored_are_no_stops(dialect: VllmDialect) -> Non
 
 
 @pytest.mark.parametrize(
-    ("law", "more", "needs"),
+    ("distribution", "more", "needs"),
     [
         (Sampling(temperature=0.001), {}, "temperature=0.001"),
         (Sampling(temperature=1.0, min_p=0.1, top_p=0.9), {}, "min_p+top_p"),
@@ -162,9 +166,9 @@ def test_ends_of_text_that_are_ignored_are_no_stops(dialect: VllmDialect) -> Non
     ],
 )
 def test_where_its_order_matters_it_is_not_asked(
-    wire_to: WireTo, words: PairWords, law: Sampling, more: dict[str, object], needs: str
+    wire_to: WireTo, words: PairWords, distribution: Sampling, more: dict[str, object], needs: str
 ) -> None:
-    request = Request(key="a", prompt_ids=(4,), max_new_tokens=6, sampling=law)
+    request = Request(key="a", prompt_ids=(4,), max_new_tokens=6, sampling=distribution)
     with serving(FakeVllm()) as stub:
         told = VllmDialect(wire_to(stub.url), words, ServerOptions(None, None, None)).open()
     assert lacking(told, msgspec.structs.replace(request, **more)) == (needs,)

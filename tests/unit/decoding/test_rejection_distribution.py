@@ -1,8 +1,9 @@
-"""The rejection rule's output law, read off the rule itself instead of sampled.
+"""The rejection rule's output distribution, read off the rule itself instead of sampled.
 
 The coin and the noise are the rule's only randomness. Bisecting the coin gives each draft's exact
 probability of acceptance; bisecting one token's noise gives its exact weight in the replacement.
-Put together over all drafts they have to be the target's law (Leviathan et al. 2023, appendix A.1).
+Put together over all drafts they have to be the target's distribution (Leviathan et al. 2023,
+appendix A.1).
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ MOST_NOISE = 120.0
 WEIGHTS = st.one_of(
     st.sampled_from([0.0, 0.0, 1e-40, 1e-9, 0.25, 1.0, 1.0]), st.floats(0.0, 1.0, width=32)
 )
-LAW = st.lists(WEIGHTS, min_size=VOCAB, max_size=VOCAB).filter(lambda law: sum(law) > 1e-3)
+DISTRIBUTION = st.lists(WEIGHTS, min_size=VOCAB, max_size=VOCAB).filter(
+    lambda probs: sum(probs) > 1e-3
+)
 
 
 class FixedStreams:
@@ -51,9 +54,9 @@ class Bench:
     def __init__(self, target: list[float], draft: list[float]) -> None:
         count = VOCAB * VOCAB
         self.rows = Rows(rows=count, positions=16, vocab=VOCAB, device=torch.device("cpu"))
-        law = Sampling(temperature=1.0)
+        probs = Sampling(temperature=1.0)
         requests = [
-            Request(key=f"r/{row}", prompt_ids=(0,), max_new_tokens=8, sampling=law)
+            Request(key=f"r/{row}", prompt_ids=(0,), max_new_tokens=8, sampling=probs)
             for row in range(count)
         ]
         for row, request in enumerate(requests):
@@ -61,18 +64,18 @@ class Bench:
         self.rows.controls.set_features(requests)
         self.streams = FixedStreams(count)
         self.rows.streams = self.streams  # type: ignore[assignment]
-        self.target_law = torch.tensor(target).log().expand(count, 2, VOCAB)
-        self.draft_law = torch.tensor(draft).log().expand(count, 1, VOCAB)
+        self.target_probs = torch.tensor(target).log().expand(count, 2, VOCAB)
+        self.draft_probs = torch.tensor(draft).log().expand(count, 1, VOCAB)
         self.drafts, self.noisy = torch.arange(count) // VOCAB, torch.arange(count) % VOCAB
 
     def verify(self) -> Verified:
         lengths = torch.ones(len(self.drafts), dtype=torch.int64)
-        proposal = Proposal(self.drafts[:, None], lengths, self.draft_law)
-        return RejectionRule().verify(self.target_law, proposal, self.rows)
+        proposal = Proposal(self.drafts[:, None], lengths, self.draft_probs)
+        return RejectionRule().verify(self.target_probs, proposal, self.rows)
 
-    def law(self, log_law: Tensor) -> Tensor:
-        """The law that the rule makes of its input, [vocab], fp64."""
-        return probabilities(log_law, self.rows.controls)[0, 0].double()
+    def probs(self, log_probs: Tensor) -> Tensor:
+        """The distribution that the rule makes of its input, [vocab], fp64."""
+        return probabilities(log_probs, self.rows.controls)[0, 0].double()
 
     def acceptance(self) -> Tensor:
         """How probable the rule makes the acceptance of each draft, [vocab]."""
@@ -105,18 +108,18 @@ class Bench:
 
 
 @settings(deadline=None, max_examples=60)
-@given(LAW, LAW)
+@given(DISTRIBUTION, DISTRIBUTION)
 @example([0.5, 0.2, 0.1, 0.1, 0.05, 0.05], [0.1, 0.4, 0.2, 0.1, 0.1, 0.1])
 @example([0.6, 0.4, 0, 0, 0, 0], [0, 0, 0.3, 0.3, 0.2, 0.2])
 @example([0, 0, 1, 0, 0, 0], [0.2, 0.2, 0.2, 0.2, 0.1, 0.1])
 @example([0.2, 0.2, 0.2, 0.2, 0.1, 0.1], [0, 0, 1, 0, 0, 0])
 @example([0.3, 0.3, 0.1, 0.1, 0.1, 0.1], [0.3, 0.3, 0.1, 0.1, 0.1, 0.1])
 @example([1.0, 1e-40, 0, 0, 0, 0], [1e-40, 1.0, 0, 0, 0, 0])
-def test_accepted_and_replaced_together_are_the_targets_law(
+def test_accepted_and_replaced_together_are_the_targets_distribution(
     target: list[float], draft: list[float]
 ) -> None:
     bench = Bench(target, draft)
-    target_probs, draft_probs = bench.law(bench.target_law), bench.law(bench.draft_law)
+    target_probs, draft_probs = bench.probs(bench.target_probs), bench.probs(bench.draft_probs)
     acceptance = bench.acceptance()
     assert (acceptance[target_probs == 0] == 0).all(), "accepts what the target rules out"
     # Below the smallest normal number, coin times q is too coarse to stay under q for every coin.

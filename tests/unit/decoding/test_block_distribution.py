@@ -1,7 +1,7 @@
 """Block verification, enumerated: every block of drafts, every number accepted, every ending.
 
-In fp64, on laws of three words that hang on all words before them. What comes out has to be the
-target's law to the last digits, and the stages have to have the distributions of `scoring/stages`.
+In fp64, on distributions of three words that depend on all words before them. The output has to
+have the target's distribution to the last digits, and the stages those of `scoring/stages`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from equivcheck.decoding.verification import BlockRule, Laws, Proposal
+from equivcheck.decoding.verification import BlockRule, Proposal, StepProbs
 from equivcheck.scoring.carried import CarriedWeights
-from equivcheck.scoring.laws import untruncated
+from equivcheck.scoring.distributions import untruncated
 from equivcheck.scoring.stages import Staged
-from equivcheck.scoring.wrong_laws import DistributionPair
+from equivcheck.scoring.wrong_distributions import DistributionPair
 
 WORDS = 3
 Text = tuple[int, ...]
@@ -28,21 +28,21 @@ Texts = dict[Text, float]
 
 
 class Model:
-    """A random law behind each text; some rule words out."""
+    """A random distribution behind each text; some rule words out."""
 
     def __init__(self, seed: int) -> None:
-        self.random, self.laws = torch.Generator().manual_seed(seed), dict[Text, Tensor]()
+        self.random, self.known = torch.Generator().manual_seed(seed), dict[Text, Tensor]()
 
-    def law(self, text: Text) -> Tensor:
-        if text not in self.laws:
+    def probs(self, text: Text) -> Tensor:
+        if text not in self.known:
             weights = torch.rand(WORDS, generator=self.random, dtype=torch.float64) ** 2
             if float(torch.rand((), generator=self.random)) < 0.3:
-                weights[len(self.laws) % WORDS] = 0.0
-            self.laws[text] = weights / weights.sum()
-        return self.laws[text]
+                weights[len(self.known) % WORDS] = 0.0
+            self.known[text] = weights / weights.sum()
+        return self.known[text]
 
     def probability(self, text: Text) -> float:
-        return math.prod(float(self.law(text[:at])[word]) for at, word in enumerate(text))
+        return math.prod(float(self.probs(text[:at])[word]) for at, word in enumerate(text))
 
 
 class Outcome(NamedTuple):
@@ -50,7 +50,7 @@ class Outcome(NamedTuple):
 
     drafts: Text
     accepted: int
-    law: Tensor
+    probs: Tensor
     """Of the last token."""
     probability: float
 
@@ -61,19 +61,19 @@ def outcomes(target: Model, draft: Model, *, gamma: int, lengths: int) -> Iterat
     for drafts in itertools.product(range(WORDS), repeat=gamma):
         if (drawn := draft.probability(drafts)) == 0.0:
             continue
-        wanted = torch.stack([target.law(drafts[:at]) for at in range(gamma + 1)])[None]
-        given = torch.stack([draft.law(drafts[:at]) for at in range(gamma)])[None]
+        wanted = torch.stack([target.probs(drafts[:at]) for at in range(gamma + 1)])[None]
+        given = torch.stack([draft.probs(drafts[:at]) for at in range(gamma)])[None]
         given[:, lengths:] = 0.0
-        laws = Laws(wanted, given)
-        joint = rule.joint(laws, Proposal(torch.tensor([drafts]), torch.tensor([lengths]), None))
-        carried = laws._replace(target=joint[..., None] * wanted)
+        probs = StepProbs(wanted, given)
+        joint = rule.joint(probs, Proposal(torch.tensor([drafts]), torch.tensor([lengths]), None))
+        carried = probs._replace(target=joint[..., None] * wanted)
         left, beyond = rule.left(carried)[0], carried.padded()
         for accepted in range(lengths, -1, -1):
             lost = float(left[accepted] + 1.0 - joint[0, accepted])
             passes = float(left[accepted]) / lost if accepted and lost > 0 else float(not accepted)
-            law = (beyond.target - beyond.draft).clamp(min=0)[0, accepted]
+            residual = (beyond.target - beyond.draft).clamp(min=0)[0, accepted]
             if passes > 0:
-                yield Outcome(drafts, accepted, law / law.sum(), drawn * passes)
+                yield Outcome(drafts, accepted, residual / residual.sum(), drawn * passes)
             drawn *= 1.0 - passes
 
 
@@ -87,15 +87,15 @@ def continued(text: Text, probability: float, target: Model, *, length: int) -> 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(("gamma", "lengths"), [(1, 1), (2, 2), (3, 3), (4, 4), (4, 2), (3, 0)])
-def test_blocks_and_what_closes_them_are_the_targets_law(
+def test_blocks_and_what_closes_them_are_the_targets_distribution(
     gamma: int, lengths: int, seed: int
 ) -> None:
     target, draft, length = Model(seed), Model(100 + seed), gamma + 1
     found = defaultdict[Text, float](float)
     for step in outcomes(target, draft, gamma=gamma, lengths=lengths):
-        for word in torch.nonzero(step.law)[:, 0].tolist():
+        for word in torch.nonzero(step.probs)[:, 0].tolist():
             text = (*step.drafts[: step.accepted], word)
-            probability = step.probability * float(step.law[word])
+            probability = step.probability * float(step.probs[word])
             for part in continued(text, probability, target, length=length):
                 for whole, share in part.items():
                     found[whole] += share
@@ -117,7 +117,7 @@ def test_the_stages_have_the_distributions_that_scores_hold_them_to(seed: int) -
                 kept[drafts[: at + 1]] += step.probability * (accepted > at)
         if accepted < gamma:
             for word in range(WORDS):
-                closed[(*drafts[:accepted], word)] += step.probability * float(step.law[word])
+                closed[(*drafts[:accepted], word)] += step.probability * float(step.probs[word])
     texts = [text for text in reached if len(text) < gamma and reached[text] > 1e-15]
     assert len(texts) > 4
     for text in texts:
@@ -128,7 +128,7 @@ def test_the_stages_have_the_distributions_that_scores_hold_them_to(seed: int) -
             assert abs(float(staged.drafts()[0, word]) - share) < 1e-12, whole
             if drafted[whole] > 1e-15:
                 p, q = (
-                    model.law(text)[word].log().clamp(min=-1e9)[None] for model in (target, draft)
+                    model.probs(text)[word].log().clamp(min=-1e9)[None] for model in (target, draft)
                 )
                 odds = float(staged.acceptance(p, q)[0])
                 assert abs(odds - kept[whole] / drafted[whole]) < 1e-12, whole
@@ -141,12 +141,14 @@ def staged_behind(text: Text, target: Model, draft: Model) -> Staged:
     """The stages behind accepted drafts, as scoring has them."""
     weight = 0.0
     for at, word in enumerate(text):
-        ratio = float(target.law(text[:at])[word] / draft.law(text[:at])[word])
+        ratio = float(target.probs(text[:at])[word] / draft.probs(text[:at])[word])
         weight = min(0.0, weight + math.log(ratio))
-    laws = [untruncated(model.law(text).log().clamp(min=-1e9)[None]) for model in (target, draft)]
+    probs = [
+        untruncated(model.probs(text).log().clamp(min=-1e9)[None]) for model in (target, draft)
+    ]
     log = torch.tensor([weight], dtype=torch.float64)
     return Staged(
-        DistributionPair(*laws), CarriedWeights(log, log, log, torch.ones(1, dtype=torch.bool))
+        DistributionPair(*probs), CarriedWeights(log, log, log, torch.ones(1, dtype=torch.bool))
     )
 
 

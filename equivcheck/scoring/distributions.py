@@ -77,7 +77,9 @@ def possible(logs: Tensor) -> Tensor:
     return logs > HIDDEN / 2
 
 
-def sampling_law(logits: Tensor, sampling: Sampling, *, rest: Tensor | None = None) -> Distribution:
+def sampling_distribution(
+    logits: Tensor, sampling: Sampling, *, rest: Tensor | None = None
+) -> Distribution:
     """The distribution that a token is drawn from, given penalised logits [rows, vocab].
 
     Args:
@@ -123,7 +125,7 @@ def sampling_law(logits: Tensor, sampling: Sampling, *, rest: Tensor | None = No
     )
 
 
-def point_law(tokens: Tensor, *, otherwise: Distribution) -> Distribution:
+def point_mass(tokens: Tensor, *, otherwise: Distribution) -> Distribution:
     """All mass on one token a row; where `tokens` [rows] is negative, the other distribution."""
     known = tokens >= 0
     log = otherwise.log.clone()

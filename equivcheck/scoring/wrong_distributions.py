@@ -13,7 +13,7 @@ from torch import Tensor
 
 from equivcheck.records.score_table import ALTERNATIVES
 from equivcheck.scoring.arithmetic import sum_exp
-from equivcheck.scoring.laws import Distribution, possible
+from equivcheck.scoring.distributions import Distribution, possible
 from equivcheck.statistics.alternatives import Alternative, parse_all
 
 LIBRARY = parse_all(ALTERNATIVES)
@@ -96,4 +96,4 @@ def _log_ratio(
         case "tilt":  # p exp(s clip(ln q/p)), normalised.
             total = (pair.slopes * value).exp_().mul_(pair.target.probs).sum(dim=-1).double()
             return value * odds.log().clamp(-CLIP, CLIP) - total.log()
-    raise AssertionError(f"no law for the alternative {wrong.name!r}")
+    raise AssertionError(f"no distribution for the alternative {wrong.name!r}")

@@ -1,4 +1,4 @@
-"""The sampled law in the report: what was tested, how close it came, what was excluded."""
+"""The sampled distribution in the report: what was tested, how close it came, what was excluded."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from equivcheck.checks.verdict import judge
 from equivcheck.records.score_table import Support
 from equivcheck.report import html, markdown, terminal
+from equivcheck.report.distribution import NOT_REACHED, SHARES, distribution_view
 from equivcheck.report.figures import CURVE_HEIGHT, CURVE_WIDTH, height, line
-from equivcheck.report.law import NOT_REACHED, SHARES, law_view
 from equivcheck.report.view import view_of
 from tests.unit.checks.test_sampled import evidence_of, table
 from tests.unit.statistics.tables import Decoder, temperature
@@ -20,12 +20,12 @@ from tests.unit.statistics.tables import Decoder, temperature
 
 def test_a_run_without_draws_has_no_section() -> None:
     evidence = evidence_of(None)
-    assert law_view(evidence) is None
+    assert distribution_view(evidence) is None
     assert 'id="law"' not in html.render(view_of(evidence, judge(evidence)))
 
 
 def test_the_view_holds_what_the_battery_found() -> None:
-    view = law_view(evidence_of(table(Decoder(), rounds=40)))
+    view = distribution_view(evidence_of(table(Decoder(), rounds=40)))
     assert view is not None
     assert (view.tokens, view.draws, view.limit) == (5120, 320, 4.0)
     assert view.curve[-1][0] == view.tokens
@@ -35,8 +35,8 @@ def test_the_view_holds_what_the_battery_found() -> None:
     assert max(abs(seen - share) for share, seen in view.transform) < 0.03
 
 
-def test_a_refuted_law_leaves_diagonal_and_limit() -> None:
-    view = law_view(evidence_of(table(Decoder(output=temperature(1.3)), rounds=120)))
+def test_a_refuted_distribution_leaves_diagonal_and_limit() -> None:
+    view = distribution_view(evidence_of(table(Decoder(output=temperature(1.3)), rounds=120)))
     assert view is not None
     assert view.curve[-1][1] > view.limit
     assert max(seen - share for share, seen in view.transform) > 0.02
@@ -63,7 +63,7 @@ def test_text_and_markdown_say_it_in_a_few_lines() -> None:
     assert max(len(line) for line in plain.splitlines()) <= 100
 
 
-def test_a_drafter_off_its_law_is_told_of_beside_the_verdict() -> None:
+def test_a_drafter_off_its_distribution_is_told_of_beside_the_verdict() -> None:
     evidence = evidence_of(table(Decoder(misread=0.3), rounds=40))
     view = view_of(evidence, judge(evidence))
     said = "drafter degraded, or its q misread: judged by p alone ("
@@ -74,7 +74,7 @@ def test_a_drafter_off_its_law_is_told_of_beside_the_verdict() -> None:
     assert "misread" not in terminal.render(view_of(sound, judge(sound)))
 
 
-def test_draws_wholly_outside_the_law_have_no_transform() -> None:
+def test_draws_wholly_outside_the_distribution_have_no_transform() -> None:
     sound = table(Decoder(), rounds=4)
     outside = dataclasses.replace(sound, support=np.full_like(sound.support, Support.OUTSIDE))
     evidence = evidence_of(outside)

@@ -9,18 +9,18 @@ import numpy as np
 from equivcheck.checks.sampled import check
 from equivcheck.records.score_table import Support
 from tests.unit.checks.test_sampled import evidence_of, table
-from tests.unit.statistics.tables import Decoder, Laws, temperature
+from tests.unit.statistics.tables import Decoder, StepProbs, temperature
 
 NONE = "none of the known wrong distributions explains it"
 
 
-def swapped(p: Laws, q: Laws) -> Laws:
+def swapped(p: StepProbs, q: StepProbs) -> StepProbs:
     """The second and the fourth most likely token take each other's probability."""
     order = np.argsort(-p, axis=1)
-    law, rows = p.copy(), np.arange(len(p))
+    distribution, rows = p.copy(), np.arange(len(p))
     second, fourth = order[:, 1], order[:, 3]
-    law[rows, second], law[rows, fourth] = p[rows, fourth], p[rows, second]
-    return law
+    distribution[rows, second], distribution[rows, fourth] = p[rows, fourth], p[rows, second]
+    return distribution
 
 
 def test_the_distribution_that_fits_is_named_with_its_share() -> None:

@@ -1,4 +1,4 @@
-"""Every column held against a naive recomputation in fp64, with all laws written out in full."""
+"""Every column against a naive recomputation in fp64, with all distributions written out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from equivcheck.records.score_table import (
     Violation,
 )
 from equivcheck.scoring.columns import ScoredRows, columns
-from equivcheck.scoring.laws import point_law, sampling_law
+from equivcheck.scoring.distributions import point_mass, sampling_distribution
 from equivcheck.scoring.trace import NOTHING
 
 Numbers = NDArray[np.float64]
@@ -37,24 +37,31 @@ SAMPLINGS = {
 }
 
 
-def naive_law(logits: Numbers, sampling: Sampling) -> Numbers:
+def naive_probs(logits: Numbers, sampling: Sampling) -> Numbers:
     """One row by the words of `cases.Sampling`."""
-    law = np.exp(logits / sampling.temperature)
-    law /= law.sum()
-    order = sorted(range(len(law)), key=lambda token: (-law[token], token))
+    distribution = np.exp(logits / sampling.temperature)
+    distribution /= distribution.sum()
+    order = sorted(range(len(distribution)), key=lambda token: (-distribution[token], token))
     if sampling.top_k:
         order = order[: sampling.top_k]
     mass, kept = 0.0, []
     for token in order:
-        if mass < sampling.top_p * law[order].sum():
+        if mass < sampling.top_p * distribution[order].sum():
             kept.append(token)
-        mass += law[token]
-    kept = [token for token in kept if law[token] >= sampling.min_p * law[order[0]]]
-    return np.array([law[t] / law[kept].sum() if t in kept else 0.0 for t in range(len(law))])
+        mass += distribution[token]
+    kept = [
+        token for token in kept if distribution[token] >= sampling.min_p * distribution[order[0]]
+    ]
+    return np.array(
+        [
+            distribution[t] / distribution[kept].sum() if t in kept else 0.0
+            for t in range(len(distribution))
+        ]
+    )
 
 
 def naive_alternative(name: str, p: Numbers, q: Numbers) -> Numbers:
-    """The full law of a wrong decoder."""
+    """The full distribution of a wrong decoder."""
     kind, _, text = name.partition("=")
     value = float(text or 0)
     left = np.maximum(p - q, 0.0)
@@ -69,13 +76,15 @@ def naive_alternative(name: str, p: Numbers, q: Numbers) -> Numbers:
         return np.asarray(accepted + (1 - accepted.sum()) * p)
     if kind == "cut-one-short":
         kept = np.where(p > 0, p, np.inf)
-        law = np.where(np.arange(len(p)) == kept.argmin(), 0.0, p) if (p > 0).sum() > 1 else p
+        distribution = (
+            np.where(np.arange(len(p)) == kept.argmin(), 0.0, p) if (p > 0).sum() > 1 else p
+        )
     elif kind == "temperature":
-        law = p ** (1 / value)
+        distribution = p ** (1 / value)
     else:
         assert kind == "tilt"
-        law = p * np.exp(value * np.clip(log_ratio(p, q), -1, 1))
-    return np.asarray(law / law.sum())
+        distribution = p * np.exp(value * np.clip(log_ratio(p, q), -1, 1))
+    return np.asarray(distribution / distribution.sum())
 
 
 def log_ratio(p: Numbers, q: Numbers) -> Numbers:
@@ -83,13 +92,13 @@ def log_ratio(p: Numbers, q: Numbers) -> Numbers:
         return np.where((p == 0) & (q == 0), 0.0, np.log(q) - np.log(p))
 
 
-def naive_bins(law: Numbers, p: Numbers, q: Numbers) -> NDArray[np.int64]:
+def naive_bins(distribution: Numbers, p: Numbers, q: Numbers) -> NDArray[np.int64]:
     ratio = np.searchsorted(RATIO_EDGES, log_ratio(p, q), side="right")
-    return np.asarray(3 * ratio + np.searchsorted(PROBABILITY_EDGES, law, side="right"))
+    return np.asarray(3 * ratio + np.searchsorted(PROBABILITY_EDGES, distribution, side="right"))
 
 
-def masses(law: Numbers, bins: NDArray[np.int64]) -> Numbers:
-    return np.asarray(np.bincount(bins, law, minlength=BINS), dtype=np.float64)
+def masses(distribution: Numbers, bins: NDArray[np.int64]) -> Numbers:
+    return np.asarray(np.bincount(bins, distribution, minlength=BINS), dtype=np.float64)
 
 
 def transform(p: Numbers, order: list[int], token: int, noise: float) -> float:
@@ -173,13 +182,13 @@ def test_every_column_is_its_definition(sampling: Sampling, drafter: str) -> Non
     random = np.random.default_rng(7)
     logits = random.normal(scale=2.0, size=(ROWS, VOCAB)).astype(np.float32)
     blurred = (logits + random.normal(scale=0.8, size=logits.shape)).astype(np.float32)
-    target = sampling_law(torch.from_numpy(logits), sampling)
-    draft = sampling_law(torch.from_numpy(blurred), sampling)
-    ps = [naive_law(row, sampling) for row in logits.astype(np.float64)]
-    qs = [naive_law(row, sampling) for row in blurred.astype(np.float64)]
+    target = sampling_distribution(torch.from_numpy(logits), sampling)
+    draft = sampling_distribution(torch.from_numpy(blurred), sampling)
+    ps = [naive_probs(row, sampling) for row in logits.astype(np.float64)]
+    qs = [naive_probs(row, sampling) for row in blurred.astype(np.float64)]
     if drafter == "lookup":
         points = [int(random.choice(VOCAB, p=p)) if place % 5 else -1 for place, p in enumerate(ps)]
-        draft = point_law(torch.tensor(points), otherwise=target)
+        draft = point_mass(torch.tensor(points), otherwise=target)
         qs = [np.eye(VOCAB)[t] if t >= 0 else p for t, p in zip(points, ps, strict=True)]
     rows = [
         drawn_by_the_rule(p, q, random, bonus=place % 5 == 0)
@@ -202,13 +211,13 @@ def test_every_column_is_its_definition(sampling: Sampling, drafter: str) -> Non
 
 
 @pytest.mark.parametrize("name", ALTERNATIVES)
-def test_every_wrong_law_is_a_law(name: str) -> None:
+def test_every_wrong_distribution_is_a_distribution(name: str) -> None:
     random = np.random.default_rng(3)
     p, q = (random.dirichlet(np.full(VOCAB, 0.3)) for _ in range(2))
-    law = naive_alternative(name, p, q)
-    assert law.sum() == pytest.approx(1.0)
+    distribution = naive_alternative(name, p, q)
+    assert distribution.sum() == pytest.approx(1.0)
     logs = [torch.from_numpy(np.log(each)).expand(VOCAB, -1) for each in (p, q)]
-    target, draft = (sampling_law(each, Sampling(temperature=1.0)) for each in logs)
+    target, draft = (sampling_distribution(each, Sampling(temperature=1.0)) for each in logs)
     rows = [
         {"token": token, "stage": 0, "draft": NOTHING, "noise": [0.5] * 3}
         | {"earlier": [NOTHING], "twin_token": NOTHING}
@@ -216,15 +225,15 @@ def test_every_wrong_law_is_a_law(name: str) -> None:
     ]
     found = columns(target, draft, as_drawn(rows), slack=torch.full((VOCAB,), SLACK))
     ratios = found["log_ratio"][:, ALTERNATIVES.index(name)].exp().numpy()
-    np.testing.assert_allclose(ratios * p, law, atol=1e-12)
+    np.testing.assert_allclose(ratios * p, distribution, atol=1e-12)
 
 
 def test_transforms_of_tokens_drawn_from_the_target_are_uniform() -> None:
     random = np.random.default_rng(11)
     rows = 4000
     logits = random.normal(scale=2.0, size=(rows, VOCAB))
-    target = sampling_law(torch.from_numpy(logits), Sampling(temperature=1.0))
-    draft = sampling_law(torch.from_numpy(logits * 0.7), Sampling(temperature=1.0))
+    target = sampling_distribution(torch.from_numpy(logits), Sampling(temperature=1.0))
+    draft = sampling_distribution(torch.from_numpy(logits * 0.7), Sampling(temperature=1.0))
     steps = target.probs.numpy().cumsum(axis=1)
     token = (steps < random.random((rows, 1)) * steps[:, -1:]).sum(axis=1)
     drawn = ScoredRows(

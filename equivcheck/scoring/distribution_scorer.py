@@ -2,8 +2,8 @@
 
 An independent teacher-forced pass gives the target's distribution of every token and the draft's,
 or a server that scores gives the target's as far as it tells it; sampling parameters are applied by
-`laws` and `penalties`, and each pair of distributions is reduced on the device to the columns of
-`ScoreTable`. Shares no code with `decoding/`.
+`distributions` and `penalties`, and each pair of distributions is reduced on the device to the
+columns of `ScoreTable`. Shares no code with `decoding/`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from equivcheck.core.rules import RULES, Rule
 from equivcheck.core.settings import Settings
 from equivcheck.core.ties import rounding_bias
 from equivcheck.engines.device import configure_arithmetic, load_setup
-from equivcheck.records.score_table import LOOKUP_LAW, ONE_HOT_LAW, ScoreTable
+from equivcheck.records.score_table import LOOKUP_DRAFTS, ONE_HOT_DRAFTS, ScoreTable
 from equivcheck.scoring.carried import Carried
 from equivcheck.scoring.columns import ScoredRows, columns
+from equivcheck.scoring.distributions import point_mass, sampling_distribution
 from equivcheck.scoring.forcing import OutputWindow, Teacher, read
-from equivcheck.scoring.laws import point_law, sampling_law
 from equivcheck.scoring.neighbours import Neighbours
 from equivcheck.scoring.penalties import changes_logits, penalise_output
 from equivcheck.scoring.places import Places, places, within
@@ -43,10 +43,10 @@ WINDOW_ELEMENTS = 2**24
 """Logits that a window of outputs may hold, of each model: bounds memory."""
 CPU_BLOCK, DEVICE_BLOCK = 2**18, 2**25
 """Logits that are reduced at once: on a CPU, what is made of them should stay in its cache."""
-LAW_NAMES: dict[DraftSource, str] = {
+DRAFT_NAMES: dict[DraftSource, str] = {
     "model": "draft model",
-    "lookup": LOOKUP_LAW,
-    "one-hot": ONE_HOT_LAW,
+    "lookup": LOOKUP_DRAFTS,
+    "one-hot": ONE_HOT_DRAFTS,
 }
 LEAST_SLACK = 1e-3
 """Nats by which fp32 arithmetic never moves a log-probability."""
@@ -67,7 +67,7 @@ class Stretch(NamedTuple):
     """What is known of rows that are not told as a whole."""
 
 
-class LawScorer:
+class DistributionScorer:
     """Scores draws, in the order in which they were asked for.
 
     Attributes:
@@ -120,8 +120,8 @@ class LawScorer:
                 f"pair {settings.setup.pair!r} has no draft model to score drafts by; name one as "
                 f"TARGET+DRAFT, or set shadow to lookup"
             )
-        self.kind, name = kind, LAW_NAMES[kind]
-        self.draft_law = f"shadow {name}" if shadow else name
+        self.kind, name = kind, DRAFT_NAMES[kind]
+        self.draft_distribution = f"shadow {name}" if shadow else name
         self.stages = stages and not shadow
         self.rule, self.replays = rule, replays and served is None
         self.knows_q = kind != "model" and not shadow
@@ -171,7 +171,7 @@ class LawScorer:
         self.tokens += len(where.token)
         self.seconds += time.perf_counter() - started
         replays = None if replayer is None else replayer.found
-        return builder.table(draft_law=self.draft_law, replays=replays)
+        return builder.table(draft_distribution=self.draft_distribution, replays=replays)
 
     def stretches(
         self, asked: Sequence[tuple[Request, Generation]], where: Places
@@ -222,9 +222,11 @@ class LawScorer:
             penalised = [self.penalised(each, stretch, first=stretch.first + start) for each in raw]
             rest_of = None if told is None else least_rest(told, stretch.request)
             sampling = stretch.request.sampling
-            target, *rest = (sampling_law(each, sampling, rest=rest_of) for each in penalised)
+            target, *rest = (
+                sampling_distribution(each, sampling, rest=rest_of) for each in penalised
+            )
             proposed = self.tensor(where.proposed[rows])
-            draft = rest[0] if rest else point_law(proposed, otherwise=target)
+            draft = rest[0] if rest else point_mass(proposed, otherwise=target)
             drawn = ScoredRows(
                 token=self.tensor(where.token[rows]),
                 stage=self.tensor(where.stage[rows]),

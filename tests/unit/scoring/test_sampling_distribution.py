@@ -25,7 +25,7 @@ from equivcheck.records.score_table import (
     Violation,
 )
 from equivcheck.scoring.columns import ScoredRows, columns
-from equivcheck.scoring.laws import possible, sampling_law
+from equivcheck.scoring.distributions import possible, sampling_distribution
 from equivcheck.scoring.lookup import proposals
 from equivcheck.scoring.neighbours import Neighbours
 from equivcheck.scoring.penalties import apply_penalties, penalise_output
@@ -59,19 +59,19 @@ def penalties(draw: st.DrawFn) -> Sampling:
 
 @settings(deadline=None)
 @given(
-    law=penalties(),
+    distribution=penalties(),
     prompt=st.lists(TOKEN, min_size=1, max_size=6),
     output=st.lists(TOKEN, min_size=1, max_size=8),
     first=st.integers(0, 7),
     seed=st.integers(0, 999),
 )
 def test_penalties_of_an_output_agree_with_the_decoder_and_with_the_one_row_form(
-    law: Sampling, prompt: list[int], output: list[int], first: int, seed: int
+    distribution: Sampling, prompt: list[int], output: list[int], first: int, seed: int
 ) -> None:
     first = min(first, len(output) - 1)
     rows = some_logits(len(output) - first, VOCAB, seed=seed)
     before = rows.clone()
-    request = make_request(prompt_ids=tuple(prompt), sampling=law)
+    request = make_request(prompt_ids=tuple(prompt), sampling=distribution)
     found = penalise_output(rows, request, output=output, first=first, end_ids=(END,))
     assert torch.equal(rows, before)
     controls = SamplingControls(rows=1, vocab=VOCAB, device=CPU)
@@ -96,15 +96,15 @@ def test_penalties_of_an_output_agree_with_the_decoder_and_with_the_one_row_form
 def test_truncation_agrees_with_the_decoder(
     seed: int, temperature: float, top_k: int, top_p: float, min_p: float
 ) -> None:
-    law = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+    distribution = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
     logits = some_logits(3, VOCAB, seed=seed)
-    request = make_request(sampling=law)
+    request = make_request(sampling=distribution)
     controls = SamplingControls(rows=3, vocab=VOCAB, device=CPU)
     for row in range(3):
         controls.admit(row, request, stop_ids=())
     controls.set_features([request])
     theirs = sharpen(logits[:, None], controls)[:, 0].log_softmax(dim=-1)
-    ours = sampling_law(logits, law)
+    ours = sampling_distribution(logits, distribution)
     # At the border a token may fall either way, by rounding.
     differing = possible(ours.log) != theirs.isfinite()
     assert differing.sum() <= 1
@@ -122,8 +122,8 @@ def test_truncation_agrees_with_the_decoder(
 def test_equals_at_the_border_go_to_the_smaller_ids() -> None:
     logits = torch.zeros(1, VOCAB)
     logits[0, 30] = 1.0
-    law = sampling_law(logits, Sampling(temperature=1.0, top_k=4))
-    assert possible(law.log[0]).nonzero().flatten().tolist() == [0, 1, 2, 30]
+    distribution = sampling_distribution(logits, Sampling(temperature=1.0, top_k=4))
+    assert possible(distribution.log[0]).nonzero().flatten().tolist() == [0, 1, 2, 30]
 
 
 def drawn_at(*tokens: int, stage: Stage = Stage.UNKNOWN, draft: int = NOTHING) -> ScoredRows:
@@ -149,8 +149,8 @@ CUTS = {
 
 @pytest.mark.parametrize(("sampling", "expected"), CUTS.values(), ids=CUTS)
 def test_support_has_a_border(sampling: Sampling, expected: list[int]) -> None:
-    law = sampling_law(FALLING.expand(8, -1), sampling)
-    found = columns(law, law, drawn_at(*range(8)), slack=torch.full((8,), 1e-3))
+    distribution = sampling_distribution(FALLING.expand(8, -1), sampling)
+    found = columns(distribution, distribution, drawn_at(*range(8)), slack=torch.full((8,), 1e-3))
     assert found["support"].tolist() == expected
     outside = found["support"] != Support.INSIDE
     assert (found["log_ratio"][outside] == 0).all()
@@ -160,8 +160,8 @@ def test_support_has_a_border(sampling: Sampling, expected: list[int]) -> None:
 def test_a_banned_token_is_outside_whatever_the_slack() -> None:
     logits = FALLING.clone()
     logits[2] = float("-inf")
-    law = sampling_law(logits.expand(2, -1), Sampling(temperature=1.0, top_p=0.9))
-    found = columns(law, law, drawn_at(2, 2), slack=torch.full((2,), 50.0))
+    distribution = sampling_distribution(logits.expand(2, -1), Sampling(temperature=1.0, top_p=0.9))
+    found = columns(distribution, distribution, drawn_at(2, 2), slack=torch.full((2,), 50.0))
     assert found["support"].tolist() == [Support.OUTSIDE] * 2
 
 
@@ -170,9 +170,11 @@ def judged(
 ) -> dict[str, int]:
     """Violation and stage of one recovered token."""
     sampling = Sampling(temperature=1.0, **cut)
-    target, draft_law = (sampling_law(torch.tensor([each]).log(), sampling) for each in (p, q))
+    target, draft_distribution = (
+        sampling_distribution(torch.tensor([each]).log(), sampling) for each in (p, q)
+    )
     drawn = drawn_at(token, stage=Stage.RECOVERED, draft=draft)
-    found = columns(target, draft_law, drawn, slack=torch.tensor([slack]))
+    found = columns(target, draft_distribution, drawn, slack=torch.tensor([slack]))
     return {name: int(found[name]) for name in ("violation", "stage")}
 
 
@@ -203,9 +205,9 @@ def test_a_draft_that_q_rules_out_is_impossible_unless_it_lies_at_the_border() -
     assert near == {"violation": Violation.NONE, "stage": Stage.UNKNOWN}
 
 
-def test_equal_laws_are_neutral() -> None:
-    law = sampling_law(FALLING.expand(1, -1), Sampling(temperature=1.0))
-    found = columns(law, law, drawn_at(1), slack=torch.tensor([1e-3]))
+def test_equal_distributions_are_neutral() -> None:
+    distribution = sampling_distribution(FALLING.expand(1, -1), Sampling(temperature=1.0))
+    found = columns(distribution, distribution, drawn_at(1), slack=torch.tensor([1e-3]))
     assert found["distance"].tolist() == [0.0]
     of_p = ("temperature", "cut-one-short")
     of_draft = [place for place, name in enumerate(ALTERNATIVES) if not name.startswith(of_p)]

@@ -1,4 +1,4 @@
-"""A suite whose law is tested, in pytest: one gate for all draws, nothing drawn without it."""
+"""A suite whose distribution is tested, in pytest: one check of all draws, or none drawn."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def lawful(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     small = Profile(tokens=TOKENS, required=(Required("leak", 1.0),))
     monkeypatch.setitem(PROFILES, "default", small)
     (project.path / "suites/code.jsonl").unlink()
-    for workload, law in (("law", True), ("plain", False)):
-        header: dict[str, object] = {"equivcheck": 1, "workload": workload, "law": law}
+    for workload, distribution in (("law", True), ("plain", False)):
+        header: dict[str, object] = {"equivcheck": 1, "workload": workload, "law": distribution}
         cases: list[dict[str, object]] = [
             {"id": "loop", "prompt": "for i in range(10):\n    print("},
             {"id": "warm", "prompt": "The moon rose over ", "sampling": {"temperature": 1.0}},
@@ -42,7 +42,7 @@ def evidence(project: Project) -> Evidence:
     return read_evidence(project.path / "reports/latest")
 
 
-def test_the_law_is_told_by_one_gate(lawful: Project) -> None:
+def test_the_distribution_is_told_by_one_gate(lawful: Project) -> None:
     result = lawful.pytest("suites", "-v")
     assert result.ret == 0
     result.stdout.fnmatch_lines(
@@ -62,7 +62,7 @@ def test_where_the_gate_is_not_selected_nothing_is_drawn(lawful: Project) -> Non
     assert SAMPLED not in evidence(lawful).header.planned
 
 
-def test_cases_of_a_candidate_that_rejects_stand_with_the_law(lawful: Project) -> None:
+def test_cases_of_a_candidate_that_rejects_stand_with_the_distribution(lawful: Project) -> None:
     result = lawful.pytest("suites", REJECTING, "-v")
     assert result.ret == 0
     result.stdout.fnmatch_lines(
@@ -71,7 +71,7 @@ def test_cases_of_a_candidate_that_rejects_stand_with_the_law(lawful: Project) -
     assert len(evidence(lawful).header.planned[SAMPLED]) == 4
 
 
-def test_cases_of_a_broken_law_fall_with_it(lawful: Project) -> None:
+def test_cases_of_a_broken_distribution_fall_with_it(lawful: Project) -> None:
     result = lawful.pytest("suites", f"{REJECTING},fault=skip-first-check")
     assert result.ret == 1
     result.stdout.fnmatch_lines(

@@ -6,20 +6,20 @@ import math
 
 from msgspec import Struct
 
-from equivcheck.checks.law_words import margin_in_words, void_headline
-from equivcheck.checks.sampled import law_of, profile_of
+from equivcheck.checks.distribution_words import margin_in_words, void_headline
+from equivcheck.checks.sampled import distribution_of, profile_of
 from equivcheck.records.records import Evidence
 from equivcheck.records.score_table import Support
 from equivcheck.report.stages import StageRow, stage_rows
 
 SHARES = tuple(share / 50 for share in range(1, 50))
 """At which the transform's distribution is kept."""
-LAW_HEADER = ("part", "highest e-value")
+DISTRIBUTION_HEADER = ("part", "highest e-value")
 BOUND_HEADER = ("required", "reached")
 NOT_REACHED = "not reached"
 
 
-class LawView(Struct, frozen=True, kw_only=True):
+class DistributionView(Struct, frozen=True, kw_only=True):
     """One run's draws against the target's distribution. E-values are decimal exponents."""
 
     tokens: int
@@ -47,9 +47,9 @@ class LawView(Struct, frozen=True, kw_only=True):
         return tuple(zip(SHARES, self.quantiles, strict=True)) if self.quantiles else ()
 
 
-def law_view(evidence: Evidence) -> LawView | None:
+def distribution_view(evidence: Evidence) -> DistributionView | None:
     """Arrange what the battery found; None where nothing was drawn and scored."""
-    scores, battery = evidence.scores, law_of(evidence)
+    scores, battery = evidence.scores, distribution_of(evidence)
     if scores is None or battery is None or not scores.rows:
         return None
     import numpy as np
@@ -68,7 +68,7 @@ def law_view(evidence: Evidence) -> LawView | None:
         )
         for each in required
     }
-    return LawView(
+    return DistributionView(
         tokens=battery.tokens,
         draws=len(scores.keys),
         refuted=battery.broken,
@@ -88,20 +88,20 @@ def law_view(evidence: Evidence) -> LawView | None:
     )
 
 
-def law_lines(law: LawView) -> tuple[str, ...]:
+def distribution_lines(distribution: DistributionView) -> tuple[str, ...]:
     """The same in a few lines of plain text."""
-    parts = dict(law.parts)
-    tested = ", ".join(f"{name} {value}" for name, value in law.parts if name != "all")
-    excluded = [words for _, words in law.bounds if words != NOT_REACHED]
-    left = [name for name, words in law.bounds if words == NOT_REACHED]
+    parts = dict(distribution.parts)
+    tested = ", ".join(f"{name} {value}" for name, value in distribution.parts if name != "all")
+    excluded = [words for _, words in distribution.bounds if words != NOT_REACHED]
+    left = [name for name, words in distribution.bounds if words == NOT_REACHED]
     said = [
-        f"sampled distribution: {law.tokens:,} tokens of {law.draws:,} draws, highest e-value "
-        f"{parts['all']} (refuted from 10^{law.limit:g})",
+        f"sampled distribution: {distribution.tokens:,} tokens of {distribution.draws:,} draws, "
+        f"highest e-value {parts['all']} (refuted from 10^{distribution.limit:g})",
         f"by part: {tested}",
     ]
-    if law.void:
-        said.append(law.void)
-    if not law.refuted:
+    if distribution.void:
+        said.append(distribution.void)
+    if not distribution.refuted:
         unknown = f"; not excluded: {', '.join(left)}" if left else ""
         said.append(f"excluded: {', '.join(excluded) or 'nothing'}{unknown}")
     return tuple(said)

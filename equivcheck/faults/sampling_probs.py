@@ -1,4 +1,4 @@
-"""Rejection sampling between the wrong laws: a q that was not drawn from, or a p slightly off."""
+"""Rejection sampling by wrong distributions: a q that was not drawn from, or a p slightly off."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from equivcheck.decoding.transforms import HIDDEN, sharpen
 from equivcheck.decoding.verification import Proposal, RejectionRule, Verified
 from equivcheck.faults.fault import fault
 from equivcheck.faults.sampling import ENGINE, OtherRule, rule_fault
-from equivcheck.faults.target_law import with_other
+from equivcheck.faults.target_probs import with_other
 
 NUCLEUS = 0.9 / 0.95
 """What a wrong top-p is of the right one."""
@@ -24,20 +24,20 @@ NUCLEUS = 0.9 / 0.95
 class DraftsGreedily(RejectionRule):
     """Drafts are argmaxes, and are judged as if they had been drawn."""
 
-    def draw(self, log_law: Tensor, rows: Rows, positions: Tensor) -> Tensor:
-        return log_law.argmax(dim=-1)
+    def draw(self, log_probs: Tensor, rows: Rows, positions: Tensor) -> Tensor:
+        return log_probs.argmax(dim=-1)
 
 
 class DrawsCut(RejectionRule):
-    """Cuts a draft law before it draws from it."""
+    """Cuts a draft distribution before it draws from it."""
 
-    def draw(self, log_law: Tensor, rows: Rows, positions: Tensor) -> Tensor:
+    def draw(self, log_probs: Tensor, rows: Rows, positions: Tensor) -> Tensor:
         """Cut; the temperature is in already."""
         controls = with_other(
             rows.controls, safe_temperature=torch.ones_like(rows.controls.safe_temperature)
         )
         controls.features = dataclasses.replace(controls.features, truncated=True)
-        return super().draw(sharpen(log_law, controls), rows, positions)
+        return super().draw(sharpen(log_probs, controls), rows, positions)
 
 
 @fault(
@@ -47,8 +47,8 @@ class DrawsCut(RejectionRule):
     caught_by="sampled",
     engine=ENGINE,
 )
-class ReportsRawLaw(OtherRule):
-    """Drafts are drawn from the law that is cut, and the uncut one is reported."""
+class ReportsRawProbs(OtherRule):
+    """Drafts are drawn from the distribution that is cut, and the uncut one is reported."""
 
     broken = DrawsCut
 
@@ -65,11 +65,13 @@ class ReportsRawLaw(OtherRule):
 
 @rule_fault("law-of-slot-before", family="F7", recreates="openvino.genai #4190")
 class ReadsSlotBefore(RejectionRule):
-    """Each slot but the first is judged by the target's law of the slot before it."""
+    """Each slot but the first is judged by the target's distribution of the slot before it."""
 
-    def verify(self, log_law: Tensor, proposal: Proposal, rows: Rows) -> Verified:
+    def verify(self, log_probs: Tensor, proposal: Proposal, rows: Rows) -> Verified:
         """Shift the distributions by one."""
-        return super().verify(torch.cat([log_law[:, :1], log_law[:, :-1]], dim=1), proposal, rows)
+        return super().verify(
+            torch.cat([log_probs[:, :1], log_probs[:, :-1]], dim=1), proposal, rows
+        )
 
 
 @fault(
@@ -85,16 +87,16 @@ class TakesBonusFromDraft(Decoder):
     def propose(self, *, gamma: int, unread: int) -> Proposal:
         """Draft one token more and put it aside."""
         longer = super().propose(gamma=gamma + 1, unread=unread) if gamma else None
-        if longer is None or longer.log_law is None:
+        if longer is None or longer.log_probs is None:
             return super().propose(gamma=gamma, unread=unread)
         self.drafted = longer.tokens
         lengths = longer.lengths.clamp(max=gamma)
-        return Proposal(longer.tokens[:, :-1], lengths, longer.log_law[:, :-1])
+        return Proposal(longer.tokens[:, :-1], lengths, longer.log_probs[:, :-1])
 
-    def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
         """Verify, then take the draft behind what was accepted in full."""
-        verified = super().verify(target_law, proposal)
-        if proposal.log_law is None:
+        verified = super().verify(target_probs, proposal)
+        if proposal.log_probs is None:
             return verified
         full = (verified.accepted == proposal.lengths)[:, None]
         slots = torch.arange(verified.tokens.shape[1], device=full.device)
@@ -183,9 +185,9 @@ class DropsCrossingToken(Decoder):
 
     def sharpened(self, penalised: Tensor) -> Tensor:
         """Hide the least likely token kept, unless it is the only one."""
-        law = super().sharpened(penalised)
-        kept = law > HIDDEN
-        least = torch.where(kept, law, torch.inf).argmin(dim=-1, keepdim=True)
+        probs = super().sharpened(penalised)
+        kept = probs > HIDDEN
+        least = torch.where(kept, probs, torch.inf).argmin(dim=-1, keepdim=True)
         short = kept.sum(dim=-1, keepdim=True) > 1
         short &= (self.rows.controls.top_p < 1.0)[:, None, None]
-        return law.scatter(-1, least, torch.where(short, HIDDEN, law.gather(-1, least)))
+        return probs.scatter(-1, least, torch.where(short, HIDDEN, probs.gather(-1, least)))

@@ -25,11 +25,11 @@ def with_other(controls: SamplingControls, **tensors: Tensor) -> SamplingControl
 class VerifiesGreedily(Decoder):
     """Takes the argmax in verified slots, as if the temperature were 0."""
 
-    def verify(self, target_law: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
         """Make each distribution but the bonus token's a point mass."""
-        best = target_law[:, :-1].argmax(dim=-1, keepdim=True)
-        certain = torch.full_like(target_law[:, :-1], float("-inf")).scatter(2, best, 0.0)
-        return super().verify(torch.cat([certain, target_law[:, -1:]], dim=1), proposal)
+        best = target_probs[:, :-1].argmax(dim=-1, keepdim=True)
+        certain = torch.full_like(target_probs[:, :-1], float("-inf")).scatter(2, best, 0.0)
+        return super().verify(torch.cat([certain, target_probs[:, -1:]], dim=1), proposal)
 
 
 @fault("temperature-bonus-only", family="F4", recreates="vLLM #10198", caught_by="coupled")
@@ -38,9 +38,9 @@ class ForgetsTemperature(Decoder):
 
     def sharpened(self, penalised: Tensor) -> Tensor:
         """Take the temperature out of all slots but the last."""
-        law = super().sharpened(penalised)
-        hot = law[:, :-1] * self.rows.controls.safe_temperature[:, None, None]
-        return torch.cat([hot, law[:, -1:]], dim=1)
+        probs = super().sharpened(penalised)
+        hot = probs[:, :-1] * self.rows.controls.safe_temperature[:, None, None]
+        return torch.cat([hot, probs[:, -1:]], dim=1)
 
 
 @fault("cuts-bonus-only", family="F4", recreates="vLLM #10198", caught_by="coupled")
@@ -78,9 +78,9 @@ class FixesTemperature(Decoder):
 
 @fault("probabilities-as-logits", family="F4", recreates="vllm-ascend #6685", caught_by="coupled")
 class MistakesProbabilities(Decoder):
-    """Verified slots take probabilities for logits, which flattens every law."""
+    """Verified slots take probabilities for logits, which flattens every distribution."""
 
     def sharpened(self, penalised: Tensor) -> Tensor:
         """Apply softmax once too often."""
-        law = super().sharpened(penalised)
-        return torch.cat([law[:, :-1].softmax(dim=-1), law[:, -1:]], dim=1)
+        probs = super().sharpened(penalised)
+        return torch.cat([probs[:, :-1].softmax(dim=-1), probs[:, -1:]], dim=1)

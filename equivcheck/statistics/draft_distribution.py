@@ -11,7 +11,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
-from equivcheck.records.score_table import LOOKUP_LAW, ONE_HOT_LAW, ScoreTable
+from equivcheck.records.score_table import LOOKUP_DRAFTS, ONE_HOT_DRAFTS, ScoreTable
 from equivcheck.statistics.combination import Peak, peak_of
 from equivcheck.statistics.impossible import Impossible, impossible_under_q
 from equivcheck.statistics.stages import ACCEPT, DRAFT, RECOVERED
@@ -37,7 +37,7 @@ class Void:
 
 def is_known(scores: ScoreTable) -> bool:
     """Whether q is the engine's own for certain: that of certain drafts is, a model's is not."""
-    return scores.draft_law in (LOOKUP_LAW, ONE_HOT_LAW)
+    return scores.draft_distribution in (LOOKUP_DRAFTS, ONE_HOT_DRAFTS)
 
 
 def contradicted(scores: ScoreTable, stages: Mapping[str, Logs]) -> Void | None:

@@ -8,7 +8,13 @@ import math
 import numpy as np
 import pytest
 
-from equivcheck.records.score_table import LOOKUP_LAW, ONE_HOT_LAW, ScoreTable, Stage, Violation
+from equivcheck.records.score_table import (
+    LOOKUP_DRAFTS,
+    ONE_HOT_DRAFTS,
+    ScoreTable,
+    Stage,
+    Violation,
+)
 from equivcheck.statistics.battery import Battery, evaluate
 from equivcheck.statistics.combination import WEIGHTS, combine
 from tests.unit.statistics.tables import Decoder, make, target
@@ -23,7 +29,9 @@ def judged(scores: ScoreTable, *, alpha: float = 1e-4) -> Battery:
 
 
 @pytest.mark.parametrize("misread", MISREAD)
-def test_a_lossless_decoder_that_drafts_by_another_law_is_not_accused(misread: float) -> None:
+def test_a_lossless_decoder_that_drafts_by_another_distribution_is_not_accused(
+    misread: float,
+) -> None:
     found = judged(make(Decoder(misread=misread), seed=5, rounds=150))
     assert not found.broken
     assert found.impossible.total == 0
@@ -80,10 +88,10 @@ def test_drafts_off_q_void_it_without_any_event() -> None:
     assert not found.broken
 
 
-@pytest.mark.parametrize("law", [LOOKUP_LAW, ONE_HOT_LAW])
-def test_certain_drafts_have_a_known_law_and_are_held_to_it(law: str) -> None:
+@pytest.mark.parametrize("distribution", [LOOKUP_DRAFTS, ONE_HOT_DRAFTS])
+def test_certain_drafts_have_a_known_distribution_and_are_held_to_it(distribution: str) -> None:
     scores = make(Decoder(recover=target), seed=1, rounds=60)
-    found = judged(dataclasses.replace(scores, draft_law=law))
+    found = judged(dataclasses.replace(scores, draft_distribution=distribution))
     assert found.void is None
     assert set(found.impossible.counts) == {"recovered-impossible"}
     assert found.broken_alone

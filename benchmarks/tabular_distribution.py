@@ -1,4 +1,4 @@
-"""Judges the tabular pair: the whole law of every context, and the scores of every token."""
+"""Judge the tabular pair: the distribution of every context, the scores of every token."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchmarks.tabular import Asked, TabularPair, contexts
-from equivcheck.records.score_table import ONE_HOT_LAW, ScoreTable
+from equivcheck.records.score_table import ONE_HOT_DRAFTS, ScoreTable
 from equivcheck.scoring.carried import Carried
 from equivcheck.scoring.columns import ScoredRows, columns
-from equivcheck.scoring.laws import point_law, sampling_law
+from equivcheck.scoring.distributions import point_mass, sampling_distribution
 from equivcheck.scoring.neighbours import Neighbours
 from equivcheck.scoring.places import places
 from equivcheck.scoring.table import TableBuilder
@@ -25,7 +25,7 @@ SLACK = 1e-3
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Variation:
-    """How far the laws of all contexts lie from those wanted, by counts."""
+    """How far the distributions of all contexts lie from those wanted, by counts."""
 
     tokens: int
     estimate: float
@@ -38,26 +38,28 @@ class Variation:
     """Of Pearson's chi-square over all contexts."""
 
 
-def variation(counts: NDArray[np.int64], law: NDArray[np.float64], *, level: float) -> Variation:
-    """Hold counts [contexts, V] to the laws [contexts, V].
+def variation(
+    counts: NDArray[np.int64], distribution: NDArray[np.float64], *, level: float
+) -> Variation:
+    """Hold counts [contexts, V] to the distributions [contexts, V].
 
     In a context with N tokens the distance is within ``sqrt((V ln 2 + ln(C / level)) / 2N)`` of the
     observed one: Hoeffding's inequality for each of the 2^V sets of tokens, and a union over them
     and the C contexts (Weissman et al. 2003). Given its context, a token of a decoder whose draws
-    are independent has one law, so its first N visits are a sample of fixed size.
+    are independent has one distribution, so its first N visits are a sample of fixed size.
     """
     seen = counts.sum(axis=1)
-    distance = np.abs(counts / seen[:, None] - law).sum(axis=1) / 2
-    size = law.shape[1] * math.log(2) + math.log(len(law) / level)
+    distance = np.abs(counts / seen[:, None] - distribution).sum(axis=1) / 2
+    size = distribution.shape[1] * math.log(2) + math.log(len(distribution) / level)
     slack = np.sqrt(size / (2 * seen))
-    expected = law * seen[:, None]
+    expected = distribution * seen[:, None]
     statistic = float(((counts - expected) ** 2 / expected).sum())
     return Variation(
         tokens=int(seen.sum()),
         estimate=float(distance.max()),
         bound=float((distance + slack).max()),
         least=max(0.0, float((distance - slack).max())),
-        p_value=float(stats.chi2.sf(statistic, law.size - len(law))),
+        p_value=float(stats.chi2.sf(statistic, distribution.size - len(distribution))),
     )
 
 
@@ -66,8 +68,8 @@ def scored(
 ) -> ScoreTable:
     """The scores of outputs that were all drawn under one sampling, without a model.
 
-    Drafts were drawn from the pair's draft law, or are certain; each was judged by itself, or whole
-    blocks of them were.
+    Drafts were drawn from the pair's draft distribution, or are certain; each was judged
+    by itself, or whole blocks of them were.
 
     Raises:
         ValueError: the sampling is greedy.
@@ -81,14 +83,14 @@ def scored(
             for name in ScoredRows._fields
         }
     )
-    target = sampling_law(pair.target[rows], sampling)
+    target = sampling_distribution(pair.target[rows], sampling)
     if one_hot:
-        draft = point_law(torch.from_numpy(where.proposed), otherwise=target)
+        draft = point_mass(torch.from_numpy(where.proposed), otherwise=target)
     else:
-        draft = sampling_law(pair.draft[rows], sampling)
+        draft = sampling_distribution(pair.draft[rows], sampling)
     slack = torch.full((len(rows),), SLACK)
     weights = Carried(where).weigh(0, target, draft, slack=slack) if blocks else None
     found = columns(target, draft, drawn, slack=slack, weights=weights)
     builder = TableBuilder([request.key for request, _ in asked], where)
     builder.fill(0, {name: values.cpu().numpy() for name, values in found.items()})
-    return builder.table(draft_law=ONE_HOT_LAW if one_hot else "draft model")
+    return builder.table(draft_distribution=ONE_HOT_DRAFTS if one_hot else "draft model")

@@ -13,13 +13,13 @@ from equivcheck.core.rules import RULES, Rule
 from equivcheck.core.service_schedule import Served
 from equivcheck.records.records import SAMPLED, Evidence, Preflight
 from equivcheck.records.sample_keys import parse_draw
-from equivcheck.records.score_table import ONE_HOT_LAW, Support
+from equivcheck.records.score_table import ONE_HOT_DRAFTS, Support
 
 if TYPE_CHECKING:
     from equivcheck.records.score_table import ScoreTable
     from equivcheck.statistics.battery import Battery
     from equivcheck.statistics.combination import Peak
-    from equivcheck.statistics.draft_law import Void
+    from equivcheck.statistics.draft_distribution import Void
     from equivcheck.statistics.impossible import Impossible
     from equivcheck.statistics.margins import Margin
     from equivcheck.statistics.preflight import Shortfall
@@ -88,7 +88,7 @@ def void_headline(battery: Battery, void: Void) -> str:
 
 def void_details(void: Void) -> Iterator[str]:
     """What is void, a line each."""
-    from equivcheck.statistics.draft_law import ALPHA_DRAFT
+    from equivcheck.statistics.draft_distribution import ALPHA_DRAFT
 
     limit = power(-math.log(ALPHA_DRAFT))
     yield f"q is void from one event that it rules out, or from {limit} against drafts from it"
@@ -226,14 +226,14 @@ def _details(evidence: Evidence, battery: Battery) -> Iterator[str]:
             f"{plural(found.positions, 'position')} beforehand"
         )
         yield f"{found.tokens:,} tokens show with 99 %: {_visible(found, alpha=battery.alpha)}"
-    if scores.draft_law.startswith("shadow"):
+    if scores.draft_distribution.startswith("shadow"):
         yield "the engine's own drafts are unknown: leaks and leniency are towards the shadow draft"
     if RULES[rule_of(evidence)].carries:
         yield "blocks are verified as a whole: in the stages p is what accepted drafts carry of it"
-    if scores.draft_law == ONE_HOT_LAW:
+    if scores.draft_distribution == ONE_HOT_DRAFTS:
         yield "the engine calls its drafts certain; drafts drawn from a q would break the stages"
     yield (
-        f"draft distribution: {visible(scores.draft_law)}; "
+        f"draft distribution: {visible(scores.draft_distribution)}; "
         f"{plural(battery.impossible.border, 'token')} at the border of a truncated distribution, "
         f"where arithmetic decides"
     )

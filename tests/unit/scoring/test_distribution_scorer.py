@@ -18,14 +18,14 @@ from equivcheck.engines.device import load_setup
 from equivcheck.engines.registry import load_engine
 from equivcheck.records.score_table import ALTERNATIVES, ScoreTable, Stage, Support, Twin, Violation
 from equivcheck.records.score_table_file import concatenate
-from equivcheck.scoring import sampling_law as scoring
+from equivcheck.scoring import distribution_scorer as scoring
+from equivcheck.scoring.distribution_scorer import DistributionScorer
 from equivcheck.scoring.reference import Reference
-from equivcheck.scoring.sampling_law import LawScorer
 from equivcheck.statistics.battery import Battery, evaluate
 
 Draws = Sequence[tuple[Request, Generation]]
 EOS = 0
-LAWS = (
+SAMPLINGS = (
     Sampling(temperature=1.0),
     Sampling(temperature=0.8, top_p=0.9),
     Sampling(temperature=1.2, top_k=20),
@@ -48,11 +48,11 @@ def requests(rounds: int, *, tokens: int = 24) -> list[Request]:
             key=f"law/c{case}{ROUND_MARK}{number}",
             prompt_ids=tuple(range(20 + 5 * (case % 3), 60)),
             max_new_tokens=tokens,
-            sampling=law,
+            sampling=distribution,
             seed=1000 * case + number,
         )
         for number in range(rounds)
-        for case, law in enumerate(LAWS)
+        for case, distribution in enumerate(SAMPLINGS)
     ]
 
 
@@ -63,9 +63,9 @@ def draw(spec: str, setup: EngineSetup, asked: Sequence[Request]) -> Draws:
     return [(request, answers[request.key]) for request in asked]
 
 
-def scorer(setup: EngineSetup, **options: object) -> LawScorer:
+def scorer(setup: EngineSetup, **options: object) -> DistributionScorer:
     given = {"eos_token_ids": (EOS,), "drafter": "model"} | options
-    return LawScorer(Settings(setup=setup), **given)  # type: ignore[arg-type]
+    return DistributionScorer(Settings(setup=setup), **given)  # type: ignore[arg-type]
 
 
 def judged(table: ScoreTable) -> Battery:
@@ -108,7 +108,7 @@ def test_a_sound_decoder_is_not_refuted(table: ScoreTable, sound: Draws) -> None
     assert set(found.stages) == {"draft", "accept", "recovered", "bonus"}
     # Each stage was really looked at.
     assert np.bincount(table.stage, minlength=4)[1:].min() > 100
-    assert table.draft_law == "draft model"
+    assert table.draft_distribution == "draft model"
 
 
 def test_the_trace_is_read_as_the_engine_meant_it(table: ScoreTable, sound: Draws) -> None:
@@ -191,7 +191,7 @@ def test_prompt_lookup_is_scored_as_a_point_mass(wide: EngineSetup) -> None:
     ]
     draws = draw("native:gamma=3,drafter=lookup,rule=rejection", wide, asked)
     found = scorer(wide, drafter="lookup").score(draws)
-    assert found.draft_law == "prompt lookup"
+    assert found.draft_distribution == "prompt lookup"
     tried = (found.stage == Stage.ACCEPTED) | (found.stage == Stage.RECOVERED)
     assert tried.sum() > 50
     assert (found.violation == Violation.NONE).all()
@@ -209,7 +209,7 @@ def test_certain_drafts_are_scored_by_what_the_steps_name(wide: EngineSetup) -> 
     one_hot = scorer(alone, drafter="one-hot")
     assert len(one_hot.teachers) == 1
     found, copied = one_hot.score(draws), scorer(wide, drafter="lookup").score(draws)
-    assert found.draft_law == "one-hot"
+    assert found.draft_distribution == "one-hot"
     assert not judged(found).broken
     tried = (found.stage == Stage.ACCEPTED) | (found.stage == Stage.RECOVERED)
     for name in ("stage", "accept_prob", "violation", "draft_mass", "recovered_mass"):
@@ -233,7 +233,7 @@ def test_the_rule_does_not_matter_to_what_was_certain(wide: EngineSetup) -> None
 def test_plain_decoding_has_a_shadow_for_a_drafter(wide: EngineSetup) -> None:
     draws = draw("native:gamma=0", wide, requests(2))
     found = scorer(wide, drafter=None).score(draws)
-    assert found.draft_law == "shadow draft model"
+    assert found.draft_distribution == "shadow draft model"
     assert (found.stage == Stage.UNKNOWN).all()
     assert not found.draft_mass.any()
     assert not judged(found).broken
@@ -242,7 +242,7 @@ def test_plain_decoding_has_a_shadow_for_a_drafter(wide: EngineSetup) -> None:
 def test_a_pair_without_a_draft_model(wide: EngineSetup) -> None:
     alone = msgspec.structs.replace(wide, pair=wide.pair.partition("+")[0])
     draws = draw("native:gamma=3,rule=rejection", alone, requests(2))
-    assert scorer(alone, drafter=None).draft_law == "shadow prompt lookup"
+    assert scorer(alone, drafter=None).draft_distribution == "shadow prompt lookup"
     found = scorer(alone, drafter="lookup").score(draws)
     assert (found.stage != Stage.UNKNOWN).all()
     with pytest.raises(SettingsError, match="has no draft model"):
