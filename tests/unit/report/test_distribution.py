@@ -21,7 +21,7 @@ from tests.unit.statistics.tables import Decoder, temperature
 def test_a_run_without_draws_has_no_section() -> None:
     evidence = evidence_of(None)
     assert distribution_view(evidence) is None
-    assert 'id="law"' not in html.render(view_of(evidence, judge(evidence)))
+    assert 'id="distribution"' not in html.render(view_of(evidence, judge(evidence)))
 
 
 def test_the_view_holds_what_the_battery_found() -> None:
@@ -45,7 +45,7 @@ def test_a_refuted_distribution_leaves_diagonal_and_limit() -> None:
 def test_the_report_draws_both_pictures() -> None:
     evidence = evidence_of(table(Decoder(), rounds=40))
     text = html.render(view_of(evidence, judge(evidence)))
-    section = text[text.index('<section id="law"') :].partition("</section>")[0]
+    section = text[text.index('<section id="distribution"') :].partition("</section>")[0]
     assert len(re.findall("<svg", section)) == 2
     assert "Evidence against the distribution, by tokens drawn" in section
     assert "5,120 tokens of 320 draws" in section
@@ -78,7 +78,7 @@ def test_draws_wholly_outside_the_distribution_have_no_transform() -> None:
     sound = table(Decoder(), rounds=4)
     outside = dataclasses.replace(sound, support=np.full_like(sound.support, Support.OUTSIDE))
     evidence = evidence_of(outside)
-    section = html.render(view_of(evidence, judge(evidence))).partition('<section id="law"')[2]
+    section = html.render(view_of(evidence, judge(evidence))).partition('<section id="distribution"')[2]
     assert section.partition("</section>")[0].count("<svg") == 1
 
 
