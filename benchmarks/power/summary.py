@@ -37,8 +37,8 @@ figures of theirs are too good to be true. L2: whether vLLM's convergence heuris
 the distribution must fall 20 times as much as to random distributions from 10 to 100,000 samples),
 computed over 30 bins, would accuse at 100,000 tokens. MMD: the Hamming two-sample statistic of
 Model Equality Testing, by counts (the package, 0.0.2, gives the same but for a constant factor),
-both arms together, 95 % power; "at least" where its effect was not clear, which is then a bound in its
-favour. Simulated: tokens at 99 % (median) that a synthetic pair had led to expect, of output alone
+both arms together, 95 % power; "at least" where its effect was not clear, which is then a bound
+in its favour. Simulated: tokens at 99 % (median) that a synthetic pair had led to expect, of output alone
 and of the cheapest trace test.
 
 A fault shows only where it changes something. The residual at temperature 1 is right at

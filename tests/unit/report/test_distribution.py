@@ -78,7 +78,8 @@ def test_draws_wholly_outside_the_distribution_have_no_transform() -> None:
     sound = table(Decoder(), rounds=4)
     outside = dataclasses.replace(sound, support=np.full_like(sound.support, Support.OUTSIDE))
     evidence = evidence_of(outside)
-    section = html.render(view_of(evidence, judge(evidence))).partition('<section id="distribution"')[2]
+    text = html.render(view_of(evidence, judge(evidence)))
+    section = text.partition('<section id="distribution"')[2]
     assert section.partition("</section>")[0].count("<svg") == 1
 
 
