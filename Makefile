@@ -15,7 +15,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   "$$p" $(RUNS) && { command -v "$$p"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install gate audit test attack quick lint dist docs structure pair pair-further clean bench engines test-engines
+.PHONY: help install gate audit test attack quick lint dist docs pair pair-further clean bench engines test-engines
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -118,9 +118,6 @@ docs: $(STAMP) ## build the site in build/site/, warnings are errors
 	@echo "== docs"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-
-structure: $(STAMP) ## write the list of modules in docs/structure.md from their docstrings
-	@$(BIN)/python -m tests.structure_page
 
 # Fewer prompts take less time and give wider intervals.
 BENCH_PROMPTS ?= 10
