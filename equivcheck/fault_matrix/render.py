@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -138,6 +139,26 @@ def catalogue(results: Sequence[Result]) -> Iterator[str]:
         yield ""
 
 
+def families(results: Sequence[Result]) -> Iterator[str]:
+    """A row a class of faults: how many were caught, and which checks had to catch them."""
+    yield table_row(["class", "what goes wrong", "caught", "by"])
+    yield table_row(["---", "---", "---:", "---"])
+    gathered: dict[str, list[Runs]] = {}
+    for runs in faults_of(results):
+        gathered.setdefault(runs.first.family, []).append(runs)
+    for family, every in gathered.items():
+        checks = Counter(runs.first.caught_by for runs in every)
+        caught = sum(runs.always_caught for runs in every)
+        yield table_row(
+            [
+                family,
+                FAMILIES[family],
+                f"{caught} of {len(every)}",
+                ", ".join(f"`{check}` {count}" for check, count in checks.most_common()),
+            ]
+        )
+
+
 def controls(results: Sequence[Result]) -> Iterator[str]:
     """Sound decoders: how often each was run, and what was said of it."""
     every = sorted(controls_of(results), key=lambda runs: runs.first.id)
@@ -177,6 +198,7 @@ def table_row(cells: Sequence[str]) -> str:
 
 SECTIONS: dict[str, Callable[[Sequence[Result]], Iterator[str]]] = {
     "faults-summary": summary,
+    "faults-families": families,
     "faults-matrix": matrix,
     "faults-catalogue": catalogue,
     "faults-controls": controls,

@@ -106,6 +106,8 @@ def test_markers_are_filled_and_nothing_else_is_touched(tmp_path: Path) -> None:
     assert "| F8 | `skip-first-check` | [✗] | ? |  | not equivalent | 1 of 1 | 1,234 |" in once
     assert "| 0.50 → 0.25 | lossless, draft degraded | 1 of 1 |  |" in once
     assert "**missed**: equivalent" in once
+    assert "| F8 | cache rollback | 1 of 2 | `greedy` 2 |" in once
+    assert "| F20 | draft quality | 1 of 1 | `acceptance` 1 |" in once
     assert "```text\n✗ fail plain/01 · greedy\n  candidate | diverged\n```" in once
     assert "| `sound` | Trimming does nothing | `native:gamma=4` | 1 | 0 | 1 equivalent |" in once
     render(path, results)
