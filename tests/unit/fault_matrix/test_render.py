@@ -14,6 +14,7 @@ from equivcheck.fault_matrix.render import SECTIONS, render
 from equivcheck.fault_matrix.result import Said
 from equivcheck.fault_matrix.tally import sentence, tally
 from tests.unit.fault_matrix.make import make_control, make_result
+from tests.unit.source import ROOT
 
 SLOW = make_result(
     id="draft-late",
@@ -112,6 +113,13 @@ def test_markers_are_filled_and_nothing_else_is_touched(tmp_path: Path) -> None:
     assert "| `sound` | Trimming does nothing | `native:gamma=4` | 1 | 0 | 1 equivalent |" in once
     render(path, results)
     assert path.read_text(encoding="utf-8") == once
+
+
+def test_the_committed_pages_have_every_section() -> None:
+    pages = [ROOT / name for name in ("README.md", "docs/faults.md", "reports/faults/README.md")]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    assert [name for name in SECTIONS if f"<!-- {name} -->\n" not in text] == []
+    assert "| F8 | cache rollback | " in text
 
 
 def test_a_page_without_markers_is_refused(tmp_path: Path) -> None:
