@@ -38,8 +38,8 @@ the distribution must fall 20 times as much as to random distributions from 10 t
 computed over 30 bins, would accuse at 100,000 tokens. MMD: the Hamming two-sample statistic of
 Model Equality Testing, by counts (the package, 0.0.2, gives the same but for a constant factor),
 both arms together, 95 % power; "at least" where its effect was not clear, which is then a bound
-in its favour. Simulated: tokens at 99 % (median) that a synthetic pair had led to expect, of output alone
-and of the cheapest trace test.
+in its favour. Simulated: tokens at 99 % (median) that a synthetic pair had led to expect, of output
+alone and of the cheapest trace test.
 
 A fault shows only where it changes something. The residual at temperature 1 is right at
 temperature 1; the nucleus faults need a top-p, `raw-draft-law` needs a cut; none of the rules
