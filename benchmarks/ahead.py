@@ -50,7 +50,7 @@ ARMS = (
 @contextlib.contextmanager
 def launching(arm: Arm) -> Iterator[None]:
     """Launch kernels as an arm does."""
-    from equivcheck.decoding.arithmetic import fused, products
+    from equivcheck.decoding.backends import fused, products
     from equivcheck.decoding.kernels import starting
 
     def tiles(*, columns: int, inner: int) -> products.Tiles:

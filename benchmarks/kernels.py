@@ -26,11 +26,11 @@ from triton.runtime.driver import driver
 from triton.runtime.jit import JITFunction
 
 from benchmarks.machine_code import Compiled, described
-from equivcheck.decoding.arithmetic.fused import FusedArithmetic
-from equivcheck.decoding.arithmetic.interface import HeadNorms, KeyValues, Standing
-from equivcheck.decoding.arithmetic.invariant import InvariantArithmetic
-from equivcheck.decoding.arithmetic.products import product, tiles_for
-from equivcheck.decoding.arithmetic.stock import ACTIVATIONS
+from equivcheck.decoding.backends.fused import FusedBackend
+from equivcheck.decoding.backends.interface import HeadNorms, KeyValues, Standing
+from equivcheck.decoding.backends.invariant import InvariantBackend
+from equivcheck.decoding.backends.products import product, tiles_for
+from equivcheck.decoding.backends.stock import ACTIVATIONS
 from equivcheck.decoding.kernels import starting
 from equivcheck.decoding.kernels.noise import uniform_noise
 
@@ -157,15 +157,15 @@ def launch_all(case: Case, *, memory: int) -> None:
     def integers(*sizes: int) -> Tensor:
         return torch.zeros(sizes, dtype=torch.int64)
 
-    arithmetic, invariant = FusedArithmetic(), InvariantArithmetic()
+    backend, invariant = FusedBackend(), InvariantBackend()
     positions, hidden = integers(rows, width), empty(rows, width, shape.hidden)
     gain = empty(shape.hidden)
-    arithmetic.norm(hidden, gain, eps=1e-6)
-    arithmetic.add_norm(hidden, hidden, gain, eps=1e-6)
-    arithmetic.gate(empty(rows, width, 2 * shape.inner), activation=shape.activation)
+    backend.norm(hidden, gain, eps=1e-6)
+    backend.add_norm(hidden, hidden, gain, eps=1e-6)
+    backend.gate(empty(rows, width, 2 * shape.inner), activation=shape.activation)
     angles = empty(rows, width, shape.head)
     cache = KeyValues(*(empty(rows, shape.reach + 64, shape.kv_heads, shape.head) for _ in "kv"))
-    query = arithmetic.rotate_and_store(
+    query = backend.rotate_and_store(
         empty(rows, width, shape.heads + 2 * shape.kv_heads, shape.head),
         Standing(integers(rows, 1), positions, angles, angles),
         cache,
@@ -173,15 +173,15 @@ def launch_all(case: Case, *, memory: int) -> None:
         eps=1e-6,
     )
     seen = KeyValues(cache.keys[:, : shape.reach], cache.values[:, : shape.reach])
-    visible = arithmetic.visible(
+    visible = backend.visible(
         positions, keys=torch.arange(shape.reach), window=None, shared=1, dtype=dtype
     )
-    arithmetic.attend(query, seen, visible)
-    arithmetic.attend(query, seen._replace(rows=integers(rows)), visible)
+    backend.attend(query, seen, visible)
+    backend.attend(query, seen._replace(rows=integers(rows)), visible)
     heads = shape.head * (shape.heads + 2 * shape.kv_heads)
     for outputs, bias in ((2 * shape.inner, None), (shape.hidden, gain), (heads, None)):
         weight = empty(outputs, shape.hidden)
-        arithmetic.linear(hidden, weight, bias)
+        backend.linear(hidden, weight, bias)
         invariant.linear(hidden, weight, bias)
         tiles = tiles_for(
             rows=MANY,

@@ -27,9 +27,9 @@ from triton.runtime.jit import KernelInterface
 from equivcheck.core.cases import Sampling
 from equivcheck.core.generation import Request
 from equivcheck.decoding.architecture import Architecture, describe
-from equivcheck.decoding.arithmetic.fused import FusedArithmetic
-from equivcheck.decoding.arithmetic.interface import Arithmetic
-from equivcheck.decoding.arithmetic.stock import STOCK
+from equivcheck.decoding.backends.fused import FusedBackend
+from equivcheck.decoding.backends.interface import Backend
+from equivcheck.decoding.backends.stock import STOCK
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import ModelDrafter
 from equivcheck.decoding.gamma import GammaPolicy
@@ -158,14 +158,14 @@ def weights_of(shape: str) -> tuple[Architecture, Weights]:
 
 
 def decoder_of(
-    pair: tuple[str, str], *, arithmetic: Arithmetic, rule: VerificationRule, rows: int = 1
+    pair: tuple[str, str], *, backend: Backend, rule: VerificationRule, rows: int = 1
 ) -> Decoder:
     """A decoder of a pair of shapes, target and draft."""
     target, draft = (
         StaticModel(
             *weights_of(shape),
             positions=POSITIONS,
-            arithmetic=arithmetic,
+            backend=backend,
             reaches=reaches(POSITIONS),
         )
         for shape in pair
@@ -181,7 +181,7 @@ def decoder_of(
         detokenise=lambda token_ids: "",
         reads_together=True,
     )
-    decoder.rows.streams.kernel = arithmetic is not STOCK
+    decoder.rows.streams.kernel = backend is not STOCK
     return decoder
 
 
@@ -223,8 +223,8 @@ def main() -> None:
     print("|---|---:|---|---:|---:|---:|")
     for name, distribution in SAMPLINGS.items():
         for rule in (MatchRule(), RejectionRule()):
-            for arithmetic in (STOCK, FusedArithmetic()):
-                decoder = decoder_of(("8b", "0.15b"), arithmetic=arithmetic, rule=rule)
+            for backend in (STOCK, FusedBackend()):
+                decoder = decoder_of(("8b", "0.15b"), backend=backend, rule=rule)
                 for reach in REACHES:
                     plain, one, whole = (
                         step_launches(decoder, distribution, reach=reach, gamma=gamma).total
@@ -232,13 +232,13 @@ def main() -> None:
                     )
                     each = (whole - one) / (GAMMA - 1)
                     print(
-                        f"| {name}, {type(rule).__name__} | {reach:,} | {arithmetic.name} "
+                        f"| {name}, {type(rule).__name__} | {reach:,} | {backend.name} "
                         f"| {plain:,} | {each:,.0f} | {whole:,} |"
                     )
     print("\n| arithmetic | a chunk of prompts |\n|---|---:|")
-    for arithmetic in (STOCK, FusedArithmetic()):
-        decoder = decoder_of(("8b", "0.15b"), arithmetic=arithmetic, rule=MatchRule())
-        print(f"| {arithmetic.name} | {chunk_launches(decoder).total:,} |")
+    for backend in (STOCK, FusedBackend()):
+        decoder = decoder_of(("8b", "0.15b"), backend=backend, rule=MatchRule())
+        print(f"| {backend.name} | {chunk_launches(decoder).total:,} |")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from torch import Tensor
 from triton.runtime.errors import OutOfResources
 
 from equivcheck.bench.clocks import clock_of
-from equivcheck.decoding.arithmetic.products import FEWEST, NARROW, WIDE, Tiles, product
+from equivcheck.decoding.backends.products import FEWEST, NARROW, WIDE, Tiles, product
 from equivcheck.pairs.shapes import SHAPES, Shape
 
 HEAD = 64

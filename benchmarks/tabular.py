@@ -19,7 +19,7 @@ from torch import Tensor
 from equivcheck.core.cases import Sampling
 from equivcheck.core.generation import Generation, Request
 from equivcheck.decoding.architecture import Architecture
-from equivcheck.decoding.arithmetic.stock import STOCK
+from equivcheck.decoding.backends.stock import STOCK
 from equivcheck.decoding.cache import StaticCache
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import ModelDrafter
@@ -62,7 +62,7 @@ class TabularModel(StaticModel):
             query_key_norm=False,
             windows=(None,),
         )
-        self.arithmetic = STOCK
+        self.backend = STOCK
         self.key_positions = torch.arange(positions)
         self.reaches = (positions,)
 

@@ -138,7 +138,7 @@ def step_reads(engine: Engine) -> StepReads:
         held, cache = engine.model.weights, engine.decoder.cache
         unread = 0 if _same(held.embedding, held.head) else held.embedding.nbytes
         weights, cached = _bytes(_tensors(held)) - unread, _bytes(_tensors(cache))
-        if (dtype := engine.model.arithmetic.head_dtype) is not None:
+        if (dtype := engine.model.backend.head_dtype) is not None:
             weights += held.head.numel() * dtype.itemsize - held.head.nbytes
         rows, reach = engine.decoder.rows.tokens.shape[0], engine.decoder.rows.reach
         position = cached // (rows * cache.positions)
@@ -220,7 +220,7 @@ def _weight_bytes(*models: StaticModel) -> int:
     for model in models:
         for tensor in _tensors(model.weights):
             found[id(tensor)] = tensor
-            copied[id(tensor)] = model.arithmetic.copied_bytes(tensor)
+            copied[id(tensor)] = model.backend.copied_bytes(tensor)
     return _bytes(found.values()) + sum(copied.values())
 
 

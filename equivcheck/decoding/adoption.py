@@ -13,8 +13,8 @@ import torch
 
 from equivcheck.core.errors import PairError, unknown_name
 from equivcheck.decoding.architecture import Architecture, describe
-from equivcheck.decoding.arithmetic.interface import Arithmetic
-from equivcheck.decoding.arithmetic.stock import ACTIVATIONS, STOCK
+from equivcheck.decoding.backends.interface import Backend
+from equivcheck.decoding.backends.stock import ACTIVATIONS, STOCK
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.weights import Weights, fuse
 
@@ -35,7 +35,7 @@ def adopt(
     model: Any,
     *,
     positions: int,
-    arithmetic: Arithmetic = STOCK,
+    backend: Backend = STOCK,
     reaches: tuple[int, ...] = (),
 ) -> StaticModel:
     """Make a static model out of a transformers causal LM.
@@ -59,7 +59,7 @@ def adopt(
         architecture,
         fused(model, architecture),
         positions=positions,
-        arithmetic=arithmetic,
+        backend=backend,
         reaches=reaches,
     )
     tokens = probe_tokens(architecture.vocab, static.device)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from equivcheck.decoding.architecture import Architecture
-from equivcheck.decoding.arithmetic.interface import KeyValues, Standing
+from equivcheck.decoding.backends.interface import KeyValues, Standing
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

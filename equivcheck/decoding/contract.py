@@ -16,7 +16,7 @@ import torch
 from msgspec import Struct
 from torch import Tensor
 
-from equivcheck.decoding.arithmetic.interface import Arithmetic
+from equivcheck.decoding.backends.interface import Backend
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.prefill import BLOCK, Prefill, Span, chunk_on
 from equivcheck.decoding.probes import Probe, probe_operations
@@ -72,7 +72,7 @@ def probe_contract(
     whole = [probe_step(model, rows=rows, width=width, tokens=tokens)]
     if len(model.reaches) > 1:
         whole.append(probe_reach(model, rows=rows, width=width))
-    invariant = model.arithmetic.batch_invariant
+    invariant = model.backend.batch_invariant
     if invariant:
         whole.append(probe_alone(model, rows=rows, width=width, tokens=tokens))
     if rows > 1:
@@ -81,15 +81,15 @@ def probe_contract(
     single: tuple[Probe, ...] = ()
     if operations or broken:
         single = tuple(probe_operations(model, rows=rows, width=width))
-    holds = not broken and promisable(model.arithmetic, width=width)
+    holds = not broken and promisable(model.backend, width=width)
     threads = torch.get_num_threads()
     dtype = str(model.dtype).removeprefix("torch.")
     positions = model.key_positions.shape[0]
     device = device_name(model.device)
     shape = f"fixed-shape {rows}x{width}x{positions}"
     name = f"batch-invariant {positions}" if invariant else shape
-    if model.arithmetic.name != "stock":
-        name = f"{name} {model.arithmetic.name}"
+    if model.backend.name != "stock":
+        name = f"{name} {model.backend.name}"
     if any(probe.differing and not probe.required for probe in whole):
         name = f"{name} read-alone"
     return ContractReport(
@@ -104,9 +104,9 @@ def probe_contract(
     )
 
 
-def promisable(arithmetic: Arithmetic, *, width: int) -> bool:
+def promisable(backend: Backend, *, width: int) -> bool:
     """Whether a contract is offered at a width at all, should its probes hold."""
-    return arithmetic.batch_invariant or width % SHAPE_MULTIPLE == 0
+    return backend.batch_invariant or width % SHAPE_MULTIPLE == 0
 
 
 @torch.inference_mode()
@@ -169,7 +169,7 @@ def probe_prefill(model: StaticModel, *, seed: int = 2) -> Probe:
         shape=f"chunks of {chunk} tokens, of {len(spans)} texts and of one",
         differing=differing,
         compared=compared,
-        required=model.arithmetic.batch_invariant,
+        required=model.backend.batch_invariant,
     )
 
 

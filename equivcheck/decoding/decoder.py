@@ -201,7 +201,7 @@ class Decoder:
     def target_logits(self, proposal: Proposal) -> Tensor:
         """The target's logits behind the last token and each draft, [rows, gamma + 1, vocab]."""
         live = proposal.tokens.shape[1] + 1
-        width = live if self.model.arithmetic.batch_invariant else self.width
+        width = live if self.model.backend.batch_invariant else self.width
         window = self.rows.window(proposal.tokens, width=width)
         cache = self.cache.upto(self.rows.reach)
         hidden = self.model.forward(window, self.start(), cache)

@@ -19,7 +19,7 @@ from torch import Tensor
 from equivcheck.core.errors import PairError
 from equivcheck.core.escape import visible
 from equivcheck.decoding.architecture import Architecture
-from equivcheck.decoding.arithmetic.interface import Arithmetic
+from equivcheck.decoding.backends.interface import Backend
 from equivcheck.decoding.heads import EagleDepth, EagleHead, Head, MtpDepth, MtpHead
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.weights import LayerWeights, Weights
@@ -36,7 +36,7 @@ class HeadFiles:
     config: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
     target: StaticModel
-    arithmetic: Arithmetic
+    backend: Backend
 
     def tensor(self, name: str, *shape: int) -> Tensor:
         """One tensor.
@@ -137,7 +137,7 @@ class HeadFiles:
             self.architecture,
             weights,
             positions=self.target.key_positions.shape[0],
-            arithmetic=self.arithmetic,
+            backend=self.backend,
             reaches=self.target.reaches,
         )
 
@@ -156,7 +156,7 @@ class HeadFiles:
 GATES = ("gate", "up")
 
 
-def read_head(folder: Path, target: StaticModel, *, arithmetic: Arithmetic) -> HeadFiles:
+def read_head(folder: Path, target: StaticModel, *, backend: Backend) -> HeadFiles:
     """Read a folder.
 
     Raises:
@@ -178,9 +178,7 @@ def read_head(folder: Path, target: StaticModel, *, arithmetic: Arithmetic) -> H
         name: each.to(target.device, target.dtype if each.is_floating_point() else None)
         for name, each in tensors.items()
     }
-    return HeadFiles(
-        folder=folder, config=config, tensors=placed, target=target, arithmetic=arithmetic
-    )
+    return HeadFiles(folder=folder, config=config, tensors=placed, target=target, backend=backend)
 
 
 def digest(folder: Path) -> str:

@@ -37,7 +37,7 @@ class Depth:
 
     def norm(self, hidden: Tensor, gain: Tensor) -> Tensor:
         """RMS norm."""
-        return self.model.arithmetic.norm(hidden, gain, eps=self.model.norm_eps)
+        return self.model.backend.norm(hidden, gain, eps=self.model.norm_eps)
 
 
 class EagleDepth(Depth):

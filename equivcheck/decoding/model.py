@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from equivcheck.decoding.architecture import Architecture
-from equivcheck.decoding.arithmetic.interface import Arithmetic, Standing
-from equivcheck.decoding.arithmetic.stock import STOCK
+from equivcheck.decoding.backends.interface import Backend, Standing
+from equivcheck.decoding.backends.stock import STOCK
 from equivcheck.decoding.cache import StaticCache
 from equivcheck.decoding.weights import LayerWeights, Weights
 
@@ -38,7 +38,7 @@ class StaticModel:
         weights: Weights,
         *,
         positions: int,
-        arithmetic: Arithmetic = STOCK,
+        backend: Backend = STOCK,
         reaches: tuple[int, ...] = (),
     ) -> None:
         """Precompute rotary tables for `positions` positions.
@@ -51,7 +51,7 @@ class StaticModel:
         """
         self.architecture = architecture
         self.weights = weights
-        self.arithmetic = arithmetic
+        self.backend = backend
         self.reaches = (*(reach for reach in reaches if reach < positions), positions)
         angles = torch.outer(
             torch.arange(positions, device=self.device).float(), weights.inverse_frequencies
@@ -127,10 +127,10 @@ class StaticModel:
         }
         layers = self.weights.layers
         if normed is None:
-            normed = self.arithmetic.norm(hidden, layers[0].attention_norm, eps=self.norm_eps)
+            normed = self.backend.norm(hidden, layers[0].attention_norm, eps=self.norm_eps)
         for index, layer in enumerate(layers):
             cache.keep(index, hidden, standing)
-            query = self.arithmetic.rotate_and_store(
+            query = self.backend.rotate_and_store(
                 self.heads(normed, layer),
                 standing,
                 cache.layer(index),
@@ -138,11 +138,11 @@ class StaticModel:
                 eps=self.norm_eps,
             )
             seen = visible[self.architecture.windows[index]]
-            mixed = self.arithmetic.attend(query, cache.attended(index), seen)
+            mixed = self.backend.attend(query, cache.attended(index), seen)
             mixed = self.linear(mixed, layer.attention_out, layer.attention_out_bias)
             hidden, normed = self.add_norm(hidden, mixed, layer.mlp_norm)
             gate_up = self.linear(normed, layer.gate_up, layer.gate_up_bias)
-            gated = self.arithmetic.gate(gate_up, activation=self.architecture.activation)
+            gated = self.backend.gate(gate_up, activation=self.architecture.activation)
             change = self.linear(gated, layer.down, layer.down_bias)
             hidden, normed = self.add_norm(hidden, change, self.norm_behind(index))
         cache.keep(len(layers), hidden, standing)
@@ -150,15 +150,15 @@ class StaticModel:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Project [..., hidden] onto the vocabulary, [..., vocab], fp32."""
-        return self.arithmetic.project(hidden, self.weights.head)
+        return self.backend.project(hidden, self.weights.head)
 
     def linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """``inputs @ weight.T + bias``, [..., in] to [..., out]."""
-        return self.arithmetic.linear(inputs, weight, bias)
+        return self.backend.linear(inputs, weight, bias)
 
     def add_norm(self, hidden: Tensor, change: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
         """``hidden + change``, and its RMS norm."""
-        return self.arithmetic.add_norm(hidden, change, gain, eps=self.norm_eps)
+        return self.backend.add_norm(hidden, change, gain, eps=self.norm_eps)
 
     @property
     def norm_eps(self) -> float:
@@ -178,7 +178,7 @@ class StaticModel:
 
     def visible(self, positions: Tensor, window: int | None, *, reach: int) -> Any:
         """Who sees what of the first `reach` positions, as the arithmetic's `attend` wants it."""
-        return self.arithmetic.visible(
+        return self.backend.visible(
             positions,
             keys=self.key_positions[:reach],
             window=window,

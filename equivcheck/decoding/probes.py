@@ -8,7 +8,7 @@ import torch
 from msgspec import Struct
 from torch import Tensor
 
-from equivcheck.decoding.arithmetic.interface import KeyValues
+from equivcheck.decoding.backends.interface import KeyValues
 from equivcheck.decoding.model import StaticModel
 
 ROLLS = 8
@@ -53,7 +53,7 @@ def probe_operations(model: StaticModel, *, rows: int, width: int) -> Iterator[P
         return model.add_norm(hidden, hidden, model.weights.final_norm)[1]
 
     def gated(gate_up: Tensor) -> Tensor:
-        return model.arithmetic.gate(gate_up, activation=shape.activation)
+        return model.backend.gate(gate_up, activation=shape.activation)
 
     hidden = noise(slots, shape.hidden)
     yield rolled("norm", str(list(hidden.shape)), normed, hidden)
@@ -64,12 +64,12 @@ def probe_operations(model: StaticModel, *, rows: int, width: int) -> Iterator[P
 
 def linears(model: StaticModel) -> Iterator[tuple[str, Tensor, Callable[..., Tensor]]]:
     """Names and weights of one block's linears and the head, and what multiplies with them."""
-    block, arithmetic = model.weights.layers[0], model.arithmetic
-    yield "query_key_value", block.query_key_value, arithmetic.linear
-    yield "attention_out", block.attention_out, arithmetic.linear
-    yield "gate_up", block.gate_up, arithmetic.linear
-    yield "down", block.down, arithmetic.linear
-    yield "head", model.weights.head, arithmetic.project
+    block, backend = model.weights.layers[0], model.backend
+    yield "query_key_value", block.query_key_value, backend.linear
+    yield "attention_out", block.attention_out, backend.linear
+    yield "gate_up", block.gate_up, backend.linear
+    yield "down", block.down, backend.linear
+    yield "head", model.weights.head, backend.project
 
 
 def rolled(name: str, shape: str, operation: Callable[[Tensor], Tensor], inputs: Tensor) -> Probe:
@@ -95,7 +95,7 @@ def probe_attention(
     query = noise(rows, 1, shape.heads, shape.head_dim).expand(-1, width, -1, -1)
     depth = torch.full((rows, width), positions // 2, device=model.device)
     visible = model.visible(depth, None, reach=positions)
-    mixed = model.arithmetic.attend(query, KeyValues(keys, values), visible)
+    mixed = model.backend.attend(query, KeyValues(keys, values), visible)
     differing = int((mixed != mixed[:, :1]).any(dim=-1).sum())
     return Probe(
         name="attention",

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from equivcheck.decoding.arithmetic.interface import KeyValues
+from equivcheck.decoding.backends.interface import KeyValues
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.probes import Probe
 
@@ -101,7 +101,7 @@ def compared(
         query = noise(rows, width, shape.heads, shape.head_dim)
         for window in model.windows:
             near, far = (
-                model.arithmetic.attend(
+                model.backend.attend(
                     query,
                     KeyValues(keys[:, :length], values[:, :length]),
                     model.visible(positions, window, reach=length),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from equivcheck.decoding.architecture import Architecture
-from equivcheck.decoding.arithmetic.interface import HeadNorms
+from equivcheck.decoding.backends.interface import HeadNorms
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ import torch
 from transformers import PreTrainedModel
 
 from equivcheck.decoding.adoption import adopt
-from equivcheck.decoding.arithmetic.choose import Kernels, fastest_products
-from equivcheck.decoding.arithmetic.interface import Arithmetic
+from equivcheck.decoding.backends.choose import Kernels, fastest_products
+from equivcheck.decoding.backends.interface import Backend
 from equivcheck.decoding.contract import ContractReport, probe_contract
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.reaching import reaches, sound_reaches
@@ -28,12 +28,12 @@ ADOPTED_KEPT = 8
 def adopted(
     model: PreTrainedModel,
     positions: int,
-    arithmetic: Arithmetic,
+    backend: Backend,
     *,
     reaches: tuple[int, ...] = (),
 ) -> StaticModel:
     """A static model, shared by all engines of a process: its weights are the larger part."""
-    return adopt(model, positions=positions, arithmetic=arithmetic, reaches=reaches)
+    return adopt(model, positions=positions, backend=backend, reaches=reaches)
 
 
 def adopted_freely(model: PreTrainedModel, positions: int, *, kernels: Kernels) -> StaticModel:

@@ -17,8 +17,8 @@ from equivcheck.core.errors import EngineError, SettingsError
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.serving import ServingLimits
 from equivcheck.core.settings import EngineSetup
-from equivcheck.decoding.arithmetic.choose import arithmetic_for, own_kernels
-from equivcheck.decoding.arithmetic.interface import Arithmetic
+from equivcheck.decoding.backends.choose import backend_for, own_kernels
+from equivcheck.decoding.backends.interface import Backend
 from equivcheck.decoding.contract import SHAPE_MULTIPLE, ContractReport, promisable
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.gamma import AdaptiveGamma, GammaPolicy
@@ -82,13 +82,13 @@ class NativeEngine:
         own take over if they can.
         """
         target, options = self.pair.target, self.options
-        arithmetic = arithmetic_for(
+        backend = backend_for(
             options.contract, device=target.device, dtype=target.dtype, kernels=options.kernels
         )
-        model = self.adopt_target(positions, arithmetic)
+        model = self.adopt_target(positions, backend)
         report = self.probe(model)
-        offered = promisable(model.arithmetic, width=self.width)
-        replaceable = self.options.kernels == "auto" and not model.arithmetic.batch_invariant
+        offered = promisable(model.backend, width=self.width)
+        replaceable = self.options.kernels == "auto" and not model.backend.batch_invariant
         broken = report.contract is None and offered
         if broken and replaceable and not missing_for_kernels(target.device):
             own = self.adopt_target(positions, own_kernels())
@@ -99,20 +99,20 @@ class NativeEngine:
     @property
     def plain_width(self) -> int:
         """Slots of a step without drafts: all of them where bits depend on how many there are."""
-        return 1 if self.model.arithmetic.batch_invariant else self.width
+        return 1 if self.model.backend.batch_invariant else self.width
 
-    def adopt_target(self, positions: int, arithmetic: Arithmetic) -> StaticModel:
+    def adopt_target(self, positions: int, backend: Backend) -> StaticModel:
         """The target, attending no further than it has to, where that leaves all bits alone."""
         target = self.pair.target
         lengths = reaches(positions)
-        if promisable(arithmetic, width=self.width):
+        if promisable(backend, width=self.width):
             lengths = found_reaches(
-                adopted(target, positions, arithmetic),
+                adopted(target, positions, backend),
                 rows=self.setup.batch_size,
                 width=self.width,
                 threads=torch.get_num_threads(),
             )
-        return adopted(target, positions, arithmetic, reaches=lengths)
+        return adopted(target, positions, backend, reaches=lengths)
 
     def probe(self, model: StaticModel) -> ContractReport:
         """What holds at this engine's shape."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from equivcheck.core.engine import DraftSource
 from equivcheck.core.errors import SettingsError
-from equivcheck.decoding.arithmetic.choose import fastest_products
+from equivcheck.decoding.backends.choose import fastest_products
 from equivcheck.decoding.drafters import Drafter, ModelDrafter, PromptLookupDrafter
 from equivcheck.decoding.head_drafter import HeadDrafter
 from equivcheck.decoding.head_files import HeadFiles, digest, eagle_head, mtp_head, read_head
@@ -72,8 +72,8 @@ def build_head(
 ) -> tuple[Drafter, DrafterInfo]:
     """A drafter that runs a head from disk."""
     kind, folder = options.drafter, head_folder(options, pair)
-    arithmetic = fastest_products(target.device, dtype=target.dtype, kernels=options.kernels)
-    head = HEADS[kind](read_head(folder, target, arithmetic=arithmetic))
+    backend = fastest_products(target.device, dtype=target.dtype, kernels=options.kernels)
+    head = HEADS[kind](read_head(folder, target, backend=backend))
     note = f"{kind} head of sha256 {digest(folder)[:16]}, drafts up to position {head.limit}"
     if isinstance(head, EagleHead):
         note += f", {head.target_ids.shape[0]} of {head.vocab} ids"

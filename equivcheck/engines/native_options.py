@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from equivcheck.decoding.arithmetic.choose import Contract, Kernels
+from equivcheck.decoding.backends.choose import Contract, Kernels
 from equivcheck.decoding.verification import (
     AgreementRule,
     BlockRule,

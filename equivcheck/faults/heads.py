@@ -117,7 +117,7 @@ class TurnsOtherwise(OtherHead):
             model.architecture,
             dataclasses.replace(model.weights, inverse_frequencies=frequencies),
             positions=model.key_positions.shape[0],
-            arithmetic=model.arithmetic,
+            backend=model.backend,
             reaches=model.reaches,
         )
         head.depths = (other,)

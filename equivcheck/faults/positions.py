@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from equivcheck.decoding.arithmetic.interface import Standing
+from equivcheck.decoding.backends.interface import Standing
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.prefill import BLOCK

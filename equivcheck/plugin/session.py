@@ -119,11 +119,9 @@ class Session:
             self.choose(items)
         running: set[object] = set(items)
         chosen = [item for item in self.collected if item in running]
-        distributions = [
-            item for item in self.collected if item.name == DISTRIBUTION_CHECK and not item.keys
-        ]
+        drawing = [it for it in self.collected if it.name == DISTRIBUTION_CHECK and not it.keys]
         # Draws cost minutes. They come with this gate; `replayed` judges them if they are there.
-        if distributions and not any(item in running for item in distributions):
+        if drawing and not any(item in running for item in drawing):
             self.settings = msgspec.structs.replace(self.settings, sampled=None)
         for item in chosen:
             self._homes.setdefault(item.name, item)

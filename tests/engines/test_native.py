@@ -21,8 +21,8 @@ from equivcheck.core.cases import Sampling
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.generation import Request
 from equivcheck.core.settings import EngineSetup
-from equivcheck.decoding.arithmetic import choose
-from equivcheck.decoding.arithmetic.choose import arithmetic_for
+from equivcheck.decoding.backends import choose
+from equivcheck.decoding.backends.choose import backend_for
 from equivcheck.engines import native
 from equivcheck.engines.native import NativeEngine
 from equivcheck.engines.registry import load_engine
@@ -73,7 +73,7 @@ def test_own_kernels_take_over_where_the_library_breaks_the_contract(
 
     def own_kernels() -> Any:
         asked.append(True)
-        return arithmetic_for("batch-invariant", device=CPU, dtype=torch.float32)
+        return backend_for("batch-invariant", device=CPU, dtype=torch.float32)
 
     monkeypatch.setattr(native, "missing_for_kernels", lambda device: None)
     monkeypatch.setattr(native, "own_kernels", own_kernels)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from equivcheck.decoding.adoption import adopt
-from equivcheck.decoding.arithmetic.choose import fastest_products
-from equivcheck.decoding.arithmetic.interface import Arithmetic
+from equivcheck.decoding.backends.choose import fastest_products
+from equivcheck.decoding.backends.interface import Backend
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import Drafter
 from equivcheck.decoding.gamma import GammaPolicy
@@ -25,7 +25,7 @@ def model_on_gpu(
     *,
     noise: float = 0.0,
     lengths: tuple[int, ...] = (),
-    arithmetic: Arithmetic | None = None,
+    backend: Backend | None = None,
 ) -> StaticModel:
     model = small_llama(
         noise=noise,
@@ -41,7 +41,7 @@ def model_on_gpu(
         model.to(DEVICE, dtype),
         positions=POSITIONS,
         reaches=lengths,
-        arithmetic=arithmetic or fastest_products(DEVICE, dtype=dtype),
+        backend=backend or fastest_products(DEVICE, dtype=dtype),
     )
 
 

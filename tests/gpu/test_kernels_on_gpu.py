@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.ahead import ARMS, launching
-from equivcheck.decoding.arithmetic.choose import fastest_products, own_kernels
-from equivcheck.decoding.arithmetic.interface import Arithmetic, HeadNorms, KeyValues
-from equivcheck.decoding.arithmetic.stock import ACTIVATIONS, STOCK
+from equivcheck.decoding.backends.choose import fastest_products, own_kernels
+from equivcheck.decoding.backends.interface import Backend, HeadNorms, KeyValues
+from equivcheck.decoding.backends.stock import ACTIVATIONS, STOCK
 from equivcheck.decoding.contract import probe_contract
 from equivcheck.decoding.drafters import ModelDrafter
 from equivcheck.decoding.kernels.needs import missing_for_kernels
@@ -90,16 +90,16 @@ def test_attention_computes_what_torch_does(dtype: torch.dtype, head: int, norme
     given = noise(3, 8, 8 + 2 * 4, head, dtype=dtype)
     norms = HeadNorms(*(noise(head, dtype=dtype, seed=at) for at in (1, 2))) if normed else None
 
-    def run(arithmetic: Arithmetic) -> tuple[Tensor, ...]:
+    def run(backend: Backend) -> tuple[Tensor, ...]:
         cache = KeyValues(*(noise(3, POSITIONS, 4, head, dtype=dtype, seed=at) for at in (3, 4)))
-        query = arithmetic.rotate_and_store(given, standing, cache, norms=norms, eps=EPS)
-        visible = arithmetic.visible(
+        query = backend.rotate_and_store(given, standing, cache, norms=norms, eps=EPS)
+        visible = backend.visible(
             positions, keys=torch.arange(REACH, device=DEVICE), window=None, shared=2, dtype=dtype
         )
         # Of one input for both: what the kernels round otherwise is no matter here.
         asked = noise(3, 8, 8, head, dtype=dtype, seed=7)
         seen = KeyValues(cache.keys[:, :REACH], cache.values[:, :REACH])
-        return query, cache.keys, cache.values, arithmetic.attend(asked, seen, visible)
+        return query, cache.keys, cache.values, backend.attend(asked, seen, visible)
 
     assert_close(run(own_kernels()), run(STOCK))
 
@@ -112,16 +112,16 @@ def test_windows_in_any_row_compute_what_torch_does(dtype: torch.dtype) -> None:
     standing = model_on_gpu(dtype).standing(positions)._replace(rows=rows[:, None])
     given = noise(3, 8, 8 + 2 * 4, 64, dtype=dtype)
 
-    def run(arithmetic: Arithmetic) -> tuple[Tensor, ...]:
+    def run(backend: Backend) -> tuple[Tensor, ...]:
         keys, values = (noise(3, POSITIONS, 4, 64, dtype=dtype, seed=at) for at in (3, 4))
         cache = KeyValues(keys, values, rows)
-        query = arithmetic.rotate_and_store(given, standing, cache, norms=None, eps=EPS)
-        visible = arithmetic.visible(
+        query = backend.rotate_and_store(given, standing, cache, norms=None, eps=EPS)
+        visible = backend.visible(
             positions, keys=torch.arange(REACH, device=DEVICE), window=None, shared=2, dtype=dtype
         )
         asked = noise(3, 8, 8, 64, dtype=dtype, seed=7)
         seen = KeyValues(keys[:, :REACH], values[:, :REACH], rows)
-        return query, keys, values, arithmetic.attend(asked, seen, visible)
+        return query, keys, values, backend.attend(asked, seen, visible)
 
     assert_close(run(own_kernels()), run(STOCK))
 
@@ -140,7 +140,7 @@ def test_noise_has_the_bits_of_tensor_arithmetic(width: int) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_bits_do_not_depend_on_the_batch(dtype: torch.dtype) -> None:
-    model = model_on_gpu(dtype, arithmetic=own_kernels())
+    model = model_on_gpu(dtype, backend=own_kernels())
     assert not probe_contract(model, rows=8, width=8, tokens=32, operations=True).failed
 
 

@@ -17,7 +17,7 @@ pytest.importorskip("triton", reason="needs triton")
 from benchmarks import ahead
 from benchmarks.ahead import ARMS, Arm, launching, main
 from equivcheck.core.generation import Generation, Request, Step
-from equivcheck.decoding.arithmetic import fused, products
+from equivcheck.decoding.backends import fused, products
 from equivcheck.decoding.kernels import starting
 
 TALL = {"columns": 4096 * products.TALL_FROM, "inner": 4096}

@@ -13,7 +13,7 @@ from torch import Tensor
 from equivcheck.core.cases import Sampling
 from equivcheck.core.generation import Request
 from equivcheck.decoding.adoption import adopt
-from equivcheck.decoding.arithmetic.stock import STOCK
+from equivcheck.decoding.backends.stock import STOCK
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.gamma import GammaPolicy
 from equivcheck.decoding.head_drafter import HeadDrafter
@@ -90,7 +90,7 @@ def described(kind: str, *, limit: int = 4096) -> tuple[dict[str, Any], dict[str
 def head_drafter(
     kind: str, *, rows: int, most: int = 4, limit: int = 4096, dtype: torch.dtype = torch.float32
 ) -> HeadDrafter:
-    files = read_head(saved(kind, limit=limit), static_target(dtype), arithmetic=STOCK)
+    files = read_head(saved(kind, limit=limit), static_target(dtype), backend=STOCK)
     head = (mtp_head if kind == "mtp" else eagle_head)(files)
     return HeadDrafter(head, rows=rows, most=most)
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from equivcheck.decoding.adoption import adopt
-from equivcheck.decoding.arithmetic.stock import STOCK, StockArithmetic
-from equivcheck.decoding.arithmetic.tiled import TiledArithmetic
+from equivcheck.decoding.backends.stock import STOCK, StockBackend
+from equivcheck.decoding.backends.tiled import TiledBackend
 from equivcheck.decoding.contract import probe_contract
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.gamma import GammaPolicy
@@ -30,7 +30,7 @@ SHAPES = [(1, 1), (3, 5), (8, 8)]
 
 
 def model(dtype: torch.dtype = torch.float32) -> StaticModel:
-    return adopt(random_llama(dtype), positions=POSITIONS, arithmetic=TiledArithmetic())
+    return adopt(random_llama(dtype), positions=POSITIONS, backend=TiledBackend())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
@@ -69,7 +69,7 @@ def test_decoding_gives_the_same_bits_in_any_company() -> None:
         assert one == other
 
 
-class CountsRows(StockArithmetic):
+class CountsRows(StockBackend):
     """Claims to be invariant and is not: the last bit depends on the number of rows."""
 
     batch_invariant = True
@@ -80,10 +80,8 @@ class CountsRows(StockArithmetic):
 
 
 def test_a_false_claim_is_found_out() -> None:
-    stock = adopt(random_llama(torch.float32), positions=POSITIONS, arithmetic=STOCK)
-    liar = StaticModel(
-        stock.architecture, stock.weights, positions=POSITIONS, arithmetic=CountsRows()
-    )
+    stock = adopt(random_llama(torch.float32), positions=POSITIONS, backend=STOCK)
+    liar = StaticModel(stock.architecture, stock.weights, positions=POSITIONS, backend=CountsRows())
     report = probe_contract(liar, rows=4, width=8, tokens=8)
     assert report.contract is None
     assert [probe.name for probe in report.failed][:1] == ["alone"]

@@ -10,8 +10,8 @@ import torch
 
 from equivcheck.core.cache import VARIABLE
 from equivcheck.decoding.adoption import adopt
-from equivcheck.decoding.arithmetic.compiled import CompiledArithmetic
-from equivcheck.decoding.arithmetic.interface import KeyValues, Standing
+from equivcheck.decoding.backends.compiled import CompiledBackend
+from equivcheck.decoding.backends.interface import KeyValues, Standing
 from equivcheck.decoding.contract import probe_contract
 from equivcheck.decoding.kernels import library
 from tests.unit.decoding.models import random_llama
@@ -77,7 +77,7 @@ def test_a_token_outside_the_cache_is_an_error_and_nothing_is_written(
     )
     into = KeyValues(torch.zeros(2, 8, 1, 16), torch.zeros(2, 8, 1, 16))
     with pytest.raises(IndexError, match="outside the cache"):
-        CompiledArithmetic().rotate_and_store(
+        CompiledBackend().rotate_and_store(
             torch.ones(1, 2, 4, 16), standing, into, norms=None, eps=1e-6
         )
     assert not into.keys.any()
@@ -87,12 +87,12 @@ def test_a_token_outside_the_cache_is_an_error_and_nothing_is_written(
 @here
 def test_a_weight_of_another_dtype_is_not_read() -> None:
     with pytest.raises(TypeError, match="inputs for a weight in"):
-        CompiledArithmetic().linear(torch.ones(2, 32), torch.ones(4, 32, dtype=torch.bfloat16))
+        CompiledBackend().linear(torch.ones(2, 32), torch.ones(4, 32, dtype=torch.bfloat16))
 
 
 @here
 def test_the_contract_holds_at_a_width_that_is_no_multiple_of_eight() -> None:
-    model = adopt(random_llama(torch.float32), positions=256, arithmetic=CompiledArithmetic())
+    model = adopt(random_llama(torch.float32), positions=256, backend=CompiledBackend())
     report = probe_contract(model, rows=3, width=5)
     assert str(report.contract).startswith("batch-invariant 256 compiled")
     assert not report.failed

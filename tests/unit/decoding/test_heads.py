@@ -16,7 +16,7 @@ from equivcheck.core.errors import PairError
 from equivcheck.core.generation import Request
 from equivcheck.core.serving import ServingLimits
 from equivcheck.decoding import transforms
-from equivcheck.decoding.arithmetic.stock import STOCK
+from equivcheck.decoding.backends.stock import STOCK
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.gamma import CAUGHT_UP, GammaPolicy
 from equivcheck.decoding.graphs import Recorder, StepRunner
@@ -236,7 +236,7 @@ def test_what_cannot_be_run_is_refused_by_name(tmp_path: Path) -> None:
     def refused(folder: Path, words: str) -> None:
         kind = mtp_head if "mtp" in words else eagle_head
         with pytest.raises(PairError, match=words):
-            kind(read_head(folder, static_target(), arithmetic=STOCK))
+            kind(read_head(folder, static_target(), backend=STOCK))
 
     refused(tmp_path / "none", "no head that can be read")
     refused(changed("eagle3", norm_output=True), "norm_output is not implemented")

@@ -25,11 +25,11 @@ from benchmarks.machine_code import Compiled
 from equivcheck.core.cases import Sampling
 from equivcheck.core.generation import Generation, Request
 from equivcheck.decoding.adoption import adopt
-from equivcheck.decoding.arithmetic.fused import FusedArithmetic
-from equivcheck.decoding.arithmetic.interface import Arithmetic
-from equivcheck.decoding.arithmetic.invariant import InvariantArithmetic
-from equivcheck.decoding.arithmetic.products import FEW
-from equivcheck.decoding.arithmetic.stock import STOCK
+from equivcheck.decoding.backends.fused import FusedBackend
+from equivcheck.decoding.backends.interface import Backend
+from equivcheck.decoding.backends.invariant import InvariantBackend
+from equivcheck.decoding.backends.products import FEW
+from equivcheck.decoding.backends.stock import STOCK
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import ModelDrafter
 from equivcheck.decoding.gamma import GammaPolicy
@@ -128,10 +128,10 @@ def test_kernels_between_the_librarys_products_are_not_started_ahead(
     monkeypatch.setattr("equivcheck.decoding.kernels.starting.starts_ahead", lambda device: True)
     few, many = (torch.empty(rows, 8, dtype=torch.bfloat16) for rows in (FEW, FEW + 1))
     usual = {"AHEAD": False}
-    assert FusedArithmetic().start(few, rows=FEW) == {"AHEAD": True, "launch_pdl": True}
-    assert FusedArithmetic().start(many, rows=FEW + 1) == usual
-    assert FusedArithmetic().start(few.float(), rows=FEW) == usual
-    assert InvariantArithmetic().start(few, rows=FEW) == usual
+    assert FusedBackend().start(few, rows=FEW) == {"AHEAD": True, "launch_pdl": True}
+    assert FusedBackend().start(many, rows=FEW + 1) == usual
+    assert FusedBackend().start(few.float(), rows=FEW) == usual
+    assert InvariantBackend().start(few, rows=FEW) == usual
 
 
 def test_a_triton_without_the_option_starts_nothing_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,11 +178,11 @@ def test_streams_draw_from_the_kernel_where_it_runs(monkeypatch: pytest.MonkeyPa
 
 
 @interpreted
-@pytest.mark.parametrize("kind", [FusedArithmetic, InvariantArithmetic])
-def test_decoding_with_the_kernels_is_identical(kind: Callable[[], Arithmetic]) -> None:
+@pytest.mark.parametrize("kind", [FusedBackend, InvariantBackend])
+def test_decoding_with_the_kernels_is_identical(kind: Callable[[], Backend]) -> None:
     """Speculative and plain, bit for bit; and adoption finds the logits to be transformers' own."""
     llama = random_llama(torch.float32)
-    model = adopt(llama, positions=POSITIONS, arithmetic=kind(), reaches=(128,))
+    model = adopt(llama, positions=POSITIONS, backend=kind(), reaches=(128,))
     # Prompts of one token need no reading, which takes the interpreter a while.
     requests = [
         Request(
@@ -190,7 +190,7 @@ def test_decoding_with_the_kernels_is_identical(kind: Callable[[], Arithmetic]) 
         )
         for row, probs in enumerate([Sampling(), Sampling(temperature=0.8)])
     ]
-    draft = adopt(random_llama(torch.float32, noise=0.08), positions=POSITIONS, arithmetic=kind())
+    draft = adopt(random_llama(torch.float32, noise=0.08), positions=POSITIONS, backend=kind())
 
     def run(*, gamma: int) -> list[Generation]:
         drafter = ModelDrafter(draft, rows=2) if gamma else None
@@ -219,7 +219,7 @@ def test_decoding_with_the_kernels_is_identical(kind: Callable[[], Arithmetic]) 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_a_step_stays_on_its_device(sampling: str, rule: VerificationRule) -> None:
     """Run where nothing has a value: reading one back, or mixing devices, would fail."""
-    decoder = decoder_of(PAIR, arithmetic=FusedArithmetic(), rule=rule)
+    decoder = decoder_of(PAIR, backend=FusedBackend(), rule=rule)
     fused = step_launches(decoder, SAMPLINGS[sampling], reach=128)
     kernels = {name: count for name, count in fused.names.items() if name.endswith("_kernel")}
     assert len(kernels) == 5 + bool(fused.names["uniform_kernel"])
@@ -227,21 +227,21 @@ def test_a_step_stays_on_its_device(sampling: str, rule: VerificationRule) -> No
 
 
 def test_a_layer_is_nine_kernels_and_ten_over_long_contexts() -> None:
-    def of_a_layer(arithmetic: Arithmetic, *, reach: int) -> float:
+    def of_a_layer(backend: Backend, *, reach: int) -> float:
         totals = []
         for shape in PAIR:
-            decoder = decoder_of((shape, shape), arithmetic=arithmetic, rule=MatchRule())
+            decoder = decoder_of((shape, shape), backend=backend, rule=MatchRule())
             totals.append(step_launches(decoder, SAMPLINGS["greedy"], reach=reach, gamma=0).total)
         layers = [SHAPES[shape].layers for shape in PAIR]
         return (totals[0] - totals[1]) / (layers[0] - layers[1])
 
-    assert of_a_layer(FusedArithmetic(), reach=128) == 9
-    assert of_a_layer(FusedArithmetic(), reach=1088) == 10
+    assert of_a_layer(FusedBackend(), reach=128) == 9
+    assert of_a_layer(FusedBackend(), reach=1088) == 10
     assert of_a_layer(STOCK, reach=128) == 33
 
 
 def test_reading_stays_on_its_device_and_takes_the_kernels_of_a_step() -> None:
-    decoder = decoder_of(PAIR, arithmetic=FusedArithmetic(), rule=MatchRule(), rows=3)
+    decoder = decoder_of(PAIR, backend=FusedBackend(), rule=MatchRule(), rows=3)
     read = chunk_launches(decoder)
     step = step_launches(decoder, SAMPLINGS["greedy"], reach=128, gamma=0)
     for kernel in ("add_norm_kernel", "rotate_and_store_kernel", "attention_kernel", "gate_kernel"):

@@ -9,15 +9,15 @@ import torch
 
 from equivcheck.bench.probing import _weight_bytes
 from equivcheck.decoding.adoption import adopt
-from equivcheck.decoding.arithmetic.choose import (
+from equivcheck.decoding.backends.choose import (
     COMPILED,
     PACKED,
     TILED,
-    arithmetic_for,
+    backend_for,
     fastest_products,
 )
-from equivcheck.decoding.arithmetic.packed import PackedArithmetic, can_pack
-from equivcheck.decoding.arithmetic.stock import STOCK
+from equivcheck.decoding.backends.packed import PackedBackend, can_pack
+from equivcheck.decoding.backends.stock import STOCK
 from equivcheck.decoding.kernels.library import missing_for_compiled
 from tests.unit.decoding.models import random_llama
 
@@ -39,31 +39,29 @@ def test_a_packed_product_is_the_product(
     bias = torch.randn(columns, generator=generator) if biased else None
     exact = torch.nn.functional.linear(inputs, weight, bias)
     low = None if bias is None else bias.to(dtype)
-    packed = PackedArithmetic().linear(inputs.to(dtype), weight.to(dtype), low)
+    packed = PackedBackend().linear(inputs.to(dtype), weight.to(dtype), low)
     assert packed.dtype is dtype
     assert packed.shape == exact.shape
     assert float((packed.float() - exact).abs().max()) < TOLERANCE[dtype] * float(exact.abs().max())
 
 
 def test_a_weight_is_packed_once_and_forgotten_with_it() -> None:
-    arithmetic = PackedArithmetic()
+    backend = PackedBackend()
     weight, inputs = torch.randn(64, 32), torch.randn(8, 32)
-    assert arithmetic.copied_bytes(weight) == 0
-    arithmetic.linear(inputs, weight)
-    first = arithmetic.packed[weight]
-    arithmetic.linear(inputs, weight)
-    assert arithmetic.packed[weight] is first
-    assert arithmetic.copied_bytes(weight) == weight.nbytes
+    assert backend.copied_bytes(weight) == 0
+    backend.linear(inputs, weight)
+    first = backend.packed[weight]
+    backend.linear(inputs, weight)
+    assert backend.packed[weight] is first
+    assert backend.copied_bytes(weight) == weight.nbytes
     del weight, first
     gc.collect()
-    assert len(arithmetic.packed) == 0
+    assert len(backend.packed) == 0
 
 
 def test_copies_count_as_memory_that_the_model_holds() -> None:
     llama = random_llama(torch.float32)
-    plain, packed = (
-        adopt(llama, positions=128, arithmetic=each) for each in (STOCK, PackedArithmetic())
-    )
+    plain, packed = (adopt(llama, positions=128, backend=each) for each in (STOCK, PackedBackend()))
     linears = sum(
         weight.nbytes
         for layer in packed.weights.layers
@@ -76,7 +74,7 @@ def test_packing_is_for_cpus_and_tells_its_name() -> None:
     single = torch.float32
     assert fastest_products(CPU, dtype=single, kernels="packed") is PACKED
     assert fastest_products(CPU, dtype=single, kernels="library") is STOCK
-    invariant = arithmetic_for("batch-invariant", device=CPU, dtype=single, kernels="packed")
+    invariant = backend_for("batch-invariant", device=CPU, dtype=single, kernels="packed")
     assert invariant is TILED
     fastest = PACKED if missing_for_compiled(torch.float32) else COMPILED
     assert fastest_products(CPU, dtype=torch.float32) is fastest
@@ -84,10 +82,10 @@ def test_packing_is_for_cpus_and_tells_its_name() -> None:
     assert (PACKED.name, PACKED.batch_invariant) == ("packed", False)
 
 
-@pytest.mark.parametrize("arithmetic", [PACKED, TILED], ids=lambda each: each.name)
-def test_nothing_is_packed_off_the_cpu(arithmetic: PackedArithmetic) -> None:
+@pytest.mark.parametrize("backend", [PACKED, TILED], ids=lambda each: each.name)
+def test_nothing_is_packed_off_the_cpu(backend: PackedBackend) -> None:
     """Other devices have no such layout; `meta` stands for them, where nothing is computed."""
     for dtype in (torch.float32, torch.bfloat16):
         inputs, weight = (torch.empty(n, 512, dtype=dtype, device="meta") for n in (8, 1024))
-        assert arithmetic.linear(inputs, weight).shape == (8, 1024)
-        assert arithmetic.copied_bytes(weight) == 0
+        assert backend.linear(inputs, weight).shape == (8, 1024)
+        assert backend.copied_bytes(weight) == 0

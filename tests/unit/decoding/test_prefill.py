@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from equivcheck.decoding.adoption import adopt
-from equivcheck.decoding.arithmetic.stock import STOCK, StockArithmetic
+from equivcheck.decoding.backends.stock import STOCK, StockBackend
 from equivcheck.decoding.cache import StaticCache
 from equivcheck.decoding.contract import probe_contract
 from equivcheck.decoding.graphs import Recorder, Step
@@ -227,7 +227,7 @@ def test_reading_together_changes_no_bit_of_an_answer(drafter: str) -> None:
         assert answer.logit_digests == expected[key].logit_digests
 
 
-class SlotDependent(StockArithmetic):
+class SlotDependent(StockBackend):
     """A chunk's products have another last bit in its second half, and steps' have not."""
 
     def linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -241,7 +241,7 @@ class SlotDependent(StockArithmetic):
 def test_texts_are_read_alone_where_company_would_show() -> None:
     sound = static()
     model = StaticModel(
-        sound.architecture, sound.weights, positions=POSITIONS, arithmetic=SlotDependent()
+        sound.architecture, sound.weights, positions=POSITIONS, backend=SlotDependent()
     )
     report = probe_contract(model, rows=4, width=8, tokens=20)
     assert report.contract is not None
@@ -274,7 +274,7 @@ def test_what_is_built_for_any_company_has_to_stand_it_in_chunks() -> None:
         batch_invariant = True
 
     model = StaticModel(
-        static().architecture, static().weights, positions=POSITIONS, arithmetic=Built()
+        static().architecture, static().weights, positions=POSITIONS, backend=Built()
     )
     report = probe_contract(model, rows=4, width=8, tokens=20)
     assert report.contract is None
@@ -297,7 +297,7 @@ def test_reaches_are_probed_at_the_shape_of_a_chunk(monkeypatch: pytest.MonkeyPa
 
 def test_a_window_may_stand_in_any_row() -> None:
     """Windows of one row see each other's tokens, as if they were one window."""
-    model = adopt(random_llama(torch.float32), positions=POSITIONS, arithmetic=STOCK)
+    model = adopt(random_llama(torch.float32), positions=POSITIONS, backend=STOCK)
     text = tokens()[:1, :32]
     one, many = model.new_cache(rows=1), model.new_cache(rows=3)
     whole = model.forward(text, torch.tensor([0]), one)

@@ -11,9 +11,9 @@ from torch import Tensor
 pytest.importorskip("triton", reason="needs triton")
 
 from benchmarks.products import table
-from equivcheck.decoding.arithmetic import fused
-from equivcheck.decoding.arithmetic.fused import FusedArithmetic
-from equivcheck.decoding.arithmetic.products import (
+from equivcheck.decoding.backends import fused
+from equivcheck.decoding.backends.fused import FusedBackend
+from equivcheck.decoding.backends.products import (
     DEEP,
     FEW,
     FEWEST,
@@ -89,7 +89,7 @@ def test_few_rows_in_16_bits_are_the_projects_own(monkeypatch: pytest.MonkeyPatc
     for dtype in (torch.float16, torch.float32):
         for rows in (1, 2, 3):
             inputs, weight = noise(rows, 8, 64, dtype=dtype), noise(32, 64, dtype=dtype)
-            FusedArithmetic().linear(inputs, weight)
+            FusedBackend().linear(inputs, weight)
     assert launched == [8, 16]
 
 

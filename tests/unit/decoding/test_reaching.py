@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from equivcheck.decoding.adoption import adopt
-from equivcheck.decoding.arithmetic.interface import KeyValues
-from equivcheck.decoding.arithmetic.stock import StockArithmetic
+from equivcheck.decoding.backends.interface import KeyValues
+from equivcheck.decoding.backends.stock import StockBackend
 from equivcheck.decoding.contract import probe_contract
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.drafters import Drafter, ModelDrafter
@@ -64,7 +64,7 @@ def test_the_least_reach_that_holds_a_step_is_taken() -> None:
     ]
 
 
-class CountsKeys(StockArithmetic):
+class CountsKeys(StockBackend):
     """Attention with a last bit that depends on how many keys there are."""
 
     def attend(self, query: Tensor, seen: KeyValues, visible: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class CountsKeys(StockArithmetic):
 def test_a_reach_that_changes_bits_is_passed_over_and_told() -> None:
     llama = random_llama(torch.float32)
     lengths = found(torch.float32)
-    counting = adopt(llama, positions=POSITIONS, arithmetic=CountsKeys(), reaches=(128, 192, 256))
+    counting = adopt(llama, positions=POSITIONS, backend=CountsKeys(), reaches=(128, 192, 256))
     # The whole is no multiple of 128 either, so the multiples are what differs from it.
     kept = sound_reaches(counting, rows=ROWS, width=WIDTH)
     assert kept == tuple(length for length in lengths if length % 128)

@@ -7,7 +7,7 @@ import torch
 
 from equivcheck.core.cases import Case, Message
 from equivcheck.decoding.adoption import adopt
-from equivcheck.decoding.arithmetic.stock import STOCK
+from equivcheck.decoding.backends.stock import STOCK
 from equivcheck.decoding.head_files import eagle_head, mtp_head, read_head
 from equivcheck.pairs.describe import describe_pair
 from equivcheck.pairs.load import load_pair
@@ -50,5 +50,5 @@ def test_the_second_pair_has_the_first_ones_tokenizer_and_heads_that_native_read
     target = adopt(load_pair("tiny-v2", dtype=torch.float32, device="cpu").target, positions=64)
     for role, made, depths in (("eagle3", eagle_head, 1), ("mtp", mtp_head, 2)):
         folder = TINY_V2_FOLDER / role
-        assert len(made(read_head(folder, target, arithmetic=STOCK)).depths) == depths
+        assert len(made(read_head(folder, target, backend=STOCK)).depths) == depths
         assert (folder / "model.safetensors").stat().st_size <= 4 * 2**20

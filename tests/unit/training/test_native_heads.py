@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from equivcheck.decoding.adoption import adopt
-from equivcheck.decoding.arithmetic.stock import STOCK
+from equivcheck.decoding.backends.stock import STOCK
 from equivcheck.decoding.head_files import eagle_head, mtp_head, read_head
 from equivcheck.decoding.heads import Head
 from equivcheck.decoding.model import Passed
@@ -43,7 +43,7 @@ def test_an_eagle_head_drafts_alike(tmp_path: Path) -> None:
     drafted = torch.arange(0, VOCAB, 3)
     save_eagle(EagleHead(TARGET.config, drafted=drafted), tmp_path, target=TARGET)
     trained = load_eagle(tmp_path, target=TARGET)
-    head = eagle_head(read_head(tmp_path, NATIVE, arithmetic=STOCK))
+    head = eagle_head(read_head(tmp_path, NATIVE, backend=STOCK))
     tapped = kept(head)
     expected = trained(tapped, TARGET.get_input_embeddings()(TEXT[:, 1:]), steps=STEPS)
     (layer,) = head.depths
@@ -64,7 +64,7 @@ def test_an_eagle_head_drafts_alike(tmp_path: Path) -> None:
 def test_an_mtp_head_drafts_alike(tmp_path: Path) -> None:
     torch.manual_seed(3)
     save_mtp(MtpHead(TARGET.config), tmp_path, target=TARGET)
-    head = mtp_head(read_head(tmp_path, NATIVE, arithmetic=STOCK))
+    head = mtp_head(read_head(tmp_path, NATIVE, backend=STOCK))
     (last,) = kept(head)
     trained = load_mtp(tmp_path, target=TARGET)
     expected = trained(last, TARGET.get_input_embeddings()(TEXT[:, 1:]))

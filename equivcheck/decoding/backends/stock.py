@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from equivcheck.decoding.arithmetic.interface import HeadNorms, KeyValues, Standing
-from equivcheck.decoding.arithmetic.widened import widened, widened_bytes
+from equivcheck.decoding.backends.interface import HeadNorms, KeyValues, Standing
+from equivcheck.decoding.backends.widened import widened, widened_bytes
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
@@ -18,7 +18,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class StockArithmetic:
+class StockBackend:
     """torch's matrix products and scaled-dot-product attention."""
 
     name = "stock"
@@ -127,4 +127,4 @@ def rotate(heads: Tensor, standing: Standing) -> Tensor:
     return heads * standing.cosines[:, :, None] + other * standing.sines[:, :, None]
 
 
-STOCK = StockArithmetic()
+STOCK = StockBackend()

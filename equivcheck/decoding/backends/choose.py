@@ -7,24 +7,24 @@ from typing import Literal
 
 import torch
 
-from equivcheck.decoding.arithmetic.compiled import CompiledArithmetic
-from equivcheck.decoding.arithmetic.interface import Arithmetic
-from equivcheck.decoding.arithmetic.packed import PackedArithmetic, can_pack
-from equivcheck.decoding.arithmetic.stock import STOCK
-from equivcheck.decoding.arithmetic.tiled import TiledArithmetic
+from equivcheck.decoding.backends.compiled import CompiledBackend
+from equivcheck.decoding.backends.interface import Backend
+from equivcheck.decoding.backends.packed import PackedBackend, can_pack
+from equivcheck.decoding.backends.stock import STOCK
+from equivcheck.decoding.backends.tiled import TiledBackend
 from equivcheck.decoding.kernels.library import missing_for_compiled
 from equivcheck.decoding.kernels.needs import missing_for_kernels
 
 Contract = Literal["fixed-shape", "batch-invariant"]
 Kernels = Literal["auto", "packed", "library"]
-TILED = TiledArithmetic()
-PACKED = PackedArithmetic()
-COMPILED = CompiledArithmetic()
+TILED = TiledBackend()
+PACKED = PackedBackend()
+COMPILED = CompiledBackend()
 
 
-def arithmetic_for(
+def backend_for(
     contract: Contract, *, device: torch.device, dtype: torch.dtype, kernels: Kernels = "auto"
-) -> Arithmetic:
+) -> Backend:
     """The fastest arithmetic that is built for a contract; whether it holds is for the probe.
 
     With `kernels` "library" both contracts are left to torch alone, with "packed" to torch and
@@ -38,7 +38,7 @@ def arithmetic_for(
 
 def fastest_products(
     device: torch.device, *, dtype: torch.dtype, kernels: Kernels = "auto"
-) -> Arithmetic:
+) -> Backend:
     """What decodes fastest, whether or not it is built for a contract."""
     if kernels == "library":
         return STOCK
@@ -50,16 +50,16 @@ def fastest_products(
 
 
 @functools.cache
-def fused_kernels() -> Arithmetic:
+def fused_kernels() -> Backend:
     """The library's products between the project's Triton kernels. Imports Triton."""
-    from equivcheck.decoding.arithmetic.fused import FusedArithmetic
+    from equivcheck.decoding.backends.fused import FusedBackend
 
-    return FusedArithmetic()
+    return FusedBackend()
 
 
 @functools.cache
-def own_kernels() -> Arithmetic:
+def own_kernels() -> Backend:
     """The project's Triton kernels alone. Imports Triton."""
-    from equivcheck.decoding.arithmetic.invariant import InvariantArithmetic
+    from equivcheck.decoding.backends.invariant import InvariantBackend
 
-    return InvariantArithmetic()
+    return InvariantBackend()

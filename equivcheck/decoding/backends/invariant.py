@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from equivcheck.decoding.arithmetic.fused import FusedArithmetic
-from equivcheck.decoding.arithmetic.products import product, shared_memory, tiles_for
+from equivcheck.decoding.backends.fused import FusedBackend
+from equivcheck.decoding.backends.products import product, shared_memory, tiles_for
 
 
-class InvariantArithmetic(FusedArithmetic):
+class InvariantBackend(FusedBackend):
     """Ascending sums, and no split of one that depends on the batch."""
 
     name = "triton"

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from equivcheck.decoding.arithmetic.interface import HeadNorms, KeyValues, Standing, Visibility
+from equivcheck.decoding.backends.interface import HeadNorms, KeyValues, Standing, Visibility
 from equivcheck.decoding.kernels.library import kernels
 
 ACTIVATION_NUMBERS = {"silu": 0, "gelu_pytorch_tanh": 1, "gelu": 2}
@@ -45,7 +45,7 @@ class Attention(ctypes.Structure):
     ]
 
 
-class CompiledArithmetic:
+class CompiledBackend:
     """Kernels in C++, of fp32 and bf16."""
 
     name = "compiled"

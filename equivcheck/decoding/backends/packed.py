@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from equivcheck.decoding.arithmetic.stock import StockArithmetic
-from equivcheck.decoding.arithmetic.widened import widened, widened_bytes
+from equivcheck.decoding.backends.stock import StockBackend
+from equivcheck.decoding.backends.widened import widened, widened_bytes
 
 FEW = 8
 """Rows that layouts are made for: those of one row's verify step."""
@@ -26,7 +26,7 @@ DTYPES = (torch.float32, torch.bfloat16)
 OPERATIONS = ("_linear_pointwise", "_reorder_linear_weight")
 
 
-class PackedArithmetic(StockArithmetic):
+class PackedBackend(StockBackend):
     """oneDNN products from packed weights; norms and attention as in stock arithmetic."""
 
     name = "packed"

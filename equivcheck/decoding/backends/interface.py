@@ -45,7 +45,7 @@ class KeyValues(NamedTuple):
     """Row that each window stands in, int64, [windows]; None: the first in the first, and so on."""
 
 
-class Arithmetic(Hashable, Protocol):
+class Backend(Hashable, Protocol):
     """How a static model multiplies, normalises, rotates, gates and attends."""
 
     name: str

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 import triton
 from torch import Tensor
 
-from equivcheck.decoding.arithmetic.interface import HeadNorms, KeyValues, Standing, Visibility
-from equivcheck.decoding.arithmetic.products import FEW, product, tiles_for_few
-from equivcheck.decoding.arithmetic.widened import widened, widened_bytes
+from equivcheck.decoding.backends.interface import HeadNorms, KeyValues, Standing, Visibility
+from equivcheck.decoding.backends.products import FEW, product, tiles_for_few
+from equivcheck.decoding.backends.widened import widened, widened_bytes
 from equivcheck.decoding.kernels.attention import attention_kernel, combine_kernel
 from equivcheck.decoding.kernels.pointwise import (
     add_norm_kernel,
@@ -39,7 +39,7 @@ EVERYTHING = 2**30
 """A window that hides nothing."""
 
 
-class FusedArithmetic:
+class FusedBackend:
     """Six kernels a layer beside its four products, or five where the cache is one split.
 
     A product of few rows in 16 bits is the project's own: it reads its weight in less time.

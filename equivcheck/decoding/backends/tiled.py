@@ -13,14 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from equivcheck.decoding.arithmetic.interface import KeyValues
-from equivcheck.decoding.arithmetic.packed import PackedArithmetic
-from equivcheck.decoding.arithmetic.stock import by_window
+from equivcheck.decoding.backends.interface import KeyValues
+from equivcheck.decoding.backends.packed import PackedBackend
+from equivcheck.decoding.backends.stock import by_window
 
 TILE = 8
 
 
-class TiledArithmetic(PackedArithmetic):
+class TiledBackend(PackedBackend):
     """The library's kernels, `TILE` rows or query slots at a time."""
 
     name = "tiled"
@@ -63,7 +63,7 @@ class TiledArithmetic(PackedArithmetic):
         # A padded slot may see everything: were it to see nothing, its softmax would be 0/0.
         visible = F.pad(visible, (0, 0, 0, extra))
         mixed = [
-            super(TiledArithmetic, self).attend(
+            super(TiledBackend, self).attend(
                 query[row : row + 1, start : start + TILE],
                 KeyValues(seen.keys[row : row + 1], seen.values[row : row + 1]),
                 visible[row : row + 1, :, start : start + TILE].repeat(1, 1, shared, 1),

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from equivcheck.decoding.arithmetic.compiled import CompiledArithmetic
-from equivcheck.decoding.arithmetic.interface import Arithmetic, HeadNorms, KeyValues, Standing
-from equivcheck.decoding.arithmetic.stock import ACTIVATIONS, STOCK
-from equivcheck.decoding.arithmetic.tiled import TiledArithmetic
+from equivcheck.decoding.backends.compiled import CompiledBackend
+from equivcheck.decoding.backends.interface import Backend, HeadNorms, KeyValues, Standing
+from equivcheck.decoding.backends.stock import ACTIVATIONS, STOCK
+from equivcheck.decoding.backends.tiled import TiledBackend
 from equivcheck.decoding.kernels.library import missing_for_compiled
 
 TOLERANCE = {torch.float32: 2e-6, torch.float16: 4e-3, torch.bfloat16: 3e-2}
@@ -23,31 +23,31 @@ CACHED = 600
 EPS = 1e-6
 
 
-def own_kernels(*, products: bool) -> Arithmetic:
+def own_kernels(*, products: bool) -> Backend:
     """The kernels as Triton interprets them, whatever device there is."""
     if importlib.util.find_spec("triton") is None:
         pytest.skip("needs triton")
     if torch.cuda.is_available():
         pytest.skip("tests/gpu runs the compiled kernels")
-    from equivcheck.decoding.arithmetic.fused import FusedArithmetic
-    from equivcheck.decoding.arithmetic.invariant import InvariantArithmetic
+    from equivcheck.decoding.backends.fused import FusedBackend
+    from equivcheck.decoding.backends.invariant import InvariantBackend
 
-    return InvariantArithmetic() if products else FusedArithmetic()
+    return InvariantBackend() if products else FusedBackend()
 
 
 @pytest.fixture(params=["tiled", "triton", "compiled"])
-def arithmetic(request: pytest.FixtureRequest) -> Arithmetic:
+def backend(request: pytest.FixtureRequest) -> Backend:
     if request.param == "compiled":
-        return CompiledArithmetic()
-    return TiledArithmetic() if request.param == "tiled" else own_kernels(products=True)
+        return CompiledBackend()
+    return TiledBackend() if request.param == "tiled" else own_kernels(products=True)
 
 
 @pytest.fixture(params=[torch.float32, torch.float16, torch.bfloat16], ids=str)
-def dtype(request: pytest.FixtureRequest, arithmetic: Arithmetic) -> torch.dtype:
+def dtype(request: pytest.FixtureRequest, backend: Backend) -> torch.dtype:
     chosen: torch.dtype = request.param
-    if arithmetic.name == "triton" and chosen is torch.bfloat16:
+    if backend.name == "triton" and chosen is torch.bfloat16:
         pytest.skip("the interpreter has no bfloat16")
-    if arithmetic.name == "compiled" and (missing := missing_for_compiled(chosen)):
+    if backend.name == "compiled" and (missing := missing_for_compiled(chosen)):
         pytest.skip(f"compiled kernels: {missing}")
     return chosen
 
@@ -63,42 +63,42 @@ def close(one: Tensor, other: Tensor) -> bool:
 
 
 @pytest.mark.parametrize("biased", [False, True])
-def test_linear(arithmetic: Arithmetic, dtype: torch.dtype, biased: bool) -> None:
+def test_linear(backend: Backend, dtype: torch.dtype, biased: bool) -> None:
     inputs, weight = noise(3, 7, 96, dtype=dtype), noise(80, 96, dtype=dtype) * 0.1
     bias = noise(80, dtype=dtype) if biased else None
     expected = STOCK.linear(inputs, weight, bias)
-    together = arithmetic.linear(inputs, weight, bias)
+    together = backend.linear(inputs, weight, bias)
     assert close(together, expected)
     for row in range(3):
         for slot in range(7):
-            alone = arithmetic.linear(inputs[row : row + 1, slot : slot + 1], weight, bias)
+            alone = backend.linear(inputs[row : row + 1, slot : slot + 1], weight, bias)
             assert torch.equal(alone[0, 0], together[row, slot])
 
 
-def test_norm(arithmetic: Arithmetic, dtype: torch.dtype) -> None:
+def test_norm(backend: Backend, dtype: torch.dtype) -> None:
     hidden, gain = noise(3, 5, 96, dtype=dtype), noise(96, dtype=dtype)
-    together = arithmetic.norm(hidden, gain, eps=EPS)
+    together = backend.norm(hidden, gain, eps=EPS)
     assert close(together, STOCK.norm(hidden, gain, eps=EPS))
-    assert torch.equal(arithmetic.norm(hidden[1:2, 2:3], gain, eps=EPS)[0, 0], together[1, 2])
+    assert torch.equal(backend.norm(hidden[1:2, 2:3], gain, eps=EPS)[0, 0], together[1, 2])
 
 
-def test_add_norm(arithmetic: Arithmetic, dtype: torch.dtype) -> None:
+def test_add_norm(backend: Backend, dtype: torch.dtype) -> None:
     hidden, gain = noise(3, 5, 96, dtype=dtype), noise(96, dtype=dtype)
     change = noise(3, 5, 96, dtype=dtype, seed=1)
-    summed, normed = arithmetic.add_norm(hidden, change, gain, eps=EPS)
+    summed, normed = backend.add_norm(hidden, change, gain, eps=EPS)
     # Rounded as it is stored, and normed as it is rounded.
     assert torch.equal(summed, hidden + change)
-    assert torch.equal(normed, arithmetic.norm(summed, gain, eps=EPS))
-    alone = arithmetic.add_norm(hidden[1:2, 2:3], change[1:2, 2:3], gain, eps=EPS)
+    assert torch.equal(normed, backend.norm(summed, gain, eps=EPS))
+    alone = backend.add_norm(hidden[1:2, 2:3], change[1:2, 2:3], gain, eps=EPS)
     assert torch.equal(alone[1][0, 0], normed[1, 2])
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_gate(arithmetic: Arithmetic, dtype: torch.dtype, activation: str) -> None:
+def test_gate(backend: Backend, dtype: torch.dtype, activation: str) -> None:
     gate_up = 3 * noise(2, 3, 2 * 1100, dtype=dtype)
-    together = arithmetic.gate(gate_up, activation=activation)
+    together = backend.gate(gate_up, activation=activation)
     assert close(together, STOCK.gate(gate_up, activation=activation))
-    alone = arithmetic.gate(gate_up[1:, 2:], activation=activation)
+    alone = backend.gate(gate_up[1:, 2:], activation=activation)
     assert torch.equal(alone[0, 0], together[1, 2])
 
 
@@ -113,9 +113,7 @@ def standing(positions: Tensor, *, head: int, dtype: torch.dtype) -> Standing:
 
 @pytest.mark.parametrize("head", [32, 24])
 @pytest.mark.parametrize("normed", [False, True])
-def test_rotate_and_store(
-    arithmetic: Arithmetic, dtype: torch.dtype, head: int, normed: bool
-) -> None:
+def test_rotate_and_store(backend: Backend, dtype: torch.dtype, head: int, normed: bool) -> None:
     heads, kv_heads = 4, 2
     given = noise(3, 5, heads + 2 * kv_heads, head, dtype=dtype)
     at = standing(torch.tensor([3, 0, 35])[:, None] + torch.arange(5), head=head, dtype=dtype)
@@ -124,12 +122,12 @@ def test_rotate_and_store(
         gains = [noise(head, dtype=dtype, seed=seed) for seed in (1, 2)]
         norms = HeadNorms(*gains)
 
-    def run(engine: Arithmetic) -> tuple[Tensor, KeyValues]:
+    def run(engine: Backend) -> tuple[Tensor, KeyValues]:
         buffers = [noise(3, 40, kv_heads, head, dtype=dtype, seed=seed) for seed in (3, 4)]
         into = KeyValues(*buffers)
         return engine.rotate_and_store(given, at, into, norms=norms, eps=EPS), into
 
-    (query, cache), (expected, filled) = run(arithmetic), run(STOCK)
+    (query, cache), (expected, filled) = run(backend), run(STOCK)
     assert close(query, expected)
     assert close(cache.keys, filled.keys)
     assert torch.equal(cache.values, filled.values)
@@ -137,37 +135,35 @@ def test_rotate_and_store(
 
 @pytest.mark.parametrize("window", [None, 100])
 @pytest.mark.parametrize("head", [32, 24])
-def test_attention(
-    arithmetic: Arithmetic, dtype: torch.dtype, window: int | None, head: int
-) -> None:
+def test_attention(backend: Backend, dtype: torch.dtype, window: int | None, head: int) -> None:
     query = noise(2, 5, 4, head, dtype=dtype)
     cache = KeyValues(*(noise(2, CACHED, 2, head, dtype=dtype, seed=seed) for seed in (1, 2)))
     starts = torch.tensor([3, 254])
     positions = starts[:, None] + torch.arange(5)
 
-    def attend(engine: Arithmetic, rows: slice, slots: slice, *, reach: int = CACHED) -> Tensor:
+    def attend(engine: Backend, rows: slice, slots: slice, *, reach: int = CACHED) -> Tensor:
         visible = engine.visible(
             positions[rows, slots], keys=torch.arange(reach), window=window, shared=2, dtype=dtype
         )
         seen = KeyValues(cache.keys[rows, :reach], cache.values[rows, :reach])
         return engine.attend(query[rows, slots], seen, visible)
 
-    together = attend(arithmetic, slice(None), slice(None))
+    together = attend(backend, slice(None), slice(None))
     assert close(together, attend(STOCK, slice(None), slice(None)))
     for row in range(2):
         for slot in range(5):
-            alone = attend(arithmetic, slice(row, row + 1), slice(slot, slot + 1))
+            alone = attend(backend, slice(row, row + 1), slice(slot, slot + 1))
             assert torch.equal(alone[0, 0], together[row, slot])
-    if arithmetic.name in ("triton", "compiled"):
+    if backend.name in ("triton", "compiled"):
         # Fewer splits, down to one that is not combined with any, and a cache seen in part.
         for reach in (512, 320, 259):
-            nearer = attend(arithmetic, slice(None), slice(None), reach=reach)
+            nearer = attend(backend, slice(None), slice(None), reach=reach)
             assert torch.equal(nearer, together), reach
-        near = attend(arithmetic, slice(0, 1), slice(None), reach=200)
+        near = attend(backend, slice(0, 1), slice(None), reach=200)
         assert torch.equal(near, together[:1])
 
 
-def test_windows_may_share_a_row(arithmetic: Arithmetic, dtype: torch.dtype) -> None:
+def test_windows_may_share_a_row(backend: Backend, dtype: torch.dtype) -> None:
     """Each stands and sees as if it were the only window of its row."""
     rows = torch.tensor([2, 0, 2])
     starts = torch.tensor([6, 250, 257])
@@ -179,11 +175,11 @@ def test_windows_may_share_a_row(arithmetic: Arithmetic, dtype: torch.dtype) -> 
         keys, values = (noise(4, CACHED, 2, 32, dtype=dtype, seed=seed) for seed in (3, 4))
         cache = KeyValues(keys, values, rows[windows])
         part = Standing(rows[windows, None], *(each[windows] for each in at[1:]))
-        queries = arithmetic.rotate_and_store(given[windows], part, cache, norms=None, eps=EPS)
-        visible = arithmetic.visible(
+        queries = backend.rotate_and_store(given[windows], part, cache, norms=None, eps=EPS)
+        visible = backend.visible(
             positions[windows], keys=torch.arange(CACHED), window=None, shared=2, dtype=dtype
         )
-        return queries, arithmetic.attend(queries, cache, visible), cache
+        return queries, backend.attend(queries, cache, visible), cache
 
     queries, mixed, cache = run([0, 1, 2])
     for window in (0, 1):
@@ -199,15 +195,13 @@ def test_windows_may_share_a_row(arithmetic: Arithmetic, dtype: torch.dtype) -> 
     assert not torch.equal(run([2])[1][0], mixed[2])
 
 
-def test_what_lies_behind_a_query_weighs_nothing(
-    arithmetic: Arithmetic, dtype: torch.dtype
-) -> None:
+def test_what_lies_behind_a_query_weighs_nothing(backend: Backend, dtype: torch.dtype) -> None:
     query = noise(1, 2, 4, 32, dtype=dtype)
     cache = KeyValues(*(noise(1, CACHED, 2, 32, dtype=dtype, seed=seed) for seed in (3, 4)))
     positions = torch.tensor([[100, 101]])
-    visible = arithmetic.visible(
+    visible = backend.visible(
         positions, keys=torch.arange(CACHED), window=None, shared=2, dtype=dtype
     )
-    before = arithmetic.attend(query, cache, visible)
+    before = backend.attend(query, cache, visible)
     cache.keys[:, 102:], cache.values[:, 102:] = 50.0, -50.0
-    assert torch.equal(arithmetic.attend(query, cache, visible), before)
+    assert torch.equal(backend.attend(query, cache, visible), before)
