@@ -14,6 +14,7 @@ from equivcheck.core.errors import SettingsError
 from equivcheck.core.settings import EngineSetup
 from equivcheck.decoding.drafters import Drafter, Text
 from equivcheck.decoding.graphs import Recorder
+from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.prefill import Span
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.verification import Proposal, VerificationRule
@@ -29,14 +30,17 @@ def open_engine(options: Mapping[str, str], setup: EngineSetup) -> NativeEngine:
         SettingsError: an option is wrong, or nothing is drafted.
         PairError: the pair cannot be loaded or run.
     """
-    engine = NativeEngine(decode_options(WORST, options, NativeOptions), setup)
-    drafter = engine.decoder.drafter
-    if drafter is None:
-        raise SettingsError(f"{WORST}: gamma=0 drafts nothing that could be wrong")
-    engine.decoder.drafter = WorstCaseDrafter(drafter, vocab=engine.model.architecture.vocab)
-    # What was recorded to measure the cost of drafts replays the drafter as it was.
-    engine.decoder.runner.clear()
-    return engine
+    return WorstCaseEngine(decode_options(WORST, options, NativeOptions), setup)
+
+
+class WorstCaseEngine(NativeEngine):
+    """The native engine with a `WorstCaseDrafter`."""
+
+    def drafter_for(self, model: StaticModel) -> Drafter:
+        drafter = super().drafter_for(model)
+        if drafter is None:
+            raise SettingsError(f"{WORST}: gamma=0 drafts nothing that could be wrong")
+        return WorstCaseDrafter(drafter, vocab=model.architecture.vocab)
 
 
 class WorstCaseDrafter(Drafter):

@@ -1,4 +1,4 @@
-"""The decoder: plain and speculative decoding are one loop over one shape-locked step.
+"""The decoder: plain and speculative decoding are one loop over one step of a fixed shape.
 
 Plain decoding is the step with no drafts. Both run the target on `[rows, width]` tokens whatever
 is live in them, so a token's logits have the same bits in both: the output is identical by
@@ -13,7 +13,6 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
-from torch import Tensor
 
 from equivcheck.core.detokenise import Detokenise
 from equivcheck.core.generation import Generation, Request
@@ -21,16 +20,16 @@ from equivcheck.decoding.drafters import Drafter
 from equivcheck.decoding.gamma import GammaPolicy, Kind
 from equivcheck.decoding.graphs import Recorder, StepRunner
 from equivcheck.decoding.model import StaticModel
-from equivcheck.decoding.outcome import RowOutcome, fingerprint, fingerprint_weights, pack, unpack
+from equivcheck.decoding.outcome import RowOutcome, fingerprint_weights, unpack
 from equivcheck.decoding.prefill import Prefill, Span
 from equivcheck.decoding.progress import Progress, refuse_unless_done
 from equivcheck.decoding.rows import Rows
+from equivcheck.decoding.step import DecodingStep
 from equivcheck.decoding.stopping import StopRules, stop_ids
-from equivcheck.decoding.transforms import penalise_window, sharpen
-from equivcheck.decoding.verification import Proposal, VerificationRule, Verified
+from equivcheck.decoding.verification import VerificationRule
 
 
-class Decoder:
+class Decoder(DecodingStep):
     """Decodes requests in a batch of `rows` rows, refilled from a queue as rows finish."""
 
     def __init__(
@@ -106,8 +105,8 @@ class Decoder:
     def step(self, gamma: int) -> list[RowOutcome]:
         """Start one step; the outcome of the one that has come to the host meanwhile.
 
-        It is that very step's, or where the runner lags, as on a GPU, the step's before: none for
-        the first, and what a row did past its request's end is dropped with the row.
+        On a CPU, this step's. On a GPU, the previous step's: none for the first call, and tokens
+        computed after a request ended are discarded.
         """
         unread, self.rows.reach = self.gamma.unread, self.reach()
         if gamma and self.drafter is not None:
@@ -178,64 +177,6 @@ class Decoder:
     def reach_of(self, length: int) -> int:
         """What the next step has to see where the longest row has `length` tokens."""
         return self.model.reach(length + self.width * (1 + self.runner.lag))
-
-    def speculate(self, *, gamma: int, unread: int) -> Tensor:
-        """One decoding step on the device: draft, verify, commit.
-
-        Returns:
-            The packed outcome (`outcome.pack`).
-        """
-        proposal = self.propose(gamma=gamma, unread=unread)
-        logits = self.target_logits(proposal)
-        penalised = self.penalised(logits, proposal)
-        verified = self.verify(self.sharpened(penalised), proposal)
-        self.commit(verified)
-        return self.outcome(verified, proposal, logits=logits, penalised=penalised)
-
-    def propose(self, *, gamma: int, unread: int) -> Proposal:
-        """Ask the drafter; with gamma 0 propose nothing."""
-        if self.drafter is not None and gamma:
-            return self.drafter.propose(self.rows, self.rule, gamma=gamma, unread=unread)
-        return Proposal(self.rows.tokens[:, :0], torch.zeros_like(self.rows.length), None)
-
-    def target_logits(self, proposal: Proposal) -> Tensor:
-        """The target's logits behind the last token and each draft, [rows, gamma + 1, vocab]."""
-        live = proposal.tokens.shape[1] + 1
-        width = live if self.model.backend.batch_invariant else self.width
-        window = self.rows.window(proposal.tokens, width=width)
-        cache = self.cache.upto(self.rows.reach)
-        hidden = self.model.forward(window, self.start(), cache)
-        return self.model.logits(hidden)[:, :live]
-
-    def start(self) -> Tensor:
-        """Position of each window's first token, [rows]: the last known one, not yet cached."""
-        return self.rows.length - 1
-
-    def penalised(self, logits: Tensor, proposal: Proposal) -> Tensor:
-        """Logits after everything that comes before temperature, each slot by its own prefix."""
-        return penalise_window(logits, self.rows.controls, self.rows.prefix, proposal.tokens)
-
-    def sharpened(self, penalised: Tensor) -> Tensor:
-        """The target's distributions: temperature and truncation on top."""
-        return sharpen(penalised, self.rows.controls)
-
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
-        """Accept drafts and draw one token more."""
-        return self.rule.verify(target_probs, proposal, self.rows)
-
-    def commit(self, verified: Verified) -> None:
-        """Move each row on by what was accepted; rejected entries stay behind the pointer."""
-        self.rows.advance(verified.tokens, verified.accepted + 1)
-
-    def outcome(
-        self, verified: Verified, proposal: Proposal, *, logits: Tensor, penalised: Tensor
-    ) -> Tensor:
-        """What the host gets to see of a step."""
-        digests = fingerprint(logits, self.fingerprint_weights)
-        forecast = self.drafter.forecast(self.rows) if self.drafter else None
-        return pack(
-            verified, proposal, penalised=penalised, fingerprints=digests, forecast=forecast
-        )
 
     def fill(self, queue: deque[Request]) -> bool:
         """Seat waiting requests in idle rows; False when there is nothing left to do."""

@@ -21,11 +21,12 @@ from equivcheck.decoding.backends.choose import backend_for, own_kernels
 from equivcheck.decoding.backends.interface import Backend
 from equivcheck.decoding.contract import SHAPE_MULTIPLE, ContractReport, promisable
 from equivcheck.decoding.decoder import Decoder
+from equivcheck.decoding.drafters import Drafter
 from equivcheck.decoding.gamma import AdaptiveGamma, GammaPolicy
 from equivcheck.decoding.graphs import cost_of
 from equivcheck.decoding.kernels.library import uncompiled
 from equivcheck.decoding.kernels.needs import missing_for_kernels
-from equivcheck.decoding.mixing import MixedDrafter, MixedGamma
+from equivcheck.decoding.mixing import MixedGamma
 from equivcheck.decoding.model import StaticModel
 from equivcheck.decoding.prefill import chunk_on
 from equivcheck.decoding.reaching import reaches
@@ -227,42 +228,54 @@ class NativeEngine:
 
     def build(self, model: StaticModel) -> Decoder:
         """Assemble the decoder, with a seeded fault if one was asked for."""
-        drafter, self.told = None, DrafterInfo(None, None)
-        if self.options.gamma:
-            rows = self.setup.batch_size
-            drafter, self.told = build_drafter(self.options, self.pair, model, rows=rows)
         kind: type[Decoder] = Decoder
         if self.options.fault:
             from equivcheck.faults.catalogue import find
 
             kind = find(self.options.fault).decoder
-        decoder = kind(
-            model,
-            rows=self.setup.batch_size,
-            width=self.width,
-            rule=rule_of(self.options.rule),
-            drafter=drafter,
-            gamma=GammaPolicy(self.options.gamma),
-            eos_token_ids=self.pair.eos_token_ids,
-            detokenise=detokeniser(self.pair.tokenizer),
-            reads_together=self.contract.reads_together,
-        )
-        most, adaptive = self.options.gamma, self.options.adaptive
-        mixed = isinstance(drafter, MixedDrafter)
-        if drafter is None or not (mixed or adaptive):
+
+        def assemble(gamma: GammaPolicy) -> Decoder:
+            return kind(
+                model,
+                rows=self.setup.batch_size,
+                width=self.width,
+                rule=rule_of(self.options.rule),
+                drafter=self.drafter_for(model),
+                gamma=gamma,
+                eos_token_ids=self.pair.eos_token_ids,
+                detokenise=detokeniser(self.pair.tokenizer),
+                reads_together=self.contract.reads_together,
+            )
+
+        decoder = assemble(GammaPolicy(self.options.gamma))
+        chooses = self.options.adaptive or self.options.drafter == "mixed"
+        if decoder.drafter is None or not chooses:
             return decoder
+        # Another one: steps that were recorded to be timed must not be replayed.
+        return assemble(self.measured_gamma(decoder))
+
+    def drafter_for(self, model: StaticModel) -> Drafter | None:
+        """The drafter; None: nothing is drafted."""
+        if not self.options.gamma:
+            self.told = DrafterInfo(None, None)
+            return None
+        rows = self.setup.batch_size
+        drafter, self.told = build_drafter(self.options, self.pair, model, rows=rows)
+        return drafter
+
+    def measured_gamma(self, decoder: Decoder) -> GammaPolicy:
+        """A policy that goes by what drafts cost on a decoder."""
+        most = self.options.gamma
         sampled = self.options.rule != "greedy"
         truncated = draft_cost(decoder, most=most, features=TRUNCATED) if sampled else None
         cost = draft_cost(decoder, most=most)
-        if mixed:
+        if self.options.drafter == "mixed":
             looked_up = draft_cost(decoder, most=most, unread=0)
-            decoder.gamma = MixedGamma(
+            return MixedGamma(
                 most,
                 cost=cost,
                 truncated_cost=truncated,
                 lookup_cost=looked_up,
-                may_pause=adaptive,
+                may_pause=self.options.adaptive,
             )
-        else:
-            decoder.gamma = AdaptiveGamma(most, cost=cost, truncated_cost=truncated)
-        return decoder
+        return AdaptiveGamma(most, cost=cost, truncated_cost=truncated)

@@ -1,0 +1,87 @@
+"""One decoding step on the device: draft, verify, commit (Leviathan et al. 2023, algorithm 1).
+
+Plain decoding is the step with no drafts.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from equivcheck.decoding.cache import StaticCache
+from equivcheck.decoding.drafters import Drafter
+from equivcheck.decoding.model import StaticModel
+from equivcheck.decoding.outcome import fingerprint, pack
+from equivcheck.decoding.rows import Rows
+from equivcheck.decoding.transforms import penalise_window, sharpen
+from equivcheck.decoding.verification import Proposal, VerificationRule, Verified
+
+
+class DecodingStep:
+    """The step of a batch; `Decoder` repeats it."""
+
+    model: StaticModel
+    drafter: Drafter | None
+    rule: VerificationRule
+    rows: Rows
+    cache: StaticCache
+    width: int
+    fingerprint_weights: Tensor
+
+    def speculate(self, *, gamma: int, unread: int) -> Tensor:
+        """One decoding step on the device: draft, verify, commit.
+
+        Returns:
+            The packed outcome (`outcome.pack`).
+        """
+        proposal = self.propose(gamma=gamma, unread=unread)
+        logits = self.target_logits(proposal)
+        penalised = self.penalised(logits, proposal)
+        verified = self.verify(self.sharpened(penalised), proposal)
+        self.commit(verified)
+        return self.outcome(verified, proposal, logits=logits, penalised=penalised)
+
+    def propose(self, *, gamma: int, unread: int) -> Proposal:
+        """Ask the drafter; with gamma 0 propose nothing."""
+        if self.drafter is not None and gamma:
+            return self.drafter.propose(self.rows, self.rule, gamma=gamma, unread=unread)
+        return Proposal(self.rows.tokens[:, :0], torch.zeros_like(self.rows.length), None)
+
+    def target_logits(self, proposal: Proposal) -> Tensor:
+        """The target's logits behind the last token and each draft, [rows, gamma + 1, vocab]."""
+        live = proposal.tokens.shape[1] + 1
+        width = live if self.model.backend.batch_invariant else self.width
+        window = self.rows.window(proposal.tokens, width=width)
+        cache = self.cache.upto(self.rows.reach)
+        hidden = self.model.forward(window, self.start(), cache)
+        return self.model.logits(hidden)[:, :live]
+
+    def start(self) -> Tensor:
+        """Position of each window's first token, [rows]: the last known one, not yet cached."""
+        return self.rows.length - 1
+
+    def penalised(self, logits: Tensor, proposal: Proposal) -> Tensor:
+        """Logits after everything that comes before temperature, each slot by its own prefix."""
+        return penalise_window(logits, self.rows.controls, self.rows.prefix, proposal.tokens)
+
+    def sharpened(self, penalised: Tensor) -> Tensor:
+        """The target's distributions: temperature and truncation on top."""
+        return sharpen(penalised, self.rows.controls)
+
+    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
+        """Accept drafts and draw one token more."""
+        return self.rule.verify(target_probs, proposal, self.rows)
+
+    def commit(self, verified: Verified) -> None:
+        """Move each row on by what was accepted; rejected entries stay behind the pointer."""
+        self.rows.advance(verified.tokens, verified.accepted + 1)
+
+    def outcome(
+        self, verified: Verified, proposal: Proposal, *, logits: Tensor, penalised: Tensor
+    ) -> Tensor:
+        """What the host gets to see of a step."""
+        digests = fingerprint(logits, self.fingerprint_weights)
+        forecast = self.drafter.forecast(self.rows) if self.drafter else None
+        return pack(
+            verified, proposal, penalised=penalised, fingerprints=digests, forecast=forecast
+        )
