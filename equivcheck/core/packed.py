@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from msgspec.structs import replace
 
 from equivcheck.core.generation import Generation, TokenScore
@@ -45,10 +44,9 @@ def unpacked(generation: Generation) -> Generation:
 
 
 def _scores(scores: Sequence[TokenScore]) -> PackedScores:
-    logprobs = np.empty((len(scores), 2))
-    logprobs[:, 0] = column("d", [score.logprob for score in scores])
-    logprobs[:, 1] = column("d", [score.rival_logprob for score in scores])
-    return PackedScores(logprobs, column("i", [score.rival for score in scores]))
+    logprobs = [score.logprob for score in scores] + [score.rival_logprob for score in scores]
+    rivals = column("i", [score.rival for score in scores])
+    return PackedScores(column("d", logprobs).reshape(2, -1).T, rivals)
 
 
 def _fingerprints(digests: tuple[int, ...]) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+import struct
+from collections.abc import Iterator, Sequence
 from typing import Any, Generic, SupportsIndex, TypeVar, overload
 
 import numpy as np
@@ -97,10 +97,13 @@ class PackedScores(Packed[TokenScore]):
         return len(self.rivals)
 
 
-def column(kind: str, values: Iterable[Any]) -> Array:
-    """Numbers as an array; the kind is one of `array.array`, which is faster at this than numpy.
+def column(kind: str, values: Sequence[Any]) -> Array:
+    """Numbers as an array; the kind is one of `struct`, which is faster at this than numpy.
 
     Raises:
         OverflowError: one of them is too large for the kind.
     """
-    return np.frombuffer(array(kind, values), dtype=kind)
+    try:
+        return np.frombuffer(struct.pack(f"{len(values)}{kind}", *values), dtype=kind)
+    except struct.error as error:
+        raise OverflowError(str(error)) from None

@@ -61,11 +61,10 @@ class PackedSteps(Packed[Step]):
         Raises:
             OverflowError: a number is far out of bounds.
         """
-        self.counts = np.empty((len(steps), 3), dtype=np.int16)
+        counts = [step.drafted for step in steps] + [step.accepted for step in steps]
+        counts += [step.emitted for step in steps]
+        self.counts = column("h", counts).reshape(3, -1).T
         """[N, 3]: drafted, accepted, emitted."""
-        self.counts[:, 0] = column("h", [step.drafted for step in steps])
-        self.counts[:, 1] = column("h", [step.accepted for step in steps])
-        self.counts[:, 2] = column("h", [step.emitted for step in steps])
         self.seconds = _floats([step.seconds for step in steps])
         """NaN where a step has none; None where no step has any."""
         self.rejected = _floats([step.rejected for step in steps])
