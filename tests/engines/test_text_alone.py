@@ -124,7 +124,7 @@ def test_sampled_text_is_not_judged_by_scores(
     ids=["sound", "fault"],
 )
 def test_two_servers_draws_are_compared_by_text(
-    serve: Serve, setup: EngineSetup, tmp_path: Path, candidate: str, sampling: set[Reason]
+    serve: Serve, setup: EngineSetup, tmp_path: Path, candidate: str, distribution: set[Reason]
 ) -> None:
     settings = by_text(setup, serve, candidate)
     settings = Settings(
@@ -137,7 +137,7 @@ def test_two_servers_draws_are_compared_by_text(
     )
     verdict, _ = judged(settings, make_suite(greedy=1, sampled=2), tmp_path / "run")
     [found] = [each for each in verdict.findings if each.check == "sampled"]
-    assert found.reason in sampling
+    assert found.reason in distribution
 
 
 def test_text_is_not_compared_with_ids(serve: Serve, setup: EngineSetup, tmp_path: Path) -> None:

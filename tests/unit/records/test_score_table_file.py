@@ -194,7 +194,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "no keys": (lambda _, told: told.pop("keys"), "column keys is missing or no JSON"),
     "keys that are no names": (lambda _, told: told.update(keys="[1]"), "no list of names"),
     "a distribution without a name": (
-        lambda _, told: told.update(draft_distribution="3"),
+        lambda _, told: told.update(draft_law="3"),
         "draft_law: no text",
     ),
     "another format": (lambda _, told: told.update(format="else"), "holds no scores"),
