@@ -186,15 +186,15 @@ def decoder_of(
 
 
 def step_launches(
-    decoder: Decoder, distribution: Sampling, *, reach: int, gamma: int = GAMMA
+    decoder: Decoder, sampling: Sampling, *, reach: int, gamma: int = GAMMA
 ) -> Launches:
-    """Of one step of requests of one distribution that attends to `reach` positions."""
+    """Of one step of requests of one sampling that attends to `reach` positions."""
     requests = [
         Request(
             key=f"request/{row}",
             prompt_ids=(1, 2, 3),
             max_new_tokens=64,
-            sampling=distribution,
+            sampling=sampling,
             seed=0,
         )
         for row in range(len(decoder.seats))
@@ -221,13 +221,13 @@ def main() -> None:
         "| sampling and rule | reach | arithmetic | plain step | a draft token | step of gamma 4 |"
     )
     print("|---|---:|---|---:|---:|---:|")
-    for name, distribution in SAMPLINGS.items():
+    for name, sampling in SAMPLINGS.items():
         for rule in (MatchRule(), RejectionRule()):
             for backend in (STOCK, FusedBackend()):
                 decoder = decoder_of(("8b", "0.15b"), backend=backend, rule=rule)
                 for reach in REACHES:
                     plain, one, whole = (
-                        step_launches(decoder, distribution, reach=reach, gamma=gamma).total
+                        step_launches(decoder, sampling, reach=reach, gamma=gamma).total
                         for gamma in (0, 1, GAMMA)
                     )
                     each = (whole - one) / (GAMMA - 1)

@@ -128,12 +128,14 @@ def learn(target: Learner, draft: Learner, windows: Tensor, *, share: float) -> 
     with torch.autocast("cpu", dtype=torch.bfloat16):
         target_logits = target.model(inputs).logits
         draft_logits = draft.model(inputs).logits
-    target_probs = target_logits.float().flatten(0, 1).log_softmax(dim=-1)
-    draft_probs = draft_logits.float().flatten(0, 1).log_softmax(dim=-1)
-    target_loss = F.nll_loss(target_probs, labels)
+    target_log_probs = target_logits.float().flatten(0, 1).log_softmax(dim=-1)
+    draft_log_probs = draft_logits.float().flatten(0, 1).log_softmax(dim=-1)
+    target_loss = F.nll_loss(target_log_probs, labels)
     target.update(target_loss, share=share)
-    taught = F.kl_div(draft_probs, target_probs.detach(), log_target=True, reduction="batchmean")
-    told = F.nll_loss(draft_probs, labels)
+    taught = F.kl_div(
+        draft_log_probs, target_log_probs.detach(), log_target=True, reduction="batchmean"
+    )
+    told = F.nll_loss(draft_log_probs, labels)
     draft.update(TEACHING * taught + (1 - TEACHING) * told, share=share)
     return target_loss.item(), told.item()
 

@@ -68,9 +68,9 @@ class DecodingStep:
         """The target's distributions: temperature and truncation on top."""
         return sharpen(penalised, self.rows.controls)
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
         """Accept drafts and draw one token more."""
-        return self.rule.verify(target_probs, proposal, self.rows)
+        return self.rule.verify(target_log_probs, proposal, self.rows)
 
     def commit(self, verified: Verified) -> None:
         """Move each row on by what was accepted; rejected entries stay behind the pointer."""

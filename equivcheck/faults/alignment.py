@@ -68,12 +68,12 @@ class ReplaysRows(Decoder):
 class ConfusesLateRows(Decoder):
     """At a temperature, rows from the third on are judged by the distribution of the row before."""
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
         """Shift the distributions of these rows."""
-        late = torch.arange(len(target_probs), device=target_probs.device) >= 2
+        late = torch.arange(len(target_log_probs), device=target_log_probs.device) >= 2
         shifted = (late & ~self.rows.controls.greedy)[:, None, None]
         return super().verify(
-            torch.where(shifted, target_probs.roll(1, dims=0), target_probs), proposal
+            torch.where(shifted, target_log_probs.roll(1, dims=0), target_log_probs), proposal
         )
 
 
@@ -87,9 +87,9 @@ class ConfusesLateRows(Decoder):
 class ReturnsPosition(Decoder):
     """In a mixed batch a greedy row's replacement is a slot number where an id should be."""
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
         """Verify, then write the slot in the place of the token."""
-        verified = super().verify(target_probs, proposal)
+        verified = super().verify(target_log_probs, proposal)
         controls = self.rows.controls
         if not controls.features.random or controls.features.all_random:
             return verified

@@ -21,10 +21,10 @@ from equivcheck.faults.fault import control, fault
 class TakesLastOfTie(Decoder):
     """In an exact tie the verifier's argmax takes the last token, plain decoding the first."""
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
         """Take argmaxes from the end."""
-        verified = super().verify(target_probs, proposal)
-        last = target_probs.shape[-1] - 1 - target_probs.flip(-1).argmax(dim=-1)
+        verified = super().verify(target_log_probs, proposal)
+        last = target_log_probs.shape[-1] - 1 - target_log_probs.flip(-1).argmax(dim=-1)
         chosen = torch.where(self.rows.controls.greedy[:, None], last, verified.tokens)
         return Verified(chosen, leading(chosen[:, :-1] == proposal.tokens, proposal.lengths))
 

@@ -26,13 +26,13 @@ COLD = 1e-6
 class DrawsGreedyRows(Decoder):
     """Beside sampled rows a greedy one is drawn at temperature 1e-6: ties fall at random."""
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
         """Give greedy rows noise in a mixed batch."""
         controls = self.rows.controls
         if not controls.features.random or controls.features.all_random:
-            return super().verify(target_probs, proposal)
-        cold = (target_probs - target_probs.amax(dim=-1, keepdim=True)) / COLD
-        probs = torch.where(controls.greedy[:, None, None], cold, target_probs)
+            return super().verify(target_log_probs, proposal)
+        cold = (target_log_probs - target_log_probs.amax(dim=-1, keepdim=True)) / COLD
+        probs = torch.where(controls.greedy[:, None, None], cold, target_log_probs)
         self.rows.controls = with_other(controls, greedy=torch.zeros_like(controls.greedy))
         try:
             return super().verify(probs, proposal)

@@ -27,9 +27,9 @@ class LosesBonus(Decoder):
 class RepeatsBonus(Decoder):
     """After full acceptance the row is rolled back one token too far, so its last comes again."""
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
         """Remember which rows accept everything."""
-        verified = super().verify(target_probs, proposal)
+        verified = super().verify(target_log_probs, proposal)
         self.full = ((proposal.lengths > 0) & (verified.accepted == proposal.lengths)).long()
         return verified
 
@@ -45,21 +45,21 @@ class RepeatsBonus(Decoder):
 class ReadsBonusEarly(Decoder):
     """The bonus token is drawn from the distribution of the last draft's slot."""
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
         """Put the distribution before the bonus slot into it."""
-        slots = torch.arange(target_probs.shape[1], device=target_probs.device)
+        slots = torch.arange(target_log_probs.shape[1], device=target_log_probs.device)
         lengths = proposal.lengths[:, None]
         source = torch.where((slots == lengths) & (lengths > 0), slots - 1, slots)
-        index = source[..., None].expand(-1, -1, target_probs.shape[-1])
-        return super().verify(target_probs.gather(1, index), proposal)
+        index = source[..., None].expand(-1, -1, target_log_probs.shape[-1])
+        return super().verify(target_log_probs.gather(1, index), proposal)
 
 
 @fault("bonus-greedy", family="F6", recreates="mistral.rs #2424", caught_by="coupled")
 class ChoosesBonusGreedily(Decoder):
     """The bonus token is the argmax whatever the temperature."""
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
         """Make the last slot's distribution a point mass."""
-        best = target_probs[:, -1:].argmax(dim=-1, keepdim=True)
-        certain = torch.full_like(target_probs[:, -1:], float("-inf")).scatter(2, best, 0.0)
-        return super().verify(torch.cat([target_probs[:, :-1], certain], dim=1), proposal)
+        best = target_log_probs[:, -1:].argmax(dim=-1, keepdim=True)
+        certain = torch.full_like(target_log_probs[:, -1:], float("-inf")).scatter(2, best, 0.0)
+        return super().verify(torch.cat([target_log_probs[:, :-1], certain], dim=1), proposal)

@@ -27,11 +27,11 @@ EPSILON, DELTA = 0.09, 0.3
 class RelaxesAcceptance(Decoder):
     """A draft passes if it is among the target's four best tokens."""
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
-        best = target_probs[:, :-1].topk(FEW, dim=-1).indices
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
+        best = target_log_probs[:, :-1].topk(FEW, dim=-1).indices
         hits = (best == proposal.tokens[..., None]).any(dim=-1)
         count = leading(hits, proposal.lengths)
-        return accept(super().verify(target_probs, proposal), proposal, count=count)
+        return accept(super().verify(target_log_probs, proposal), proposal, count=count)
 
 
 @fault(
@@ -44,10 +44,10 @@ class RelaxesAcceptance(Decoder):
 class AcceptsTypical(Decoder):
     """A draft passes if it is not too surprising for the target's entropy."""
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
         """Accept by probability and entropy."""
-        verified = super().verify(target_probs, proposal)
-        probs = probabilities(target_probs[:, :-1], self.rows.controls)
+        verified = super().verify(target_log_probs, proposal)
+        probs = probabilities(target_log_probs[:, :-1], self.rows.controls)
         entropy = -torch.xlogy(probs, probs).sum(dim=-1)
         limit = (DELTA * (-entropy).exp()).clamp(max=EPSILON)
         hits = probs.gather(2, proposal.tokens[..., None])[..., 0] > limit

@@ -115,9 +115,9 @@ class PenalisesGreedyRows(OtherControls):
 class CountsRejected(Decoder):
     """A rejected draft counts as a token of the output."""
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
         """Verify, then count what was rejected."""
-        verified = super().verify(target_probs, proposal)
+        verified = super().verify(target_log_probs, proposal)
         slots = torch.arange(proposal.tokens.shape[1], device=proposal.tokens.device)
         drafted = slots < proposal.lengths[:, None]
         rejected = drafted & (slots >= verified.accepted[:, None])
@@ -135,9 +135,9 @@ class CountsRejected(Decoder):
 class CountsAcceptedTwice(Decoder):
     """An accepted draft counts as two tokens of the output."""
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
         """Verify, then count what was accepted once more."""
-        verified = super().verify(target_probs, proposal)
+        verified = super().verify(target_log_probs, proposal)
         slots = torch.arange(proposal.tokens.shape[1], device=proposal.tokens.device)
         accepted = slots < verified.accepted[:, None]
         self.rows.counts.scatter_add_(1, proposal.tokens, accepted.to(self.rows.counts.dtype))

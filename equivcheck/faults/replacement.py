@@ -16,8 +16,8 @@ from equivcheck.faults.fault import fault
 class RejectsLate(Decoder):
     """At a temperature the text gets the replacement, but what follows it continues the draft."""
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
-        verified = super().verify(target_probs, proposal)
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
+        verified = super().verify(target_log_probs, proposal)
         drafts = torch.nn.functional.pad(proposal.tokens, (0, 1))
         self.draft = drafts.gather(1, verified.accepted[:, None])[:, 0]
         self.rejected = verified.accepted < proposal.lengths
@@ -47,8 +47,8 @@ class RemembersRejections(Decoder):
         probs = super().sharpened(penalised)
         return probs.masked_fill(self.impossible[:, None], float("-inf"))
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
-        verified = super().verify(target_probs, proposal)
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
+        verified = super().verify(target_log_probs, proposal)
         drafts = torch.nn.functional.pad(proposal.tokens, (0, 1))
         draft = drafts.gather(1, verified.accepted[:, None])
         rejected = (verified.accepted < proposal.lengths)[:, None]

@@ -31,8 +31,8 @@ class RemembersRejection(Decoder):
         super().admit(row, request)
         self.rejected[row] = self.accepted[row] = 0
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
-        verified = super().verify(target_probs, proposal)
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
+        verified = super().verify(target_log_probs, proposal)
         self.rejected = proposal.lengths - verified.accepted
         self.accepted = verified.accepted
         return verified

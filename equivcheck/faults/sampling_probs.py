@@ -93,9 +93,9 @@ class TakesBonusFromDraft(Decoder):
         lengths = longer.lengths.clamp(max=gamma)
         return Proposal(longer.tokens[:, :-1], lengths, longer.log_probs[:, :-1])
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
         """Verify, then take the draft behind what was accepted in full."""
-        verified = super().verify(target_probs, proposal)
+        verified = super().verify(target_log_probs, proposal)
         if proposal.log_probs is None:
             return verified
         full = (verified.accepted == proposal.lengths)[:, None]

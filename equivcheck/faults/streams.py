@@ -77,10 +77,10 @@ class SeedsFromClock(Decoder):
 class ReusesNoise(Decoder):
     """All slots of a step draw with the noise of its first."""
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
         """Draw with one position a row where there should be one a slot."""
-        first = self.rows.length[:, None].expand(-1, target_probs.shape[1])
-        chosen = self.rule.draw(target_probs, self.rows, first)
+        first = self.rows.length[:, None].expand(-1, target_log_probs.shape[1])
+        chosen = self.rule.draw(target_log_probs, self.rows, first)
         return Verified(chosen, leading(chosen[:, :-1] == proposal.tokens, proposal.lengths))
 
 
@@ -94,8 +94,8 @@ class ReusesNoise(Decoder):
 class AdvancesOnEmptyDraft(Decoder):
     """A step without drafts advances the request's stream."""
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
         """Verify, then move the streams of rows that had nothing to verify."""
-        verified = super().verify(target_probs, proposal)
+        verified = super().verify(target_log_probs, proposal)
         self.rows.streams.keys[:, 0] += (proposal.lengths == 0).long()
         return verified

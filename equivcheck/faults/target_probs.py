@@ -25,11 +25,11 @@ def with_other(controls: SamplingControls, **tensors: Tensor) -> SamplingControl
 class VerifiesGreedily(Decoder):
     """Takes the argmax in verified slots, as if the temperature were 0."""
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
         """Make each distribution but the bonus token's a point mass."""
-        best = target_probs[:, :-1].argmax(dim=-1, keepdim=True)
-        certain = torch.full_like(target_probs[:, :-1], float("-inf")).scatter(2, best, 0.0)
-        return super().verify(torch.cat([certain, target_probs[:, -1:]], dim=1), proposal)
+        best = target_log_probs[:, :-1].argmax(dim=-1, keepdim=True)
+        certain = torch.full_like(target_log_probs[:, :-1], float("-inf")).scatter(2, best, 0.0)
+        return super().verify(torch.cat([certain, target_log_probs[:, -1:]], dim=1), proposal)
 
 
 @fault("temperature-bonus-only", family="F4", recreates="vLLM #10198", caught_by="coupled")

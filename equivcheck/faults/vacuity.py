@@ -80,8 +80,8 @@ class DraftsGreedyOnly(Decoder):
 class AcceptsGreedyOnly(Decoder):
     """Every draft for a request with a temperature is rejected."""
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
         """Draw as if nothing had been drafted there, which keeps the target's distribution."""
         greedy = self.rows.controls.greedy
         lengths = torch.where(greedy, proposal.lengths, torch.zeros_like(proposal.lengths))
-        return super().verify(target_probs, proposal._replace(lengths=lengths))
+        return super().verify(target_log_probs, proposal._replace(lengths=lengths))

@@ -21,9 +21,9 @@ def accept(verified: Verified, proposal: Proposal, *, count: Tensor) -> Verified
 class SkipsFirstCheck(Decoder):
     """Commits the first draft of a step without verifying it."""
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
         """Verify, then accept slot 0 whatever came out."""
-        verified = super().verify(target_probs, proposal)
+        verified = super().verify(target_log_probs, proposal)
         count = torch.maximum(verified.accepted, proposal.lengths.clamp(max=1))
         return accept(verified, proposal, count=count)
 
@@ -32,17 +32,17 @@ class SkipsFirstCheck(Decoder):
 class AcceptsAll(Decoder):
     """Counts every draft as a match."""
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
-        return accept(super().verify(target_probs, proposal), proposal, count=proposal.lengths)
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
+        return accept(super().verify(target_log_probs, proposal), proposal, count=proposal.lengths)
 
 
 @fault("block-by-last-match", family="F1", recreates="vllm-ascend #7808", caught_by="greedy")
 class AcceptsUpToLastMatch(Decoder):
     """Accepts a block up to its last matching draft, mismatches before it included."""
 
-    def verify(self, target_probs: Tensor, proposal: Proposal) -> Verified:
+    def verify(self, target_log_probs: Tensor, proposal: Proposal) -> Verified:
         """Look for the last match in place of the first miss."""
-        verified = super().verify(target_probs, proposal)
+        verified = super().verify(target_log_probs, proposal)
         slots = torch.arange(1, proposal.tokens.shape[1] + 1, device=proposal.tokens.device)
         hits = (verified.tokens[:, :-1] == proposal.tokens) & (slots <= proposal.lengths[:, None])
         last = (hits * slots).amax(dim=1) if hits.shape[1] else verified.accepted

@@ -72,7 +72,7 @@ def request_of(body: Any, *, vocab: set[int]) -> Request:
     """The request that a body asks for. Ends of text are among its stop ids."""
     allowed = body["allowed_token_ids"]
     bias = body["logit_bias"] or {}
-    distribution = Sampling(
+    sampling = Sampling(
         temperature=body["temperature"],
         top_k=max(0, body["top_k"]),
         top_p=body["top_p"],
@@ -88,7 +88,7 @@ def request_of(body: Any, *, vocab: set[int]) -> Request:
         key="served",
         prompt_ids=tuple(body["prompt"]),
         max_new_tokens=body["max_tokens"],
-        sampling=distribution,
+        sampling=sampling,
         stop=tuple(body["stop"]),
         stop_token_ids=tuple(body["stop_token_ids"]),
         ignore_eos=body["ignore_eos"],

@@ -53,7 +53,7 @@ def test_what_the_model_or_the_rule_lacks_is_named(fields: Any, problem: str) ->
 
 
 @pytest.mark.parametrize(
-    ("distribution", "field"),
+    ("sampling", "field"),
     [
         (Sampling(temperature=1e-38), "temperature 1e-38 is below 1e-05; write 0 for greedy"),
         (Sampling(temperature=math.inf), "sampling: temperature: "),
@@ -66,12 +66,12 @@ def test_what_the_model_or_the_rule_lacks_is_named(fields: Any, problem: str) ->
         (Sampling(top_k=2**70), "sampling: top_k: "),
     ],
 )
-def test_values_that_fp32_cannot_hold_are_named(distribution: Sampling, field: str) -> None:
-    assert str(refused(sampling=distribution)).startswith(field)
+def test_values_that_fp32_cannot_hold_are_named(sampling: Sampling, field: str) -> None:
+    assert str(refused(sampling=sampling)).startswith(field)
 
 
 def test_the_farthest_values_are_drawn_from_without_overflow(setup: EngineSetup) -> None:
-    distributions = [
+    samplings = [
         Sampling(temperature=LEAST_TEMPERATURE),
         Sampling(temperature=LEAST_TEMPERATURE, logit_bias={7: FARTHEST}, top_k=3),
         Sampling(temperature=LEAST_TEMPERATURE, repetition_penalty=1 / FARTHEST, top_p=0.9),
@@ -81,12 +81,12 @@ def test_the_farthest_values_are_drawn_from_without_overflow(setup: EngineSetup)
     answers = list(
         engine.generate(
             [
-                request(key=f"w/{at}", sampling=distribution, max_new_tokens=9)
-                for at, distribution in enumerate(distributions)
+                request(key=f"w/{at}", sampling=sampling, max_new_tokens=9)
+                for at, sampling in enumerate(samplings)
             ]
         )
     )
-    assert len(answers) == len(distributions)
+    assert len(answers) == len(samplings)
     assert all(math.isfinite(score.logprob) for each in answers for score in each.scores or ())
     cold = next(each for each in answers if each.key == "w/0")
     (greedy,) = engine.generate([request(max_new_tokens=9)])

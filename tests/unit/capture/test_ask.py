@@ -248,8 +248,8 @@ def test_what_an_engine_does_to_its_requests_no_other_arm_is_asked() -> None:
             msgspec.structs.force_setattr(request.sampling, "temperature", 9.0)
         yield from answers_all(requests)
 
-    distribution = Sampling(temperature=1.0, logit_bias={3: 1.0})
-    asked = [make_request("code/a", sampling=distribution)]
+    sampling = Sampling(temperature=1.0, logit_bias={3: 1.0})
+    asked = [make_request("code/a", sampling=sampling)]
     assert len(list(ask(Scripted(changes), asked, arm="candidate"))) == 1
     assert asked == [
         make_request("code/a", sampling=Sampling(temperature=1.0, logit_bias={3: 1.0}))

@@ -179,17 +179,17 @@ def test_kinds_that_are_alike_pass_however_seldom_drafts_are_right() -> None:
 
 
 def test_biased_prompts_may_leave_nothing_to_reject() -> None:
-    distribution = Sampling(logit_bias={7: 1e3})
-    assert beside_busy(make_steps((2, 2)) * 40, sampling=distribution).outcome is Outcome.PASS
-    finding = beside_busy(make_steps((2, 0)) * 26, sampling=distribution)
+    sampling = Sampling(logit_bias={7: 1e3})
+    assert beside_busy(make_steps((2, 2)) * 40, sampling=sampling).outcome is Outcome.PASS
+    finding = beside_busy(make_steps((2, 0)) * 26, sampling=sampling)
     assert finding.headline.endswith(": none of 52 drafts for prompts with biases was accepted")
 
 
 def test_penalised_prompts_that_nothing_is_drafted_for_are_seen() -> None:
-    distribution = Sampling(presence_penalty=1.0)
-    finding = beside_busy(make_steps((0, 0)) * 30, sampling=distribution)
+    sampling = Sampling(presence_penalty=1.0)
+    finding = beside_busy(make_steps((0, 0)) * 30, sampling=sampling)
     assert finding.headline.endswith(": nothing was drafted for prompts with penalties")
-    assert beside_busy(make_steps((0, 0)) * 20, sampling=distribution).outcome is Outcome.PASS
+    assert beside_busy(make_steps((0, 0)) * 20, sampling=sampling).outcome is Outcome.PASS
 
 
 def test_a_request_with_many_drafts_and_none_accepted_is_named() -> None:

@@ -333,7 +333,7 @@ def test_check_and_report_share_one_evaluation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("distribution", "name"),
+    ("sampling", "name"),
     [
         (Sampling(temperature=1.0), "T=1"),
         (Sampling(temperature=0.7, top_k=50, top_p=0.95), "T=0.7 top-k 50 top-p 0.95"),
@@ -344,5 +344,5 @@ def test_check_and_report_share_one_evaluation() -> None:
         ),
     ],
 )
-def test_a_parameter_group_has_a_short_name(distribution: Sampling, name: str) -> None:
-    assert parameter_group(distribution) == name
+def test_a_parameter_group_has_a_short_name(sampling: Sampling, name: str) -> None:
+    assert parameter_group(sampling) == name

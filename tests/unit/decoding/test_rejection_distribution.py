@@ -54,9 +54,9 @@ class Bench:
     def __init__(self, target: list[float], draft: list[float]) -> None:
         count = VOCAB * VOCAB
         self.rows = Rows(rows=count, positions=16, vocab=VOCAB, device=torch.device("cpu"))
-        probs = Sampling(temperature=1.0)
+        sampling = Sampling(temperature=1.0)
         requests = [
-            Request(key=f"r/{row}", prompt_ids=(0,), max_new_tokens=8, sampling=probs)
+            Request(key=f"r/{row}", prompt_ids=(0,), max_new_tokens=8, sampling=sampling)
             for row in range(count)
         ]
         for row, request in enumerate(requests):
@@ -64,14 +64,14 @@ class Bench:
         self.rows.controls.set_features(requests)
         self.streams = FixedStreams(count)
         self.rows.streams = self.streams  # type: ignore[assignment]
-        self.target_probs = torch.tensor(target).log().expand(count, 2, VOCAB)
-        self.draft_probs = torch.tensor(draft).log().expand(count, 1, VOCAB)
+        self.target_log_probs = torch.tensor(target).log().expand(count, 2, VOCAB)
+        self.draft_log_probs = torch.tensor(draft).log().expand(count, 1, VOCAB)
         self.drafts, self.noisy = torch.arange(count) // VOCAB, torch.arange(count) % VOCAB
 
     def verify(self) -> Verified:
         lengths = torch.ones(len(self.drafts), dtype=torch.int64)
-        proposal = Proposal(self.drafts[:, None], lengths, self.draft_probs)
-        return RejectionRule().verify(self.target_probs, proposal, self.rows)
+        proposal = Proposal(self.drafts[:, None], lengths, self.draft_log_probs)
+        return RejectionRule().verify(self.target_log_probs, proposal, self.rows)
 
     def probs(self, log_probs: Tensor) -> Tensor:
         """The distribution that the rule makes of its input, [vocab], fp64."""
@@ -119,7 +119,10 @@ def test_accepted_and_replaced_together_are_the_targets_distribution(
     target: list[float], draft: list[float]
 ) -> None:
     bench = Bench(target, draft)
-    target_probs, draft_probs = bench.probs(bench.target_probs), bench.probs(bench.draft_probs)
+    target_probs, draft_probs = (
+        bench.probs(bench.target_log_probs),
+        bench.probs(bench.draft_log_probs),
+    )
     acceptance = bench.acceptance()
     assert (acceptance[target_probs == 0] == 0).all(), "accepts what the target rules out"
     # Below the smallest normal number, coin times q is too coarse to stay under q for every coin.

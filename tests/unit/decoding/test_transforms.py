@@ -112,8 +112,8 @@ def test_presence_counts_once_and_frequency_every_time_and_neither_the_prompt() 
 
 
 def test_bias_bans_and_minimum_length() -> None:
-    probs = Sampling(logit_bias={7: 2.0}, banned_tokens=(8,), min_new_tokens=2)
-    controls = controls_for(probs)
+    sampling = Sampling(logit_bias={7: 2.0}, banned_tokens=(8,), min_new_tokens=2)
+    controls = controls_for(sampling)
     logits = torch.zeros(1, 3, VOCAB)
     penalised = penalise_window(logits, controls, empty_prefix(1), torch.tensor([[20, 21]]))[0]
     assert penalised[0, 7] == 2.0
