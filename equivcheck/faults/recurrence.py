@@ -75,7 +75,7 @@ class Recurrent(Decoder):
     schedules=SCHEDULE,
 )
 class KeepsState(Recurrent):
-    """A recurrent state that has read rejected drafts is gone on with."""
+    """A recurrent state that has read rejected drafts is kept."""
 
     def commit(self, verified: Verified) -> None:
         """Go on from the last slot."""
