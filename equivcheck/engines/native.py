@@ -247,12 +247,11 @@ class NativeEngine:
                 reads_together=self.contract.reads_together,
             )
 
-        decoder = assemble(GammaPolicy(self.options.gamma))
-        chooses = self.options.adaptive or self.options.drafter == "mixed"
-        if decoder.drafter is None or not chooses:
-            return decoder
-        # Another one: steps that were recorded to be timed must not be replayed.
-        return assemble(self.measured_gamma(decoder))
+        gamma = GammaPolicy(self.options.gamma)
+        if self.options.adaptive or self.options.drafter == "mixed":
+            # Of a decoder of its own: steps that were recorded to be timed are not replayed.
+            gamma = self.measured_gamma(assemble(gamma))
+        return assemble(gamma)
 
     def drafter_for(self, model: StaticModel) -> Drafter | None:
         """The drafter; None: nothing is drafted."""
@@ -264,7 +263,9 @@ class NativeEngine:
         return drafter
 
     def measured_gamma(self, decoder: Decoder) -> GammaPolicy:
-        """A policy that goes by what drafts cost on a decoder."""
+        """A policy that goes by what drafts cost on a decoder; its own where it drafts nothing."""
+        if decoder.drafter is None:
+            return decoder.gamma
         most = self.options.gamma
         sampled = self.options.rule != "greedy"
         truncated = draft_cost(decoder, most=most, features=TRUNCATED) if sampled else None

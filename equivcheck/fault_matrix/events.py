@@ -34,7 +34,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "ties": ("exact-tie", "batch-greedy-sampled"),
     "bans": ("batch-bans",),
     "recurrent": ("partly-accepted",),
-    "distribution": ("batch-parameters",),
+    "law": ("batch-parameters",),
     "turns": ("later-turn",),
     "shared": ("shared-16", "shared-64", "prefix-again"),
     "samples": ("prompt-again",),

@@ -75,7 +75,7 @@ STANDARD = Rig(
     name="standard",
     settings=settings_with(),
     schedules=tuple(
-        name for name in WRITERS if name not in ("drafts", "noisy", "recurrent", "distribution")
+        name for name in WRITERS if name not in ("drafts", "noisy", "recurrent", "law")
     ),
 )
 RECURRENT = Rig(
@@ -101,14 +101,14 @@ UNPROMISED = Rig(
 BY_DISTRIBUTION = frozenset(name for name, facts in RULES.items() if not facts.same_tokens)
 """Rules that promise the target's distribution and not its tokens."""
 DISTRIBUTION = Rig(
-    name="distribution",
+    name="law",
     settings=settings_with(
         candidate="native:gamma=4,rule=rejection",
         probe_every=SELDOM,
         profile="quick",
         sampled=AUTO,
     ),
-    schedules=("distribution",),
+    schedules=("law",),
 )
 """Sampled by a rule that promises the target's distribution and not its tokens."""
 
@@ -137,7 +137,7 @@ def speed_rig(engine: str) -> Rig:
             profile="quick",
             sampled=AUTO if by_model else None,
         ),
-        schedules=("drafts", "distribution") if by_model else ("drafts",),
+        schedules=("drafts", "law") if by_model else ("drafts",),
         compares_drafts=True,
     )
 

@@ -205,7 +205,7 @@ def recurrent(write: Writer) -> Iterator[Case]:
         yield Case(id="", prompt=prompt, max_new_tokens=40, ignore_eos=True)
 
 
-def distribution(write: Writer) -> Iterator[Case]:
+def law(write: Writer) -> Iterator[Case]:
     """Sampled cases whose distribution is tested, with greedy ones for company."""
     samplings = (
         Sampling(temperature=1.0),
@@ -240,7 +240,7 @@ WRITERS: dict[str, Callable[[Writer], Iterator[Case]]] = {
         ties,
         bans,
         recurrent,
-        distribution,
+        law,
         turns,
         shared,
         samples,
@@ -267,5 +267,5 @@ def schedule(name: str, *, seed: int, encode: Encode, eos: int) -> Suite:
         cases=cases,
         lines=tuple(range(2, len(cases) + 2)),
         digest=hashlib.sha256(msgspec.json.encode(cases)).hexdigest(),
-        distribution=name == distribution.__name__,
+        distribution=name == law.__name__,
     )

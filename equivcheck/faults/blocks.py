@@ -112,13 +112,7 @@ class StopsAtFirstMiss(BlockRule):
         return super().passes(carried, joint, rows).long().cumprod(dim=1).bool()
 
 
-@rule_fault(
-    "block-one-coin",
-    family="F5",
-    recreates="vLLM #13196 (in kind)",
-    caught_by="replayed",
-    engine=BLOCK,
-)
+@rule_fault("block-one-coin", family="F5", recreates="vLLM #13196 (in kind)", engine=BLOCK)
 class TossesOnceForAll(BlockRule):
     """One coin decides about all prefixes of a block."""
 

@@ -46,22 +46,22 @@ class SoundGreedy(Decoder):
     """The decoder as it is, under the greedy rule."""
 
 
-@control("sound-rejection", schedules=("distribution",), engine="native:gamma=4,rule=rejection")
+@control("sound-rejection", schedules=("law",), engine="native:gamma=4,rule=rejection")
 class SoundRejection(Decoder):
     """The decoder as it is, under the rejection rule, its distribution tested on drawn tokens."""
 
 
-@control("block-verification", schedules=("distribution",), engine="native:gamma=4,rule=block")
+@control("block-verification", schedules=("law",), engine="native:gamma=4,rule=block")
 class SoundBlock(Decoder):
     """The decoder as it is, which verifies blocks as a whole and says so."""
 
 
-@control("one-hot-drafts", schedules=("distribution",), engine="native:gamma=4,rule=one-hot")
+@control("one-hot-drafts", schedules=("law",), engine="native:gamma=4,rule=one-hot")
 class SoundOneHot(Decoder):
     """The decoder as it is, which takes the draft model's best tokens for certain."""
 
 
-@control("agreement", schedules=("distribution",), engine="native:gamma=4,rule=agreement")
+@control("agreement", schedules=("law",), engine="native:gamma=4,rule=agreement")
 class SoundAgreement(Decoder):
     """The decoder as it is, which keeps drafts that its own draw agrees with."""
 
@@ -116,7 +116,7 @@ class SoundMtp(Decoder):
 
 @control(
     "sound-eagle3-rejection",
-    schedules=("distribution",),
+    schedules=("law",),
     engine="native:gamma=4,drafter=eagle3,rule=rejection",
 )
 class SoundEagleRejection(Decoder):

@@ -58,12 +58,12 @@ SCHEDULES = {
     "stopping": ("endings",),
     "logprobs": ("plain",),
     "counters": ("plain",),
-    "acceptance": ("drafts", "distribution"),
+    "acceptance": ("drafts", "law"),
     "engaged": ("plain",),
     "batching": ("sampled",),
     "determinism": ("sampled",),
-    "sampled": ("distribution",),
-    "replayed": ("distribution",),
+    "sampled": ("law",),
+    "replayed": ("law",),
 }
 """Check to the schedules on which a fault that it catches is run, unless the fault names others."""
 

@@ -54,8 +54,8 @@ def test_one_capture_serves_all_faults_of_a_rig() -> None:
     assert captures == {
         "standard": ("plain", "sampled"),
         "recurrent": ("recurrent",),
-        "speed-nativegamma2": ("drafts", "distribution"),
-        "distribution": ("distribution",),
+        "speed-nativegamma2": ("drafts", "law"),
+        "law": ("law",),
     }
 
 

@@ -24,6 +24,6 @@ def test_other_drafters_than_a_model_are_compared_on_greedy_text_alone() -> None
     models, heads = rig_of(find("stale-draft-cache")), rig_of(find("head-hidden-late"))
     assert models.compares_drafts
     assert heads.compares_drafts
-    assert (models.schedules, heads.schedules) == (("drafts", "distribution"), ("drafts",))
+    assert (models.schedules, heads.schedules) == (("drafts", "law"), ("drafts",))
     assert (models.settings.sampled, heads.settings.sampled) == (AUTO, None)
     assert rig_of(find("head-q-unmapped")).schedules == DISTRIBUTION.schedules

@@ -57,11 +57,11 @@ def test_stop_strings_end_inside_a_token_in_each_slot_and_span_some() -> None:
 
 def test_ties_are_of_best_tokens_and_across_a_cut() -> None:
     ties = schedule("ties", seed=0, encode=lambda text: encode(text[::-1]), eos=0)
-    distributions = [case.sampling for case in ties.cases]
-    across = [distribution for distribution in distributions if ties_at_cut(distribution)]
+    samplings = [case.sampling for case in ties.cases]
+    across = [sampling for sampling in samplings if ties_at_cut(sampling)]
     assert len(across) == 2
-    assert not any(distribution.greedy for distribution in across)
-    assert sum(distribution.greedy for distribution in distributions) == ROWS // 2
+    assert not any(sampling.greedy for sampling in across)
+    assert sum(sampling.greedy for sampling in samplings) == ROWS // 2
 
 
 def test_an_unknown_schedule_gets_a_suggestion() -> None:
