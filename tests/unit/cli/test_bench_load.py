@@ -96,7 +96,10 @@ def test_a_page_shows_latencies_of_requests(measured: Path) -> None:
 
 
 def test_advice_under_load_says_so(measured: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["advise", str(measured), "--baseline", "target"]) == 0
+    # A threshold that a slow machine could miss would be the reason that is shown.
+    lenient = ["--least-speedup", "0.001", "--p99-limit", "1000", "--disable-at", "0"]
+    advise = ["advise", str(measured), "--baseline", "target", *lenient]
+    assert cli.run(advise) == 0
     shown = capsys.readouterr().out
     load = "under load, poisson:50, runs of 3, good is TTFT 60000 ms, TPOT 60000 ms"
     assert load in shown
@@ -105,7 +108,7 @@ def test_advice_under_load_says_so(measured: Path, capsys: pytest.CaptureFixture
     routes = json.loads(measured.with_name("routes.json").read_text(encoding="utf-8"))["routes"]
     assert routes["prose"]["load"].startswith("poisson:50")
     assert routes["prose"]["goodput_ratio"]["value"] == 1.0
-    assert cli.run(["advise", str(measured), "--baseline", "target", "--point", "1"]) == 0
+    assert cli.run([*advise, "--point", "1"]) == 0
     assert "under load, burst:4" in capsys.readouterr().out
 
 
