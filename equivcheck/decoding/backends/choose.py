@@ -45,7 +45,7 @@ def fastest_products(
     if device.type == "cpu":
         if kernels == "auto" and missing_for_compiled(dtype) is None:
             return COMPILED
-        return PACKED if can_pack() else STOCK
+        return PACKED if can_pack(dtype) else STOCK
     return STOCK if missing_for_kernels(device) else fused_kernels()
 
 

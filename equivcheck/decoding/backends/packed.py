@@ -39,7 +39,7 @@ class PackedBackend(StockBackend):
         """One product for the whole batch."""
         rows = inputs.numel() // inputs.shape[-1]
         small = rows < FEW and weight.numel() < SMALL and inputs.dtype == torch.float32
-        if small or inputs.dtype not in DTYPES or inputs.device.type != "cpu" or not can_pack():
+        if small or inputs.device.type != "cpu" or not can_pack(inputs.dtype):
             return super().linear(inputs, weight, bias)
         if weight not in self.packed:
             self.packed[weight] = torch.ops.mkldnn._reorder_linear_weight(weight, FEW)
@@ -55,8 +55,12 @@ class PackedBackend(StockBackend):
 
 
 @functools.cache
-def can_pack() -> bool:
-    """Whether this build of torch has the operations."""
-    return torch.backends.mkldnn.is_available() and all(
+def can_pack(dtype: torch.dtype) -> bool:
+    """Whether this build of torch multiplies from packed weights, and this CPU in the dtype."""
+    built = torch.backends.mkldnn.is_available() and all(
         hasattr(torch.ops.mkldnn, name) for name in OPERATIONS
     )
+    if not built or dtype not in DTYPES:
+        return False
+    # oneDNN refuses bf16 on a CPU that has neither AVX-512 nor AVX-NE-CONVERT.
+    return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -21,8 +24,18 @@ from equivcheck.decoding.backends.stock import STOCK
 from equivcheck.decoding.kernels.library import missing_for_compiled
 from tests.unit.decoding.models import random_llama
 
-pytestmark = pytest.mark.skipif(not can_pack(), reason="this build of torch cannot pack weights")
+pytestmark = pytest.mark.skipif(
+    not can_pack(torch.float32), reason="this build of torch cannot pack weights"
+)
 CPU = torch.device("cpu")
+MULTIPLY = """
+import torch
+from equivcheck.decoding.backends.choose import PACKED, fastest_products
+for dtype in (torch.float32, torch.bfloat16):
+    print(fastest_products(torch.device("cpu"), dtype=dtype).name)
+inputs, weight = (torch.randn(n, 512, dtype=torch.bfloat16) for n in (8, 1024))
+print(torch.equal(PACKED.linear(inputs, weight), torch.nn.functional.linear(inputs, weight)))
+"""
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 2e-2}
 
 
@@ -78,8 +91,18 @@ def test_packing_is_for_cpus_and_tells_its_name() -> None:
     assert invariant is TILED
     fastest = PACKED if missing_for_compiled(torch.float32) else COMPILED
     assert fastest_products(CPU, dtype=torch.float32) is fastest
-    assert fastest_products(CPU, dtype=torch.float16) is PACKED
+    assert fastest_products(CPU, dtype=torch.float16) is STOCK
     assert (PACKED.name, PACKED.batch_invariant) == ("packed", False)
+
+
+def test_bf16_is_multiplied_as_it_lies_where_the_cpu_cannot_pack_it() -> None:
+    """oneDNN refuses to pack bf16 on a CPU without AVX-512; here it is told that this is one."""
+    older = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+    told = subprocess.run(
+        [sys.executable, "-c", MULTIPLY], env=older, capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.split() == ["packed", "stock", "True"]
 
 
 @pytest.mark.parametrize("backend", [PACKED, TILED], ids=lambda each: each.name)
