@@ -16,14 +16,16 @@ from typing import Any
 
 from benchmarks.power.measure import power_record, sound_record, sound_stream
 from benchmarks.power.plan import PLANS
-from benchmarks.power.size import tabular_record, variation_record
+from benchmarks.power.size import STAGED, tabular_record, variation_record
 from benchmarks.power.summary import summary
 from equivcheck.core.settings import EngineSetup
 
 
 def name_of(record: dict[str, Any]) -> str:
     """What tells a record from others."""
-    return ":".join(str(record.get(field, "")) for field in ("part", "fault", "law", "pair"))
+    return ":".join(
+        str(record.get(field, "")) for field in ("part", "fault", "law", "pair", "rule")
+    )
 
 
 def main() -> None:
@@ -62,8 +64,8 @@ def main() -> None:
 
     done = {name_of(record) for record in records}
     for plan in PLANS:
-        wanted = plan.fault in arguments.faults
-        if wanted and name_of({"part": "power", **plan._asdict()}) not in done:
+        name = name_of({"part": "power", "fault": plan.fault, "law": plan.distribution})
+        if plan.fault in arguments.faults and name not in done:
             if name_of({"part": "sound", "law": plan.distribution}) not in done:
                 keep(sound_record(plan.distribution, reference(plan.distribution)))
                 done.add(name_of({"part": "sound", "law": plan.distribution}))
@@ -76,8 +78,9 @@ def main() -> None:
                     setup=setup,
                 )
             )
-    if arguments.gates and name_of({"part": "size", "pair": "tabular"}) not in done:
-        keep(tabular_record(gates=arguments.gates, outputs=16, seed=7))
+    for rule in STAGED if arguments.gates else ():
+        if name_of({"part": "size", "pair": "tabular", "rule": rule}) not in done:
+            keep(tabular_record(rule, gates=arguments.gates, outputs=16, seed=7))
     if arguments.tabular_tokens and name_of({"part": "variation", "pair": "tabular"}) not in done:
         keep(variation_record(tokens=arguments.tabular_tokens, seed=7))
     out.with_suffix(".md").write_text(summary(records), encoding="utf-8")

@@ -13,12 +13,16 @@ from benchmarks.power.detection import taken
 from benchmarks.tabular import CONTEXTS, TOKENS, TabularPair, counts
 from benchmarks.tabular_distribution import scored, variation
 from equivcheck.core.cases import Sampling
+from equivcheck.core.rules import RULES, Rule
+from equivcheck.engines.native_options import RULE_CLASSES
 from equivcheck.records.score_table import ScoreTable
 from equivcheck.statistics.battery import evaluate
 
 ALPHAS = (0.05, 0.01, 0.001, 1e-4)
 LEVEL = 1e-3
 """Probability that the bound on a context's distribution is wrong."""
+STAGED: tuple[Rule, ...] = tuple(rule for rule, facts in RULES.items() if facts.stages)
+"""Rules whose drafts are tested, too."""
 SAMPLINGS = (
     Sampling(temperature=1.0),
     Sampling(temperature=0.7),
@@ -52,16 +56,26 @@ def interval(hits: int, gates: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def tabular_record(*, gates: int, outputs: int, seed: int) -> dict[str, Any]:
+def tabular_record(rule: Rule, *, gates: int, outputs: int, seed: int) -> dict[str, Any]:
     """Gates on the tabular pair through the real decode loop, under several distributions."""
     crossed: Counter[str] = Counter()
-    pair = TabularPair.make(seed=seed)
-    for turn, distribution in enumerate(SAMPLINGS):
+    pair, facts = TabularPair.make(seed=seed), RULES[rule]
+    for turn, sampling in enumerate(SAMPLINGS):
         drawn = pair.drawn(
-            outputs=gates // len(SAMPLINGS) * outputs, sampling=distribution, seed=seed + turn
+            outputs=gates // len(SAMPLINGS) * outputs,
+            sampling=sampling,
+            seed=seed + turn,
+            rule=RULE_CLASSES[rule](),
         )
-        crossed.update(crossed_of(scored(pair, drawn), each=outputs))
-    return {"part": "size", "pair": "tabular", "outputs": outputs, "counts": dict(crossed)}
+        table = scored(pair, drawn, one_hot=facts.certain, blocks=facts.carries)
+        crossed.update(crossed_of(table, each=outputs))
+    return {
+        "part": "size",
+        "pair": "tabular",
+        "rule": rule,
+        "outputs": outputs,
+        "counts": dict(crossed),
+    }
 
 
 def variation_record(*, tokens: int, seed: int) -> dict[str, Any]:

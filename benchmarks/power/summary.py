@@ -23,13 +23,13 @@ INTRODUCTION = """\
 # Size and power of the sampled gate
 
 Written by `python -m benchmarks.power`; not edited by hand. Bundled pair, fp32, CPU, four drafts a
-step, rejection rule, 32 prompts a round, 32 tokens an output, one distribution a stream. Tokens are
-output tokens. Each fault is drawn once; medians and 95 % points are over random orders of its whole
-outputs (the pool is finite, so that they vary less than fresh draws would). "Gate" is an impossible
-event or the combined e-process at 1/10,000; "output alone" is the e-process without the trace, as
-for an engine that reports no steps. Fixed-n tests: tokens for 95 % power at 1/10,000, from the
-effect in the pool, of the best of a group chosen in hindsight; "> n" where no effect was clear in n
-tokens.
+step, token-level rejection unless another rule is named, 32 prompts a round, 32 tokens an output,
+one distribution a stream. Tokens are output tokens. Each fault is drawn once; medians and 95 %
+points are over random orders of its whole outputs (the pool is finite, so that they vary less than
+fresh draws would). "Gate" is an impossible event or the combined e-process at 1/10,000; "output
+alone" is the e-process without the trace, as for an engine that reports no steps. Fixed-n tests:
+tokens for 95 % power at 1/10,000, from the effect in the pool, of the best of a group chosen in
+hindsight; "> n" where no effect was clear in n tokens.
 """
 NOTES = """\
 Below some 500 tokens a chi-square or z-test does not keep a level of 1/10,000, so that small
@@ -170,6 +170,8 @@ def goals(power: dict[str, Record]) -> Iterator[str]:
 
 
 GROUPS = ("fixed_output", "fixed_stages")
+USUAL = {"pair": "tiny", "rule": "rejection", "law": "five samplings"}
+"""What a record of size is of where it does not say."""
 
 
 def size_lines(records: Sequence[Record]) -> Iterator[str]:
@@ -178,8 +180,8 @@ def size_lines(records: Sequence[Record]) -> Iterator[str]:
     yield "with exact 95 % intervals of the rate."
     yield ""
     alphas = " | ".join(f"alpha = {alpha:g}" for alpha in ALPHAS)
-    yield f"| pair | distribution | gates | impossible events | {alphas} |"
-    yield f"|---|---|---:|---:|{'---:|' * len(ALPHAS)}"
+    yield f"| pair | rule | distribution | gates | impossible events | {alphas} |"
+    yield f"|---|---|---|---:|---:|{'---:|' * len(ALPHAS)}"
     for record in records:
         if record["part"] in ("sound", "size"):
             counts = record.get("counts") or record["gates_of_a_round"]
@@ -187,7 +189,7 @@ def size_lines(records: Sequence[Record]) -> Iterator[str]:
             for alpha in ALPHAS:
                 low, high = interval(counts[f"{alpha:g}"], counts["gates"])
                 rates.append(f"{counts[f'{alpha:g}']} [{low:.4f}, {high:.4f}]")
-            head = [record.get("pair", "tiny"), record.get("law", "five samplings")]
+            head = [record.get(field, usual) for field, usual in USUAL.items()]
             cells = [*head, str(counts["gates"]), str(counts["impossible"]), *rates]
             yield f"| {' | '.join(cells)} |"
     for record in records:
