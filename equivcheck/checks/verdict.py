@@ -172,8 +172,14 @@ def _sentence(evidence: Evidence, findings: Sequence[Finding], outcome: Outcome)
     if outcome is Outcome.FAIL:
         return f"{matched}, but failed: {checks}" if cases or held else f"failed: {checks}"
     first = gravest[0] if gravest else None
-    doubt = f"{first.check}: {first.headline}" if first else "no check had anything to say"
+    doubt = f"{_of(evidence, first)}: {first.headline}" if first else "no check had anything to say"
     return f"{matched}, but {doubt}" if cases or held else doubt
+
+
+def _of(evidence: Evidence, finding: Finding) -> str:
+    """The check, and the subject where a reader would take it for the whole run."""
+    everything = finding.subject == RUN or len(evidence.header.suites) == 1
+    return finding.check if everything else f"{finding.check} in {finding.subject}"
 
 
 def _distribution_held(findings: Sequence[Finding]) -> Finding | None:

@@ -8,7 +8,7 @@ from equivcheck.checks.verdict import judge
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.findings import Outcome
 from equivcheck.core.generation import Generation
-from equivcheck.records.records import CANDIDATE, TARGET, Evidence, VerdictRecord
+from equivcheck.records.records import CANDIDATE, TARGET, Evidence, SuiteRef, VerdictRecord
 from tests.unit.make import EOS, make_capabilities, make_evidence, make_generation, make_steps
 
 STEPS = make_steps((2, 2), (2, 0))
@@ -111,6 +111,18 @@ def test_a_candidate_that_never_speculated_is_inconclusive() -> None:
         "INCONCLUSIVE — candidate matched target token for token on 1 of 1 prompt (4 tokens), "
         "but engaged: speculation was not put to the test: candidate announces 0 speculative tokens"
     )
+
+
+def test_a_doubt_about_one_workload_of_several_names_it() -> None:
+    idle = [make_generation(SAME, key="chat/c0", steps=make_steps(*[(0, 0)] * len(SAME)))]
+    given = [*answers(2), *idle]
+    suites = tuple(
+        SuiteRef(path=f"suites/{workload}.jsonl", workload=workload, digest="d", cases=2)
+        for workload in ("code", "chat")
+    )
+    evidence = make_evidence({TARGET: plain(given), CANDIDATE: given}, arms=arms(), suites=suites)
+    doubt = "in chat: speculation was not put to the test: nothing was drafted"
+    assert judge(evidence).headline.endswith(f"prompts (12 tokens), but engaged {doubt}")
 
 
 def test_earlier_findings_do_not_matter() -> None:
