@@ -1,9 +1,9 @@
 """``python -m tests.docs_commands``: run the commands that README and docs show, page by page.
 
 Each page has a folder of its own under ``build/docs-commands``, in which the suites are;
-``--short`` takes the first cases of most alone. A command fails where it exits with 2, which is a wrong
-command or an engine that cannot be used, or with a code of no verdict. What is not run
-stands in `NOT_RUN` with the reason.
+``--short`` takes the first cases of most alone. A command fails where it exits with 2, which is a
+wrong command or an engine that cannot be used, or with a code of no verdict. What is not run stands
+in `NOT_RUN` with the reason.
 """
 
 from __future__ import annotations
