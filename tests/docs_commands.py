@@ -57,7 +57,7 @@ NOT_RUN = {
     "equivcheck run suites --pair files/target.gguf": "needs another engine",
     "equivcheck run suites/smoke.jsonl --target ngramspec": "needs the page's adapter",
     "equivcheck run suites/smoke.jsonl --out reports/runs/smoke --resume": "needs a stopped run",
-    "equivcheck run suites --continue": "needs a run of all suites; tests/plugin/test_distribution.py has one",
+    "equivcheck run suites --continue": "needs a whole run; tests/plugin has one",
 }
 """Beginning of a command to why it is not run."""
 LATEST = "reports/latest"

@@ -11,6 +11,7 @@ import msgspec
 
 from equivcheck.core.atomic_write import replace, writing
 from equivcheck.core.errors import EquivcheckError, did_you_mean
+from equivcheck.core.foreign import BASELINE, what_is
 from equivcheck.core.validation import decoded, explain
 from equivcheck.records.baseline_record import SCHEMA, Baseline, point_of
 
@@ -91,7 +92,8 @@ def read_baseline(name: str, *, folder: Path | None = None) -> Baseline:
             )
         return decoded(_decode_baseline, data)
     except msgspec.DecodeError as error:
-        what = f"{path}: {explain(error, {})}"
+        wrong = f"{path}: {explain(error, {})}"
+        what = what_is(path, instead_of=BASELINE, otherwise=wrong)
         raise BaselineError("unreadable", what, fix=again) from error
 
 

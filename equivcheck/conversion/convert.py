@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import msgspec
@@ -194,8 +195,11 @@ def _format(path: Path, found: ReadRecord, *, column: str | None) -> str:
             f"with --column, or --format"
         )
     if known.format is None:
-        also = "" if known.what == SUITE else ", of which no suite can be made"
-        raise SuiteError(f"{path}: is {known.what}{also}")
+        if known.what == SUITE:
+            raise SuiteError(
+                f"{path}: is {SUITE}; this takes it: equivcheck run {quote(str(path))}"
+            )
+        raise SuiteError(f"{path}: is {known.what}, of which no suite can be made")
     return known.format
 
 

@@ -52,6 +52,7 @@ def _asks(record: Keys) -> bool:
 
 TEXT = "text"
 SUITE, RUN, MEASUREMENT = "a suite", "the records of a run", "a measurement"
+BASELINE = "a baseline"
 AIPERF = "a profile export of AIPerf"
 """``profile_export.jsonl``: times and acceptance by request, without prompts and answers."""
 FORMATS = (
@@ -151,7 +152,7 @@ def what_is(path: Path, *, instead_of: str, otherwise: str) -> str:
 
     Args:
         path: Of the file, which could not be read as what was wanted.
-        instead_of: `SUITE`, `RUN` or `MEASUREMENT`.
+        instead_of: `SUITE`, `RUN`, `MEASUREMENT` or `BASELINE`.
         otherwise: What is wrong with it where it is not known, or is what was wanted.
     """
     found = _found(path)

@@ -39,7 +39,7 @@ _read: LineDecoder[BenchRecord] = LineDecoder(BenchRecord, schema=SCHEMA)
 def bench_path(place: str | Path) -> Path:
     """The file of a measurement that is named by its folder or by itself."""
     path = Path(place)
-    return path if path.suffix == ".jsonl" else path / BENCH_NAME
+    return path if path.suffix == ".jsonl" or path.is_file() else path / BENCH_NAME
 
 
 class BenchWriter(JournalWriter):
@@ -118,7 +118,8 @@ def _read_to_end(path: Path) -> tuple[Bench, ResumePoint]:
         told = what_is(path, instead_of=MEASUREMENT, otherwise=str(error))
         raise type(error)(told) from error
     if not lines or not isinstance(lines[0], BenchHeader):
-        raise RecordsError(f"{path}:1: not a measurement: its first line is no header")
+        headless = f"{path}:1: not a measurement: its first line is no header"
+        raise RecordsError(what_is(path, instead_of=MEASUREMENT, otherwise=headless))
     for number, line in enumerate(lines, start=1):
         if isinstance(line, BenchHeader) and number > 1:
             raise RecordsError(f"{path}:{number}: a second header")

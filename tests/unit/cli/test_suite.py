@@ -121,7 +121,9 @@ def test_a_run_given_as_a_suite_is_named(said: Said) -> None:
 
 def test_a_file_without_prompts_is_named_for_what_it_is(said: Said) -> None:
     Path("bench.json").write_text('{"date": "d", "backend": "b", "output_throughput": 4.5}')
-    for arguments in (["run", "bench.json"], ["suite", "from", "bench.json"]):
+    verbs = (["run"], ["suite", "from"], ["judge"], ["report"], ["advise"], ["compare", "main"])
+    for verb in verbs:
+        arguments = [*verb, "bench.json"]
         code, _, err = said(*arguments)
         assert (code, "a result of vLLM's benchmark: times, without the prompts" in err) == (
             2,
@@ -131,7 +133,8 @@ def test_a_file_without_prompts_is_named_for_what_it_is(said: Said) -> None:
 
 def test_a_suite_needs_no_making(said: Said) -> None:
     said("suite", "from", batch(), "--out", "mine.jsonl")
-    assert said("suite", "from", "mine.jsonl")[2] == "equivcheck: mine.jsonl: is a suite\n"
+    told = "equivcheck: mine.jsonl: is a suite; this takes it: equivcheck run mine.jsonl\n"
+    assert said("suite", "from", "mine.jsonl")[2] == told
 
 
 def test_a_file_of_lines_may_be_either(said: Said) -> None:
