@@ -198,7 +198,8 @@ def probe_step(model: StaticModel, *, rows: int, width: int, tokens: int, seed: 
         live = slots < strides[:, None]
         window = torch.where(live, window, 7)
         seen = cache.upto(model.reach(int(starts.max()) + width))
-        logits = model.logits(model.forward(window, starts, seen))
+        wanted = live if model.backend.ragged else None
+        logits = model.window_logits(window, starts, seen, wanted=wanted)
         counted = live & (index < tokens) & (starts[:, None] + slots < tokens)
         expected = plain[moved[:, None], index.clamp(max=tokens - 1)]
         differs = (logits != expected).any(dim=-1) & counted

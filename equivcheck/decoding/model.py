@@ -152,6 +152,23 @@ class StaticModel:
         """Project [..., hidden] onto the vocabulary, [..., vocab], fp32."""
         return self.backend.project(hidden, self.weights.head)
 
+    def window_logits(
+        self, window: Tensor, start: Tensor, cache: StaticCache, *, wanted: Tensor | None = None
+    ) -> Tensor:
+        """Logits behind each token of a window, as `forward` writes it, [rows, window, vocab].
+
+        Of `wanted` slots alone, bool, [rows, window], where some are not: each is a window of its
+        own then, and the others' logits are 0. The first in a row have to be wanted first.
+        """
+        if wanted is None or wanted.all():
+            return self.logits(self.forward(window, start, cache))
+        rows, slots = wanted.nonzero(as_tuple=True)
+        apart = cache.under(rows)
+        hidden = self.forward(window[rows, slots][:, None], start[rows] + slots, apart)
+        found = self.logits(hidden[:, 0])
+        everywhere = found.new_zeros((*wanted.shape, found.shape[-1]))
+        return everywhere.index_put_((rows, slots), found)
+
     def linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """``inputs @ weight.T + bias``, [..., in] to [..., out]."""
         return self.backend.linear(inputs, weight, bias)

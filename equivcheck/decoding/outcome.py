@@ -58,35 +58,59 @@ def fingerprint(logits: Tensor, weights: Tensor) -> Tensor:
     return (logits.view(torch.int32).long() * weights).sum(dim=-1)
 
 
+class Scores(NamedTuple):
+    """What is told of tokens and of the logits that they were drawn by, each [...]."""
+
+    logprob: Tensor
+    rival: Tensor
+    """The most likely of the other tokens."""
+    rival_logprob: Tensor
+    fingerprint: Tensor
+
+
+def scores_of(
+    tokens: Tensor, *, logits: Tensor, penalised: Tensor, weights: Tensor, only: Tensor | None
+) -> Scores:
+    """Score `tokens` [rows, slots] by `penalised` logits; fingerprint `logits` as they were.
+
+    Args:
+        tokens: int64.
+        logits: fp32, [rows, slots, vocab].
+        penalised: the same behind penalties and biases.
+        weights: of fingerprints, [vocab].
+        only: bool, [rows, slots]; all other slots are 0, and take no time. None: all of them.
+    """
+    if only is not None:
+        kept = logits[only]
+        changed = kept if penalised is logits else penalised[only]
+        of = scores_of(tokens[only], logits=kept, penalised=changed, weights=weights, only=None)
+        return Scores(*(each.new_zeros(only.shape).masked_scatter_(only, each) for each in of))
+    tokens = tokens[..., None]
+    # Under a large bias the sum of all would lose the digits that matter.
+    centred = penalised - penalised.amax(dim=-1, keepdim=True)
+    total = centred.logsumexp(dim=-1)
+    logprob = centred.gather(-1, tokens)[..., 0] - total
+    rival_logit, rival = centred.scatter(-1, tokens, float("-inf")).max(dim=-1)
+    return Scores(logprob, rival, rival_logit - total, fingerprint(logits, weights))
+
+
 def pack(
-    verified: Verified,
-    proposal: Proposal,
-    *,
-    penalised: Tensor,
-    fingerprints: Tensor,
-    forecast: Tensor | None = None,
+    verified: Verified, proposal: Proposal, *, scores: Scores, forecast: Tensor | None = None
 ) -> Tensor:
     """Pack a step's results, int64, [rows, HEAD + FIELDS * slots].
 
     Args:
         verified: tokens [rows, slots] and accepted [rows].
         proposal: what was drafted, gamma = slots - 1.
-        penalised: logits behind the scores, fp32, [rows, slots, vocab].
-        fingerprints: [rows, slots].
+        scores: of the tokens, each [rows, slots].
         forecast: the drafter's, [rows].
     """
-    tokens = verified.tokens[..., None]
-    # Under a large bias the sum of all would lose the digits that matter.
-    centred = penalised - penalised.amax(dim=-1, keepdim=True)
-    total = centred.logsumexp(dim=-1)
-    logprob = centred.gather(2, tokens)[..., 0] - total
-    rival_logit, rival = centred.scatter(2, tokens, float("-inf")).max(dim=-1)
     columns = (
         verified.tokens,
-        bits(logprob),
-        rival,
-        bits(rival_logit - total),
-        fingerprints,
+        bits(scores.logprob),
+        scores.rival,
+        bits(scores.rival_logprob),
+        scores.fingerprint,
         bits(told(verified)),
         drafts := torch.nn.functional.pad(proposal.tokens, (0, 1), value=-1),
     )

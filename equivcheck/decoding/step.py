@@ -11,10 +11,10 @@ from torch import Tensor
 from equivcheck.decoding.cache import StaticCache
 from equivcheck.decoding.drafters import Drafter
 from equivcheck.decoding.model import StaticModel
-from equivcheck.decoding.outcome import fingerprint, pack
+from equivcheck.decoding.outcome import pack, scores_of
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.transforms import penalise_window, sharpen
-from equivcheck.decoding.verification import Proposal, VerificationRule, Verified
+from equivcheck.decoding.verification import Proposal, VerificationRule, Verified, meant
 
 
 class DecodingStep:
@@ -48,13 +48,21 @@ class DecodingStep:
         return Proposal(self.rows.tokens[:, :0], torch.zeros_like(self.rows.length), None)
 
     def target_logits(self, proposal: Proposal) -> Tensor:
-        """The target's logits behind the last token and each draft, [rows, gamma + 1, vocab]."""
+        """The target's logits behind the last token and each draft, [rows, gamma + 1, vocab].
+
+        Those behind slots without a draft are junk; 0 where the step leaves such slots out.
+        """
         live = proposal.tokens.shape[1] + 1
         width = live if self.model.backend.batch_invariant else self.width
         window = self.rows.window(proposal.tokens, width=width)
+        wanted = self.wanted(proposal) if self.model.backend.ragged else None
         cache = self.cache.upto(self.rows.reach)
-        hidden = self.model.forward(window, self.start(), cache)
-        return self.model.logits(hidden)[:, :live]
+        return self.model.window_logits(window, self.start(), cache, wanted=wanted)[:, :live]
+
+    def wanted(self, proposal: Proposal) -> Tensor:
+        """Slots that a live row has use for, bool, [rows, gamma + 1]."""
+        slots = proposal.tokens.shape[1] + 1
+        return meant(proposal.lengths + 1, slots=slots) & (self.rows.remaining > 0)[:, None]
 
     def start(self) -> Tensor:
         """Position of each window's first token, [rows]: the last known one, not yet cached."""
@@ -80,8 +88,13 @@ class DecodingStep:
         self, verified: Verified, proposal: Proposal, *, logits: Tensor, penalised: Tensor
     ) -> Tensor:
         """What the host gets to see of a step."""
-        digests = fingerprint(logits, self.fingerprint_weights)
-        forecast = self.drafter.forecast(self.rows) if self.drafter else None
-        return pack(
-            verified, proposal, penalised=penalised, fingerprints=digests, forecast=forecast
+        emitted = meant(verified.accepted + 1, slots=verified.tokens.shape[1])
+        scores = scores_of(
+            verified.tokens,
+            logits=logits,
+            penalised=penalised,
+            weights=self.fingerprint_weights,
+            only=emitted if self.model.backend.ragged else None,
         )
+        forecast = self.drafter.forecast(self.rows) if self.drafter else None
+        return pack(verified, proposal, scores=scores, forecast=forecast)

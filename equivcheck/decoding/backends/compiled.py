@@ -50,6 +50,7 @@ class CompiledBackend:
 
     name = "compiled"
     batch_invariant = True
+    ragged = True
     head_dtype: torch.dtype | None = None
 
     def __init__(self) -> None:

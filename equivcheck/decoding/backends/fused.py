@@ -47,6 +47,7 @@ class FusedBackend:
 
     name = "fused"
     batch_invariant = False
+    ragged = False
     head_dtype: torch.dtype | None = torch.float32
     ahead = True
     """Whether kernels between own products are started ahead."""

@@ -52,6 +52,9 @@ class Backend(Hashable, Protocol):
     batch_invariant: bool
     """Whether a token's bits are meant not to depend on how many rows and slots there are."""
 
+    ragged: bool
+    """Whether a step leaves out slots that no row has use for; their number changes no bit then."""
+
     head_dtype: torch.dtype | None
     """Dtype of the head that `project` reads; None: as it is stored."""
 

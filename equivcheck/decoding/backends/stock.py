@@ -23,6 +23,7 @@ class StockBackend:
 
     name = "stock"
     batch_invariant = False
+    ragged = False
     head_dtype: torch.dtype | None = torch.float32
 
     def linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

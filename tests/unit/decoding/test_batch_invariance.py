@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from equivcheck.decoding.adoption import adopt
+from equivcheck.decoding.backends.interface import Backend, KeyValues
 from equivcheck.decoding.backends.stock import STOCK, StockBackend
 from equivcheck.decoding.backends.tiled import TiledBackend
+from equivcheck.decoding.cache import StaticCache
 from equivcheck.decoding.contract import probe_contract
 from equivcheck.decoding.decoder import Decoder
 from equivcheck.decoding.gamma import GammaPolicy
@@ -29,8 +31,14 @@ from tests.unit.decoding.models import (
 SHAPES = [(1, 1), (3, 5), (8, 8)]
 
 
-def model(dtype: torch.dtype = torch.float32) -> StaticModel:
-    return adopt(random_llama(dtype), positions=POSITIONS, backend=TiledBackend())
+class RaggedBackend(TiledBackend):
+    """Leaves slots out, as the compiled kernels do, on any machine."""
+
+    ragged = True
+
+
+def model(dtype: torch.dtype = torch.float32, *, backend: Backend | None = None) -> StaticModel:
+    return adopt(random_llama(dtype), positions=POSITIONS, backend=backend or TiledBackend())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
@@ -44,8 +52,9 @@ def test_one_contract_covers_every_shape(dtype: torch.dtype) -> None:
     assert name.startswith("batch-invariant")
 
 
-def test_decoding_gives_the_same_bits_in_any_company() -> None:
-    target = model()
+@pytest.mark.parametrize("backend", [TiledBackend(), RaggedBackend()], ids=["whole", "ragged"])
+def test_decoding_gives_the_same_bits_in_any_company(backend: Backend) -> None:
+    target = model(backend=backend)
     requests = make_requests(6, tokens=24)
 
     def run(*, rows: int, width: int, gamma: int) -> dict[str, tuple[object, object]]:
@@ -69,6 +78,30 @@ def test_decoding_gives_the_same_bits_in_any_company() -> None:
         assert one == other
 
 
+def test_a_ragged_step_computes_the_wanted_slots_alone() -> None:
+    """As many windows as slots are wanted, and the same bits in them."""
+    target = model(backend=RaggedBackend())
+    lengths = []
+
+    class Counts(StaticModel):
+        def forward(self, tokens: Tensor, start: Tensor, cache: StaticCache) -> Tensor:
+            lengths.append(tokens.numel())
+            return super().forward(tokens, start, cache)
+
+    counting = Counts(
+        target.architecture, target.weights, positions=POSITIONS, backend=target.backend
+    )
+    window, start = torch.arange(12).view(3, 4), torch.tensor([0, 5, 2])
+    wanted = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]]).bool()
+    part, whole = (
+        counting.window_logits(window, start, counting.new_cache(rows=3), wanted=each)
+        for each in (wanted, None)
+    )
+    assert lengths == [4, 12]
+    assert torch.equal(part[wanted], whole[wanted])
+    assert not part[~wanted].any()
+
+
 class CountsRows(StockBackend):
     """Claims to be invariant and is not: the last bit depends on the number of rows."""
 
@@ -85,3 +118,17 @@ def test_a_false_claim_is_found_out() -> None:
     report = probe_contract(liar, rows=4, width=8, tokens=8)
     assert report.contract is None
     assert [probe.name for probe in report.failed][:1] == ["alone"]
+
+
+class CountsWindows(RaggedBackend):
+    """Has other bits where slots are windows of their own, however many rows there are."""
+
+    def attend(self, query: Tensor, seen: KeyValues, visible: Tensor) -> Tensor:
+        mixed = super().attend(query, seen, visible)
+        return mixed if seen.rows is None else torch.nextafter(mixed, torch.tensor(torch.inf))
+
+
+def test_a_ragged_step_with_other_bits_is_found_out() -> None:
+    report = probe_contract(model(backend=CountsWindows()), rows=4, width=8, tokens=8)
+    assert report.contract is None
+    assert "step" in {probe.name for probe in report.failed}
