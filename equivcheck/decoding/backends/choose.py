@@ -7,12 +7,12 @@ from typing import Literal
 
 import torch
 
-from equivcheck.decoding.backends.compiled import CompiledBackend
+from equivcheck.decoding.backends.compiled import AmxBackend, CompiledBackend
 from equivcheck.decoding.backends.interface import Backend
 from equivcheck.decoding.backends.packed import PackedBackend, can_pack
 from equivcheck.decoding.backends.stock import STOCK
 from equivcheck.decoding.backends.tiled import TiledBackend
-from equivcheck.decoding.kernels.library import missing_for_compiled
+from equivcheck.decoding.kernels.library import missing_for_compiled, missing_for_tiles
 from equivcheck.decoding.kernels.needs import missing_for_kernels
 
 Contract = Literal["fixed-shape", "batch-invariant"]
@@ -20,6 +20,7 @@ Kernels = Literal["auto", "packed", "library"]
 TILED = TiledBackend()
 PACKED = PackedBackend()
 COMPILED = CompiledBackend()
+AMX = AmxBackend()
 
 
 def backend_for(
@@ -44,7 +45,7 @@ def fastest_products(
         return STOCK
     if device.type == "cpu":
         if kernels == "auto" and missing_for_compiled(dtype) is None:
-            return COMPILED
+            return COMPILED if missing_for_tiles(dtype) else AMX
         return PACKED if can_pack(dtype) else STOCK
     return STOCK if missing_for_kernels(device) else fused_kernels()
 

@@ -9,6 +9,7 @@ slots there are, so the batch-invariant contract costs nothing.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -52,6 +53,8 @@ class CompiledBackend:
     batch_invariant = True
     ragged = True
     head_dtype: torch.dtype | None = None
+    products: Mapping[torch.dtype, str] = {}
+    """What the library's products in a dtype are called behind an underscore, if not by it."""
 
     def __init__(self) -> None:
         """Load nothing yet: the library is compiled when it is first used."""
@@ -206,8 +209,20 @@ class CompiledBackend:
     def calls_of(self, dtype: torch.dtype) -> Calls:
         """The functions for a dtype."""
         if dtype not in self.calls:
-            self.calls[dtype] = Calls.of(kernels(), str(dtype).removeprefix("torch."))
+            suffix = str(dtype).removeprefix("torch.")
+            products = self.products.get(dtype, suffix)
+            self.calls[dtype] = Calls.of(kernels(), suffix, products=products)
         return self.calls[dtype]
+
+
+class AmxBackend(CompiledBackend):
+    """The same with products in bf16 on AMX tiles, which add in another order.
+
+    With a name of its own, since bits differ from those of a machine without AMX.
+    """
+
+    name = "amx"
+    products = {torch.bfloat16: "tiles"}
 
 
 class Calls(NamedTuple):
@@ -221,7 +236,7 @@ class Calls(NamedTuple):
     attend: Any
 
     @classmethod
-    def of(cls, library: ctypes.CDLL, suffix: str) -> Calls:
+    def of(cls, library: ctypes.CDLL, suffix: str, *, products: str) -> Calls:
         """With the types of their arguments, without which ctypes cuts pointers."""
         product = [*[POINTER] * 4, *[INDEX] * 3]
         types: dict[str, list[Any]] = {
@@ -234,7 +249,8 @@ class Calls(NamedTuple):
         }
         found = []
         for name in cls._fields:
-            call = getattr(library, f"{name}_{suffix}")
+            kind = products if name in ("linear", "project") else suffix
+            call = getattr(library, f"{name}_{kind}")
             call.argtypes = types[name]
             call.restype = ctypes.c_bool if name == "rotate_and_store" else None
             found.append(call)

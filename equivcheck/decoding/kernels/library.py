@@ -41,6 +41,17 @@ def missing_for_compiled(dtype: torch.dtype) -> str | None:
     return None if has else f"this CPU has no AVX-512 for {dtype}"
 
 
+@functools.cache
+def missing_for_tiles(dtype: torch.dtype) -> str | None:
+    """Why products in a dtype cannot run on AMX tiles here; None: they can."""
+    if dtype != torch.bfloat16:
+        return f"they are not written for {dtype}"
+    if missing := missing_for_compiled(dtype):
+        return missing
+    lent = hasattr(kernels(), "may_use_tiles") and kernels().may_use_tiles()
+    return None if lent else "this CPU, compiler or kernel has no AMX for bf16"
+
+
 def unsuited(dtype: torch.dtype) -> str | None:
     """Why they are not even tried: the dtype, or the machine, is none that they are written for."""
     if dtype not in DTYPES:

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from equivcheck.decoding.backends.compiled import CompiledBackend
+from equivcheck.decoding.backends.compiled import AmxBackend, CompiledBackend
 from equivcheck.decoding.backends.interface import Backend, HeadNorms, KeyValues, Standing
 from equivcheck.decoding.backends.stock import ACTIVATIONS, STOCK
 from equivcheck.decoding.backends.tiled import TiledBackend
-from equivcheck.decoding.kernels.library import missing_for_compiled
+from equivcheck.decoding.kernels.library import missing_for_compiled, missing_for_tiles
 
 TOLERANCE = {torch.float32: 2e-6, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 CACHED = 600
@@ -35,10 +35,10 @@ def own_kernels(*, products: bool) -> Backend:
     return InvariantBackend() if products else FusedBackend()
 
 
-@pytest.fixture(params=["tiled", "triton", "compiled"])
+@pytest.fixture(params=["tiled", "triton", "compiled", "amx"])
 def backend(request: pytest.FixtureRequest) -> Backend:
-    if request.param == "compiled":
-        return CompiledBackend()
+    if request.param in ("compiled", "amx"):
+        return AmxBackend() if request.param == "amx" else CompiledBackend()
     return TiledBackend() if request.param == "tiled" else own_kernels(products=True)
 
 
@@ -49,6 +49,8 @@ def dtype(request: pytest.FixtureRequest, backend: Backend) -> torch.dtype:
         pytest.skip("the interpreter has no bfloat16")
     if backend.name == "compiled" and (missing := missing_for_compiled(chosen)):
         pytest.skip(f"compiled kernels: {missing}")
+    if backend.name == "amx" and (missing := missing_for_tiles(chosen)):
+        pytest.skip(f"products on AMX tiles: {missing}")
     return chosen
 
 
@@ -154,7 +156,7 @@ def test_attention(backend: Backend, dtype: torch.dtype, window: int | None, hea
         for slot in range(5):
             alone = attend(backend, slice(row, row + 1), slice(slot, slot + 1))
             assert torch.equal(alone[0, 0], together[row, slot])
-    if backend.name in ("triton", "compiled"):
+    if backend.name in ("triton", "compiled", "amx"):
         # Fewer splits, down to one that is not combined with any, and a cache seen in part.
         for reach in (512, 320, 259):
             nearer = attend(backend, slice(None), slice(None), reach=reach)

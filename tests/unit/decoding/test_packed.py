@@ -13,6 +13,7 @@ import torch
 from equivcheck.bench.probing import _weight_bytes
 from equivcheck.decoding.adoption import adopt
 from equivcheck.decoding.backends.choose import (
+    AMX,
     COMPILED,
     PACKED,
     TILED,
@@ -21,7 +22,7 @@ from equivcheck.decoding.backends.choose import (
 )
 from equivcheck.decoding.backends.packed import PackedBackend, can_pack
 from equivcheck.decoding.backends.stock import STOCK
-from equivcheck.decoding.kernels.library import missing_for_compiled
+from equivcheck.decoding.kernels.library import missing_for_compiled, missing_for_tiles
 from tests.unit.decoding.models import random_llama
 
 pytestmark = pytest.mark.skipif(
@@ -91,6 +92,9 @@ def test_packing_is_for_cpus_and_tells_its_name() -> None:
     assert invariant is TILED
     fastest = PACKED if missing_for_compiled(torch.float32) else COMPILED
     assert fastest_products(CPU, dtype=torch.float32) is fastest
+    if missing_for_compiled(torch.bfloat16) is None:
+        fastest = COMPILED if missing_for_tiles(torch.bfloat16) else AMX
+        assert fastest_products(CPU, dtype=torch.bfloat16) is fastest
     assert fastest_products(CPU, dtype=torch.float16) is STOCK
     assert (PACKED.name, PACKED.batch_invariant) == ("packed", False)
 
