@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -152,6 +153,8 @@ def test_a_population_does_not_count_for_another() -> None:
             assert not any(count(only, BY_ID[f"all-accepted-{each}"]).exercised for each in others)
 
 
-def test_the_page_lists_every_event_as_it_is() -> None:
+def test_the_page_lists_every_event_in_its_table() -> None:
     page = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
-    assert [f"| `{kind.id}` | {kind.sentence} |" in page for kind in EVENTS] == [True] * len(EVENTS)
+    names = re.findall(r"^\| (`.+?`) \|", page, re.MULTILINE)
+    listed = [name for cell in names for name in re.findall(r"`([^`]+)`", cell)]
+    assert sorted(listed) == sorted(kind.id for kind in EVENTS)
