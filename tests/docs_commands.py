@@ -45,7 +45,6 @@ NOT_RUN = {
     "test $?": "a line of a batch script",
     "eval ": "changes the shell",
     "tail ": "shows a file",
-    "python -m benchmarks.": "a benchmark, whose records are in reports/",
     "python -I -S repeat.py": "is run by tests/engines/test_bundle.py",
     'equivcheck run suites --out "$SCRATCH': "needs a cluster",
     "equivcheck score": "needs another tool's evaluations",
