@@ -31,7 +31,6 @@ FOLDER = ROOT / "build" / "docs-commands"
 NOT_RUN = {
     "make ": "a target of the Makefile, which CI runs or which takes long",
     "git ": "of git",
-    "apt-get install": "installs",
     "vllm serve": "needs another engine",
     "lm_eval ": "needs another tool",
     "aiperf ": "needs another tool",

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from equivcheck.core.findings import Reason
 from tests.unit.source import ROOT, modules, tracked_text
 
 PAGE = ROOT / "docs" / "structure.md"
@@ -70,6 +71,13 @@ def test_links_lead_somewhere_inside(page: Path) -> None:
     local = [page.parent / target for target in targets if "://" not in target]
     assert [target for target in local if not target.exists()] == []
     assert all(target.resolve().is_relative_to(ROOT) for target in local)
+
+
+def test_triage_explains_every_reason_code() -> None:
+    page = (ROOT / "docs" / "triage.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ((?:`[a-z-]+`(?:, )?)+) \|", page, re.MULTILINE)
+    codes = [code for row in rows for code in re.findall(r"`([a-z-]+)`", row)]
+    assert {reason.value for reason in Reason} - set(codes) == set()
 
 
 ELSEWHERE = {"faults": "quality", "plugin": "plugin", "testing": "engines"}
