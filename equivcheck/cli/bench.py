@@ -56,7 +56,12 @@ OUT = "reports/bench"
 @click.option("--prompts", type=click.IntRange(1), default=8, help="Per workload. [8]")
 @click.option("--tokens", type=click.IntRange(2), default=96, help="New tokens a prompt. [96]")
 @click.option("--repeats", type=click.IntRange(1), default=1, help="Of every prompt. [1]")
-@click.option("--warm-ups", type=click.IntRange(0), default=1, help="Of every arm. [1]")
+@click.option(
+    "--warm-ups",
+    type=click.IntRange(0),
+    default=1,
+    help="Answers of every arm that do not count. [1]",
+)
 @click.option(
     "--refills",
     type=click.IntRange(0),

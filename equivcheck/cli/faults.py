@@ -41,7 +41,7 @@ GROUPS = ("faults", CONTROLS)
     help="Runs of each, with other prompts and random streams.",
 )
 @click.option("--stored", is_flag=True, help="Run nothing: show what the folder holds.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Processes. [one a core]")
+@click.option("--jobs", type=click.IntRange(min=1), help="Runs at a time. [one a core]")
 @click.option("--out", default=FOLDER, show_default=True, metavar="FOLDER", help="Where runs go.")
 @click.option(
     "--render",
