@@ -75,7 +75,7 @@ def geometric(seen: Prompts) -> Interval | None:
 
 def totals(seen: Prompts) -> Interval | None:
     """Of the ratio of total times, over prompts."""
-    return ratio_of_totals(seen.plain.tolist(), seen.fast.tolist()).interval
+    return ratio_of_totals(numerators=seen.plain.tolist(), denominators=seen.fast.tolist()).interval
 
 
 def acceptance(seen: Prompts) -> Interval | None:

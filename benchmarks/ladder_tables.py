@@ -217,7 +217,7 @@ def arm_row(rung: Rung, arm: str) -> tuple[str, ...]:
     """One arm by itself."""
     answers = rung.arranged.of(point=0, arm=arm, workloads=rung.everything)
     chunks = answers.chunks.values()
-    speed = ratio(sum(each.tokens for each in chunks), sum(each.seconds for each in chunks))
+    speed = ratio(sum(each.tokens for each in chunks), of=sum(each.seconds for each in chunks))
     plain = rung.plain_of(arm)
     if arm == plain:
         return (arm, number(speed, digits=1), "is plain", "is plain")

@@ -89,8 +89,8 @@ def scored(
     else:
         draft = sampling_distribution(pair.draft[rows], sampling)
     slack = torch.full((len(rows),), SLACK)
-    weights = Carried(where).weigh(0, target, draft, slack=slack) if blocks else None
-    found = columns(target, draft, drawn, slack=slack, weights=weights)
+    weights = Carried(where).weigh(0, target=target, draft=draft, slack=slack) if blocks else None
+    found = columns(target=target, draft=draft, drawn=drawn, slack=slack, weights=weights)
     builder = TableBuilder([request.key for request, _ in asked], where)
     builder.fill(0, {name: values.cpu().numpy() for name, values in found.items()})
     return builder.table(draft_distribution=ONE_HOT_DRAFTS if one_hot else "draft model")

@@ -160,7 +160,7 @@ def price_of_tokens(*, tokens_per_second: float | None, price_per_hour: float) -
     """Price of a million tokens, with the machine to itself."""
     if not tokens_per_second:
         return None
-    return ratio(price_per_hour * TOKENS_PRICED, tokens_per_second * SECONDS_AN_HOUR)
+    return ratio(price_per_hour * TOKENS_PRICED, of=tokens_per_second * SECONDS_AN_HOUR)
 
 
 def _cost(

@@ -170,7 +170,7 @@ def _short_by(
     room = scale(value) - scale(needed)
     if room <= 0:
         return None
-    return ratio(scale(value) - scale(interval.low), room)
+    return ratio(scale(value) - scale(interval.low), of=room)
 
 
 def _break_even(figures: Figures) -> str:

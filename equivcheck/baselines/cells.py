@@ -66,10 +66,10 @@ class Cell(Struct, frozen=True, kw_only=True, omit_defaults=True):
 ABSENT = Cell(state="absent")
 
 
-def acceptance_cell(base: Mapping[str, Counts], new: Mapping[str, Counts], *, terms: Terms) -> Cell:
+def acceptance_cell(*, base: Mapping[str, Counts], new: Mapping[str, Counts], terms: Terms) -> Cell:
     """Change of the acceptance rate, paired by prompt."""
     paired = [key for key in base if key in new]
-    change = acceptance_change(base, new)
+    change = acceptance_change(base=base, new=new)
     if change.base is None:
         return ABSENT
     if all(base[key] == new[key] for key in paired):

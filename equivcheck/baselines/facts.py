@@ -83,7 +83,7 @@ def machine_of(environment: Mapping[str, str]) -> str:
     return f"{environment.get('cpu', 'unknown cpu')}, {environment.get('cores', '?')} cores"
 
 
-def first_difference(base: Mapping[str, str], new: Mapping[str, str]) -> Differing | None:
+def first_difference(*, base: Mapping[str, str], new: Mapping[str, str]) -> Differing | None:
     """The first fact that keeps two runs from being compared; None: they may be.
 
     Suites that only one side ran are left to the comparison, which counts what is missing.

@@ -58,7 +58,7 @@ def trends_of(
     points = [*baseline.history, point_of(baseline)]
     left_out = []
     for run in sorted(runs, key=lambda run: run.created):
-        differing = first_difference(baseline.facts, run.facts)
+        differing = first_difference(base=baseline.facts, new=run.facts)
         if differing := differing or other_prompts(baseline.prompts, run.prompts):
             left_out.append(differing)
         elif run.run_key != baseline.run_key:
@@ -74,7 +74,7 @@ def trends_of(
 
 
 def _trend(workload: str, points: Sequence[HistoryPoint]) -> Trend | None:
-    none = Counts(0, 0)
+    none = Counts(drafted=0, accepted=0)
     told = [
         (point, counts.accepted / counts.drafted)
         for point in points

@@ -175,7 +175,7 @@ class Arms(Mapping[str, Engine]):
             return
         self._refuse_mixed(arm, told)
         before = self._told.setdefault(arm, told)
-        if differing := first_difference(before, told):
+        if differing := first_difference(found=before, wanted=told):
             raise OtherRunError(
                 f"the run has another engine: arms.{arm}.{differing.field} is "
                 f"{differing.found!r} there and {differing.wanted!r} here"

@@ -98,7 +98,7 @@ def _drop(
             limit=-most,
         )
     before = baseline.counts(workload)
-    change = acceptance_change(before, counts)
+    change = acceptance_change(base=before, new=counts)
     difference, interval = change.difference, change.interval
     if difference is None:
         return _idle(workload, -most)

@@ -60,7 +60,7 @@ def usable_baseline(evidence: Evidence) -> tuple[Baseline | None, Finding | None
     if found.baseline is None:
         return None, _doubt(head(found.problem or "missing", cells=CELLS), fix=found.fix)
     prompts = {key: asked.request.prompt_digest for key, asked in evidence.asked.items()}
-    differing = first_difference(found.baseline.facts, facts_of(evidence.header))
+    differing = first_difference(base=found.baseline.facts, new=facts_of(evidence.header))
     differing = differing or other_prompts(found.baseline.prompts, prompts)
     if differing is not None:
         words = head(differing.words, cells=CELLS)

@@ -72,7 +72,7 @@ def command(
     limits = load_settings(find_settings_file(Path.cwd())).workload
     given = {"effect": effect, "margin": margin}
     terms = Terms(**{name: value for name, value in given.items() if value is not None})
-    found = compare(older, newer, terms=terms, limits=limits)
+    found = compare(base=older, new=newer, terms=terms, limits=limits)
     if markdown is None:
         return say(found, base=base, new=new, output=output)
     text = markdown_of(found, command=next_command(found, base=base, new=new))

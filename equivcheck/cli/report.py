@@ -55,7 +55,7 @@ def _report_both(base: str, new: str, *, output: Output) -> int:
 
     older, newer = taken(base), taken(new)
     limits = load_settings(find_settings_file(Path.cwd())).workload
-    found = compare(older, newer, terms=Terms(), limits=limits)
+    found = compare(base=older, new=newer, terms=Terms(), limits=limits)
     folder = _folder(new)
     page = folder / "compare.html"
     reports = {"new": REPORT} if (folder / REPORT).is_file() else {}

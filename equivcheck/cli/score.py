@@ -66,7 +66,7 @@ def command(
         return 0
     if plain is None or speculative is None:
         raise click.UsageError("name both arms, --a PATH and --b PATH, or --plan N")
-    scored = compare(read_evaluation(plain), read_evaluation(speculative), margin=margin)
+    scored = compare(a=read_evaluation(plain), b=read_evaluation(speculative), margin=margin)
     output.say_lines(_lines(scored, speculative))
     code = EXIT_CODES[scored.outcome]
     output.document(msgspec.to_builtins(scored) | {"exit_code": code})

@@ -28,9 +28,9 @@ NOT_COMPARABLE = Cell(state="not comparable")
 
 
 def compare(
+    *,
     base: Baseline,
     new: Baseline,
-    *,
     terms: Terms | None = None,
     limits: Mapping[str, WorkloadLimits] | None = None,
 ) -> Comparison:
@@ -89,11 +89,11 @@ def compare(
 
 def _incomparable(base: Baseline, new: Baseline) -> Differing | None:
     if base.kind == new.kind:
-        found = first_difference(base.facts, new.facts)
+        found = first_difference(base=base.facts, new=new.facts)
         if found or not (base.bench and new.bench):
             return found or other_prompts(base.prompts, new.prompts)
     if base.bench and new.bench:
-        found = first_difference(base.bench.facts, new.bench.facts)
+        found = first_difference(base=base.bench.facts, new=new.bench.facts)
         return found or other_prompts(base.prompts, new.prompts)
     return Differing("kind", base.kind, new.kind)
 
@@ -109,7 +109,9 @@ def _row(base: Baseline, new: Baseline, workload: str, *, terms: Terms) -> Row:
     before, after = base.counts(workload), new.counts(workload)
     both = [key for key in before if key in after]
     same_kind = base.kind == new.kind
-    acceptance = acceptance_cell(before, after, terms=terms) if same_kind else NOT_COMPARABLE
+    acceptance = (
+        acceptance_cell(base=before, new=after, terms=terms) if same_kind else NOT_COMPARABLE
+    )
     times = _times(base.bench, new.bench, workload, terms=terms)
     missing = len(before) - len(both) if same_kind else 0
     unmeasured = _unmeasured(base.bench, new.bench, workload)

@@ -108,7 +108,7 @@ def aiperf_baseline(path: Path, *, name: str) -> Baseline:
         )
     counts: dict[str, Counts] = {}
     for each in asked:
-        before = counts.get(each.key, Counts(0, 0))
+        before = counts.get(each.key, Counts(drafted=0, accepted=0))
         counts[each.key] = before if each.told is None else _added(before, each.told)
     engines = ", ".join(sorted({each.engine for each in told}))
     lengths = sorted({each.num_spec_tokens for each in told if each.num_spec_tokens is not None})
@@ -128,12 +128,12 @@ def aiperf_baseline(path: Path, *, name: str) -> Baseline:
         environment={},
         cases={
             key: CaseFact(
-                drafted=drafted,
-                accepted=accepted,
+                drafted=each.drafted,
+                accepted=each.accepted,
                 outcome=Outcome.INCONCLUSIVE,
                 state=Reason.NOTHING_COMPARED.value,
             )
-            for key, (drafted, accepted) in counts.items()
+            for key, each in counts.items()
         },
         unsealed=True,
     )
@@ -192,7 +192,8 @@ def _digest(body: Mapping[str, Any]) -> str:
 
 def _added(before: Counts, told: _Acceptance) -> Counts:
     return Counts(
-        before.drafted + told.num_draft_tokens, before.accepted + told.num_accepted_draft_tokens
+        drafted=before.drafted + told.num_draft_tokens,
+        accepted=before.accepted + told.num_accepted_draft_tokens,
     )
 
 

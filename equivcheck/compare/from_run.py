@@ -36,7 +36,7 @@ def baseline_of(evidence: Evidence, verdict: Verdict, *, name: str) -> Baseline:
 
 def _case(evidence: Evidence, key: str, found: list[Finding]) -> CaseFact:
     captured = evidence.captured.get(CANDIDATE, {}).get(key)
-    counts = captured.generation.drafts_counted if captured else Counts(0, 0)
+    counts = captured.generation.drafts_counted if captured else Counts(drafted=0, accepted=0)
     # Of equals, what was said about the tokens tells most.
     ranked = sorted(found, key=lambda f: (-f.outcome.severity, f.check not in IDENTITY_CHECKS))
     return CaseFact(

@@ -156,14 +156,18 @@ class Generation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def drafts_counted(self) -> Counts:
         """Drafted and accepted; 0 of 0 where nothing is told."""
         told = self.totals
-        return Counts(0, 0) if told is None else Counts(told.drafted, told.accepted)
+        return (
+            Counts(drafted=0, accepted=0)
+            if told is None
+            else Counts(drafted=told.drafted, accepted=told.accepted)
+        )
 
 
 Count = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 """Number of drafts, as files hold it: larger ones have squares that no float holds."""
 
 
-class Counts(NamedTuple):
+class Counts(Struct, frozen=True, kw_only=True, array_like=True):
     """What one prompt adds to a pooled acceptance rate."""
 
     drafted: Count

@@ -71,7 +71,7 @@ class Streams:
             purpose = torch.full((), int(purpose), device=positions.device)
         purposes = purpose.expand_as(positions)
         if not self.kernel:
-            return uniforms(self.keys, positions, purposes, width=width)
+            return uniforms(self.keys, positions=positions, purposes=purposes, width=width)
         from equivcheck.decoding.kernels.noise import uniform_noise
 
         return uniform_noise(self.keys, positions, purposes, width=width, largest=LARGEST_UNIFORM)
@@ -85,7 +85,7 @@ class Streams:
         return self.uniform(positions, purpose, width=width).neg_().log1p_().neg_().log_().neg_()
 
 
-def uniforms(keys: Tensor, positions: Tensor, purposes: Tensor, *, width: int) -> Tensor:
+def uniforms(keys: Tensor, *, positions: Tensor, purposes: Tensor, width: int) -> Tensor:
     """Uniforms by tensor arithmetic, on any device; bit for bit those of the kernel."""
     blocks = torch.arange(-(-width // 4), device=positions.device)
     seed, low, high = (word[:, None, None] for word in keys.unbind(dim=1))

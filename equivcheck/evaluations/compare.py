@@ -37,7 +37,7 @@ class ScoredEvaluation(Struct, frozen=True, kw_only=True):
     """Where each metric's test rejects."""
 
 
-def compare(a: Evaluation, b: Evaluation, *, margin: float) -> ScoredEvaluation:
+def compare(*, a: Evaluation, b: Evaluation, margin: float) -> ScoredEvaluation:
     """Judge B, with speculation, by A, without.
 
     Raises:

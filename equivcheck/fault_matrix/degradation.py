@@ -39,8 +39,8 @@ def degradation(
     The interval is that of `acceptance_change`.
     """
     change = acceptance_change(
-        {key: counted(answer) for key, answer in sound.items()},
-        {key: counted(answer) for key, answer in ours.items()},
+        base={key: counted(answer) for key, answer in sound.items()},
+        new={key: counted(answer) for key, answer in ours.items()},
     )
     if change.base is None or change.new is None or change.interval is None:
         return None

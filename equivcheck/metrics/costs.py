@@ -96,4 +96,4 @@ def memory_bandwidth_utilisation(
     """Weight and cache bytes a step over what a copy moves in the same time."""
     if step_bytes is None or not step_seconds or not bandwidth:
         return None
-    return ratio(step_bytes, step_seconds * bandwidth)
+    return ratio(step_bytes, of=step_seconds * bandwidth)

@@ -65,7 +65,7 @@ def geometric_mean_ratio(numerators: Sequence[float], denominators: Sequence[flo
     return Estimate(value=mean.value, interval=mean.interval, n=len(numerators))
 
 
-def ratio_of_totals(numerators: Sequence[float], denominators: Sequence[float]) -> Estimate:
+def ratio_of_totals(*, numerators: Sequence[float], denominators: Sequence[float]) -> Estimate:
     """``sum(numerators) / sum(denominators)``; BCa bootstrap over pairs (Efron 1987), seeded."""
     above, below = np.asarray(numerators, float), np.asarray(denominators, float)
     if not above.size or not below.sum():

@@ -49,7 +49,7 @@ def floor_of(
     return Floor(
         bytes_per_step=needed,
         seconds=seconds,
-        fraction=ratio(seconds, step_seconds) if step_seconds else None,
+        fraction=ratio(seconds, of=step_seconds) if step_seconds else None,
     )
 
 
@@ -61,4 +61,4 @@ def mean_context(answers: Sequence[Generation]) -> float | None:
         for step in answer.steps:
             lengths.append(length)
             length += step.emitted
-    return ratio(sum(lengths), len(lengths))
+    return ratio(sum(lengths), of=len(lengths))

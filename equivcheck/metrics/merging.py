@@ -48,7 +48,9 @@ def in_turn(runs: Sequence[BenchShardRun]) -> list[BenchShardRun]:
             twin = found[shard.index].name
             raise RecordsError(f"{run.name}: shard {shard.index} again, which is {twin} too")
         found[shard.index] = run
-        if other := first_difference(_common(runs[0].bench.header), _common(run.bench.header)):
+        if other := first_difference(
+            found=_common(runs[0].bench.header), wanted=_common(run.bench.header)
+        ):
             raise RecordsError(
                 f"{run.name}: not a shard of the same measurement: {other.field} is "
                 f"{ascii(other.wanted)[:60]} there and {ascii(other.found)[:60]} in {runs[0].name}"

@@ -51,12 +51,12 @@ class Speculation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def tokens_per_step(self) -> float | None:
         """Tokens a step over all steps, before a stop cuts the last one."""
-        return ratio(self.num_accepted_draft_tokens + self.num_steps, self.num_steps)
+        return ratio(self.num_accepted_draft_tokens + self.num_steps, of=self.num_steps)
 
     @property
     def drafted_per_step(self) -> float | None:
         """Drafts a step over all steps."""
-        return ratio(self.num_draft_tokens, self.num_steps)
+        return ratio(self.num_draft_tokens, of=self.num_steps)
 
 
 def speculation_of(answers: Sequence[Generation]) -> Speculation:
@@ -83,18 +83,18 @@ def speculation_of(answers: Sequence[Generation]) -> Speculation:
             value=found.rate, interval=found.rate_interval, n=found.prompts
         ),
         mean_acceptance_length=found.mean_length,
-        mean_acceptance_length_per_request=ratio(math.fsum(lengths), len(lengths)),
+        mean_acceptance_length_per_request=ratio(math.fsum(lengths), of=len(lengths)),
         marginal_accept_rates=marginal,
         conditional_accept_rates=tuple(
-            ratio(reached, before)
+            ratio(reached, of=before)
             for reached, before in zip(marginal, (1.0, *marginal), strict=False)
         ),
         acceptance_histogram=found.histogram,
         wasted_draft_tokens=drafted - accepted,
-        accepted_per_verified=ratio(accepted + len(drafting), drafted + len(drafting))
+        accepted_per_verified=ratio(accepted + len(drafting), of=drafted + len(drafting))
         if found.by_step
         else None,
-        alpha=ratio(accepted, accepted + rejections) if found.by_step else None,
+        alpha=ratio(accepted, of=accepted + rejections) if found.by_step else None,
     )
 
 
@@ -105,6 +105,6 @@ def emitted_by(answer: Generation) -> int:
     return sum(step.emitted for step in answer.steps)
 
 
-def ratio(part: float, whole: float) -> float | None:
-    """``part / whole``, None where it is undefined."""
-    return part / whole if whole else None
+def ratio(part: float, *, of: float) -> float | None:
+    """``part / of``, None where it is undefined."""
+    return part / of if of else None

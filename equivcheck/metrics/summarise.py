@@ -85,7 +85,7 @@ def summarise(bench: Bench) -> BenchSummary:
         environment=bench.header.environment,
         objectives=settings.objectives,
         copy_bytes_per_second=bench.bandwidth.bytes_per_second if bench.bandwidth else None,
-        measuring_cost=ratio(wall - inside, wall),
+        measuring_cost=ratio(wall - inside, of=wall),
         answers=len(bench.asked & bench.expected),
         expected=len(bench.expected),
     )
@@ -180,8 +180,8 @@ def faster(ours: Answers, other: Answers) -> Speedup | None:
     return Speedup(
         geometric_mean=geometric_mean_ratio(numerators, denominators),
         totals=ratio_of_totals(
-            [a * n for a, n in zip(numerators, work, strict=True)],
-            [b * n for b, n in zip(denominators, work, strict=True)],
+            numerators=[a * n for a, n in zip(numerators, work, strict=True)],
+            denominators=[b * n for b, n in zip(denominators, work, strict=True)],
         ),
     )
 
@@ -232,7 +232,7 @@ def arm_summary(
         workload=workload,
         prompts=len(answers.first),
         tokens=tokens,
-        tokens_per_second=ratio(tokens, seconds),
+        tokens_per_second=ratio(tokens, of=seconds),
         latency=load_quantiles(runs) if runs else latency_quantiles(list(answers.first.values())),
         load=load_summary(runs, bench.header.settings.objectives),
         step_seconds=step,

@@ -142,7 +142,7 @@ def ratio_of_good(good: Sequence[int], below: Sequence[float]) -> Estimate:
     Where all runs are alike, a bootstrap has nothing to tell: no interval is narrower than what
     three requests make of it.
     """
-    found = ratio_of_totals(good, below)
+    found = ratio_of_totals(numerators=good, denominators=below)
     if found.interval is None or len(good) < BCA_FROM:
         return Estimate(value=found.value, n=found.n)
     least, most = (max(0, sum(good) + by) / sum(below) for by in (-RULE_OF_THREE, RULE_OF_THREE))

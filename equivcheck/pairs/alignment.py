@@ -32,7 +32,7 @@ class Alignment(Struct, frozen=True, kw_only=True):
 
 
 def check_alignment(
-    target_tokenizer: Any, draft_tokenizer: Any, *, target_vocab: int, draft_vocab: int
+    *, target_tokenizer: Any, draft_tokenizer: Any, target_vocab: int, draft_vocab: int
 ) -> Alignment:
     """Hold the draft's vocabulary against the target's.
 

@@ -127,8 +127,8 @@ def _fit(source: PairSource, summary: dict[str, Any]) -> dict[str, Any]:
     fit["warnings"] += size_warnings(source.target, source.draft)
     try:
         found = check_alignment(
-            tokenizer,
-            read_tokenizer(source.draft),
+            target_tokenizer=tokenizer,
+            draft_tokenizer=read_tokenizer(source.draft),
             target_vocab=target["vocabulary"],
             draft_vocab=draft["vocabulary"],
         )

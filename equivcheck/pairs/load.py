@@ -91,8 +91,8 @@ def _load_pair(source: PairSource, dtype: torch.dtype, device: torch.device) -> 
     if source.draft is not None:
         draft = load_model(source.draft, dtype=dtype, device=device)
         alignment = check_alignment(
-            tokenizer,
-            read_tokenizer(source.draft),
+            target_tokenizer=tokenizer,
+            draft_tokenizer=read_tokenizer(source.draft),
             target_vocab=vocab_size,
             draft_vocab=output_rows(draft),
         )

@@ -224,5 +224,5 @@ def _changed(evidence: Evidence, again: Evidence) -> str | None:
         git_commit=evidence.header.git_commit,
         git_dirty=evidence.header.git_dirty,
     )
-    other = first_difference(evidence.header, now)
+    other = first_difference(found=evidence.header, wanted=now)
     return f"{other.field}: {other.found!r} then, {other.wanted!r} now" if other else None

@@ -34,7 +34,7 @@ class CaseFact(Struct, frozen=True, kw_only=True, array_like=True):
     @property
     def counts(self) -> Counts:
         """For the paired change of acceptance."""
-        return Counts(self.drafted, self.accepted)
+        return Counts(drafted=self.drafted, accepted=self.accepted)
 
 
 class CaseTimes(Struct, frozen=True, kw_only=True, array_like=True):
@@ -173,9 +173,9 @@ def point_of(baseline: Baseline) -> HistoryPoint:
     """The entry that a baseline leaves in the history of what replaces it."""
     pooled: dict[str, Counts] = {}
     for key, case in baseline.cases.items():
-        before = pooled.get(workload_of(key), Counts(0, 0))
+        before = pooled.get(workload_of(key), Counts(drafted=0, accepted=0))
         pooled[workload_of(key)] = Counts(
-            before.drafted + case.drafted, before.accepted + case.accepted
+            drafted=before.drafted + case.drafted, accepted=before.accepted + case.accepted
         )
     return HistoryPoint(
         created=baseline.created,

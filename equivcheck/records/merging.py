@@ -111,7 +111,7 @@ def _refuse_other(first: ShardRun, run: ShardRun) -> None:
             (run.evidence.header, run.shard),
         )
     )
-    if difference := first_difference(one, other):
+    if difference := first_difference(found=one, wanted=other):
         raise RecordsError(
             f"{run.name}: not a shard of the same run: {difference.field} is "
             f"{ascii(difference.wanted)[:60]} there and {ascii(difference.found)[:60]} in "

@@ -104,7 +104,7 @@ def other_than_asked(
             for suite in suites
         ),
     )
-    if other := first_difference(header, wanted):
+    if other := first_difference(found=header, wanted=wanted):
         return f"other settings: {other.field} is {other.found!r} there, {other.wanted!r} here"
     asked = {suite.key(case) for suite in suites for case in suite.cases}
     stored = Which(header.shard.index, header.shard.of) if header.shard else None

@@ -32,7 +32,7 @@ class HeaderDifference(NamedTuple):
     wanted: Any
 
 
-def first_difference(found: Struct, wanted: Struct) -> HeaderDifference | None:
+def first_difference(*, found: Struct, wanted: Struct) -> HeaderDifference | None:
     """The first field, in the header's order, in which two runs differ; None if in none."""
     return next(_differences(msgspec.to_builtins(found), msgspec.to_builtins(wanted), ""), None)
 
@@ -43,7 +43,7 @@ def refuse_other_run(path: Path, *, found: Struct, wanted: Struct) -> None:
     Raises:
         OtherRunError: names the first field that differs.
     """
-    if difference := first_difference(found, wanted):
+    if difference := first_difference(found=found, wanted=wanted):
         raise OtherRunError(
             f"{path}: belongs to another run: {difference.field} is {_shown(difference.found)} "
             f"there and {_shown(difference.wanted)} here"

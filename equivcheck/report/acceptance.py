@@ -118,8 +118,8 @@ def _positions(evidence: Evidence, answers: Mapping[str, Generation]) -> Iterato
         at = len(evidence.asked[key].request.prompt_ids) + emitted.cumsum() - emitted
         ranges = np.searchsorted(POSITIONS, at, side="right") - 1
         sums = [np.bincount(ranges, each, len(POSITIONS)) for each in (drafted, accepted)]
-        for counts, own in zip(found, zip(*sums, strict=True), strict=True):
-            counts.append(Counts(*map(int, own)))
+        for counts, own, kept in zip(found, *sums, strict=True):
+            counts.append(Counts(drafted=int(own), accepted=int(kept)))
     for start, end, counts in zip(POSITIONS, (*POSITIONS[1:], None), found, strict=True):
         row = _group(f"{start} to {end - 1}" if end else f"from {start}", counts)
         if row.drafted:

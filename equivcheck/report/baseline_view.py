@@ -69,8 +69,8 @@ def against_view(evidence: Evidence) -> AgainstView | None:
         more=max(0, len(told) - MOST_DIFFERENCES),
         changes={
             workload: acceptance_cell(
-                baseline.counts(workload),
-                counts,
+                base=baseline.counts(workload),
+                new=counts,
                 terms=_terms(limits[workload].max_acceptance_drop)
                 if workload in limits
                 else Terms(),
@@ -127,8 +127,8 @@ def _trends(
         commit=header.git_commit[:12] if header.git_commit else None,
         counts={
             workload: Counts(
-                sum(each.drafted for each in counts.values()),
-                sum(each.accepted for each in counts.values()),
+                drafted=sum(each.drafted for each in counts.values()),
+                accepted=sum(each.accepted for each in counts.values()),
             )
             for workload, counts in whole.items()
         },

@@ -121,7 +121,7 @@ def _case_row(evidence: Evidence, key: str, found: Sequence[Finding], grade: str
     telling = next((each.headline for each in found if each.outcome is outcome), "not compared")
     asked = evidence.asked[key]
     captured = evidence.captured.get(CANDIDATE, {}).get(key)
-    counts = captured.generation.drafts_counted if captured else Counts(0, 0)
+    counts = captured.generation.drafts_counted if captured else Counts(drafted=0, accepted=0)
     return CaseRow(
         case=head(key, cells=CELLS),
         where=f"{head(asked.path, cells=CELLS)}:{asked.line}",

@@ -42,7 +42,7 @@ class Carried:
         self.known: NDArray[np.bool_] = np.ones(rows + 1, np.bool_)
 
     def weigh(
-        self, first: int, target: Distribution, draft: Distribution, *, slack: Tensor
+        self, first: int, *, target: Distribution, draft: Distribution, slack: Tensor
     ) -> CarriedWeights:
         """The weights of consecutive rows, which are passed on to the rows behind them.
 

@@ -30,10 +30,10 @@ class ScoredRows(NamedTuple):
 
 
 def columns(
+    *,
     target: Distribution,
     draft: Distribution,
     drawn: ScoredRows,
-    *,
     slack: Tensor,
     weights: CarriedWeights | None = None,
 ) -> dict[str, Tensor]:
@@ -106,7 +106,7 @@ def stage_columns(
     # A token without residual mass is a violation, or lies too near to one to tell.
     staged = Staged(pair, weights)
     placed = recovered & (staged.residual.gather(1, drawn.token[:, None])[:, 0] > 0)
-    odds = staged.acceptance(p, q)
+    odds = staged.acceptance(target=p, draft=q)
     residual = staged.residual / staged.mass[:, None].to(staged.residual.dtype)
     draft_bin, draft_mass = binned(staged.drafts(), ratio_bins, drafts, rows=tried)
     recovered_bin, recovered_mass = binned(residual, ratio_bins, drawn.token, rows=placed)

@@ -242,12 +242,16 @@ class DistributionScorer:
             bias = rounding_bias(stretch.request.sampling)
             logit = (magnitude + bias) / sampling.temperature
             slack = (self.coarseness * logit).clamp(min=LEAST_SLACK)
-            weights = None if carried is None else carried.weigh(row, target, draft, slack=slack)
+            weights = (
+                None
+                if carried is None
+                else carried.weigh(row, target=target, draft=draft, slack=slack)
+            )
             if replayer is not None:
                 fine = max(self.coarseness, FINE) * logit
                 both = Slack(slack, torch.minimum(slack, fine))
                 replayer.replay(row, target, draft, slack=both, sampling=sampling, weights=weights)
-            found = columns(target, draft, drawn, slack=slack, weights=weights)
+            found = columns(target=target, draft=draft, drawn=drawn, slack=slack, weights=weights)
             if told is not None:
                 kept = judged(
                     penalised[0],

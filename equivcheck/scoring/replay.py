@@ -169,7 +169,7 @@ class Replayer:
                 and not np.isnan(weight)
                 and distribution.low.max() > -np.inf
             ):
-                came[at] = self.weigh(rows[at], wanted, drafted, came=came[at])
+                came[at] = self.weigh(rows[at], target=wanted, draft=drafted, came=came[at])
         return came
 
     def within_cuts(
@@ -224,11 +224,11 @@ class Replayer:
         return draw(distribution, noise, token=int(self.turns.token[row]))
 
     def weigh(
-        self, row: np.int64, target: LogprobBounds, draft: LogprobBounds, *, came: Came
+        self, row: np.int64, *, target: LogprobBounds, draft: LogprobBounds, came: Came
     ) -> Came:
         """Compare what the engine drew the token in a row by; `came` is kept where it is sound."""
         token, told = int(self.turns.token[row]), float(self.turns.weight[row])
-        found = weigh(target, draft, token=token, told=told)
+        found = weigh(target=target, draft=draft, token=token, told=told)
         return self.note(row, found) if found.came == Came.OTHER_WEIGHT else came
 
     def whose(self, row: np.int64) -> tuple[NoiseKey, int]:

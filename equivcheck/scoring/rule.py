@@ -92,7 +92,7 @@ def draw(distribution: LogprobBounds, noise: Floats, *, token: int) -> ReplayedD
 
 
 def weigh(
-    target: LogprobBounds, draft: LogprobBounds, *, token: int, told: float
+    *, target: LogprobBounds, draft: LogprobBounds, token: int, told: float
 ) -> ReplayedDecision:
     """Compare what the engine drew a replacement by with p - q.
 

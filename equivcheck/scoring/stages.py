@@ -56,7 +56,7 @@ class Staged:
         both = torch.minimum(self.carried, draft) * (1.0 - passes) + draft * passes
         return both / self.log_weight.exp().to(draft)[:, None]
 
-    def acceptance(self, target: Tensor, draft: Tensor) -> Tensor:
+    def acceptance(self, *, target: Tensor, draft: Tensor) -> Tensor:
         """Probability that a draft with these ln p and ln q is accepted, [rows]."""
         joint = (self.log_weight + target - draft).clamp(max=0.0).exp()
         joint = torch.where(possible(target), joint, 0.0)

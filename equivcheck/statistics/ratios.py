@@ -38,7 +38,7 @@ class Change(Struct, frozen=True, kw_only=True):
         return None if self.base is None or self.new is None else self.new - self.base
 
 
-def acceptance_change(base: Mapping[str, Counts], new: Mapping[str, Counts]) -> Change:
+def acceptance_change(*, base: Mapping[str, Counts], new: Mapping[str, Counts]) -> Change:
     """Change of the pooled rate, paired by key: keys that only one side has are left out.
 
     With residuals ``e = (accepted - rate * drafted) / total`` of each run and prompt, the standard
@@ -66,7 +66,7 @@ def ratio_interval(*, accepted: Sequence[int], drafted: Sequence[int]) -> Interv
     have one rate tell nothing of how prompts differ: for them it is the interval of so many
     independent drafts (Clopper and Pearson).
     """
-    counts = [Counts(d, a) for a, d in zip(accepted, drafted, strict=True)]
+    counts = [Counts(drafted=d, accepted=a) for a, d in zip(accepted, drafted, strict=True)]
     rate = _rate(counts)
     if rate is None or len(counts) < 2:
         return None

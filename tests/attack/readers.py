@@ -191,7 +191,7 @@ def baselines() -> list[bytes]:
     """Of a run, of a measurement, and of a run with a measurement and a history."""
     measured = bench_baseline(make_bench(prompts=4), name="main")
     earlier = HistoryPoint(
-        created="2026-01-01T00:00:00Z", run="r0", counts={"code": Counts(80, 40)}
+        created="2026-01-01T00:00:00Z", run="r0", counts={"code": Counts(drafted=80, accepted=40)}
     )
     whole = make_baseline(bench=measured.bench, history=(earlier,) * 3)
     return [text_of(each).encode() for each in (make_baseline(), measured, whole)]
@@ -201,7 +201,7 @@ def read_saved(path: Path, sample: bytes, content: bytes) -> str:
     path.write_bytes(content)
     base = read_baseline(str(path))
     sound = read_baseline(str(saved(path.with_name("sound.json"), sample)))
-    found = compare(base, sound)
+    found = compare(base=base, new=sound)
     list(compared_lines(found, command=""))
     list(shown_lines(base))
     list(trend_lines(trends_of(base)))

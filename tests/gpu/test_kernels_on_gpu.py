@@ -135,7 +135,7 @@ def test_noise_has_the_bits_of_tensor_arithmetic(width: int) -> None:
     purposes = torch.tensor([[0, 1], [2, 3], [4, 0]])
     keys, positions, purposes = (each.to(DEVICE) for each in (keys, positions, purposes))
     drawn = uniform_noise(keys, positions, purposes, width=width, largest=LARGEST_UNIFORM)
-    assert torch.equal(drawn, uniforms(keys, positions, purposes, width=width))
+    assert torch.equal(drawn, uniforms(keys, positions=positions, purposes=purposes, width=width))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

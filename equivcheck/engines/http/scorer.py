@@ -34,7 +34,7 @@ class RowScorer(Protocol):
     most: int
     """Log-probabilities a place."""
 
-    def rows(self, prompt: Sequence[int], output: Sequence[int]) -> TokenRows:
+    def rows(self, *, prompt: Sequence[int], output: Sequence[int]) -> TokenRows:
         """What the server holds of an output.
 
         Raises:
@@ -88,7 +88,8 @@ class HttpScorer:
     def _one(self, output: Output) -> TokenRows | EngineError:
         found: TokenRows | EngineError
         try:
-            found = self.by.rows(*output)
+            prompt, answer = output
+            found = self.by.rows(prompt=prompt, output=answer)
         except BrokeError as error:
             raise EngineGoneError(str(error)) from error
         except EngineGoneError:

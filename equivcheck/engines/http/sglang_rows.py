@@ -44,9 +44,9 @@ class SglangRows:
         """
         self.dialect = dialect
         self.most = min(wanted, dialect.pair.vocab_size)
-        self.rows((1,), (1,))
+        self.rows(prompt=(1,), output=(1,))
 
-    def rows(self, prompt: Sequence[int], output: Sequence[int]) -> TokenRows:
+    def rows(self, *, prompt: Sequence[int], output: Sequence[int]) -> TokenRows:
         """What it holds of an output.
 
         Raises:

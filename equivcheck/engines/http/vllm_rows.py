@@ -78,9 +78,9 @@ class VllmRows:
         if reply.status == 400:
             told = _MOST.search(reply.body.decode("utf-8", "replace"))
             self.most = min(self.most, int(told[1]) if told else USUAL_MOST)
-        self.rows((1,), (1,))
+        self.rows(prompt=(1,), output=(1,))
 
-    def rows(self, prompt: Sequence[int], output: Sequence[int]) -> TokenRows:
+    def rows(self, *, prompt: Sequence[int], output: Sequence[int]) -> TokenRows:
         """What it holds of an output.
 
         Raises:

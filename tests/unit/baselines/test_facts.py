@@ -23,8 +23,8 @@ def header(**target: Any) -> Header:
 
 def test_a_replayed_target_may_be_compared_with_the_engine_that_answered() -> None:
     base, new = facts_of(header(**PLAIN)), facts_of(header(**REPLAYED))
-    assert first_difference(base, new) is None
-    assert first_difference(new, base) is None
+    assert first_difference(base=base, new=new) is None
+    assert first_difference(base=new, new=base) is None
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,8 @@ def test_a_replayed_target_may_be_compared_with_the_engine_that_answered() -> No
     ],
 )
 def test_a_record_of_something_else_may_not(other: dict[str, Any]) -> None:
-    differing = first_difference(facts_of(header(**PLAIN)), facts_of(header(**REPLAYED | other)))
+    differing = first_difference(
+        base=facts_of(header(**PLAIN)), new=facts_of(header(**REPLAYED | other))
+    )
     assert differing is not None
     assert differing.field == "target"

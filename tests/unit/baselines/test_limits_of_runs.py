@@ -169,14 +169,17 @@ def test_a_run_over_its_limit_is_compared_as_a_lossless_one() -> None:
     base = run([4, 3, 2])
     taken = baseline_of(over, judge(over), name="over")
     assert (taken.verdict, taken.answers) == (Outcome.FAIL, Outcome.PASS)
-    found = compare(baseline_of(base, judge(base), name="main"), taken)
+    found = compare(base=baseline_of(base, judge(base), name="main"), new=taken)
     assert found.word == "REGRESSED"
 
 
 def shown(**fields: object) -> RunView:
     points = tuple(
         HistoryPoint(
-            created=f"2026-01-0{n}", run=f"r{n}", commit=None, counts={"code": Counts(240, 150)}
+            created=f"2026-01-0{n}",
+            run=f"r{n}",
+            commit=None,
+            counts={"code": Counts(drafted=240, accepted=150)},
         )
         for n in range(1, 6)
     )

@@ -41,7 +41,7 @@ def test_figures_are_those_of_the_summary() -> None:
     assert figures.memory_overhead == facts.memory_overhead
     assert list(figures.times) == ["chat", "code"]
     assert len(figures.times["code"]) == 10
-    found = compare(bench_baseline(bench, name="a"), bench_baseline(bench, name="b"))
+    found = compare(base=bench_baseline(bench, name="a"), new=bench_baseline(bench, name="b"))
     by_prompt = summary.main["code"].speedup
     assert by_prompt is not None
     row = next(row for row in found.rows if row.workload == "code")
@@ -51,7 +51,7 @@ def test_figures_are_those_of_the_summary() -> None:
 
 def test_a_slower_candidate_is_a_regression_with_equal_acceptance() -> None:
     base, new = (bench_baseline(make_bench(candidate=c), name="x") for c in (speculative, slower))
-    found = compare(base, new)
+    found = compare(base=base, new=new)
     assert found.word == "REGRESSED"
     assert {row.acceptance.state for row in found.rows} == {"same"}
     assert {row.speedup.state for row in found.rows} == {"worse"}
@@ -64,7 +64,9 @@ def test_a_workload_with_other_tokens_has_no_times() -> None:
         )
     )
     assert list(figures_of(wrong).times) == ["chat"]
-    found = compare(bench_baseline(make_bench(), name="a"), bench_baseline(wrong, name="b"))
+    found = compare(
+        base=bench_baseline(make_bench(), name="a"), new=bench_baseline(wrong, name="b")
+    )
     assert found.outcome is Outcome.FAIL
     assert [each.key for each in found.broken] == ["code/p-3"]
 
@@ -78,7 +80,7 @@ def test_a_passing_run_whose_measurement_diverged_fails_and_is_not_saved() -> No
     run = make_baseline(with_bench(make_baseline(), wrong).cases)
     new = with_bench(run, wrong)
     assert figures_of(wrong).diverged["code"][0] == "code/p-0"
-    found = compare(with_bench(run, make_bench()), new)
+    found = compare(base=with_bench(run, make_bench()), new=new)
     assert found.outcome is Outcome.FAIL
     assert "tokens of code, chat are not the target's in the new measurement" in found.headline
     with pytest.raises(EquivcheckError, match="tokens differ in the measurement: chat, code"):
@@ -92,7 +94,9 @@ def test_a_passing_run_whose_measurement_is_empty_is_inconclusive(arms: tuple[st
     bench = make_bench()
     kept = tuple(each for each in bench.measured if each.arm in arms)
     hollow = msgspec.structs.replace(bench, measured=kept)
-    found = compare(with_bench(make_baseline(), bench), with_bench(make_baseline(), hollow))
+    found = compare(
+        base=with_bench(make_baseline(), bench), new=with_bench(make_baseline(), hollow)
+    )
     assert found.outcome is Outcome.INCONCLUSIVE
     assert "the new measurement is unfinished, it has" in found.headline
 

@@ -119,7 +119,10 @@ def test_steps_are_inside_and_do_not_hang_on_the_direction(values: list[float]) 
 def test_a_trend_lines_up_history_baseline_and_run() -> None:
     history = tuple(
         HistoryPoint(
-            created=f"2026-01-0{n}", run=f"r{n}", commit=f"c{n}", counts={"code": Counts(100, 60)}
+            created=f"2026-01-0{n}",
+            run=f"r{n}",
+            commit=f"c{n}",
+            counts={"code": Counts(drafted=100, accepted=60)},
         )
         for n in range(1, 6)
     )
@@ -158,7 +161,13 @@ def test_the_nearest_folder_above_is_used(tmp_path: Path, monkeypatch: pytest.Mo
             "cases[...][0]: expected `int` <= 9007",
         ),
         (
-            {"history": (HistoryPoint(created="", run="r0", counts={"code": Counts(1, 10**30)}),)},
+            {
+                "history": (
+                    HistoryPoint(
+                        created="", run="r0", counts={"code": Counts(drafted=1, accepted=10**30)}
+                    ),
+                )
+            },
             "history[0].counts[...][1]: expected",
         ),
     ],

@@ -184,6 +184,8 @@ def test_limits_on_acceptance_hold_for_totals_too() -> None:
     totals = [DraftCounts(drafted=40, accepted=accepted) for accepted in (9, 10, 11) * 4]
     limits = Settings(workload={"code": WorkloadLimits(min_acceptance=0.3)})
     evidence = make_run(*totals, settings=limits)
-    assert acceptance.counts_by_workload(evidence)["code"]["code/0"] == Counts(40, 9)
+    assert acceptance.counts_by_workload(evidence)["code"]["code/0"] == Counts(
+        drafted=40, accepted=9
+    )
     (finding,) = acceptance.check(evidence)
     assert (finding.outcome, finding.estimate) == (Outcome.FAIL, 0.25)

@@ -38,7 +38,7 @@ def bench(
 
 
 def test_a_run_against_itself_is_the_same() -> None:
-    found = compare(make_baseline(), make_baseline())
+    found = compare(base=make_baseline(), new=make_baseline())
     assert (found.outcome, found.word) == (Outcome.PASS, "SAME OR BETTER")
     assert found.rows[0].acceptance.state == "same"
     assert found.differences == ()
@@ -46,14 +46,14 @@ def test_a_run_against_itself_is_the_same() -> None:
 
 def test_fewer_accepted_drafts_are_a_regression_though_all_tokens_agree() -> None:
     new = make_baseline(even_cases(accepted=40), under_test={"candidate": "native:gamma=4,x=1"})
-    found = compare(make_baseline(), new)
+    found = compare(base=make_baseline(), new=new)
     assert (found.outcome, found.word) == (Outcome.FAIL, "REGRESSED")
     assert found.headline == "REGRESSED — acceptance of code 0.61 → 0.41"
     assert [each.field for each in found.differences] == ["candidate"]
 
 
 def test_a_draft_that_got_better_is_told_and_passes() -> None:
-    found = compare(make_baseline(), make_baseline(even_cases(accepted=80)))
+    found = compare(base=make_baseline(), new=make_baseline(even_cases(accepted=80)))
     assert (found.outcome, found.rows[0].acceptance.state) == (Outcome.PASS, "better")
     assert "1 of 1 workloads better" in found.headline
 
@@ -65,7 +65,7 @@ def test_a_draft_that_got_better_is_told_and_passes() -> None:
 def test_other_facts_are_not_comparable_however_good_the_figures(field: str, value: str) -> None:
     base = make_baseline()
     new = make_baseline(even_cases(accepted=90), facts=base.facts | {field: value})
-    found = compare(base, new)
+    found = compare(base=base, new=new)
     assert (found.outcome, found.word) == (Outcome.INCONCLUSIVE, "NOT COMPARABLE")
     assert found.not_comparable is not None
     assert (found.not_comparable.field, found.not_comparable.new) == (field, value)
@@ -77,7 +77,7 @@ def test_newly_diverged_cases_come_first_and_name_the_command() -> None:
     base = make_baseline(even_cases() | {"code/0": old})
     diverged = make_case(100, 60, outcome=Outcome.FAIL, state="diverged")
     new = make_baseline(even_cases() | {"code/0": old, "code/5": diverged}, verdict=Outcome.FAIL)
-    found = compare(base, new)
+    found = compare(base=base, new=new)
     assert found.word == "NOT EQUIVALENT"
     assert [(each.key, each.newly) for each in found.broken] == [
         ("code/5", True),
@@ -89,30 +89,30 @@ def test_newly_diverged_cases_come_first_and_name_the_command() -> None:
 
 def test_a_new_run_that_failed_elsewhere_does_not_pass() -> None:
     new = make_baseline(verdict=Outcome.FAIL, headline="NOT EQUIVALENT — failed: counters")
-    assert compare(make_baseline(), new).outcome is Outcome.FAIL
+    assert compare(base=make_baseline(), new=new).outcome is Outcome.FAIL
     doubtful = make_baseline(verdict=Outcome.INCONCLUSIVE, headline="INCONCLUSIVE — budget")
-    assert compare(make_baseline(), doubtful).outcome is Outcome.INCONCLUSIVE
+    assert compare(base=make_baseline(), new=doubtful).outcome is Outcome.INCONCLUSIVE
 
 
 def test_what_was_not_run_is_no_pass_and_no_accusation() -> None:
     some = dict(list(even_cases().items())[:5])
-    found = compare(make_baseline(), make_baseline(some))
+    found = compare(base=make_baseline(), new=make_baseline(some))
     assert found.outcome is Outcome.INCONCLUSIVE
     assert "3 of the base's prompts were not run" in found.headline
-    none = compare(make_baseline(), make_baseline({}))
+    none = compare(base=make_baseline(), new=make_baseline({}))
     assert none.outcome is Outcome.INCONCLUSIVE
 
 
 def test_two_prompts_cannot_exclude_a_loss() -> None:
     base = make_baseline({"code/0": make_case(100, 60), "code/1": make_case(100, 50)})
     new = make_baseline({"code/0": make_case(100, 58), "code/1": make_case(100, 52)})
-    found = compare(base, new)
+    found = compare(base=base, new=new)
     assert (found.outcome, found.rows[0].acceptance.state) == (Outcome.INCONCLUSIVE, "inconclusive")
 
 
 def test_a_workload_that_no_longer_drafts_is_inconclusive() -> None:
     idle = {key: make_case(0, 0) for key in even_cases()}
-    assert compare(make_baseline(), make_baseline(idle)).outcome is Outcome.INCONCLUSIVE
+    assert compare(base=make_baseline(), new=make_baseline(idle)).outcome is Outcome.INCONCLUSIVE
 
 
 def test_the_project_s_drop_limit_replaces_the_margin() -> None:
@@ -121,8 +121,8 @@ def test_the_project_s_drop_limit_replaces_the_margin() -> None:
         make_baseline(even_cases(accepted=60) | {"code/7": make_case(100, 30)}),
     )
     limits = {"code": WorkloadLimits(max_acceptance_drop=0.5)}
-    assert compare(base, new).outcome is Outcome.INCONCLUSIVE
-    assert compare(base, new, limits=limits).outcome is Outcome.PASS
+    assert compare(base=base, new=new).outcome is Outcome.INCONCLUSIVE
+    assert compare(base=base, new=new, limits=limits).outcome is Outcome.PASS
 
 
 @given(FINITE, st.floats(0, 0.5), st.floats(0, 0.2), st.floats(0, 0.2))
@@ -173,7 +173,8 @@ def test_a_p99_without_interval_is_told_and_not_judged() -> None:
 def test_across_machines_ratios_are_compared_and_times_are_not() -> None:
     base = make_baseline(bench=bench())
     here, there = (
-        compare(base, make_baseline(bench=bench(machine=machine))) for machine in ("H100", "L4")
+        compare(base=base, new=make_baseline(bench=bench(machine=machine)))
+        for machine in ("H100", "L4")
     )
     assert here.rows[0].tokens_per_second.state == "same"
     assert there.rows[0].tokens_per_second.state == "not comparable"
@@ -192,26 +193,28 @@ def test_across_machines_ratios_are_compared_and_times_are_not() -> None:
 def test_a_figure_that_the_new_measurement_lacks_is_no_pass(
     lacking: BenchFigures, told: str
 ) -> None:
-    found = compare(make_baseline(bench=bench()), make_baseline(bench=lacking))
+    found = compare(base=make_baseline(bench=bench()), new=make_baseline(bench=lacking))
     assert found.outcome is Outcome.INCONCLUSIVE
     assert found.headline == f"INCONCLUSIVE — the base has figures that the new run lacks: {told}"
     assert "→ n/a" in "\n".join(lines_of(found, command="c"))
     # What the base never had cannot be lost.
-    back = compare(make_baseline(bench=lacking), make_baseline(bench=bench()))
+    back = compare(base=make_baseline(bench=lacking), new=make_baseline(bench=bench()))
     assert back.outcome is Outcome.PASS
 
 
 def test_prompts_that_the_new_measurement_left_out_are_no_pass() -> None:
-    found = compare(make_baseline(bench=bench()), make_baseline(bench=bench(count=5)))
+    found = compare(base=make_baseline(bench=bench()), new=make_baseline(bench=bench(count=5)))
     assert found.headline == "INCONCLUSIVE — 3 of the base's times of code were not measured"
-    slower = compare(make_baseline(bench=bench()), make_baseline(bench=bench(1.4, count=5)))
+    slower = compare(
+        base=make_baseline(bench=bench()), new=make_baseline(bench=bench(1.4, count=5))
+    )
     assert slower.word == "REGRESSED"
 
 
 def test_a_measurement_with_other_tokens_fails_whatever_the_base_has() -> None:
     wrong = make_baseline(bench=bench(times={}, diverged={"chat": ("chat/3",)}))
     for base in (make_baseline(bench=bench()), make_baseline()):
-        found = compare(base, wrong)
+        found = compare(base=base, new=wrong)
         assert found.outcome is Outcome.FAIL
         assert found.headline == (
             "NOT EQUIVALENT — tokens of chat are not the target's in the new measurement; "
@@ -220,7 +223,7 @@ def test_a_measurement_with_other_tokens_fails_whatever_the_base_has() -> None:
 
 
 def test_a_run_without_a_measurement_is_compared_by_its_answers_and_says_so() -> None:
-    found = compare(make_baseline(bench=bench()), make_baseline())
+    found = compare(base=make_baseline(bench=bench()), new=make_baseline())
     assert found.outcome is Outcome.PASS
     assert found.notes == (
         "the new run has no measurement: speedup, p99 and memory are not compared",
@@ -230,15 +233,15 @@ def test_a_run_without_a_measurement_is_compared_by_its_answers_and_says_so() ->
 def test_a_measurement_is_comparable_with_the_bench_part_of_a_run() -> None:
     base = make_baseline(bench=bench())
     alone = make_baseline({}, kind="bench", facts={"suites.code": "d1"}, bench=bench(1.3))
-    found = compare(base, alone)
+    found = compare(base=base, new=alone)
     assert found.word == "REGRESSED"
     assert found.rows[0].acceptance.state == "not comparable"
-    assert compare(make_baseline(), alone).word == "NOT COMPARABLE"
+    assert compare(base=make_baseline(), new=alone).word == "NOT COMPARABLE"
 
 
 def test_more_memory_is_a_regression() -> None:
     new = make_baseline(bench=bench(memory_overhead=1.5))
-    found = compare(make_baseline(bench=bench()), new)
+    found = compare(base=make_baseline(bench=bench()), new=new)
     assert found.headline == "REGRESSED — memory overhead 1.20 → 1.50"
 
 
@@ -256,7 +259,7 @@ def test_limits_hold_fail_or_are_not_known(limits: WorkloadLimits, outcome: Outc
     (found,) = limit_findings(bench(), {"code": limits})
     assert found.outcome is outcome
     base = make_baseline(bench=bench())
-    assert compare(base, base, limits={"code": limits}).outcome is outcome
+    assert compare(base=base, new=base, limits={"code": limits}).outcome is outcome
 
 
 def test_a_limit_without_its_figure_is_inconclusive_and_other_workloads_are_left_alone() -> None:
@@ -270,19 +273,20 @@ def test_a_limit_without_its_figure_is_inconclusive_and_other_workloads_are_left
 @pytest.mark.parametrize("measured", [bench(), None], ids=["measured", "a run alone"])
 def test_limits_of_a_misspelt_workload_are_told_and_no_pass(measured: BenchFigures | None) -> None:
     run = make_baseline(bench=measured)
-    found = compare(run, run, limits={"cod": WorkloadLimits(max_acceptance_drop=0.01)})
+    found = compare(base=run, new=run, limits={"cod": WorkloadLimits(max_acceptance_drop=0.01)})
     assert found.outcome is Outcome.INCONCLUSIVE
     assert found.headline.startswith("INCONCLUSIVE — code: no limit is held")
     assert found.headline.endswith("(did you mean 'code'?)")
     known = {"code": WorkloadLimits(), "cod": WorkloadLimits()}
     unlike_any = {"chat": WorkloadLimits(min_speedup=9.0)}
     for limits in (known, unlike_any):
-        assert compare(run, run, limits=limits).outcome is Outcome.PASS
+        assert compare(base=run, new=run, limits=limits).outcome is Outcome.PASS
 
 
 def test_words_start_with_the_verdict_and_end_with_one_command() -> None:
     found = compare(
-        make_baseline(bench=bench()), make_baseline(even_cases(accepted=40), bench=bench(1.4))
+        base=make_baseline(bench=bench()),
+        new=make_baseline(even_cases(accepted=40), bench=bench(1.4)),
     )
     lines = list(lines_of(found, command="equivcheck compare a b"))
     assert lines[0].startswith("REGRESSED — acceptance of code")
@@ -297,7 +301,7 @@ def test_words_start_with_the_verdict_and_end_with_one_command() -> None:
 
 def test_hostile_names_cannot_move_the_cursor() -> None:
     evil = make_baseline(under_test={"candidate": "x\x1b[2J\u202e`|"}, name="m\x1b[31m")
-    found = compare(make_baseline(), evil)
+    found = compare(base=make_baseline(), new=evil)
     shown = "\n".join(lines_of(found, command="c")) + markdown_of(found, command="c")
     assert "\x1b" not in shown
     assert "\u202e" not in shown
@@ -305,7 +309,7 @@ def test_hostile_names_cannot_move_the_cursor() -> None:
 
 def test_a_comparison_survives_json() -> None:
     found = compare(
-        make_baseline(bench=bench()), make_baseline(even_cases(accepted=1), bench=bench())
+        base=make_baseline(bench=bench()), new=make_baseline(even_cases(accepted=1), bench=bench())
     )
     tree = msgspec.json.decode(msgspec.json.encode(found))
     assert tree["word"] == "REGRESSED"
@@ -329,7 +333,7 @@ def with_prompts(**digests: str) -> Baseline:
 
 def test_cases_that_encode_to_other_ids_are_not_compared() -> None:
     base = with_prompts(**{"0": "aaaa", "1": "bbbb", "2": "cccc"})
-    found = compare(base, with_prompts(**{"0": "aaaa", "1": "bb00", "2": "cc00"}))
+    found = compare(base=base, new=with_prompts(**{"0": "aaaa", "1": "bb00", "2": "cc00"}))
     assert found.outcome is Outcome.INCONCLUSIVE
     assert found.headline == (
         "NOT COMPARABLE — prompt of code/1 and 1 more: bbbb in the baseline, bb00 here"
@@ -337,12 +341,14 @@ def test_cases_that_encode_to_other_ids_are_not_compared() -> None:
 
 
 def test_a_baseline_from_before_prompts_were_kept_is_compared() -> None:
-    found = compare(make_baseline(), with_prompts(**{"0": "aaaa"}))
+    found = compare(base=make_baseline(), new=with_prompts(**{"0": "aaaa"}))
     assert found.word == "SAME OR BETTER"
 
 
 def test_measurements_of_other_prompts_are_not_compared() -> None:
     base = make_baseline(bench=bench(prompts={"code/0": "aaaa"}))
     new = make_baseline(bench=bench(prompts={"code/0": "bbbb"}))
-    assert compare(base, base).word == "SAME OR BETTER"
-    assert compare(base, new).headline.startswith("NOT COMPARABLE — prompt of code/0: aaaa in")
+    assert compare(base=base, new=base).word == "SAME OR BETTER"
+    assert compare(base=base, new=new).headline.startswith(
+        "NOT COMPARABLE — prompt of code/0: aaaa in"
+    )

@@ -47,7 +47,7 @@ class Page(HTMLParser):
 
 
 def page_of(base: Baseline, new: Baseline, reports: Mapping[str, str] = NONE) -> Page:
-    found = compare(base, new, terms=Terms())
+    found = compare(base=base, new=new, terms=Terms())
     return Page(render(found, base=base, new=new, reports=reports))
 
 

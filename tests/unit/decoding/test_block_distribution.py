@@ -130,7 +130,7 @@ def test_the_stages_have_the_distributions_that_scores_hold_them_to(seed: int) -
                 p, q = (
                     model.probs(text)[word].log().clamp(min=-1e9)[None] for model in (target, draft)
                 )
-                odds = float(staged.acceptance(p, q)[0])
+                odds = float(staged.acceptance(target=p, draft=q)[0])
                 assert abs(odds - kept[whole] / drafted[whole]) < 1e-12, whole
             if (mass := sum(closed[(*text, each)] for each in range(WORDS))) > 1e-15:
                 residual = staged.residual / staged.mass
@@ -161,5 +161,7 @@ def test_of_certain_drafts_the_block_rule_is_the_token_rule() -> None:
         weights = CarriedWeights(log, log, log, torch.ones(1, dtype=torch.bool))
         staged = Staged(DistributionPair(untruncated(probs.log()), untruncated(point)), weights)
         zero = torch.zeros(1, dtype=torch.float64)
-        torch.testing.assert_close(staged.acceptance(probs[:, 0].log(), zero), probs[:, 0])
+        torch.testing.assert_close(
+            staged.acceptance(target=probs[:, 0].log(), draft=zero), probs[:, 0]
+        )
         torch.testing.assert_close(staged.drafts(), point.exp())

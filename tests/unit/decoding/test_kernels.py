@@ -153,7 +153,9 @@ def test_noise_has_the_bits_of_tensor_arithmetic(width: int) -> None:
     positions = torch.tensor([[0, 1], [2**20, 3], [77, 78]])
     purposes = torch.tensor([[0, 1], [2, 3], [4, 0]])
     drawn = uniform_noise(streams.keys, positions, purposes, width=width, largest=LARGEST_UNIFORM)
-    assert torch.equal(drawn, uniforms(streams.keys, positions, purposes, width=width))
+    assert torch.equal(
+        drawn, uniforms(streams.keys, positions=positions, purposes=purposes, width=width)
+    )
 
 
 @interpreted

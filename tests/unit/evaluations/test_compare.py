@@ -35,7 +35,7 @@ def drawn(difficulty: np.ndarray, *, seed: int, loss: float = 0.0) -> Evaluation
 
 
 def judged(a: Evaluation, b: Evaluation, *, margin: float = 0.02) -> ScoredEvaluation:
-    return compare(a, b, margin=margin)
+    return compare(a=a, b=b, margin=margin)
 
 
 @pytest.mark.parametrize("name", ["harness-{}.jsonl", "inspect-{}.json"])

@@ -48,7 +48,7 @@ def test_reviews_of_evalscope_have_a_metric_for_each_value(tmp_path: Path) -> No
 
 def test_evalscopes_arms_are_the_same_text_and_a_broken_grade_is_none(tmp_path: Path) -> None:
     a, b = (read_evaluation(LOGS / f"evalscope-{arm}.jsonl") for arm in "ab")
-    found = compare(a, b, margin=0.02)
+    found = compare(a=a, b=b, margin=0.02)
     assert (found.same_text, found.with_text, found.missing) == (3, 3, ())
     record = json.loads((LOGS / "evalscope-b.jsonl").read_text().splitlines()[0])
     record["sample_score"]["score"]["status"] = "failed"

@@ -45,7 +45,7 @@ def test_the_interval_is_students_on_the_logarithms() -> None:
 @given(PAIRS)
 def test_the_ratio_of_totals_lies_between_the_ratios(pairs: list[tuple[float, float]]) -> None:
     above, below = [a for a, _ in pairs], [b for _, b in pairs]
-    value = ratio_of_totals(above, below).value
+    value = ratio_of_totals(numerators=above, denominators=below).value
     assert value is not None
     ratios = [a / b for a, b in pairs]
     assert min(ratios) * (1 - 1e-9) <= value <= max(ratios) * (1 + 1e-9)
@@ -54,14 +54,16 @@ def test_the_ratio_of_totals_lies_between_the_ratios(pairs: list[tuple[float, fl
 def test_a_bootstrap_needs_eight_prompts_and_is_seeded() -> None:
     above = [1.0, 2.0, 3.0, 2.0, 4.0, 1.5, 2.5, 3.5]
     below = [1.0, 1.5, 2.0, 1.0, 3.0, 1.0, 2.0, 2.0]
-    assert ratio_of_totals(above[:7], below[:7]).interval is None
-    assert ratio_of_totals(above, below) == ratio_of_totals(above, below)
-    assert ratio_of_totals(above, below).interval is not None
+    assert ratio_of_totals(numerators=above[:7], denominators=below[:7]).interval is None
+    assert ratio_of_totals(numerators=above, denominators=below) == ratio_of_totals(
+        numerators=above, denominators=below
+    )
+    assert ratio_of_totals(numerators=above, denominators=below).interval is not None
 
 
 def test_nothing_is_undefined_and_no_number() -> None:
     assert geometric_mean_ratio([], []).value is None
-    assert ratio_of_totals([], []).value is None
+    assert ratio_of_totals(numerators=[], denominators=[]).value is None
     assert quantile_of([], p=0.5).value is None
     assert quantile_ratio([], [], p=0.5).value is None
 

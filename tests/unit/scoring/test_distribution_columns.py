@@ -194,7 +194,9 @@ def test_every_column_is_its_definition(sampling: Sampling, drafter: str) -> Non
         drawn_by_the_rule(p, q, random, bonus=place % 5 == 0)
         for place, (p, q) in enumerate(zip(ps, qs, strict=True))
     ]
-    found = columns(target, draft, as_drawn(rows), slack=torch.full((ROWS,), SLACK))
+    found = columns(
+        target=target, draft=draft, drawn=as_drawn(rows), slack=torch.full((ROWS,), SLACK)
+    )
     assert {int(stage) for stage in found["stage"]} == {
         Stage.ACCEPTED,
         Stage.RECOVERED,
@@ -223,7 +225,9 @@ def test_every_wrong_distribution_is_a_distribution(name: str) -> None:
         | {"earlier": [NOTHING], "twin_token": NOTHING}
         for token in range(VOCAB)
     ]
-    found = columns(target, draft, as_drawn(rows), slack=torch.full((VOCAB,), SLACK))
+    found = columns(
+        target=target, draft=draft, drawn=as_drawn(rows), slack=torch.full((VOCAB,), SLACK)
+    )
     ratios = found["log_ratio"][:, ALTERNATIVES.index(name)].exp().numpy()
     np.testing.assert_allclose(ratios * p, distribution, atol=1e-12)
 
@@ -244,6 +248,6 @@ def test_transforms_of_tokens_drawn_from_the_target_are_uniform() -> None:
         earlier=torch.full((rows, 1), NOTHING),
         twin_token=torch.full((rows,), NOTHING),
     )
-    found = columns(target, draft, drawn, slack=torch.full((rows,), SLACK))
+    found = columns(target=target, draft=draft, drawn=drawn, slack=torch.full((rows,), SLACK))
     for name in ("pit_vocabulary", "pit_rank", "pit_ratio"):
         assert kstest(found[name].numpy(), "uniform").pvalue > 1e-3, name

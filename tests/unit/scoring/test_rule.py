@@ -116,7 +116,10 @@ def test_where_nothing_is_left_nobody_is_accused() -> None:
 
 def weighed(told: float, *, slack: float = 1e-5, token: int = 0) -> Came:
     return weigh(
-        distribution(P, slack=slack), distribution(Q, slack=slack), token=token, told=told
+        target=distribution(P, slack=slack),
+        draft=distribution(Q, slack=slack),
+        token=token,
+        told=told,
     ).came
 
 
@@ -136,6 +139,9 @@ def test_a_weight_within_the_arithmetic_is_excused() -> None:
 
 def test_nothing_can_replace_a_draft_where_q_is_larger() -> None:
     found = weigh(
-        distribution(P, slack=1e-5), distribution(Q, slack=1e-5), token=2, told=math.log(0.1)
+        target=distribution(P, slack=1e-5),
+        draft=distribution(Q, slack=1e-5),
+        token=2,
+        told=math.log(0.1),
     )
     assert (found.came, found.token, found.gap) == (Came.OTHER_WEIGHT, NO_TOKEN, math.inf)

@@ -150,7 +150,12 @@ CUTS = {
 @pytest.mark.parametrize(("sampling", "expected"), CUTS.values(), ids=CUTS)
 def test_support_has_a_border(sampling: Sampling, expected: list[int]) -> None:
     distribution = sampling_distribution(FALLING.expand(8, -1), sampling)
-    found = columns(distribution, distribution, drawn_at(*range(8)), slack=torch.full((8,), 1e-3))
+    found = columns(
+        target=distribution,
+        draft=distribution,
+        drawn=drawn_at(*range(8)),
+        slack=torch.full((8,), 1e-3),
+    )
     assert found["support"].tolist() == expected
     outside = found["support"] != Support.INSIDE
     assert (found["log_ratio"][outside] == 0).all()
@@ -161,7 +166,9 @@ def test_a_banned_token_is_outside_whatever_the_slack() -> None:
     logits = FALLING.clone()
     logits[2] = float("-inf")
     distribution = sampling_distribution(logits.expand(2, -1), Sampling(temperature=1.0, top_p=0.9))
-    found = columns(distribution, distribution, drawn_at(2, 2), slack=torch.full((2,), 50.0))
+    found = columns(
+        target=distribution, draft=distribution, drawn=drawn_at(2, 2), slack=torch.full((2,), 50.0)
+    )
     assert found["support"].tolist() == [Support.OUTSIDE] * 2
 
 
@@ -174,7 +181,9 @@ def judged(
         sampling_distribution(torch.tensor([each]).log(), sampling) for each in (p, q)
     )
     drawn = drawn_at(token, stage=Stage.RECOVERED, draft=draft)
-    found = columns(target, draft_distribution, drawn, slack=torch.tensor([slack]))
+    found = columns(
+        target=target, draft=draft_distribution, drawn=drawn, slack=torch.tensor([slack])
+    )
     return {name: int(found[name]) for name in ("violation", "stage")}
 
 
@@ -207,7 +216,9 @@ def test_a_draft_that_q_rules_out_is_impossible_unless_it_lies_at_the_border() -
 
 def test_equal_distributions_are_neutral() -> None:
     distribution = sampling_distribution(FALLING.expand(1, -1), Sampling(temperature=1.0))
-    found = columns(distribution, distribution, drawn_at(1), slack=torch.tensor([1e-3]))
+    found = columns(
+        target=distribution, draft=distribution, drawn=drawn_at(1), slack=torch.tensor([1e-3])
+    )
     assert found["distance"].tolist() == [0.0]
     of_p = ("temperature", "cut-one-short")
     of_draft = [place for place, name in enumerate(ALTERNATIVES) if not name.startswith(of_p)]

@@ -26,7 +26,9 @@ def support(logits: list[float], token: int, sampling: Sampling = TWO) -> tuple[
         earlier=torch.full((1, 1), NOTHING),
         twin_token=torch.tensor([NOTHING]),
     )
-    found = columns(distribution, distribution, drawn, slack=torch.tensor([1e-3]))
+    found = columns(
+        target=distribution, draft=distribution, drawn=drawn, slack=torch.tensor([1e-3])
+    )
     return int(found["support"][0]), int(found["stage"][0]), float(found["log_ratio"].abs().sum())
 
 

@@ -17,7 +17,7 @@ from equivcheck.compare.named import taken
 from equivcheck.core.errors import RecordsError
 from equivcheck.core.findings import Outcome
 from equivcheck.core.foreign import SUITE, what_is
-from equivcheck.core.generation import DraftCounts
+from equivcheck.core.generation import Counts, DraftCounts
 from equivcheck.records.records import CANDIDATE, TARGET
 from equivcheck.report.export.aiperf import acceptance_record, aiperf_of
 from tests.unit.make import make_capabilities, make_evidence, make_generation, make_steps
@@ -96,13 +96,13 @@ def file_of(tmp_path: Path, name: str, text: str) -> Path:
 def test_a_drop_of_acceptance_is_a_regression_and_equal_records_are_no_pass(tmp_path: Path) -> None:
     base = file_of(tmp_path, "base.jsonl", exported(*[[(4, 3), (4, 2)]] * 40))
     worse = file_of(tmp_path, "worse.jsonl", exported(*[[(4, 1), (4, 0)]] * 40))
-    same = compare(taken(str(base)), taken(str(base)))
+    same = compare(base=taken(str(base)), new=taken(str(base)))
     assert (same.outcome, same.word) == (Outcome.INCONCLUSIVE, "INCONCLUSIVE")
     assert "no tokens were compared" in same.headline
     assert same.rows[0].acceptance.state == "same"
     assert same.rows[0].outcome is Outcome.INCONCLUSIVE
     assert not same.broken
-    assert compare(taken(str(base)), taken(str(worse))).word == "REGRESSED"
+    assert compare(base=taken(str(base)), new=taken(str(worse))).word == "REGRESSED"
 
 
 def test_requests_of_one_prompt_count_together_and_warmup_does_not_count(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_requests_of_one_prompt_count_together_and_warmup_does_not_count(tmp_pat
     path = file_of(tmp_path, "p.jsonl", "\n".join(map(json.dumps, told)))
     found = aiperf_baseline(path, name="p")
     assert list(found.cases) == ["aiperf/code/c0"]
-    assert found.cases["aiperf/code/c0"].counts == (8, 4)
+    assert found.cases["aiperf/code/c0"].counts == Counts(drafted=8, accepted=4)
     assert found.facts["candidate.num_speculative_tokens"] == "4"
 
 
@@ -142,10 +142,10 @@ def test_prompts_of_runs_with_conversations_named_at_random_pair_by_what_was_ask
     plain, spec, other = found
     assert list(plain.cases) == list(spec.cases)[::-1]
     assert len(plain.cases.keys() & other.cases.keys()) == 1
-    assert compare(plain, spec).rows[0].prompts == 2
+    assert compare(base=plain, new=spec).rows[0].prompts == 2
     (tmp_path / "spec" / "inputs.json").unlink()
     alone = taken(str(tmp_path / "spec" / "p.jsonl"))
-    assert compare(plain, alone).word == "NOT COMPARABLE"
+    assert compare(base=plain, new=alone).word == "NOT COMPARABLE"
 
 
 def test_records_of_another_run_than_the_inputs_are_refused(tmp_path: Path) -> None:
