@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from equivcheck.core.generation import TokenScore
+from equivcheck.decoding.transforms import HIDDEN, most_likely
 from equivcheck.decoding.verification import Proposal, Verified
 
 HEAD = 5
@@ -55,7 +56,7 @@ def fingerprint(logits: Tensor, weights: Tensor) -> Tensor:
     An integer sum, so it does not depend on the order of summation. One differing logit always
     changes it, since the multipliers are odd.
     """
-    return (logits.view(torch.int32).long() * weights).sum(dim=-1)
+    return logits.view(torch.int32).long().mul_(weights).sum(dim=-1)
 
 
 class Scores(NamedTuple):
@@ -88,10 +89,12 @@ def scores_of(
     tokens = tokens[..., None]
     # Under a large bias the sum of all would lose the digits that matter.
     centred = penalised - penalised.amax(dim=-1, keepdim=True)
-    total = centred.logsumexp(dim=-1)
+    total = centred.exp().sum(dim=-1).log()
     logprob = centred.gather(-1, tokens)[..., 0] - total
-    rival_logit, rival = centred.scatter(-1, tokens, float("-inf")).max(dim=-1)
-    return Scores(logprob, rival, rival_logit - total, fingerprint(logits, weights))
+    others = centred.scatter_(-1, tokens, HIDDEN)
+    rival = most_likely(others)
+    rival_logprob = others.gather(-1, rival[..., None])[..., 0] - total
+    return Scores(logprob, rival, rival_logprob, fingerprint(logits, weights))
 
 
 def pack(

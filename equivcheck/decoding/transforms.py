@@ -20,6 +20,9 @@ STEEP = 2.0**10
 """Largest logit over the temperature to which noise is added as it is: up to here fp32 keeps noise
 to 2^-14. Penalties and biases can put it beyond, and from 2^24 on none of the noise is left."""
 
+BLOCK = 128
+"""Numbers that are searched together for the largest of many."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Prefix:
@@ -117,5 +120,24 @@ def probabilities(log_probs: Tensor, controls: SamplingControls) -> Tensor:
     probs = log_probs.softmax(dim=-1)
     if controls.features.all_random:
         return probs
-    point = torch.zeros_like(probs).scatter_(-1, log_probs.argmax(dim=-1, keepdim=True), 1.0)
+    point = torch.zeros_like(probs).scatter_(-1, most_likely(log_probs)[..., None], 1.0)
     return torch.where(controls.greedy[:, None, None], point, probs)
+
+
+def most_likely(weights: Tensor) -> Tensor:
+    """Index of the largest of [..., vocab], the first of equals, int64, [...].
+
+    On a CPU torch finds a largest number many times faster than its place (.2 ms and 2.1 ms in 18
+    rows of 49,152), so that a large vocabulary is searched by blocks.
+    """
+    vocab = weights.shape[-1]
+    if weights.device.type != "cpu" or vocab < BLOCK**2:
+        return weights.argmax(dim=-1)
+    whole = vocab // BLOCK * BLOCK
+    peaks = weights[..., :whole].unflatten(-1, (-1, BLOCK)).amax(dim=-1)
+    if whole < vocab:
+        peaks = torch.cat([peaks, weights[..., whole:].amax(dim=-1, keepdim=True)], dim=-1)
+    start = peaks.argmax(dim=-1, keepdim=True) * BLOCK
+    block = (start + torch.arange(BLOCK)).clamp(max=vocab - 1)
+    place = weights.gather(-1, block).argmax(dim=-1, keepdim=True)
+    return (start + place).squeeze(-1)

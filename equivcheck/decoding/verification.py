@@ -14,7 +14,7 @@ from torch import Tensor
 
 from equivcheck.decoding.rows import Rows
 from equivcheck.decoding.streams import Purpose
-from equivcheck.decoding.transforms import probabilities
+from equivcheck.decoding.transforms import most_likely, probabilities
 
 
 class Proposal(NamedTuple):
@@ -176,7 +176,7 @@ class RejectionRule:
         purpose = torch.where(rejected[:, None], int(Purpose.RESIDUAL), int(Purpose.BONUS))
         position = (rows.length + accepted)[:, None]
         noise = rows.streams.gumbel(position, purpose, width=probs.shape[-1])
-        return (probs.log() + noise).argmax(dim=-1)
+        return most_likely(probs.log() + noise)
 
 
 class OneHotRule(RejectionRule):
@@ -184,7 +184,7 @@ class OneHotRule(RejectionRule):
 
     def draw(self, log_probs: Tensor, rows: Rows, positions: Tensor) -> Tensor:
         del rows, positions
-        return log_probs.argmax(dim=-1)
+        return most_likely(log_probs)
 
     def verify(self, log_probs: Tensor, proposal: Proposal, rows: Rows) -> Verified:
         """Judge drafts as if nothing else could have been drafted."""
@@ -249,10 +249,10 @@ def drafted_probs(probs: StepProbs, proposal: Proposal) -> tuple[Tensor, Tensor]
 def draw_with(purpose: Purpose, log_probs: Tensor, rows: Rows, positions: Tensor) -> Tensor:
     """Gumbel-max draw from one purpose's stream; greedy rows take the argmax."""
     if not rows.controls.features.random:
-        return log_probs.argmax(dim=-1)
+        return most_likely(log_probs)
     noise = rows.streams.gumbel(positions, purpose, width=log_probs.shape[-1])
     greedy = rows.controls.greedy[:, None, None]
-    return torch.where(greedy, log_probs, log_probs + noise).argmax(dim=-1)
+    return most_likely(torch.where(greedy, log_probs, log_probs + noise))
 
 
 def proposed_probs(proposal: Proposal, rows: Rows, *, vocab: int) -> Tensor:

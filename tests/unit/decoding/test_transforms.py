@@ -20,7 +20,9 @@ from equivcheck.core.cases import Sampling
 from equivcheck.core.generation import Request
 from equivcheck.decoding.controls import SamplingControls
 from equivcheck.decoding.transforms import (
+    HIDDEN,
     Prefix,
+    most_likely,
     penalise,
     penalise_window,
     probabilities,
@@ -196,3 +198,15 @@ def test_a_greedy_row_of_a_huge_bias_keeps_its_logits() -> None:
     controls = controls_for(Sampling(logit_bias={7: 2.0**30}), Sampling(temperature=1.0))
     logits = penalise_window(some_logits(2, 1, VOCAB), controls, empty_prefix(2), NO_DRAFTS)
     assert torch.equal(sharpen(logits, controls)[0], logits[0])
+
+
+@pytest.mark.parametrize("vocab", [5, 2**14, 2**14 + 1, 49_152, 50_257])
+def test_the_first_of_the_largest_is_the_most_likely(vocab: int) -> None:
+    """Equals are many: the numbers are few. The last is tried, too, and a row of one number."""
+    generator = torch.Generator().manual_seed(vocab)
+    weights = torch.randint(-3, 4, (2, 3, vocab), generator=generator).float()
+    weights[0, 0, -1] = 9.0
+    weights[1, 2] = HIDDEN
+    found = most_likely(weights)
+    assert torch.equal(found, torch.from_numpy(weights.numpy().argmax(axis=-1)))
+    assert int(found[0, 0]) == vocab - 1
