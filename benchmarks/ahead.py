@@ -15,12 +15,11 @@ import json
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from benchmarks.stage_records import code_of
-from benchmarks.step_profile import GAMMAS, PROMPT
+from benchmarks.step_profile import GAMMAS, PROMPT, parsed
 from equivcheck.core.engine import Engine
 from equivcheck.core.generation import Generation, Request
 from equivcheck.core.settings import EngineSetup
@@ -118,21 +117,9 @@ def median_step(answers: Sequence[Generation]) -> float:
 def main() -> int:
     """Measure, write the records anew, print them; 1 where bits differ."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ahead")
-    parser.add_argument("--pair", default="tiny")
-    parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--batch-size", type=int, default=1)
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
-    setup = EngineSetup(
-        pair=arguments.pair,
-        dtype=arguments.dtype,
-        device=arguments.device,
-        batch_size=arguments.batch_size,
-        context=512,
-    )
+    arguments, setup = parsed(parser)
     about: dict[str, Any] = {
         "pair": setup.pair,
         "dtype": setup.dtype,

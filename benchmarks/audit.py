@@ -23,6 +23,8 @@ from typing import Any
 
 from msgspec import Struct, convert
 
+from benchmarks.engines_page import acceptance, drawn
+
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "reports" / "audit"
 ENVIRONMENTS = ROOT / ".venv-engines" / "audit"
@@ -190,17 +192,9 @@ def cells(row: Row, found: Mapping[str, Any] | None) -> str:
     workloads = found["workloads"]
     compared = sum(each["cases"] for each in workloads)
     identical = f"{sum(each['identical'] for each in workloads)}/{compared}" if compared else "none"
-    told = [each["acceptance"] for each in workloads if each["acceptance"] is not None]
-    acceptance = f"{min(told):.2f} to {max(told):.2f}" if told else "not told"
-    distribution = found["law"]
-    drawn = (
-        "none"
-        if distribution is None
-        else f"{distribution['tokens']:,}, {'refuted' if distribution['refuted'] else 'held'}"
-    )
     verdict = VERDICTS.get(found["exit"], "error")
     return (
-        f"| {name} | {package} | {verdict} | {identical} | {acceptance} | {drawn} "
+        f"| {name} | {package} | {verdict} | {identical} | {acceptance(found)} | {drawn(found)} "
         f"| {found['minutes']} |"
     )
 

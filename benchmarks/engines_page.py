@@ -55,18 +55,24 @@ def cells(found: Figures) -> str:
     workloads = found["workloads"]
     identical = sum(each["identical"] for each in workloads)
     compared = sum(each["cases"] for each in workloads)
-    told = [each["acceptance"] for each in workloads if each["acceptance"] is not None]
-    acceptance = f"{min(told):.2f} to {max(told):.2f}" if told else "not told"
-    distribution = found["law"]
-    drawn = (
-        "none"
-        if distribution is None
-        else f"{distribution['tokens']:,}, {'refuted' if distribution['refuted'] else 'held'}"
-    )
     return (
         f"| {found['name']} | {verdict} | {identical}/{compared} | {len(found['near_ties'])} "
-        f"| {acceptance} | {drawn} | {found['minutes']} |"
+        f"| {acceptance(found)} | {drawn(found)} | {found['minutes']} |"
     )
+
+
+def acceptance(found: Figures) -> str:
+    """Least and most share of drafts that was accepted, over workloads."""
+    told = [each["acceptance"] for each in found["workloads"] if each["acceptance"] is not None]
+    return f"{min(told):.2f} to {max(told):.2f}" if told else "not told"
+
+
+def drawn(found: Figures) -> str:
+    """How many tokens were drawn, and what came of them."""
+    distribution = found["law"]
+    if distribution is None:
+        return "none"
+    return f"{distribution['tokens']:,}, {'refuted' if distribution['refuted'] else 'held'}"
 
 
 def by_check(judged: Sequence[Figures]) -> Iterator[str]:

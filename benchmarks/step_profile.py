@@ -68,15 +68,12 @@ def table(spec: str, steps: int, rows: list[tuple[str, float, int]]) -> Iterator
     yield ""
 
 
-def main() -> None:
-    """Profile both decoders and write the tables."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.step_profile")
+def parsed(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, EngineSetup]:
+    """The arguments of a command that measures steps of one setup, and the setup."""
     parser.add_argument("--pair", default="tiny")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--batch-size", type=int, default=1)
-    parser.add_argument("--tokens", type=int, default=48)
-    parser.add_argument("--kernels", choices=("auto", "library"), default="auto")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     setup = EngineSetup(
@@ -86,6 +83,15 @@ def main() -> None:
         batch_size=arguments.batch_size,
         context=512,
     )
+    return arguments, setup
+
+
+def main() -> None:
+    """Profile both decoders and write the tables."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.step_profile")
+    parser.add_argument("--tokens", type=int, default=48)
+    parser.add_argument("--kernels", choices=("auto", "library"), default="auto")
+    arguments, setup = parsed(parser)
     lines = [
         f"# Where a step's time goes: {arguments.pair}, {arguments.dtype}, batch "
         f"{arguments.batch_size}, torch {torch.__version__}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from equivcheck.core.cases import Case, Sampling, Suite
+from tests.unit.make import suite_of
 
 SAMPLINGS = (
     Sampling(),
@@ -29,14 +30,7 @@ def make_suite(workload: str = "mixed", *, count: int = 10, tokens: int = 16) ->
         )
         for index in range(count)
     )
-    return Suite(
-        path=f"{workload}.jsonl",
-        workload=workload,
-        description="",
-        cases=cases,
-        lines=tuple(range(2, count + 2)),
-        digest="d",
-    )
+    return suite_of(cases, workload=workload)
 
 
 def sampling_suite(texts: Sequence[str], *, heats: Sequence[float], tokens: int = 24) -> Suite:
@@ -45,12 +39,4 @@ def sampling_suite(texts: Sequence[str], *, heats: Sequence[float], tokens: int 
         Case(id=f"c{at}", prompt=text, max_new_tokens=tokens, sampling=Sampling(temperature=heat))
         for at, (text, heat) in enumerate((text, heat) for text in texts for heat in heats)
     )
-    return Suite(
-        path="law.jsonl",
-        workload="law",
-        description="",
-        cases=cases,
-        lines=tuple(range(2, 2 + len(cases))),
-        digest="d",
-        distribution=True,
-    )
+    return suite_of(cases, workload="law", distribution=True)

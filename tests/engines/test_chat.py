@@ -10,7 +10,7 @@ import pytest
 
 from equivcheck import EngineSetup, Settings, load_engine
 from equivcheck.checks.verdict import Verdict
-from equivcheck.core.cases import Case, Message, Suite
+from equivcheck.core.cases import Case, Message
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.findings import Outcome
 from equivcheck.pairs.tokenizer import load_tokenizer
@@ -21,6 +21,7 @@ from equivcheck.testing import check_engine
 from tests.engines.suite import WORDS
 from tests.engines.text_server import TextServer
 from tests.unit.engines.http.stub import Stub, serving
+from tests.unit.make import suite_of
 
 Serve = Callable[[str], Stub]
 CASES = (
@@ -36,14 +37,7 @@ CASES = (
     Case(id="t2", messages=(Message("user", WORDS[1]),), max_new_tokens=9, session="t"),
     Case(id="raw", prompt=WORDS[0], max_new_tokens=8),
 )
-SUITE = Suite(
-    path="chat.jsonl",
-    workload="chat",
-    description="",
-    cases=CASES,
-    lines=tuple(range(2, 2 + len(CASES))),
-    digest="d",
-)
+SUITE = suite_of(CASES, workload="chat")
 
 
 @pytest.fixture

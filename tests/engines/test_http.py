@@ -20,6 +20,7 @@ from equivcheck.records.records_file import read_evidence
 from tests.engines.native_server import NativeVllm
 from tests.engines.suite import WORDS
 from tests.unit.engines.http.stub import Reply, Stub, serving
+from tests.unit.make import suite_of
 
 SAMPLINGS = (
     Sampling(),
@@ -41,14 +42,7 @@ def make_suite() -> Suite:
         )
         for index in range(8)
     )
-    return Suite(
-        path="by-url.jsonl",
-        workload="by-url",
-        description="",
-        cases=cases,
-        lines=tuple(range(2, 10)),
-        digest="d",
-    )
+    return suite_of(cases, workload="by-url")
 
 
 SUITE = make_suite()

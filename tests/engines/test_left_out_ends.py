@@ -19,6 +19,7 @@ from equivcheck.engines.registry import OpenEngine, lent, load_engine
 from equivcheck.pipeline.run import run
 from equivcheck.records.records_file import read_evidence
 from tests.small_models import save_pair
+from tests.unit.make import suite_of
 
 EOS = 0
 
@@ -57,14 +58,7 @@ def suite() -> Suite:
         )
         for index in range(9)
     )
-    return Suite(
-        path="ends.jsonl",
-        workload="ends",
-        description="",
-        cases=cases,
-        lines=tuple(range(2, 11)),
-        digest="d",
-    )
+    return suite_of(cases, workload="ends")
 
 
 def opener(early: int) -> OpenEngine:

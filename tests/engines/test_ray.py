@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from equivcheck.cluster.connection import Cluster, room_for
 from equivcheck.cluster.spread import spread
-from equivcheck.core.cases import Case, Suite
+from equivcheck.core.cases import Case
 from equivcheck.core.errors import EquivcheckError, SettingsError
 from equivcheck.core.findings import Outcome
 from equivcheck.core.settings import EngineSetup, Settings
@@ -27,21 +27,18 @@ from equivcheck.records.evidence_digest import evidence_digest
 from equivcheck.records.records import CANDIDATE
 from equivcheck.records.records_file import RECORDS_NAME, read_evidence
 from equivcheck.records.shards import Which
+from tests.unit.make import suite_of
 
 ray = pytest.importorskip("ray")
 
 CASES = 12
 ANSWER = b'"type":"generation"'
-SUITE = Suite(
-    path="spread.jsonl",
-    workload="spread",
-    description="",
-    cases=tuple(
+SUITE = suite_of(
+    tuple(
         Case(id=f"c{index}", prompt="the cat sat on " * (1 + index % 5), max_new_tokens=24)
         for index in range(CASES)
     ),
-    lines=tuple(range(2, CASES + 2)),
-    digest="d",
+    workload="spread",
 )
 LONG = replace(
     SUITE,

@@ -20,6 +20,7 @@ from tests.engines.native_server import NativeVllm
 from tests.engines.suite import WORDS
 from tests.engines.text_server import TextServer
 from tests.unit.engines.http.stub import Stub, serving
+from tests.unit.make import suite_of
 
 Serve = Callable[[str], Stub]
 DISTRIBUTION = Sampling(temperature=0.3)
@@ -39,14 +40,7 @@ def make_suite(*, greedy: int = 5, sampled: int = 0) -> Suite:
         Case(id=f"s{index}", prompt=WORDS[index], max_new_tokens=12, sampling=DISTRIBUTION)
         for index in range(sampled)
     ]
-    return Suite(
-        path="by-text.jsonl",
-        workload="by-text",
-        description="",
-        cases=tuple(cases),
-        lines=tuple(range(2, 2 + len(cases))),
-        digest="d",
-    )
+    return suite_of(cases, workload="by-text")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.tabular import TabularPair
 from benchmarks.tabular_distribution import scored
-from equivcheck.core.cases import Case, Sampling, Suite
+from equivcheck.core.cases import Case, Sampling
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.decoding.decoder import Decoder
@@ -21,6 +21,7 @@ from equivcheck.faults.catalogue import find
 from equivcheck.pipeline.run import run
 from equivcheck.statistics.battery import Battery, evaluate
 from equivcheck.statistics.profiles import PROFILES, Profile, Required
+from tests.unit.make import suite_of
 
 PAIR = TabularPair.make(distance=0.3)
 SAMPLINGS = {
@@ -115,11 +116,8 @@ def test_noise_that_outputs_share_is_seen_side_by_side() -> None:
 
 SMALL = Profile(tokens=1_200, required=(Required("leak", 1.0),))
 """What a few draws can tell."""
-SUITE = Suite(
-    path="law.jsonl",
-    workload="law",
-    description="",
-    cases=tuple(
+SUITE = suite_of(
+    tuple(
         Case(
             id=f"case-{index}",
             prompt=prompt,
@@ -131,7 +129,7 @@ SUITE = Suite(
             ("The king looked out upon", "SELECT name FROM", "def main(", "Dear Anna, I")
         )
     ),
-    lines=(2, 3, 4, 5),
+    workload="law",
     digest="0",
     distribution=True,
 )

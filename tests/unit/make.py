@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from equivcheck.core.cases import Case, Suite
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.generation import FinishReason, Generation, Request, Step, TokenScore
 from equivcheck.core.settings import Settings
@@ -177,6 +178,37 @@ def make_evidence(
 
 def make_gaps(*gaps: float, magnitude: float | None = 20.0) -> tuple[Gap, ...]:
     return tuple(Gap(gap=gap, best=10, magnitude=magnitude) for gap in gaps)
+
+
+def make_arbitration(**fields: Any) -> Arbitration:
+    """What the reference says of a near tie at output token 2 of four."""
+    tie: dict[str, Any] = {
+        "key": "code/one",
+        "arm": CANDIDATE,
+        "position": 2,
+        "reference": "transformers fp32",
+        "context": "",
+        "target_piece": "",
+        "arm_piece": "",
+        "target_logprob": -0.7,
+        "arm_logprob": -0.75,
+        "magnitude": 20.0,
+        "target_gaps": make_gaps(0, 0, 0, 0),
+        "arm_gaps": make_gaps(0, 0, 0.05, 0),
+    }
+    return Arbitration(**tie | fields)
+
+
+def suite_of(cases: Iterable[Case], *, workload: str = "code", **fields: Any) -> Suite:
+    """Cases as a suite's file has them: a header, then a line each."""
+    held = tuple(cases)
+    file: dict[str, Any] = {
+        "path": f"suites/{workload}.jsonl",
+        "description": "",
+        "lines": tuple(range(2, 2 + len(held))),
+        "digest": "d",
+    }
+    return Suite(workload=workload, cases=held, **file | fields)
 
 
 def make_drawn(

@@ -11,17 +11,11 @@ from equivcheck.core.errors import SuiteError
 from equivcheck.core.generation import Request
 from equivcheck.metrics.chunks import prompt_of
 from equivcheck.metrics.records import Point
+from tests.unit.make import suite_of
 
 
 def make_suite(*cases: Case, workload: str = "code") -> Suite:
-    return Suite(
-        path=f"{workload}.jsonl",
-        workload=workload,
-        digest="d",
-        description="",
-        lines=(),
-        cases=cases,
-    )
+    return suite_of(cases, workload=workload)
 
 
 def case(name: str, *, temperature: float = 0.0) -> Case:

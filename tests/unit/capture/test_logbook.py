@@ -11,7 +11,7 @@ import pytest
 
 from equivcheck.capture.logbook import Logbook
 from equivcheck.capture.plan import Plan, make_plan
-from equivcheck.core.cases import Case, Suite
+from equivcheck.core.cases import Case
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import EngineError
 from equivcheck.core.generation import Generation, Request, TokenScore
@@ -19,17 +19,10 @@ from equivcheck.core.on_progress import OnProgress
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.records.records import CANDIDATE, REPEAT, TARGET, Evidence, Header
 from equivcheck.records.records_file import RecordsWriter, read_evidence
-from tests.unit.make import make_capabilities, make_generation, make_header
+from tests.unit.make import make_capabilities, make_generation, make_header, suite_of
 
 SETTINGS = Settings(setup=EngineSetup(batch_size=4), control=None)
-SUITE = Suite(
-    path="suites/code.jsonl",
-    workload="code",
-    description="",
-    cases=tuple(Case(id=name, prompt="p", stop=("cd",)) for name in "abcd"),
-    lines=(2, 3, 4, 5),
-    digest="d",
-)
+SUITE = suite_of(tuple(Case(id=name, prompt="p", stop=("cd",)) for name in "abcd"))
 OpenBook = Callable[..., Logbook]
 LETTERS = dict(enumerate("abcdefghij"))
 

@@ -11,6 +11,7 @@ from equivcheck.core.cases import Case, Sampling, Suite
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.records.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET
 from equivcheck.records.sample_keys import derive_seed
+from tests.unit.make import suite_of
 
 SETTINGS = Settings(setup=EngineSetup(batch_size=3), probe_every=4)
 
@@ -28,14 +29,7 @@ def make_suite(workload: str, count: int) -> Suite:
         )
         for index in range(count)
     )
-    return Suite(
-        path=f"suites/{workload}.jsonl",
-        workload=workload,
-        description="",
-        cases=cases,
-        lines=tuple(range(2, count + 2)),
-        digest="d",
-    )
+    return suite_of(cases, workload=workload)
 
 
 def encode(case: Case) -> list[int]:

@@ -12,14 +12,14 @@ from equivcheck.capture.logbook import Logbook
 from equivcheck.capture.plan import Plan, make_plan, shuffle, warm_up, with_stored_prompts
 from equivcheck.capture.prompts import Answers
 from equivcheck.capture.served import served
-from equivcheck.core.cases import Case, Sampling, SharedPrefix, Suite
+from equivcheck.core.cases import Case, Sampling, SharedPrefix
 from equivcheck.core.engine import Capabilities
 from equivcheck.core.errors import EngineError, SettingsError, SuiteError
 from equivcheck.core.generation import Generation, Prompt, Request
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.records.records import CANDIDATE, CONTROL, SHUFFLED, TARGET, Evidence
 from equivcheck.records.records_file import RecordsWriter, read_evidence
-from tests.unit.make import make_capabilities, make_generation, make_header
+from tests.unit.make import make_capabilities, make_generation, make_header, suite_of
 
 SETTINGS = Settings(setup=EngineSetup(batch_size=2), probe_every=3)
 
@@ -39,11 +39,6 @@ CASES = (
 LATER = ("s/a.2", "s/b.2", "s/a.3")
 
 
-def suite_of(*cases: Case) -> Suite:
-    lines = tuple(range(2, 2 + len(cases)))
-    return Suite(path="s.jsonl", workload="s", description="", cases=cases, lines=lines, digest="d")
-
-
 def follow(turns: Sequence[Case], answers: Answers) -> Prompt:
     ids = turns[0].token_ids or ()
     for answer, turn in zip(answers, turns[1:], strict=True):
@@ -54,7 +49,7 @@ def follow(turns: Sequence[Case], answers: Answers) -> Prompt:
 def plan_of(*cases: Case) -> Plan:
     return make_plan(
         SETTINGS,
-        [suite_of(*(cases or CASES))],
+        [suite_of(cases or CASES, workload="s")],
         encode=lambda case: case.token_ids or (),
         follow=follow,
     )
@@ -160,7 +155,10 @@ def test_what_was_asked_behind_the_same_answers_is_asked_again(tmp_path: Path) -
 
     # As of a chat template that writes the date.
     plan = make_plan(
-        SETTINGS, [suite_of(*CASES)], encode=lambda each: each.token_ids or (), follow=later
+        SETTINGS,
+        [suite_of(CASES, workload="s")],
+        encode=lambda each: each.token_ids or (),
+        follow=later,
     )
     evidence = run(path, plan, {TARGET: Echo(8), CANDIDATE: Echo(8)})
     assert not evidence.other_history

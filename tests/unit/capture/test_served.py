@@ -6,11 +6,11 @@ import pytest
 
 from equivcheck.capture.plan import Plan, make_plan
 from equivcheck.capture.served import served
-from equivcheck.core.cases import Case, Sampling, Suite
+from equivcheck.core.cases import Case, Sampling
 from equivcheck.core.errors import SettingsError
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.records.records import CANDIDATE, CONTROL, REPEAT, SHUFFLED, TARGET
-from tests.unit.make import make_capabilities
+from tests.unit.make import make_capabilities, suite_of
 
 SETTINGS = Settings(setup=EngineSetup(batch_size=2), probe_every=3)
 ARMS = {
@@ -29,14 +29,7 @@ def plan_of(*refused: int, count: int = 7) -> Plan:
         )
         for index in range(count)
     )
-    suite = Suite(
-        path="suites/code.jsonl",
-        workload="code",
-        description="",
-        cases=cases,
-        lines=tuple(range(2, count + 2)),
-        digest="d",
-    )
+    suite = suite_of(cases)
     return make_plan(SETTINGS, [suite], encode=lambda case: [1])
 
 

@@ -15,9 +15,9 @@ from equivcheck.core.generation import Generation
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.records.records import CANDIDATE, CONTROL, TARGET, Arbitration, Evidence
 from tests.unit.make import (
+    make_arbitration,
     make_capabilities,
     make_evidence,
-    make_gaps,
     make_generation,
     make_request,
     make_steps,
@@ -48,21 +48,14 @@ def answers(count: int, *, parted: Sequence[int] = (), workload: str = "code") -
 
 
 def tie(key: str, *, arm_logprob: float = -0.75) -> Arbitration:
-    return Arbitration(
+    return make_arbitration(
         key=key,
-        arm=CANDIDATE,
-        position=2,
-        reference="transformers fp32",
         context="return fib(n - 1) +",
         target_piece=" fib",
         arm_piece=" f",
-        target_logprob=-0.7,
         arm_logprob=arm_logprob,
         best=12,
         best_logprob=-0.7,
-        magnitude=20.0,
-        target_gaps=make_gaps(0, 0, 0, 0),
-        arm_gaps=make_gaps(0, 0, 0.05, 0),
     )
 
 

@@ -11,8 +11,9 @@ from equivcheck.checks.verdict import judge
 from equivcheck.core.engine_tables import EngineTable
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.settings import Settings
-from equivcheck.records.records import CANDIDATE, CONTROL, TARGET, Arbitration, Evidence, Grade
+from equivcheck.records.records import CANDIDATE, CONTROL, TARGET, Evidence, Grade
 from tests.unit.make import (
+    make_arbitration,
     make_capabilities,
     make_evidence,
     make_gaps,
@@ -30,20 +31,14 @@ def run(
 ) -> Evidence:
     """Two prompts, of which the second parts, far from any near tie."""
     keys = ("code/one", "code/two")
-    off = Arbitration(
+    off = make_arbitration(
         key="code/two",
-        arm=CANDIDATE,
-        position=2,
-        reference="transformers fp32",
-        context="",
         target_piece="a",
         arm_piece="b",
         target_logprob=-0.1,
         arm_logprob=-5.0,
         best=12,
         best_logprob=-0.1,
-        magnitude=20.0,
-        target_gaps=make_gaps(0, 0, 0, 0),
         arm_gaps=make_gaps(0, 0, 4.9, 0),
     )
     steps = make_steps((4, 2, 3), (4, 0, 1))

@@ -10,8 +10,8 @@ from equivcheck.checks.near_ties import first_beyond, limit_at, ulp, weigh
 from equivcheck.core.findings import Outcome, Reason
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.records.divergence import Pair, first_divergence
-from equivcheck.records.records import CANDIDATE, TARGET, Arbitration
-from tests.unit.make import make_gaps, make_generation
+from equivcheck.records.records import CANDIDATE, TARGET
+from tests.unit.make import make_arbitration, make_gaps, make_generation
 
 BF16 = Settings(setup=EngineSetup(dtype="bfloat16"), near_tie_ulps=2.0)
 """Near logits of 20: one ulp is 0.125, the limit 0.25 nats."""
@@ -51,20 +51,12 @@ def make_pair(
     )
 
 
-TIE = Arbitration(
-    key="code/one",
-    arm=CANDIDATE,
-    position=2,
-    reference="transformers fp32",
+TIE = make_arbitration(
     context="shared",
     target_piece=" a",
     arm_piece=" b",
-    target_logprob=-0.7,
-    arm_logprob=-0.75,
     best=12,
     best_logprob=-0.7,
-    magnitude=20.0,
-    target_gaps=make_gaps(0, 0, 0, 0),
     arm_gaps=make_gaps(0, 0, 0.05, 0.1),
 )
 

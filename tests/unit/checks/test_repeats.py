@@ -19,13 +19,12 @@ from equivcheck.records.records import (
     REPEAT,
     SHUFFLED,
     TARGET,
-    Arbitration,
     Evidence,
 )
 from tests.unit.make import (
+    make_arbitration,
     make_capabilities,
     make_evidence,
-    make_gaps,
     make_generation,
     make_steps,
 )
@@ -132,20 +131,7 @@ def shuffled_run(
     given = {TARGET: answers([]), CANDIDATE: answers([]), SHUFFLED: answers(parted)}
     if control_parted is not None:
         given[CONTROL] = answers(control_parted)
-    tie = Arbitration(
-        key="",
-        arm=SHUFFLED,
-        position=2,
-        reference="fp32",
-        context="",
-        target_piece="",
-        arm_piece="",
-        target_logprob=-0.7,
-        arm_logprob=-0.75,
-        magnitude=20.0,
-        target_gaps=make_gaps(0, 0, 0, 0),
-        arm_gaps=make_gaps(0, 0, 0.05, 0),
-    )
+    tie = make_arbitration(key="", arm=SHUFFLED, reference="fp32")
     return make_evidence(
         given,
         settings=Settings(setup=EngineSetup(dtype="bfloat16")),

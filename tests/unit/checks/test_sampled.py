@@ -33,6 +33,7 @@ from tests.unit.statistics.tables import (
     Decoder,
     lenience,
     make,
+    mixed,
     target,
     temperature,
 )
@@ -182,16 +183,7 @@ def test_the_parameters_that_are_broken_are_named() -> None:
         table(decoder, rounds=100) for decoder in (SOUND, Decoder(output=temperature(1.3)))
     )
     wrong = (np.arange(good.rows) // LENGTH) % 2 == 0
-    columns = {
-        field.name: np.where(
-            wrong.reshape(-1, *[1] * (getattr(good, field.name).ndim - 1)),
-            getattr(bad, field.name),
-            getattr(good, field.name),
-        )
-        for field in dataclasses.fields(good)
-        if field.name not in ("keys", "starts", "alternatives", "draft_distribution", "replays")
-    }
-    findings = check(evidence_of(dataclasses.replace(good, **columns)))
+    findings = check(evidence_of(mixed(good, bad, wrong=wrong)))
     assert "parameters that stand out: T=0.7" in findings[0].details
     assert any("for parameters T=0.7" in finding.headline for finding in findings[1:])
     assert not any("T=1" in finding.headline for finding in findings[1:])

@@ -22,6 +22,7 @@ from equivcheck.records.records import (
     ServedRun,
 )
 from tests.unit.make import (
+    make_arbitration,
     make_capabilities,
     make_evidence,
     make_gaps,
@@ -162,17 +163,12 @@ def test_an_engine_that_tells_no_rows_has_its_own_memory() -> None:
 
 def test_without_a_contract_a_near_tie_is_weighed() -> None:
     def arbitrated(gap: float) -> Arbitration:
-        return Arbitration(
+        return make_arbitration(
             key="p/two",
             arm=SERVED,
             position=1,
-            reference="transformers fp32",
-            context="",
-            target_piece="",
-            arm_piece="",
             target_logprob=-1.0,
             arm_logprob=-1.0 - gap,
-            magnitude=20.0,
             target_gaps=make_gaps(0.0, 0.0),
             arm_gaps=make_gaps(0.0, gap),
         )

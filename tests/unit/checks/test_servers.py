@@ -22,7 +22,13 @@ from equivcheck.records.records import (
     Arbitration,
     Evidence,
 )
-from tests.unit.make import make_capabilities, make_evidence, make_gaps, make_generation
+from tests.unit.make import (
+    make_arbitration,
+    make_capabilities,
+    make_evidence,
+    make_gaps,
+    make_generation,
+)
 
 SAME, OTHER = (10, 11, 12, 13), (10, 11, 77, 78)
 CASES = 14
@@ -36,18 +42,11 @@ def answers(parted: Sequence[int] = (), **more: Any) -> list[Generation]:
 
 
 def arbitration(key: str, *, arm: str, apart: float) -> Arbitration:
-    return Arbitration(
+    return make_arbitration(
         key=key,
         arm=arm,
-        position=2,
         reference="transformers float32",
-        context="",
-        target_piece="",
-        arm_piece="",
-        target_logprob=-0.7,
         arm_logprob=-0.7 - apart,
-        magnitude=20.0,
-        target_gaps=make_gaps(0, 0, 0, 0),
         arm_gaps=make_gaps(0, 0, apart, 0),
     )
 

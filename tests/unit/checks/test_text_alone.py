@@ -18,6 +18,7 @@ from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.records.divergence import Pair, first_divergence, join
 from equivcheck.records.records import CANDIDATE, TARGET, Arbitration, Evidence, Gap, TextGaps
 from tests.unit.make import (
+    make_arbitration,
     make_capabilities,
     make_captured,
     make_evidence,
@@ -39,18 +40,8 @@ def arbitration(
     *, apart: float = WIDE, others: float = WIDE, target: float = 0.0, arm: float = WIDE
 ) -> Arbitration:
     """Places 0 and 1 are shared; at place 2 the arms part."""
-    return Arbitration(
-        key="code/one",
-        arm=CANDIDATE,
-        position=2,
-        reference="transformers fp32",
-        context="",
-        target_piece="",
-        arm_piece="",
-        target_logprob=-0.7,
+    return make_arbitration(
         arm_logprob=-0.7 - apart,
-        magnitude=20.0,
-        target_gaps=make_gaps(0, 0, 0, 0),
         arm_gaps=make_gaps(0, 0, apart, 0),
         text=TextGaps(others=(gap(WIDE), gap(others)), target=gap(target), arm=gap(arm)),
     )

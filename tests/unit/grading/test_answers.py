@@ -17,7 +17,14 @@ from equivcheck.grading.answers import answer_of, grade_answers
 from equivcheck.records.records import CANDIDATE, TARGET, GenerationRecord, Grade
 from equivcheck.records.records_file import RecordsWriter, read_evidence
 from tests.unit.grading.contained import needs_bubblewrap
-from tests.unit.make import make_asked, make_captured, make_generation, make_header, make_request
+from tests.unit.make import (
+    make_asked,
+    make_captured,
+    make_generation,
+    make_header,
+    make_request,
+    suite_of,
+)
 
 KEY = "code/one"
 
@@ -28,14 +35,7 @@ def captured(arm: str, text: str, *, finish: FinishReason = "length") -> Generat
 
 
 def suite(grader: Grader | None) -> Suite:
-    return Suite(
-        path="suites/code.jsonl",
-        workload="code",
-        description="",
-        cases=(Case(id="one", prompt="x", grader=grader),),
-        lines=(2,),
-        digest="d",
-    )
+    return suite_of((Case(id="one", prompt="x", grader=grader),))
 
 
 @pytest.fixture

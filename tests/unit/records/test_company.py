@@ -6,27 +6,23 @@ import msgspec
 import pytest
 
 from equivcheck.capture.plan import Chunk, make_plan, shuffle
-from equivcheck.core.cases import Case, Sampling, Suite
+from equivcheck.core.cases import Case, Sampling
 from equivcheck.core.generation import Generation
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.records.asking_order import company_of
 from equivcheck.records.company import Seat, seats_of
 from equivcheck.records.records import CANDIDATE, CONTROL, SHUFFLED, Evidence
-from tests.unit.make import make_capabilities, make_evidence, make_generation, make_steps
+from tests.unit.make import make_capabilities, make_evidence, make_generation, make_steps, suite_of
 
 SETTINGS = Settings(setup=EngineSetup(batch_size=3), probe_every=2)
 NATIVE = make_capabilities(engine="native:gamma=4", batch_size=3, num_speculative_tokens=4)
-SUITE = Suite(
-    path="suites/code.jsonl",
-    workload="code",
-    description="",
-    cases=tuple(
+SUITE = suite_of(
+    tuple(
         Case(
             id=f"c{index}", token_ids=(5,), sampling=Sampling(temperature=1.0 if index == 1 else 0)
         )
         for index in range(8)
     ),
-    lines=tuple(range(2, 10)),
     digest="",
 )
 PLAN = make_plan(SETTINGS, [SUITE], encode=lambda case: case.token_ids or ())

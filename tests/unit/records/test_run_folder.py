@@ -9,7 +9,7 @@ import pytest
 
 from equivcheck.checks.subjects import repeat_command
 from equivcheck.checks.verdict import Verdict
-from equivcheck.core.cases import Case, Suite
+from equivcheck.core.cases import Case
 from equivcheck.core.errors import EquivcheckError, OtherRunError, RecordsError
 from equivcheck.core.findings import Finding, Outcome, Reason
 from equivcheck.core.settings import EngineSetup, Settings
@@ -25,16 +25,9 @@ from equivcheck.records.run_folder import (
     name_by_folder,
     set_aside,
 )
-from tests.unit.make import make_evidence, make_generation, make_header
+from tests.unit.make import make_evidence, make_generation, make_header, suite_of
 
-SUITE = Suite(
-    path="suites/code.jsonl",
-    workload="code",
-    description="",
-    cases=(Case(id="one", prompt="a"), Case(id="two", prompt="b")),
-    lines=(2, 3),
-    digest="d1",
-)
+SUITE = suite_of((Case(id="one", prompt="a"), Case(id="two", prompt="b")), digest="d1")
 KEYS = ("code/one", "code/two")
 
 
@@ -142,14 +135,7 @@ def test_other_settings_are_named(tmp_path: Path) -> None:
 
 def test_another_selection_is_named(tmp_path: Path) -> None:
     store(tmp_path)
-    fewer = Suite(
-        path=SUITE.path,
-        workload="code",
-        description="",
-        cases=SUITE.cases[:1],
-        lines=(2,),
-        digest="d1",
-    )
+    fewer = suite_of(SUITE.cases[:1], digest="d1")
     with pytest.raises(OtherRunError, match="other cases: code/two is one of them"):
         make_room(tmp_path, Settings(), [fewer])
 

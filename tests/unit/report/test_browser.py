@@ -12,10 +12,10 @@ import pytest
 
 from equivcheck.checks.verdict import judge
 from equivcheck.core.generation import Generation
-from equivcheck.records.records import CANDIDATE, TARGET, Arbitration
+from equivcheck.records.records import CANDIDATE, TARGET
 from equivcheck.report import html
 from equivcheck.report.view import view_of
-from tests.unit.make import make_evidence, make_gaps, make_generation, make_steps
+from tests.unit.make import make_arbitration, make_evidence, make_gaps, make_generation, make_steps
 
 CASES, FAILING = 2_000, 50
 HOSTILE = (
@@ -39,11 +39,9 @@ def page_of_a_large_run() -> str:
         for number, key in enumerate(keys)
     ]
     apart = [
-        Arbitration(
+        make_arbitration(
             key=key,
-            arm=CANDIDATE,
             position=3,
-            reference="transformers fp32",
             context=HOSTILE,
             target_piece=HOSTILE,
             arm_piece=HOSTILE,
@@ -51,7 +49,6 @@ def page_of_a_large_run() -> str:
             arm_logprob=-5.0,
             best=13,
             best_logprob=-0.1,
-            magnitude=20.0,
             target_gaps=make_gaps(0.0, 0.0, 0.0, 0.0),
             arm_gaps=make_gaps(0.0, 0.0, 0.0, 4.9),
         )

@@ -25,9 +25,9 @@ from equivcheck.report.layout import acceptance_words, columns, workload_cells
 from equivcheck.report.view import RunView, view_of
 from equivcheck.report.write import write_reports
 from tests.unit.make import (
+    make_arbitration,
     make_capabilities,
     make_evidence,
-    make_gaps,
     make_generation,
     make_steps,
 )
@@ -56,21 +56,13 @@ def answer(key: str, index: int, *, parted: Sequence[str], speculative: bool) ->
 
 
 def tie(key: str) -> Arbitration:
-    return Arbitration(
+    return make_arbitration(
         key=key,
-        arm=CANDIDATE,
-        position=2,
-        reference="transformers fp32",
         context="def fib(n):\n    return fib(n - 1) +",
         target_piece=" fib",
         arm_piece=" f",
-        target_logprob=-0.7,
-        arm_logprob=-0.75,
         best=12,
         best_logprob=-0.7,
-        magnitude=20.0,
-        target_gaps=make_gaps(0, 0, 0, 0),
-        arm_gaps=make_gaps(0, 0, 0.05, 0),
     )
 
 

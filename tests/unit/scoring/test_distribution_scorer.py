@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -12,55 +11,18 @@ import torch
 
 from equivcheck.core.cases import Sampling
 from equivcheck.core.errors import SettingsError
-from equivcheck.core.generation import ROUND_MARK, Generation, Request
+from equivcheck.core.generation import ROUND_MARK
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.engines.device import load_setup
-from equivcheck.engines.registry import load_engine
 from equivcheck.records.score_table import ALTERNATIVES, ScoreTable, Stage, Support, Twin, Violation
 from equivcheck.records.score_table_file import concatenate
 from equivcheck.scoring import distribution_scorer as scoring
 from equivcheck.scoring.distribution_scorer import DistributionScorer
 from equivcheck.scoring.reference import Reference
 from equivcheck.statistics.battery import Battery, evaluate
+from tests.unit.scoring.sampled_requests import Draws, draw, requests
 
-Draws = Sequence[tuple[Request, Generation]]
 EOS = 0
-SAMPLINGS = (
-    Sampling(temperature=1.0),
-    Sampling(temperature=0.8, top_p=0.9),
-    Sampling(temperature=1.2, top_k=20),
-    Sampling(temperature=1.0, min_p=0.05),
-    Sampling(
-        temperature=0.9,
-        repetition_penalty=1.2,
-        frequency_penalty=0.3,
-        logit_bias={7: 1.5},
-        banned_tokens=(9,),
-        min_new_tokens=6,
-        top_p=0.95,
-    ),
-)
-
-
-def requests(rounds: int, *, tokens: int = 24) -> list[Request]:
-    return [
-        Request(
-            key=f"law/c{case}{ROUND_MARK}{number}",
-            prompt_ids=tuple(range(20 + 5 * (case % 3), 60)),
-            max_new_tokens=tokens,
-            sampling=distribution,
-            seed=1000 * case + number,
-        )
-        for number in range(rounds)
-        for case, distribution in enumerate(SAMPLINGS)
-    ]
-
-
-def draw(spec: str, setup: EngineSetup, asked: Sequence[Request]) -> Draws:
-    engine = load_engine(spec, setup)
-    answers = {answer.key: answer for answer in engine.generate(asked)}
-    engine.close()
-    return [(request, answers[request.key]) for request in asked]
 
 
 def scorer(setup: EngineSetup, **options: object) -> DistributionScorer:

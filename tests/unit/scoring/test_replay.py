@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import math
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from equivcheck.core.cases import Sampling
 from equivcheck.core.engine import PHILOX_STREAM, Rule
-from equivcheck.core.generation import ROUND_MARK, Generation, Request
+from equivcheck.core.generation import ROUND_MARK, Generation
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.engines.registry import load_engine
 from equivcheck.records.replays import Came, RestsOn
@@ -26,52 +25,18 @@ from equivcheck.scoring.distribution_scorer import DistributionScorer
 from equivcheck.scoring.replay import can_be_replayed
 from equivcheck.statistics.replayed import ReplayCounts, replayed
 from tests.unit.make import make_capabilities
+from tests.unit.scoring.sampled_requests import SAMPLINGS, Draws, draw, requests
 
-SAMPLINGS = (
-    Sampling(temperature=1.0),
-    Sampling(temperature=0.8, top_p=0.9),
-    Sampling(temperature=1.3),
-    Sampling(temperature=1.2, top_k=20),
-    Sampling(temperature=1.0, min_p=0.05),
-    Sampling(
-        temperature=0.9,
-        repetition_penalty=1.2,
-        frequency_penalty=0.3,
-        logit_bias={7: 1.5},
-        banned_tokens=(9,),
-        min_new_tokens=6,
-        top_p=0.95,
-    ),
-)
+HOT = (*SAMPLINGS[:2], Sampling(temperature=1.3), *SAMPLINGS[2:])
 COUPLED = "native:gamma=4"
 HUGE = (2.0**14, 2.0**20, 2.0**30)
 REJECTION = "native:gamma=4,rule=rejection"
 
 
-def requests(rounds: int) -> list[Request]:
-    return [
-        Request(
-            key=f"law/c{case}{ROUND_MARK}{number}",
-            prompt_ids=tuple(range(20 + 5 * (case % 3), 60)),
-            max_new_tokens=24,
-            sampling=distribution,
-            seed=1000 * case + number,
-        )
-        for number in range(rounds)
-        for case, distribution in enumerate(SAMPLINGS)
-    ]
-
-
-Draws = Sequence[tuple[Request, Generation]]
-
-
 @functools.cache
 def drawn(spec: str, setup: EngineSetup, rounds: int = 8) -> Draws:
-    engine = load_engine(spec, msgspec.structs.replace(setup, batch_size=16))
-    asked = requests(rounds)
-    answers = {answer.key: answer for answer in engine.generate(asked)}
-    engine.close()
-    return [(request, answers[request.key]) for request in asked]
+    asked = requests(rounds, samplings=HOT)
+    return draw(spec, msgspec.structs.replace(setup, batch_size=16), asked)
 
 
 def scored(
@@ -156,7 +121,9 @@ def biased(spec: str, rule: Rule, setup: EngineSetup) -> ReplayCounts:
             key=f"law/b{place}{ROUND_MARK}0",
             sampling=Sampling(temperature=1.0, logit_bias=dict.fromkeys(range(7, 20, 4), bias)),
         )
-        for place, (request, bias) in enumerate(zip(requests(5), HUGE * 10, strict=True))
+        for place, (request, bias) in enumerate(
+            zip(requests(5, samplings=HOT), HUGE * 10, strict=True)
+        )
     ]
     answers = {answer.key: answer for answer in engine.generate(asked)}
     engine.close()

@@ -200,6 +200,20 @@ def make(decoder: Decoder, *, seed: int, rounds: int = 4, sharpness: float = 1.5
     return ScoreTable(**columns)
 
 
+def mixed(good: ScoreTable, bad: ScoreTable, *, wrong: NDArray[np.bool_]) -> ScoreTable:
+    """The rows of one table, where they are wrong those of another, [rows]."""
+    columns: dict[str, Any] = {
+        field.name: np.where(
+            wrong.reshape(-1, *[1] * (getattr(good, field.name).ndim - 1)),
+            getattr(bad, field.name),
+            getattr(good, field.name),
+        )
+        for field in dataclasses.fields(good)
+        if field.name not in ("keys", "starts", "alternatives", "draft_distribution", "replays")
+    }
+    return dataclasses.replace(good, **columns)
+
+
 def collisions(
     p: StepProbs, tokens: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

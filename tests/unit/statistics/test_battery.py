@@ -13,7 +13,7 @@ from equivcheck.records.score_table import ScoreTable, Support
 from equivcheck.statistics.battery import Battery, evaluate
 from equivcheck.statistics.culprits import culprits
 from equivcheck.statistics.margins import Margin
-from tests.unit.statistics.tables import CASES, LENGTH, Decoder, make, temperature
+from tests.unit.statistics.tables import CASES, LENGTH, Decoder, make, mixed, temperature
 
 
 def judged(scores: ScoreTable, **settings: Any) -> Battery:
@@ -33,17 +33,7 @@ def outside(scores: ScoreTable, *, row: int, support: Support) -> ScoreTable:
 
 def spliced(good: ScoreTable, bad: ScoreTable, *, case: int) -> ScoreTable:
     """Every draw of one case is taken from the other table."""
-    swapped = (np.arange(good.rows) // LENGTH) % CASES == case
-    per_row = {
-        field.name: np.where(
-            swapped.reshape(-1, *[1] * (getattr(good, field.name).ndim - 1)),
-            getattr(bad, field.name),
-            getattr(good, field.name),
-        )
-        for field in dataclasses.fields(good)
-        if field.name not in ("keys", "starts", "alternatives", "draft_distribution", "replays")
-    }
-    return dataclasses.replace(good, **per_row)
+    return mixed(good, bad, wrong=(np.arange(good.rows) // LENGTH) % CASES == case)
 
 
 def test_the_same_table_is_judged_the_same() -> None:

@@ -22,7 +22,7 @@ from equivcheck.core.generation import Prompt
 from equivcheck.core.settings import EngineSetup, Settings
 from equivcheck.records.records import SAMPLED, SAMPLED_TARGET
 from tests.unit.capture.draws.fakes import CASES, COMPANY, PLAN
-from tests.unit.make import make_capabilities, make_request
+from tests.unit.make import make_capabilities, make_request, suite_of
 
 
 def make_suite(workload: str, *, distribution: bool) -> Suite:
@@ -30,15 +30,7 @@ def make_suite(workload: str, *, distribution: bool) -> Suite:
         Case(id=f"c{index}", prompt="p", sampling=Sampling(temperature=index % 2))
         for index in range(4)
     )
-    return Suite(
-        path=f"{workload}.jsonl",
-        workload=workload,
-        description="",
-        cases=cases,
-        lines=(2, 3, 4, 5),
-        digest="d",
-        distribution=distribution,
-    )
+    return suite_of(cases, workload=workload, distribution=distribution)
 
 
 DEFAULTS = Settings()
