@@ -287,7 +287,7 @@ def test_what_is_too_long_is_said_before_an_engine_opens(
         capture(msgspec.structs.replace(settings, setup=far), [suite], tmp_path)
     wild = msgspec.structs.replace(SUITE.cases[0], stop_token_ids=(10**6,))
     suite = msgspec.structs.replace(SUITE, cases=(wild,), lines=(2,))
-    with pytest.raises(SuiteError, match=r"^mixed\.jsonl:2: token id 1000000 is outside"):
+    with pytest.raises(SuiteError, match=r"^suites/mixed\.jsonl:2: token id 1000000 is outside"):
         capture(settings, [suite], tmp_path)
     assert opened == []
     assert list(tmp_path.iterdir()) == []
