@@ -37,6 +37,9 @@ def bench(
     return BenchFigures(**given)  # type: ignore[arg-type]
 
 
+MEASURED = make_baseline(bench=bench())
+
+
 def test_a_run_against_itself_is_the_same() -> None:
     found = compare(base=make_baseline(), new=make_baseline())
     assert (found.outcome, found.word) == (Outcome.PASS, "SAME OR BETTER")
@@ -193,27 +196,25 @@ def test_across_machines_ratios_are_compared_and_times_are_not() -> None:
 def test_a_figure_that_the_new_measurement_lacks_is_no_pass(
     lacking: BenchFigures, told: str
 ) -> None:
-    found = compare(base=make_baseline(bench=bench()), new=make_baseline(bench=lacking))
+    found = compare(base=MEASURED, new=make_baseline(bench=lacking))
     assert found.outcome is Outcome.INCONCLUSIVE
     assert found.headline == f"INCONCLUSIVE — the base has figures that the new run lacks: {told}"
     assert "→ n/a" in "\n".join(lines_of(found, command="c"))
     # What the base never had cannot be lost.
-    back = compare(base=make_baseline(bench=lacking), new=make_baseline(bench=bench()))
+    back = compare(base=make_baseline(bench=lacking), new=MEASURED)
     assert back.outcome is Outcome.PASS
 
 
 def test_prompts_that_the_new_measurement_left_out_are_no_pass() -> None:
-    found = compare(base=make_baseline(bench=bench()), new=make_baseline(bench=bench(count=5)))
+    found = compare(base=MEASURED, new=make_baseline(bench=bench(count=5)))
     assert found.headline == "INCONCLUSIVE — 3 of the base's times of code were not measured"
-    slower = compare(
-        base=make_baseline(bench=bench()), new=make_baseline(bench=bench(1.4, count=5))
-    )
+    slower = compare(base=MEASURED, new=make_baseline(bench=bench(1.4, count=5)))
     assert slower.word == "REGRESSED"
 
 
 def test_a_measurement_with_other_tokens_fails_whatever_the_base_has() -> None:
     wrong = make_baseline(bench=bench(times={}, diverged={"chat": ("chat/3",)}))
-    for base in (make_baseline(bench=bench()), make_baseline()):
+    for base in (MEASURED, make_baseline()):
         found = compare(base=base, new=wrong)
         assert found.outcome is Outcome.FAIL
         assert found.headline == (
@@ -223,7 +224,7 @@ def test_a_measurement_with_other_tokens_fails_whatever_the_base_has() -> None:
 
 
 def test_a_run_without_a_measurement_is_compared_by_its_answers_and_says_so() -> None:
-    found = compare(base=make_baseline(bench=bench()), new=make_baseline())
+    found = compare(base=MEASURED, new=make_baseline())
     assert found.outcome is Outcome.PASS
     assert found.notes == (
         "the new run has no measurement: speedup, p99 and memory are not compared",
@@ -241,7 +242,7 @@ def test_a_measurement_is_comparable_with_the_bench_part_of_a_run() -> None:
 
 def test_more_memory_is_a_regression() -> None:
     new = make_baseline(bench=bench(memory_overhead=1.5))
-    found = compare(base=make_baseline(bench=bench()), new=new)
+    found = compare(base=MEASURED, new=new)
     assert found.headline == "REGRESSED — memory overhead 1.20 → 1.50"
 
 
@@ -284,10 +285,8 @@ def test_limits_of_a_misspelt_workload_are_told_and_no_pass(measured: BenchFigur
 
 
 def test_words_start_with_the_verdict_and_end_with_one_command() -> None:
-    found = compare(
-        base=make_baseline(bench=bench()),
-        new=make_baseline(even_cases(accepted=40), bench=bench(1.4)),
-    )
+    new = make_baseline(even_cases(accepted=40), bench=bench(1.4))
+    found = compare(base=MEASURED, new=new)
     lines = list(lines_of(found, command="equivcheck compare a b"))
     assert lines[0].startswith("REGRESSED — acceptance of code")
     assert lines[-1] == "equivcheck compare a b"
@@ -308,9 +307,7 @@ def test_hostile_names_cannot_move_the_cursor() -> None:
 
 
 def test_a_comparison_survives_json() -> None:
-    found = compare(
-        base=make_baseline(bench=bench()), new=make_baseline(even_cases(accepted=1), bench=bench())
-    )
+    found = compare(base=MEASURED, new=make_baseline(even_cases(accepted=1), bench=bench()))
     tree = msgspec.json.decode(msgspec.json.encode(found))
     assert tree["word"] == "REGRESSED"
     assert math.isclose(tree["rows"][0]["acceptance"]["change"], -0.59, abs_tol=1e-6)
@@ -349,6 +346,5 @@ def test_measurements_of_other_prompts_are_not_compared() -> None:
     base = make_baseline(bench=bench(prompts={"code/0": "aaaa"}))
     new = make_baseline(bench=bench(prompts={"code/0": "bbbb"}))
     assert compare(base=base, new=base).word == "SAME OR BETTER"
-    assert compare(base=base, new=new).headline.startswith(
-        "NOT COMPARABLE — prompt of code/0: aaaa in"
-    )
+    told = compare(base=base, new=new).headline
+    assert told.startswith("NOT COMPARABLE — prompt of code/0: aaaa in")
