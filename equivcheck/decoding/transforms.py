@@ -140,4 +140,5 @@ def most_likely(weights: Tensor) -> Tensor:
     start = peaks.argmax(dim=-1, keepdim=True) * BLOCK
     block = (start + torch.arange(BLOCK)).clamp(max=vocab - 1)
     place = weights.gather(-1, block).argmax(dim=-1, keepdim=True)
-    return (start + place).squeeze(-1)
+    found: Tensor = (start + place).squeeze(-1)
+    return found
