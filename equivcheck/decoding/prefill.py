@@ -25,6 +25,9 @@ BLOCKS, BLOCKS_ON_CUDA = 4, 8
 """Blocks of a chunk. An H100 takes 1.14 times as long for a layer's products of 128 rows as for
 8."""
 
+AT_ONCE = 4
+"""Chunks that are read as one where no bit depends on their shape: weights are read once."""
+
 
 class Span(NamedTuple):
     """Tokens of a row that are to be read."""
@@ -58,12 +61,14 @@ class Prefill:
             model: that reads.
             cache: that is written.
             together: rows share chunks.
-            whole: chunks have all their blocks, needed or not, as they always have on a GPU.
+            whole: chunks have all their blocks, needed or not, as they always have on a GPU, and
+                never where slots may be left out.
         """
         self.model, self.cache, self.together = model, cache, together
         self.recorder = Recorder(model.device)
-        self.whole = whole or self.recorder.records
-        self.size = chunk_on(model.device) // BLOCK
+        free = model.backend.ragged
+        self.whole = (whole and not free) or self.recorder.records
+        self.size = chunk_on(model.device) // BLOCK * (AT_ONCE if free else 1)
         self.places = torch.zeros((2, self.size), dtype=torch.int64, device=model.device)
         """Rows and starts of the blocks that are being read."""
 

@@ -15,6 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from equivcheck.decoding.adoption import adopt
 from equivcheck.decoding.backends.stock import STOCK, StockBackend
+from equivcheck.decoding.backends.tiled import TiledBackend
 from equivcheck.decoding.cache import StaticCache
 from equivcheck.decoding.contract import probe_contract
 from equivcheck.decoding.graphs import Recorder, Step
@@ -305,3 +306,25 @@ def test_a_window_may_stand_in_any_row() -> None:
     torch.testing.assert_close(parts.view(1, 32, -1), whole, atol=2e-5, rtol=2e-5)
     torch.testing.assert_close(many.keys[-1][2:, :32], one.keys[-1][:, :32], atol=2e-5, rtol=2e-5)
     assert not many.keys[-1][:2].any()
+
+
+def test_where_no_shape_is_kept_a_chunk_has_the_blocks_that_are_needed() -> None:
+    """Short texts do not pay for blocks that nobody needs, and long ones read weights once."""
+
+    class Ragged(TiledBackend):
+        ragged = True
+
+    sizes = []
+
+    class Counts(StaticModel):
+        def forward(self, tokens: Tensor, start: Tensor, cache: StaticCache) -> Tensor:
+            sizes.append(tokens.shape[0])
+            return super().forward(tokens, start, cache)
+
+    known = static()
+    model = Counts(known.architecture, known.weights, positions=POSITIONS, backend=Ragged())
+    tokens = torch.arange(2 * POSITIONS).view(2, POSITIONS) % known.architecture.vocab
+    prefill = Prefill(model, model.new_cache(rows=2), together=True)
+    prefill.read(tokens, [Span(0, 0, BLOCK + 1)])
+    prefill.read(tokens, [Span(row, 0, BLOCK * BLOCKS) for row in range(2)])
+    assert sizes == [2, 2 * BLOCKS]
