@@ -140,8 +140,8 @@ def _shuffled(evidence: Evidence) -> Iterator[str | None]:
 
 def _stopping(evidence: Evidence) -> Iterator[str | None]:
     why = TEXT_ALONE if texts_alone(evidence) else NOT_SEARCHED
-    for output in stopping.outputs_of(evidence):
-        yield None if output.judged else why
+    for judged in stopping.judged_outputs(evidence):
+        yield None if judged else why
     yield from _with_other_history(evidence)
 
 

@@ -85,7 +85,23 @@ def check(evidence: Evidence) -> list[Finding]:
 
 def outputs_of(evidence: Evidence) -> list[StoppedOutput]:
     """Every answer and draw, with what it broke."""
-    return [*_answers(evidence), *_draws(evidence)]
+    return [
+        StoppedOutput(
+            case=each.case,
+            arm=each.answer.arm,
+            tokens=len(each.answer.generation.token_ids),
+            faults=tuple(each.faults(evidence)),
+            where=each.where,
+            searched=each.searched,
+        )
+        for each in _outputs(evidence)
+    ]
+
+
+def judged_outputs(evidence: Evidence) -> Iterator[bool]:
+    """Whether each answer and draw was judged; looks for faults only where that decides."""
+    for each in _outputs(evidence):
+        yield each.searched or any(each.faults(evidence))
 
 
 def _summary(workload: str, outputs: Sequence[StoppedOutput], *, text: bool) -> Finding:
@@ -114,34 +130,41 @@ def _summary(workload: str, outputs: Sequence[StoppedOutput], *, text: bool) -> 
     )
 
 
-def _answers(evidence: Evidence) -> Iterator[StoppedOutput]:
+class _Output(NamedTuple):
+    """One answer or draw, not judged yet."""
+
+    case: str
+    answer: GenerationRecord
+    searched: bool
+    """As in `StoppedOutput`."""
+    where: tuple[str, ...] = ()
+    """As in `StoppedOutput`."""
+
+    def faults(self, evidence: Evidence) -> Iterator[BrokenRule]:
+        """What it broke; a draw that was not searched is judged by its tokens alone."""
+        drawn = bool(self.where)
+        judge = inner_faults_of if drawn and not self.searched else faults_of
+        request = evidence.asked[self.case].request
+        return judge(self.answer, request=request, header=evidence.header)
+
+
+def _outputs(evidence: Evidence) -> Iterator[_Output]:
+    arms = evidence.header.arms
     for arm, captured in evidence.captured.items():
         for key, asked in evidence.asked.items():
             if answer := captured.get(key):
-                faults = tuple(faults_of(answer, request=asked.request, header=evidence.header))
-                text = evidence.header.arms[arm].text_alone
-                searched = bool(asked.request.stop) or not text
-                length = len(answer.generation.token_ids)
-                yield StoppedOutput(key, arm, length, faults, searched=searched)
-
-
-def _draws(evidence: Evidence) -> Iterator[StoppedOutput]:
-    """Draws that were not searched for their stop strings are judged by their tokens alone."""
+                searched = bool(asked.request.stop) or not arms[arm].text_alone
+                yield _Output(key, answer, searched)
     for arm, drawn in evidence.draws.items():
         stops = evidence.stops_of_draws.get(arm, {})
         for key, generation in drawn.items():
             case = parse_draw(key).case
-            request = evidence.asked[case].request
-            text = evidence.header.arms[arm].text_alone
-            searched = key in stops if request.stop else not text
-            judge = faults_of if searched else inner_faults_of
+            stopped = bool(evidence.asked[case].request.stop)
+            searched = key in stops if stopped else not arms[arm].text_alone
             answer = GenerationRecord(
                 arm=arm, generation=generation, text="", stop_completed_at=stops.get(key)
             )
-            faults = tuple(judge(answer, request=request, header=evidence.header))
-            yield StoppedOutput(
-                case, arm, len(generation.token_ids), faults, (f"in {key}",), searched=searched
-            )
+            yield _Output(case, answer, searched, (f"in {key}",))
 
 
 def faults_of(

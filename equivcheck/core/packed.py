@@ -8,21 +8,23 @@ of stored runs pack, so only they load numpy. Pure.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from msgspec.structs import replace
 
 from equivcheck.core.generation import Generation, TokenScore
-from equivcheck.core.packed_sequences import Packed, PackedInts, PackedScores, column
+from equivcheck.core.packed_sequences import Array, Packed, PackedInts, PackedScores, column
 from equivcheck.core.packed_steps import PackedSteps
 
 
 def packed(generation: Generation) -> Generation:
-    """The same answer in little memory.
+    """The same answer in little memory; itself if it is packed.
 
     Raises:
         OverflowError: a number lies outside of what any decoder can mean.
     """
+    if isinstance(generation.token_ids, Packed):
+        return generation
     scores, digests = generation.scores, generation.logit_digests
     return replace(
         generation,
@@ -41,6 +43,32 @@ def unpacked(generation: Generation) -> Generation:
         if isinstance(value := getattr(generation, name), Packed)
     }
     return replace(generation, **told) if told else generation
+
+
+def columns_of(generation: Generation) -> dict[str, Array]:
+    """The numbers of a packed answer by name, but for times; what is not told has no column."""
+    found = {"token_ids": _values(generation.token_ids)}
+    if isinstance(steps := cast("object", generation.steps), PackedSteps):
+        found["steps"] = steps.counts
+        found["rejected"], found["residual_log_weight"] = steps.rejected, steps.residual_log_weight
+        for name, told in (("drafts", steps.drafts), ("draft_logprobs", steps.draft_logprobs)):
+            found[f"{name}.lengths"] = None if told is None else told.lengths
+            found[name] = None if told is None else told.values
+    if isinstance(scores := cast("object", generation.scores), PackedScores):
+        found["logprobs"], found["rivals"] = scores.logprobs, scores.rivals
+    found["logit_digests"] = _values(generation.logit_digests)
+    return {name: values for name, values in found.items() if values is not None}
+
+
+def without_columns(generation: Generation) -> Generation:
+    """What of a packed answer stands in none of its columns."""
+    digests = generation.logit_digests
+    left = None if isinstance(digests, Packed) else digests
+    return replace(generation, token_ids=(), steps=(), scores=None, logit_digests=left)
+
+
+def _values(numbers: object) -> Array | None:
+    return numbers.values if isinstance(numbers, PackedInts) else None
 
 
 def _scores(scores: Sequence[TokenScore]) -> PackedScores:

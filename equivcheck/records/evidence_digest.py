@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import blake2b
-from operator import attrgetter
-from typing import cast
 
 import msgspec
 from msgspec.structs import replace
 
-from equivcheck.core.generation import Generation, Step
+from equivcheck.core.generation import Generation
 from equivcheck.records.records import DRAWING, Evidence
 
 _BYTES = 16
-_step = attrgetter(*(name for name in Step.__struct_fields__ if name != "seconds"))
 
 
 def evidence_digest(evidence: Evidence) -> str:
@@ -26,12 +23,13 @@ def evidence_digest(evidence: Evidence) -> str:
     digest = blake2b(digest_size=_BYTES)
     encoder = msgspec.json.Encoder(order="deterministic")
     for part in _parts(evidence):
-        # JSON of a list holds no line end, so no two parts can be taken for one.
-        digest.update(encoder.encode(part) + b"\n")
+        # JSON of a list holds no line end, and says how long the columns behind it are, so no two
+        # parts can be taken for one.
+        digest.update(part if isinstance(part, bytes) else encoder.encode(part) + b"\n")
     return digest.hexdigest()
 
 
-def _parts(evidence: Evidence) -> Iterator[tuple[object, ...]]:
+def _parts(evidence: Evidence) -> Iterator[tuple[object, ...] | bytes]:
     """Every statement of the evidence, in an order that does not hang on when it was made."""
     for key, asked in sorted(evidence.asked.items()):
         request = msgspec.to_builtins(asked.request, str_keys=True)
@@ -40,13 +38,13 @@ def _parts(evidence: Evidence) -> Iterator[tuple[object, ...]]:
         yield "asked", key, request, asked.workload
     for arm, captured in sorted(evidence.captured.items()):
         for key, answer in sorted(captured.items()):
-            yield "answer", arm, key, answer.stop_completed_at, *_answer(answer.generation)
+            yield from _answer("answer", arm, key, answer.stop_completed_at, of=answer.generation)
     for arm, captured in sorted(evidence.other_history.items()):
         for key, answer in sorted(captured.items()):
-            yield "other history", arm, key, answer.prompt_ids, *_answer(answer.generation)
+            yield from _answer("other history", arm, key, answer.prompt_ids, of=answer.generation)
     for arm, draws in sorted(evidence.draws.items()):
         for key, drawn in sorted(draws.items()):
-            yield "draw", arm, key, *_answer(drawn)
+            yield from _answer("draw", arm, key, of=drawn)
     for arm, key in sorted({(each.arm, each.key) for each in evidence.failures}):
         yield "failure", arm, key
     for at in sorted(evidence.arbitrations, key=lambda each: (each.arm, each.key, each.position)):
@@ -67,29 +65,13 @@ def _parts(evidence: Evidence) -> Iterator[tuple[object, ...]]:
         yield "scored", evidence.scored[-1]
 
 
-def _answer(generation: Generation) -> tuple[object, ...]:
-    """An answer without its times."""
-    if type(generation.token_ids) is not tuple:
-        return _packed_answer(generation)
-    timeless = replace(generation, steps=(), prefill_seconds=None, total_seconds=None)
-    return timeless, list(map(_step, generation.steps))
+def _answer(*told: object, of: Generation) -> Iterator[tuple[object, ...] | bytes]:
+    """An answer without its times, packed or not: as JSON but for its columns of numbers."""
+    from equivcheck.core.packed import columns_of, packed, without_columns
 
-
-def _packed_answer(generation: Generation) -> tuple[object, ...]:
-    """The same of an answer that was packed, without a record for each number."""
-    from equivcheck.core.packed import unpacked
-    from equivcheck.core.packed_sequences import PackedScores
-    from equivcheck.core.packed_steps import PackedSteps
-
-    steps, scores = cast("object", generation.steps), cast("object", generation.scores)
-    timeless = unpacked(
-        replace(
-            generation,
-            steps=(),
-            scores=scores.rows() if isinstance(scores, PackedScores) else scores,
-            prefill_seconds=None,
-            total_seconds=None,
-        )
-    )
-    told = steps.rows() if isinstance(steps, PackedSteps) else map(_step, generation.steps)
-    return timeless, list(told)
+    generation = packed(of)
+    columns = columns_of(generation)
+    bare = replace(without_columns(generation), prefill_seconds=None, total_seconds=None)
+    yield (*told, bare, [(name, each.dtype.str, each.shape) for name, each in columns.items()])
+    for each in columns.values():
+        yield each.tobytes()
