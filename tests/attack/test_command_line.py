@@ -25,7 +25,7 @@ ARGUMENTS: dict[str, tuple[list[str], str]] = {
     "an option in Latin 1": (["run", "s", "--candidate", "x:y=\udcff"], "that are no UTF-8"),
     "a long suite": (["run", LONG], f"{LONG}: File name too long"),
     "a long run": (["judge", LONG], f"{LONG}: File name too long"),
-    "a long measurement": (["bench", "--show", "--out", LONG], "/bench.jsonl: File name too long"),
+    "a long measurement": (["bench", "--show", "--out", LONG], f"{LONG}: File name too long"),
     "a long pair": (["pairs", LONG], "File name too long"),
     "metrics into a folder": (["export", "RUN", "--prometheus", "."], ".: cannot be written: a fo"),
     "a file for a folder": (["run", "s.jsonl", "--out", "s.jsonl"], "s.jsonl: cannot be written"),
