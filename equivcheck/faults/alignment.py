@@ -9,7 +9,8 @@ from torch import Tensor
 
 from equivcheck.decoding.cache import StaticCache
 from equivcheck.decoding.decoder import Decoder
-from equivcheck.decoding.prefill import Prefill
+from equivcheck.decoding.model import StaticModel
+from equivcheck.decoding.prefill import BLOCK, Prefill, chunk_on
 from equivcheck.decoding.verification import Proposal, Verified
 from equivcheck.faults.fault import fault
 
@@ -45,9 +46,14 @@ class MiscountsRagged(Decoder):
 
 
 class FrozenRows(Prefill):
-    """Writes every chunk to the rows of the first."""
+    """Writes every chunk to the rows of the first; of one shape, as where reading is recorded."""
 
     first: Tensor | None = None
+
+    def __init__(self, model: StaticModel, cache: StaticCache, *, together: bool) -> None:
+        super().__init__(model, cache, together=together)
+        self.whole, self.size = True, chunk_on(model.device) // BLOCK
+        self.places = self.places[:, : self.size]
 
     def into(self, rows: Tensor) -> StaticCache:
         """Put blocks where the first ones were put."""

@@ -185,8 +185,14 @@ class CompiledBackend:
         return Visibility(positions.contiguous(), EVERYTHING if window is None else window)
 
     def attend(self, query: Tensor, seen: KeyValues, visible: Visibility) -> Tensor:
-        """Attention to what each query sees; what lies behind is not read."""
+        """Attention to what each query sees; what lies behind is not read.
+
+        Raises:
+            IndexError: there are not as many rows as windows.
+        """
         windows, width, heads, size = query.shape
+        if seen.rows is not None and len(seen.rows) != windows:
+            raise IndexError(f"{len(seen.rows)} rows for {windows} windows")
         query = query.contiguous()
         kv_heads = seen.keys.shape[2]
         outputs = query.new_empty((windows, width, heads * size))

@@ -110,3 +110,14 @@ def test_fused_weights_are_the_model_s_own() -> None:
     assert block.mlp.gate_proj.weight.data_ptr() == layer.gate_up.data_ptr()
     together = layer.gate_up.untyped_storage().data_ptr()
     assert block.mlp.up_proj.weight.untyped_storage().data_ptr() == together
+
+
+@here
+def test_rows_that_are_not_there_are_not_read() -> None:
+    keys, values = torch.zeros(2, 3, 8, 2, 16)
+    cache = KeyValues(keys, values, torch.tensor([0]))
+    backend, positions = CompiledBackend(), torch.zeros(2, 1, dtype=torch.int64)
+    places = torch.arange(8)
+    visible = backend.visible(positions, keys=places, window=None, shared=1, dtype=torch.float32)
+    with pytest.raises(IndexError, match="1 rows for 2 windows"):
+        backend.attend(torch.zeros(2, 1, 2, 16), cache, visible)
