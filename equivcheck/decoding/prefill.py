@@ -25,9 +25,6 @@ BLOCKS, BLOCKS_ON_CUDA = 4, 8
 """Blocks of a chunk. An H100 takes 1.14 times as long for a layer's products of 128 rows as for
 8."""
 
-AT_ONCE = 4
-"""Chunks that are read as one where no bit depends on their shape: weights are read once."""
-
 
 class Span(NamedTuple):
     """Tokens of a row that are to be read."""
@@ -68,7 +65,7 @@ class Prefill:
         self.recorder = Recorder(model.device)
         free = model.backend.ragged
         self.whole = (whole and not free) or self.recorder.records
-        self.size = chunk_on(model.device) // BLOCK * (AT_ONCE if free else 1)
+        self.size = chunk_on(model.device) // BLOCK
         self.places = torch.zeros((2, self.size), dtype=torch.int64, device=model.device)
         """Rows and starts of the blocks that are being read."""
 

@@ -138,9 +138,10 @@ class WritesAtStart(Server):
     """While a prompt is read, steps of running rows write into the first block of its row."""
 
     def seat(self, ticket: Ticket, row: int) -> None:
-        """Seat, and stand at the start."""
+        """Seat, and stand at the start as a row that decodes: idle ones may be left out."""
         super().seat(ticket, row)
         self.decoder.rows.length[row] = 1
+        self.decoder.rows.remaining[row] = 8
 
     def begin(self) -> None:
         """Go to the end, then begin."""

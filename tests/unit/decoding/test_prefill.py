@@ -309,7 +309,7 @@ def test_a_window_may_stand_in_any_row() -> None:
 
 
 def test_where_no_shape_is_kept_a_chunk_has_the_blocks_that_are_needed() -> None:
-    """Short texts do not pay for blocks that nobody needs, and long ones read weights once."""
+    """Short texts do not pay for blocks that nobody needs, and long ones read as before."""
 
     class Ragged(TiledBackend):
         ragged = True
@@ -327,4 +327,4 @@ def test_where_no_shape_is_kept_a_chunk_has_the_blocks_that_are_needed() -> None
     prefill = Prefill(model, model.new_cache(rows=2), together=True)
     prefill.read(tokens, [Span(0, 0, BLOCK + 1)])
     prefill.read(tokens, [Span(row, 0, BLOCK * BLOCKS) for row in range(2)])
-    assert sizes == [2, 2 * BLOCKS]
+    assert sizes == [2, BLOCKS, BLOCKS]
